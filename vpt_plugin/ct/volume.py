@@ -1,0 +1,116 @@
+"""Volume: the voxels of a study in Hounsfield units, in one canonical orientation.
+
+Patient coordinates are DICOM's, LPS+ in millimetres: x grows to the patient's left, y to the back,
+z to the head. In the canonical orientation the slice index grows with z, the row index with y and the
+column index with x, as closely as flipping and swapping axes allows; nothing is resampled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vpt_plugin.errors import GeometryError
+
+# Scanners pad with -2048 or -3024 outside the field of view; below air there is nothing to see.
+MIN_HU = -1024
+MAX_HU = 3071
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a volume came from and what the reader did, for people to read.
+
+    Attributes:
+        kind: ``dicom``, ``nifti``, ``nrrd``, ``mha`` or ``phantom``.
+        series_uid: SeriesInstanceUID, or "" where there is none.
+        patient_id: PatientID, or "" where there is none.
+        description: SeriesDescription, or "".
+        notes: what the reader decided, one sentence each: which series it chose and why, what it left out.
+    """
+
+    kind: str
+    series_uid: str = ""
+    patient_id: str = ""
+    description: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A study's voxels with their geometry.
+
+    Attributes:
+        hu: int16 Hounsfield units, (slices, rows, columns), within [MIN_HU, MAX_HU].
+        spacing_mm: distance of neighbouring voxel centres along (slices, rows, columns).
+        origin_mm: patient position (x, y, z) of the centre of voxel (0, 0, 0).
+        direction: 3 x 3; column k is the unit vector (x, y, z) along array axis k.
+        study: the study's name, for messages.
+        provenance: where it came from.
+    """
+
+    hu: NDArray[np.int16]
+    spacing_mm: tuple[float, float, float]
+    origin_mm: tuple[float, float, float]
+    direction: NDArray[np.float64]
+    study: str
+    provenance: Provenance = field(default_factory=lambda: Provenance(kind="phantom"))
+
+    @property
+    def slices(self) -> int:
+        """Number of slices."""
+        return int(self.hu.shape[0])
+
+    @property
+    def slice_z_mm(self) -> NDArray[np.float64]:
+        """Patient z of the centre of every slice, shape (slices,), ascending."""
+        centre_index = np.array([0.0, (self.hu.shape[1] - 1) / 2, (self.hu.shape[2] - 1) / 2])
+        first_z = self.origin_mm[2] + (self.direction[2] * np.array(self.spacing_mm)) @ centre_index
+        step_z = self.direction[2, 0] * self.spacing_mm[0]
+        return np.asarray(first_z + step_z * np.arange(self.slices), dtype=np.float64)
+
+    @property
+    def field_of_view_mm(self) -> tuple[float, float]:
+        """Extent of a slice along (rows, columns)."""
+        return self.hu.shape[1] * self.spacing_mm[1], self.hu.shape[2] * self.spacing_mm[2]
+
+
+def canonical(volume: Volume) -> Volume:
+    """The same voxels with their axes swapped and flipped into the canonical orientation.
+
+    Raises:
+        GeometryError: the direction is no rotation (sheared, mirrored to nothing, not finite).
+    """
+    direction = np.asarray(volume.direction, dtype=np.float64)
+    if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-3):
+        raise GeometryError(
+            volume.study,
+            "its axes are not at right angles (a gantry tilt, or a damaged header).",
+            "Resample it onto a straight grid first, for example with dcm2niix or 3D Slicer.",
+        )
+    # For slices, rows, columns: the array axis that runs most along z, y, x. On a volume turned by 45
+    # degrees two axes tie, so the best assignment of all three is taken rather than each one's best.
+    axes = _best_axes(np.abs(direction))
+    hu = volume.hu.transpose(axes)
+    direction = direction[:, axes]
+    spacing = np.array(volume.spacing_mm)[list(axes)]
+    origin = np.array(volume.origin_mm, dtype=np.float64)
+    for axis, world in enumerate((2, 1, 0)):
+        if direction[world, axis] < 0:
+            origin = origin + direction[:, axis] * spacing[axis] * (hu.shape[axis] - 1)
+            direction[:, axis] = -direction[:, axis]
+            hu = np.flip(hu, axis)
+    return replace(
+        volume,
+        hu=np.ascontiguousarray(hu),
+        spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
+        origin_mm=(float(origin[0]), float(origin[1]), float(origin[2])),
+        direction=direction,
+    )
+
+
+def _best_axes(alignment: NDArray[np.float64]) -> tuple[int, int, int]:
+    orders = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
+    return max(orders, key=lambda o: alignment[2, o[0]] + alignment[1, o[1]] + alignment[0, o[2]])

@@ -1,0 +1,153 @@
+"""Every error that VPTCT raises on purpose.
+
+An error says what it is about, what the cause is, and (in ``hint``) the way out. The server turns each
+class into one HTTP status (``apps/vptct/lib/errors.py``); the command line prints ``str(error)``.
+
+::
+
+    VptError
+    ├── StudyError                  something is wrong with one study
+    │   ├── StudyNotFoundError          no such study
+    │   ├── UnreadableStudyError        no CT can be read from it: empty, truncated, no pixel data
+    │   ├── NotCTError                  it is something else than a CT
+    │   ├── NotHounsfieldError          its values cannot be Hounsfield units: 8-bit, NaN
+    │   ├── GeometryError               missing, duplicate or unevenly spaced slices, gantry tilt
+    │   └── TooFewSlicesError           fewer slices than a clip can honestly be made of
+    ├── ConfigurationError          something is wrong with what was asked for
+    │   ├── UnknownTaskError
+    │   ├── UnknownModelError
+    │   ├── TaskFileError               a site's own task file; names the line and the field
+    │   └── ClipShapeError              a clip this network cannot take
+    ├── WeightsError                something is wrong with a file of weights
+    │   ├── WeightsNotFoundError        names the file, the URL and the import command
+    │   ├── WeightsLayoutError          missing, unexpected or misshapen entries
+    │   └── ChecksumError               the file is not the one that was published or first used
+    ├── NotTrainedError             this head was never trained, so it never answers
+    ├── LabelError                  a label that does not follow the label contract
+    ├── ManifestError               a manifest of studies that cannot be used
+    ├── TrainingError               a training that cannot start or went wrong
+    └── CancelledError              the caller asked to stop
+"""
+
+from __future__ import annotations
+
+
+class VptError(Exception):
+    """Base of all errors of VPTCT.
+
+    Args:
+        message: what is wrong, naming the thing it is about.
+        hint: what the user can do about it; may be empty.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
+
+
+class StudyError(VptError):
+    """Something is wrong with one study.
+
+    Args:
+        study: the study's name as the user knows it (an id or a path).
+        cause: what is wrong with it.
+        hint: what the user can do about it.
+    """
+
+    def __init__(self, study: str, cause: str, hint: str = "") -> None:
+        super().__init__(f"{study}: {cause}", hint)
+        self.study = study
+        self.cause = cause
+
+
+class StudyNotFoundError(StudyError):
+    """There is no such study."""
+
+
+class UnreadableStudyError(StudyError):
+    """No CT can be read from it: an empty folder, a truncated file, no pixel data."""
+
+
+class NotCTError(StudyError):
+    """The study is something else than a CT."""
+
+
+class NotHounsfieldError(StudyError):
+    """The values cannot be Hounsfield units: 8-bit grey, colour, NaN."""
+
+
+class GeometryError(StudyError):
+    """Slices are missing, doubled, unevenly spaced or sheared by a gantry tilt."""
+
+
+class TooFewSlicesError(StudyError):
+    """Fewer slices than a clip can be made of without inventing most of it."""
+
+
+class ConfigurationError(VptError):
+    """Something is wrong with what was asked for."""
+
+
+class UnknownTaskError(ConfigurationError):
+    """No task of that name."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(f"unknown task {name!r};", f"choose from {', '.join(sorted(known))}.")
+
+
+class UnknownModelError(ConfigurationError):
+    """No model of that name."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(f"unknown model {name!r};", f"choose from {', '.join(sorted(known))}.")
+
+
+class TaskFileError(ConfigurationError):
+    """A task file that cannot be used; the message names the file, the line and the field."""
+
+
+class ClipShapeError(ConfigurationError):
+    """A clip of a shape that this network cannot take."""
+
+
+class WeightsError(VptError):
+    """Something is wrong with a file of weights."""
+
+
+class WeightsNotFoundError(WeightsError):
+    """The weights are not on this computer."""
+
+
+class WeightsLayoutError(WeightsError):
+    """The file holds other entries than the network needs."""
+
+
+class ChecksumError(WeightsError):
+    """The file is not the one that was published, or not the one that was first used."""
+
+
+class NotTrainedError(VptError):
+    """The head of this classifier was never trained, so it never answers."""
+
+
+class LabelError(VptError):
+    """A label that does not follow the label contract."""
+
+
+class ManifestError(VptError):
+    """A manifest of studies that cannot be used."""
+
+
+class TrainingError(VptError):
+    """A training that cannot start or went wrong."""
+
+
+class CancelledError(VptError):
+    """The caller asked to stop."""
+
+    def __init__(self, message: str = "cancelled") -> None:
+        super().__init__(message)

@@ -1,0 +1,1 @@
+"""The networks: one catalog page, their classifiers, and where their weights come from."""

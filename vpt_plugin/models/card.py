@@ -1,0 +1,121 @@
+"""ModelCard: what is known about one published classifier, and its JSON (``vptct.card/1``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+from vpt_plugin.errors import ConfigurationError
+
+SCHEMA = "vptct.card/1"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval over ``n`` studies; ``nan`` where it is undefined."""
+
+    value: float
+    ci95: tuple[float, float]
+    n: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The figure as JSON; an undefined one is null, because JSON knows no nan."""
+        return {"value": _or_null(self.value), "ci95": [_or_null(end) for end in self.ci95], "n": self.n}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Estimate:
+        """The figure from its JSON."""
+        low, high = data["ci95"]
+        return cls(_or_nan(data["value"]), (_or_nan(low), _or_nan(high)), int(data["n"]))
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known about one published classifier.
+
+    Attributes:
+        task: the task's name.
+        model: the model's name in the catalog.
+        version: 1 for the first that was published; 0 before it is published.
+        findings: what the outputs mean, in their order.
+        pretraining: ``kinetics``, ``ct``, ``kinetics+ct``, ``imagenet`` or ``none``.
+        clip_slices: slices of the clips it was trained on.
+        trained_on: number of studies it was trained on.
+        synthetic: whether those were phantoms; then no answer on a patient means anything.
+        validation_auroc: study AUROC per finding on studies that training never saw.
+        thresholds: probability per finding from which the decision is ``present``.
+        temperature: what logits are divided by; 1 where nothing was calibrated.
+        calibrated: whether the temperature was fitted.
+        ranges: lowest and highest value per study fact (``vpt_plugin.ct.statistics``) seen in training.
+        training: the training's configuration.
+        counts: numbers of studies per split and state.
+        split_hash: SHA-256 over which study was on which side.
+        labels_hash: SHA-256 over the labels used.
+        weights_sha256: of the weights' file.
+        code_version: of this library.
+        created: when, as ``2026-11-20T20:31:05Z``.
+    """
+
+    task: str
+    model: str
+    findings: tuple[str, ...]
+    pretraining: str
+    clip_slices: int
+    version: int = 0
+    trained_on: int = 0
+    synthetic: bool = False
+    validation_auroc: Mapping[str, Estimate] = field(default_factory=lambda: MappingProxyType({}))
+    thresholds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    temperature: float = 1.0
+    calibrated: bool = False
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: MappingProxyType({}))
+    training: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    counts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    split_hash: str = ""
+    labels_hash: str = ""
+    weights_sha256: str = ""
+    code_version: str = ""
+    created: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The card as JSON."""
+        data: dict[str, Any] = {"schema": SCHEMA}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            data[each.name] = dict(value) if isinstance(value, Mapping) else value
+        data["findings"] = list(self.findings)
+        data["validation_auroc"] = {name: e.to_json() for name, e in self.validation_auroc.items()}
+        data["ranges"] = {name: list(pair) for name, pair in self.ranges.items()}
+        return data
+
+    @classmethod
+    def from_json(cls, data: Any) -> ModelCard:
+        """The card from its JSON.
+
+        Raises:
+            ConfigurationError: not a card of this schema, or with unknown fields.
+        """
+        if isinstance(data, (str, bytes)):
+            data = json.loads(data)
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            raise ConfigurationError(f"the model card does not follow {SCHEMA!r}.")
+        values = {name: value for name, value in data.items() if name != "schema"}
+        if unknown := sorted(set(values) - {each.name for each in fields(cls)}):
+            raise ConfigurationError(f"the model card has an unknown field {unknown[0]!r}.")
+        values["findings"] = tuple(values["findings"])
+        values["validation_auroc"] = {
+            name: Estimate.from_json(estimate) for name, estimate in values["validation_auroc"].items()
+        }
+        values["ranges"] = {name: (float(low), float(high)) for name, (low, high) in values["ranges"].items()}
+        return cls(**values)
+
+
+def _or_null(value: float) -> float | None:
+    return None if value != value else value
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

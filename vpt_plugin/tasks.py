@@ -1,0 +1,226 @@
+"""Tasks: a named set of findings with its HU window, clip rule and aggregation.
+
+The two tasks of the paper live in ``TASKS``; a site's own task comes from a YAML file (``load_task_file``).
+Nothing about a task is written down anywhere else.
+
+Source of the facts: Ke et al., Video Pretraining Advances 3D Deep Learning on Chest CT Tasks, PMLR 227
+(2023), and its public code (rajpurkarlab/chest-ct-pretraining).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from vpt_plugin.errors import TaskFileError, UnknownTaskError
+
+AGGREGATIONS = ("max", "mean", "top3_mean")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+@dataclass(frozen=True)
+class HUWindow:
+    """An intensity range in Hounsfield units, by centre and width."""
+
+    centre: float
+    width: float
+
+    @property
+    def low(self) -> float:
+        """Lower end in HU; it becomes 0."""
+        return self.centre - self.width / 2
+
+    @property
+    def high(self) -> float:
+        """Upper end in HU; it becomes 1."""
+        return self.centre + self.width / 2
+
+
+@dataclass(frozen=True)
+class ClipRule:
+    """How a study is cut into clips.
+
+    Attributes:
+        length_slices: slices per clip; None takes the network's own (32; 24 for PENet).
+        stride_slices: from the start of one clip to the next; None takes three quarters of the length
+            (24 of 32, as in the paper). Never more than the length, so that no slice is skipped.
+        min_positive_slices: a clip is positive when at least this many of its slices are.
+    """
+
+    length_slices: int | None = None
+    stride_slices: int | None = None
+    min_positive_slices: int = 4
+
+    def length(self, network_slices: int) -> int:
+        """Slices per clip for a network that by itself takes ``network_slices``."""
+        return self.length_slices or network_slices
+
+    def stride(self, network_slices: int) -> int:
+        """Slices from the start of one clip to the start of the next."""
+        length = self.length(network_slices)
+        return min(self.stride_slices or max(1, length * 3 // 4), length)
+
+
+@dataclass(frozen=True)
+class ReadingTask:
+    """A named set of findings and how a study is read for them.
+
+    Attributes:
+        name: short name, used in file names and addresses: ``pe``.
+        title: for people: ``Pulmonary embolism``.
+        findings: what may be present, in the order of the network's outputs.
+        hu_window: the intensity range shown to the network, scaled to [0, 1].
+        offset: subtracted after scaling (the paper's zero-centring).
+        clips: how the study is cut.
+        aggregation: how clip probabilities become the study's: one of ``AGGREGATIONS``.
+    """
+
+    name: str
+    title: str
+    findings: tuple[str, ...]
+    hu_window: HUWindow
+    offset: float = 0.0
+    clips: ClipRule = ClipRule()
+    aggregation: str = "max"
+
+    def __post_init__(self) -> None:
+        for name in (self.name, *self.findings):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no name: use a-z, 0-9 and _, beginning with a letter")
+        if not self.findings or len(set(self.findings)) != len(self.findings):
+            raise ValueError("a task needs at least one finding, and each only once")
+        if not self.hu_window.width > 0:
+            raise ValueError(f"the width of an HU window must be above 0, not {self.hu_window.width}")
+        if self.aggregation not in AGGREGATIONS:
+            raise ValueError(
+                f"unknown aggregation {self.aggregation!r}; choose from {', '.join(AGGREGATIONS)}"
+            )
+        for field_name in ("length_slices", "stride_slices", "min_positive_slices"):
+            value = getattr(self.clips, field_name)
+            if value is not None and value < 1:
+                raise ValueError(f"{field_name} must be at least 1, not {value}")
+
+
+TASKS: MappingProxyType[str, ReadingTask] = MappingProxyType(
+    {
+        task.name: task
+        for task in (
+            ReadingTask(
+                name="pe",
+                title="Pulmonary embolism",
+                findings=("pulmonary_embolism",),
+                hu_window=HUWindow(centre=400, width=1000),
+                offset=0.15897,
+            ),
+            ReadingTask(
+                name="nodule",
+                title="Lung nodule",
+                findings=("lung_nodule",),
+                hu_window=HUWindow(centre=-600, width=1500),
+            ),
+        )
+    }
+)
+
+
+def get_task(name: str, extra: tuple[ReadingTask, ...] = ()) -> ReadingTask:
+    """The task of that name, from the built-in ones and ``extra``.
+
+    Raises:
+        UnknownTaskError: names the tasks there are.
+    """
+    known = {**TASKS, **{task.name: task for task in extra}}
+    if name not in known:
+        raise UnknownTaskError(name, list(known))
+    return known[name]
+
+
+def load_task_file(path: Path) -> ReadingTask:
+    """A site's own task from a YAML file.
+
+    The fields are those of ``ReadingTask``; ``hu_window`` and ``clips`` are nested. Unknown fields raise.
+
+    Raises:
+        TaskFileError: names the file, the line and the field.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskFileError(f"{path}: cannot be read: {error}.") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise TaskFileError(f"{path}, line {line}: is not YAML: {error.problem}.") from error
+    return _TaskFile(path).task(root)
+
+
+class _TaskFile:
+    """Turns YAML nodes into a task, keeping the line of every field for the messages."""
+
+    _TYPES = {  # noqa: RUF012  a constant
+        "name": str, "title": str, "findings": list, "offset": float, "aggregation": str,
+        "hu_window": HUWindow, "clips": ClipRule,
+        "centre": float, "width": float,
+        "length_slices": int, "stride_slices": int, "min_positive_slices": int,
+    }  # fmt: skip
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def task(self, root: yaml.Node | None) -> ReadingTask:
+        if root is None:
+            raise TaskFileError(f"{self.path}, line 1: the file is empty.", self._fields_hint(ReadingTask))
+        values = self._mapping(root, ReadingTask, "")
+        for name in ("name", "findings", "hu_window"):
+            if name not in values:
+                raise self._error(root, name, "is missing", ReadingTask)
+        values.setdefault("title", str(values["name"]).replace("_", " ").capitalize())
+        try:
+            return ReadingTask(**values)
+        except ValueError as error:
+            raise TaskFileError(f"{self.path}: {error}.") from error
+
+    def _mapping(self, node: yaml.Node, kind: type, at: str) -> dict[str, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            raise self._error(node, at or "the file", "must be a set of fields", kind)
+        known = {field.name for field in fields(kind)}
+        values: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            if key not in known:
+                raise self._error(key_node, f"{at}{key}", "is not a known field", kind)
+            if key in values:
+                raise self._error(key_node, f"{at}{key}", "is there twice", kind)
+            values[key] = self._value(value_node, key, f"{at}{key}")
+        return values
+
+    def _value(self, node: yaml.Node, key: str, at: str) -> Any:
+        wanted = self._TYPES[key]
+        if wanted in (HUWindow, ClipRule):
+            values = self._mapping(node, wanted, f"{at}.")
+            try:
+                return wanted(**values)
+            except TypeError as error:
+                raise self._error(node, at, f"is incomplete ({error})", wanted) from error
+        value = yaml.SafeLoader("").construct_object(node, deep=True)
+        if wanted is list and isinstance(value, list) and all(isinstance(v, str) for v in value):
+            return tuple(value)
+        if wanted is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        if isinstance(value, wanted) and not isinstance(value, bool) and wanted is not list:
+            return value
+        names = {list: "a list of names", float: "a number", int: "a whole number", str: "a text"}
+        raise self._error(node, at, f"must be {names[wanted]}, not {value!r}", None)
+
+    def _error(self, node: yaml.Node, field_name: str, problem: str, kind: type | None) -> TaskFileError:
+        hint = self._fields_hint(kind) if kind else ""
+        return TaskFileError(f"{self.path}, line {node.start_mark.line + 1}: {field_name} {problem}.", hint)
+
+    @staticmethod
+    def _fields_hint(kind: type) -> str:
+        return f"Fields: {', '.join(field.name for field in fields(kind))}."
