@@ -1,0 +1,46 @@
+# Two commands from a fresh machine: `make demo` and `make test`. Nothing but Python, pip and make is needed.
+# Another Python: make PYTHON=python3.10 demo. Another place for the environment: make VENV=/tmp/venv demo.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.10 || command -v python3.12 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+STUDIES ?= demo/studies
+PORT ?= 8000
+
+.PHONY: help install demo serve test check format bench clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed  ## make the virtual environment with everything in it
+
+# uv installs the same packages as pip from the same index, in a tenth of the time.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	"$(PYTHON)" -m venv "$(VENV)"
+	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check uv -c constraints.txt
+	"$(BIN)/uv" pip install --quiet --python "$(BIN)/python" -c constraints.txt -e ".[server,dev]"
+	touch $@
+
+demo: install  ## phantoms, training, the real server, answers beside the truth: about 6 minutes on 2 cores
+	"$(BIN)/python" apps/demo.py
+
+serve: install  ## serve a folder of studies: make serve STUDIES=/data/studies PORT=8000
+	"$(BIN)/python" -m monailabel.main start_server --app apps/vptct --studies "$(STUDIES)" --host 127.0.0.1 --port $(PORT)
+
+test: check  ## format, lint, types, then all tests; the slowest are listed at the end
+	"$(BIN)/python" -m pytest
+
+check: install  ## ruff and mypy
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/ruff" check .
+	"$(BIN)/mypy"
+
+format: install  ## let ruff put the code into shape
+	"$(BIN)/ruff" format .
+	"$(BIN)/ruff" check --fix .
+
+bench: install  ## ratios measured side by side on this machine; see benchmarks/README.md
+	"$(BIN)/python" benchmarks/run.py
+
+clean:  ## remove the environment, caches and the demo's files
+	rm -rf "$(VENV)" demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
