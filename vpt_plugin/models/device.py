@@ -1,0 +1,78 @@
+"""Where a network computes, and in which number format: one rule for training and for inference."""
+
+from __future__ import annotations
+
+import torch
+
+from vpt_plugin.errors import ConfigurationError
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; ``auto`` takes CUDA, then MPS, then the CPU.
+
+    Args:
+        name: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+
+    Raises:
+        ConfigurationError: no such device on this computer.
+    """
+    there = available_devices()
+    if name == "auto":
+        return torch.device(there[-1])
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise _no_such_device(name, there) from error
+    if device.type not in there or (
+        device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
+    ):
+        raise _no_such_device(name, there)
+    return device
+
+
+def available_devices() -> list[str]:
+    """The kinds of device on this computer, the fastest last."""
+    there = ["cpu"]
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    if torch.cuda.is_available():
+        there.append("cuda")
+    return there
+
+
+def _no_such_device(name: str, there: list[str]) -> ConfigurationError:
+    return ConfigurationError(f"there is no device {name!r} here;", f"choose from auto, {', '.join(there)}.")
+
+
+def choose_dtype(device: torch.device, precision: str = "auto") -> torch.dtype:
+    """In which precision the network's products are computed.
+
+    ``auto`` takes bfloat16 where the device multiplies it natively and is faster for it, else float32. What is
+    handed from layer to layer is chosen by torch's autocast. ``float32`` on CUDA follows torch's own setting
+    for TF32.
+
+    Raises:
+        ConfigurationError: the precision is none of ``PRECISIONS``.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigurationError(f"unknown precision {precision!r};", f"choose from {', '.join(PRECISIONS)}.")
+    if precision == "bfloat16" or (precision == "auto" and has_native_bfloat16(device)):
+        return torch.bfloat16
+    return torch.float32
+
+
+def has_native_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for bfloat16; an emulated one is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):  # since torch 2.10
+        capabilities = torch.cpu.get_capabilities()
+        return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    return False
+
+
+def memory_format(dtype: torch.dtype) -> torch.memory_format:
+    """The order of a clip's numbers in memory; channels last pays only together with bfloat16."""
+    return torch.channels_last_3d if dtype == torch.bfloat16 else torch.contiguous_format
