@@ -49,9 +49,9 @@ def _no_such_device(name: str, there: list[str]) -> ConfigurationError:
 def choose_dtype(device: torch.device, precision: str = "auto") -> torch.dtype:
     """In which precision the network's products are computed.
 
-    ``auto`` takes bfloat16 where the device multiplies it natively and is faster for it, else float32. What is
-    handed from layer to layer is chosen by torch's autocast. ``float32`` on CUDA follows torch's own setting
-    for TF32.
+    ``auto`` takes bfloat16 where the device multiplies it natively and is faster for it, else float32.
+    What is handed from layer to layer is chosen by torch's autocast. ``float32`` on CUDA follows torch's own
+    setting for TF32.
 
     Raises:
         ConfigurationError: the precision is none of ``PRECISIONS``.
