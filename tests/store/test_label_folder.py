@@ -1,0 +1,161 @@
+"""LabelFolder never loses and never overwrites what a reader said."""
+
+from __future__ import annotations
+
+import errno
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from vpt_plugin.errors import LabelError, StudyNotFoundError
+from vpt_plugin.labels import FindingLabel, StudyLabel
+from vpt_plugin.store.labels import LabelFolder
+
+
+def nodule(state: str, annotator: str = "anna", task: str = "nodule") -> StudyLabel:
+    return StudyLabel(task=task, findings={"lung_nodule": FindingLabel(state)}, annotator=annotator)
+
+
+def test_a_label_is_one_readable_file_per_study_task_and_version(tmp_path: Path) -> None:
+    labels = LabelFolder(tmp_path)
+    assert labels.save("p1", nodule("present")) == 1
+    assert labels.save("p1", nodule("absent", "bert")) == 2
+    assert labels.save("p2", nodule("absent", task="other")) == 1
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.json")) == [
+        "final/p1/nodule.0001.json",
+        "final/p1/nodule.0002.json",
+        "final/p2/other.0001.json",
+    ]
+    saved = json.loads((tmp_path / "final/p1/nodule.0001.json").read_text())
+    assert StudyLabel.from_json(saved) == nodule("present")
+
+
+def test_the_newest_version_counts_and_the_older_ones_stay(tmp_path: Path) -> None:
+    labels = LabelFolder(tmp_path)
+    assert labels.latest("p1", "nodule") is None
+    labels.save("p1", nodule("present", "anna"))
+    labels.save("p1", nodule("absent", "bert"))
+    newest = labels.latest("p1", "nodule")
+    assert newest is not None
+    assert (newest.version, newest.label.annotator) == (2, "bert")
+    assert [saved.label.annotator for saved in labels.history("p1", "nodule")] == ["anna", "bert"]
+
+
+def test_counts_take_the_newest_label_of_every_study(tmp_path: Path) -> None:
+    labels = LabelFolder(tmp_path)
+    for study, states in {"a": ["present", "absent"], "b": ["present"], "c": ["indeterminate"]}.items():
+        for state in states:
+            labels.save(study, nodule(state))
+    assert labels.counts("nodule") == {"present": 1, "absent": 1, "indeterminate": 1}
+    assert labels.counts("pe") == {"present": 0, "absent": 0, "indeterminate": 0}
+
+
+def test_a_study_with_one_finding_present_counts_as_present(tmp_path: Path) -> None:
+    labels = LabelFolder(tmp_path)
+    findings = {"one": FindingLabel("absent"), "two": FindingLabel("present")}
+    labels.save("a", StudyLabel(task="both", findings=findings))
+    assert labels.counts("both")["present"] == 1
+
+
+def test_labels_written_by_another_process_are_seen(tmp_path: Path) -> None:
+    labels, other = LabelFolder(tmp_path), LabelFolder(tmp_path)
+    labels.save("a", nodule("present"))
+    assert labels.counts("nodule")["present"] == 1
+    other.save("a", nodule("absent"))
+    assert labels.counts("nodule") == {"present": 0, "absent": 1, "indeterminate": 0}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["", "{", '{"schema": "other"}', json.dumps(nodule("absent", task="pe").to_json()), "[" * 100_000],
+    ids=["empty", "cut", "other schema", "other task", "too deep"],
+)
+def test_a_damaged_file_is_reported_and_the_labels_around_it_still_count(tmp_path: Path, damage: str) -> None:
+    labels = LabelFolder(tmp_path)
+    labels.save("a", nodule("present"))
+    labels.save("b", nodule("present"))
+    (tmp_path / "final/a/nodule.0002.json").write_text(damage)
+    assert labels.counts("nodule")["present"] == 2
+    assert [damaged.path.name for damaged in labels.damaged()] == ["nodule.0002.json"]
+    assert labels.save("a", nodule("absent")) == 3
+    assert labels.counts("nodule") == {"present": 1, "absent": 1, "indeterminate": 0}
+    assert (tmp_path / "final/a/nodule.0002.json").read_text() == damage
+
+
+def test_other_files_among_the_labels_are_left_alone(tmp_path: Path) -> None:
+    labels = LabelFolder(tmp_path)
+    labels.save("a", nodule("present"))
+    (tmp_path / "final/a/notes.txt").write_text("x")
+    (tmp_path / "final/b.json").write_text("{}")
+    assert labels.damaged() == []
+    assert [saved.study for saved in labels.newest()] == ["a"]
+
+
+def test_forty_labels_of_four_annotators_at_once_are_forty_versions(tmp_path: Path) -> None:
+    versions: list[int] = []
+
+    def annotate(name: str) -> None:
+        labels = LabelFolder(tmp_path)
+        versions.extend(labels.save("a", nodule("present", name)) for _ in range(10))
+
+    threads = [threading.Thread(target=annotate, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(versions) == list(range(1, 41))
+    annotators = [saved.label.annotator for saved in LabelFolder(tmp_path).history("a", "nodule")]
+    assert sorted(annotators) == sorted("abcd" * 10)
+
+
+def test_a_disk_without_hard_links_keeps_every_version_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(source: object, target: Path) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr("vpt_plugin.store.durable.os.link", no_links)
+    labels = LabelFolder(tmp_path)
+    assert [labels.save("a", nodule(state)) for state in ("present", "absent")] == [1, 2]
+    assert [len(saved.label.findings) for saved in labels.history("a", "nodule")] == [1, 1]
+
+
+def test_a_write_that_fails_leaves_nothing_behind_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = LabelFolder(tmp_path)
+    labels.save("a", nodule("present"))
+
+    def disk_full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("vpt_plugin.store.durable.os.fsync", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        labels.save("a", nodule("absent"))
+    assert [path.name for path in (tmp_path / "final" / "a").iterdir()] == ["nodule.0001.json"]
+
+
+@pytest.mark.parametrize("study", ["../x", "a/b", "", "..", "a\0"])
+def test_a_label_cannot_leave_its_folder_by_the_study(tmp_path: Path, study: str) -> None:
+    with pytest.raises(StudyNotFoundError, match="no id of a study"):
+        LabelFolder(tmp_path / "labels").save(study, nodule("present"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("task", ["../x", "a/b", "", "A", "a.0001"])
+def test_a_label_cannot_leave_its_folder_by_the_task(tmp_path: Path, task: str) -> None:
+    with pytest.raises(LabelError, match="no name of a task"):
+        LabelFolder(tmp_path / "labels").save("a", nodule("present", task=task))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_number_that_json_does_not_know_is_refused(tmp_path: Path) -> None:
+    label = StudyLabel(
+        task="nodule",
+        findings={"lung_nodule": FindingLabel("absent")},
+        model_suggestion={"lung_nodule": float("nan")},
+    )
+    with pytest.raises(LabelError, match="a number that JSON does not know"):
+        LabelFolder(tmp_path).save("a", label)

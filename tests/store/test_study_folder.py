@@ -1,0 +1,145 @@
+"""StudyFolder finds studies, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from vpt_plugin.errors import StudyNotFoundError
+from vpt_plugin.store.studies import StudyFolder
+
+DICOM = bytes(128) + b"DICM" + bytes(50)
+
+
+def put(path: Path, data: bytes = b"x") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def test_files_of_a_volume_and_folders_of_dicom_are_studies(tmp_path: Path) -> None:
+    put(tmp_path / "a.nii.gz")
+    put(tmp_path / "deep" / "er" / "b.NRRD")
+    put(tmp_path / "c.mha")
+    put(tmp_path / "p1" / "series" / "IM0001", DICOM)
+    put(tmp_path / "p2" / "1.dcm", DICOM)
+    put(tmp_path / "readme.txt")
+    put(tmp_path / "reports" / "1.dcm", b"this is no DICOM")
+    assert StudyFolder(tmp_path).scan() == {
+        "a": tmp_path / "a.nii.gz",
+        "c": tmp_path / "c.mha",
+        "deep--er--b": tmp_path / "deep" / "er" / "b.NRRD",
+        "p1--series": tmp_path / "p1" / "series",
+        "p2": tmp_path / "p2",
+    }
+
+
+def test_what_lies_below_a_dicom_folder_belongs_to_it(tmp_path: Path) -> None:
+    put(tmp_path / "p1" / "scout.dcm", DICOM)
+    put(tmp_path / "p1" / "thin" / "1.dcm", DICOM)
+    assert StudyFolder(tmp_path).ids() == ["p1"]
+
+
+def test_a_dicomdir_does_not_make_its_folder_a_study(tmp_path: Path) -> None:
+    put(tmp_path / "cd" / "DICOMDIR", DICOM)
+    put(tmp_path / "cd" / "IMAGES" / "I1", DICOM)
+    assert StudyFolder(tmp_path).ids() == ["cd--IMAGES"]
+
+
+def test_hidden_folders_and_our_own_labels_are_left_out(tmp_path: Path) -> None:
+    put(tmp_path / ".vptct" / "a.nii")
+    put(tmp_path / ".b.nii")
+    put(tmp_path / "labels" / "final" / "c.nii.gz")
+    put(tmp_path / "p1" / "labels" / "d.nii")
+    assert StudyFolder(tmp_path).ids() == ["p1--labels--d"]
+
+
+def test_dicom_files_in_the_root_are_a_study_only_where_there_is_no_other(tmp_path: Path) -> None:
+    root = tmp_path / "LIDC-IDRI-0001"
+    put(root / "1.dcm", DICOM)
+    folder = StudyFolder(root, fresh_seconds=0)
+    assert folder.scan() == {"LIDC-IDRI-0001": root}
+    put(root / "p1" / "1.dcm", DICOM)
+    assert folder.scan() == {"p1": root / "p1"}
+
+
+def test_a_study_that_is_copied_in_or_removed_later_is_noticed(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path, fresh_seconds=0)
+    assert folder.ids() == []
+    put(tmp_path / "new" / "a.nii")
+    assert folder.ids() == ["new--a"]
+    (tmp_path / "new" / "a.nii").unlink()
+    assert folder.ids() == []
+
+
+def test_a_file_that_comes_within_the_same_tick_of_the_clock_is_noticed(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path, fresh_seconds=0)
+    stamp = tmp_path.stat().st_mtime
+    assert folder.ids() == []
+    put(tmp_path / "a.nii")
+    os.utime(tmp_path, (stamp, stamp))
+    assert folder.ids() == ["a"]
+
+
+def test_a_folder_that_did_not_change_is_not_listed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "p1" / "a.nii")
+    an_hour_ago = time.time() - 3600
+    for path in (tmp_path / "p1", tmp_path):
+        os.utime(path, (an_hour_ago, an_hour_ago))
+    folder = StudyFolder(tmp_path, fresh_seconds=0)
+    assert folder.ids() == ["p1--a"]
+
+    def refuse(path: object) -> None:
+        raise AssertionError(f"{path} was listed again")
+
+    monkeypatch.setattr("vpt_plugin.store.studies.os.scandir", refuse)
+    assert folder.ids() == ["p1--a"]
+
+
+def test_dicom_whose_bytes_come_after_their_name_is_noticed(tmp_path: Path) -> None:
+    slice_file = put(tmp_path / "p1" / "1.dcm", b"")
+    an_hour_ago = time.time() - 3600
+    os.utime(tmp_path / "p1", (an_hour_ago, an_hour_ago))
+    folder = StudyFolder(tmp_path, fresh_seconds=0)
+    assert folder.ids() == []
+    slice_file.write_bytes(DICOM)
+    os.utime(tmp_path / "p1", (an_hour_ago, an_hour_ago))
+    assert folder.ids() == ["p1"]
+
+
+def test_an_id_leads_to_its_path_even_when_the_last_scan_is_fresh_and_too_old(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path, fresh_seconds=3600)
+    assert folder.ids() == []
+    path = put(tmp_path / "a.nii")
+    assert folder.path("a") == path
+    path.rename(tmp_path / "b.nii")
+    with pytest.raises(StudyNotFoundError, match="'a': there is no study of this id"):
+        folder.path("a")
+
+
+@pytest.mark.parametrize("text", ["../secret", "/etc", "secret.nii", "", ".", "labels", "\0", "x" * 9999])
+def test_text_of_a_caller_never_becomes_a_path(tmp_path: Path, text: str) -> None:
+    put(tmp_path / "studies" / "a.nii")
+    put(tmp_path / "secret" / "1.dcm", DICOM)
+    with pytest.raises(StudyNotFoundError) as caught:
+        StudyFolder(tmp_path / "studies").path(text)
+    assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need special rights on Windows")
+def test_links_to_folders_are_followed_and_circles_end(tmp_path: Path) -> None:
+    put(tmp_path / "archive" / "1.dcm", DICOM)
+    root = tmp_path / "studies"
+    root.mkdir()
+    (root / "p1").symlink_to(tmp_path / "archive")
+    (root / "circle").symlink_to(root)
+    assert StudyFolder(root).ids() == ["p1"]
+
+
+def test_a_root_that_is_not_there_has_no_studies(tmp_path: Path) -> None:
+    assert StudyFolder(tmp_path / "away").ids() == []

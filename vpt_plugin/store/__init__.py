@@ -1,0 +1,1 @@
+"""Studies and labels on disk. Nothing of MONAI Label in here, and no torch."""
