@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vpt_plugin.ct.volume import MAX_HU, MIN_HU
+from vpt_plugin.ct.volume import Volume
 from vpt_plugin.tasks import HUWindow
 
 
@@ -15,10 +15,11 @@ def window_hu(hu: NDArray[np.int16], window: HUWindow) -> NDArray[np.uint8]:
 
     A step is width / 255 HU (4 HU for `pe`, 6 HU for `nodule`), below the noise of a CT.
     """
-    # A table look-up over all HU there can be; arithmetic on the voxels would need a float copy.
-    levels = np.arange(MIN_HU, MAX_HU + 1, dtype=np.float64)
+    # A table look-up over all int16 there are, by their bits: arithmetic on the voxels, or an index that
+    # starts at 0, would need a wider copy of them.
+    levels = np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.float64)
     table = np.clip((levels - window.low) / window.width, 0, 1) * 255
-    return np.asarray(np.rint(table).astype(np.uint8)[hu.astype(np.int32) - MIN_HU])
+    return np.asarray(np.take(np.rint(table).astype(np.uint8), hu.view(np.uint16)))
 
 
 def resize_slices(hu: NDArray[np.int16], pixels: int) -> NDArray[np.int16]:
@@ -49,6 +50,26 @@ def resize_slices(hu: NDArray[np.int16], pixels: int) -> NDArray[np.int16]:
     for source, target in zip(hu, out, strict=True):
         cv2.resize(source, (pixels, pixels), dst=target, interpolation=interpolation)
     return out
+
+
+def prepare_slices(volume: Volume, window: HUWindow, *, pixels: int) -> NDArray[np.uint8]:
+    """Every slice as the networks take it, before the crop: resized, then in the HU window.
+
+    Returns:
+        (slices, pixels, pixels), 0 to 255.
+    """
+    return window_hu(resize_slices(_square_pixels(volume), pixels), window)
+
+
+def _square_pixels(volume: Volume) -> NDArray[np.int16]:
+    """Slices whose pixels are as wide as high; those turned from a coronal or sagittal series are not."""
+    _, row_mm, column_mm = volume.spacing_mm
+    finest_mm = min(row_mm, column_mm)
+    rows = round(volume.hu.shape[1] * row_mm / finest_mm)
+    columns = round(volume.hu.shape[2] * column_mm / finest_mm)
+    if (rows, columns) == volume.hu.shape[1:]:
+        return volume.hu
+    return np.stack([cv2.resize(each, (columns, rows), interpolation=cv2.INTER_LINEAR) for each in volume.hu])
 
 
 def centre_crop(slices: NDArray[np.uint8], pixels: int) -> NDArray[np.uint8]:

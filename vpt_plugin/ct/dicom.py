@@ -1,0 +1,134 @@
+"""A DICOM series, lying in a folder with whatever else, as a Volume.
+
+Geometry comes from pydicom's headers: with the hashed SOPClassUIDs of RSNA-PE SimpleITK reads a pixel
+spacing of 1.0 mm, and where slices are tilted or missing it averages the spacing and goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from vpt_plugin.ct.decoding import decode_slice
+from vpt_plugin.ct.dicom_headers import LeftOut, LeftOutFile, SliceHeader, read_header
+from vpt_plugin.ct.series import (
+    Series,
+    choice_note,
+    choose_series,
+    group_series,
+    left_out_notes,
+    refusal,
+)
+from vpt_plugin.ct.stacking import Stack, stack_slices
+from vpt_plugin.ct.volume import Provenance, Volume
+from vpt_plugin.errors import UnreadableStudyError
+
+
+def read_dicom_folder(folder: Path, study: str, series_uid: str | None = None) -> Volume:
+    """The CT of a folder, searched with all folders in it; ``choose_series`` has the rule of choice.
+
+    Returns:
+        the volume as stored: array axes (slices, rows, columns) of the files.
+
+    Raises:
+        StudyError: nothing in the folder can be read as a CT, or its geometry or pixels are damaged.
+    """
+    files = sorted(Path(root, name) for root, _, names in os.walk(folder) for name in names)
+    return _read(files, study, series_uid)
+
+
+def read_dicom_file(file: Path, study: str, series_uid: str | None = None) -> Volume:
+    """The whole series to which one DICOM file belongs, from the files beside it.
+
+    Raises:
+        StudyError: as ``read_dicom_folder``; also where the file itself is no CT slice.
+    """
+    with _without_warnings():
+        header = read_header(file)
+    if isinstance(header, LeftOutFile):
+        if header.reason is LeftOut.NOT_DICOM and file.name.upper() == "DICOMDIR":
+            return read_dicom_folder(file.parent, study, series_uid)
+        raise refusal([header], study)
+    beside = sorted(each for each in file.parent.iterdir() if each.is_file())
+    return _read(beside, study, series_uid or header.series_uid)
+
+
+def _read(files: Sequence[Path], study: str, series_uid: str | None) -> Volume:
+    with _without_warnings():
+        slices, left_out = _headers(files, study)
+        if not slices:
+            raise refusal(left_out, study)
+        series = group_series(slices)
+        chosen = choose_series(series, study, series_uid)
+        _refuse_cut_short(left_out, chosen, study)
+        stack = stack_slices(chosen.slices, study)
+        hu = _decode(stack, study)
+    first = chosen.slices[0]
+    return Volume(
+        hu=hu,
+        spacing_mm=stack.spacing_mm,
+        origin_mm=stack.origin_mm,
+        direction=stack.direction,
+        study=study,
+        provenance=Provenance(
+            kind="dicom",
+            series_uid=chosen.uid,
+            patient_id=first.patient_id,
+            description=first.description,
+            notes=(choice_note(chosen, series), *left_out_notes(left_out)),
+        ),
+    )
+
+
+def _headers(files: Sequence[Path], study: str) -> tuple[list[SliceHeader], list[LeftOutFile]]:
+    slices: list[SliceHeader] = []
+    left_out: list[LeftOutFile] = []
+    for file in files:
+        try:
+            header = read_header(file)
+        except OSError as error:
+            raise UnreadableStudyError(study, f"{file.name} cannot be read: {error}.") from error
+        if isinstance(header, SliceHeader):
+            slices.append(header)
+        else:
+            left_out.append(header)
+    return slices, left_out
+
+
+def _refuse_cut_short(left_out: Sequence[LeftOutFile], chosen: Series, study: str) -> None:
+    """A file of the chosen series whose header ends early would silently shorten the volume."""
+    for each in left_out:
+        if each.reason is LeftOut.NO_IMAGE and each.series_uid == chosen.uid:
+            raise UnreadableStudyError(
+                study,
+                f"{each.path.name}, of the series to be read, has no pixel data, or ends before them.",
+                "Copy or export the series again.",
+            )
+
+
+def _decode(stack: Stack, study: str) -> np.ndarray[tuple[int, int, int], np.dtype[np.int16]]:
+    rows, columns = stack.slices[0].rows, stack.slices[0].columns
+    hu = np.empty((len(stack.slices), rows, columns), dtype=np.int16)
+
+    def decode(index: int) -> None:
+        hu[index] = decode_slice(stack.slices[index].path, rows, columns, study)
+
+    # The decoders and the file system leave the interpreter free, so threads share the cores.
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for _ in pool.map(decode, range(len(stack.slices))):
+            pass
+    return hu
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """pydicom warns of every odd value (over-long numbers, hashed UIDs); what matters is checked here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
+        yield

@@ -1,0 +1,177 @@
+"""One DICOM file's header: a slice of a CT, or the reason why it is none.
+
+Nothing here looks at a file's name or at its SOPClassUID: exports name files as they like, and the
+anonymised files of RSNA-PE carry hashed UIDs. A CT is what says ``Modality`` CT.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+
+# RescaleType where values are Hounsfield units ("" and US: not said). Iodine maps and their like, which
+# are of modality CT too, say MGML, Z_EFF, PCT ... (DICOM PS3.3, C.11.1.1.2).
+_HOUNSFIELD_TYPES = {"", "HU", "HU_MOD", "US"}
+_PROJECTIONS = {"MIP", "MINIP", "PROJECTION IMAGE"}
+
+
+class LeftOut(Enum):
+    """Why a file is no slice; the value names such files."""
+
+    NOT_DICOM = "files that are not DICOM images"
+    DAMAGED = "damaged DICOM files"
+    OTHER_MODALITY = "images of other modalities"
+    NO_IMAGE = "CT objects without pixel data"
+    LOCALIZER = "localizers"
+    PROJECTION = "intensity projections"
+    NO_PLACE = "secondary captures and other images without a place in the patient"
+    NOT_HOUNSFIELD = "images not in Hounsfield units (8-bit, colour, material maps)"
+    MULTI_FRAME = "enhanced (multi-frame) CT objects"
+
+
+@dataclass(frozen=True)
+class LeftOutFile:
+    """A file that is no slice of a CT.
+
+    Attributes:
+        path: the file.
+        reason: why.
+        modality: the modality, or "".
+        series_uid: SeriesInstanceUID, or "" where it could not be read.
+    """
+
+    path: Path
+    reason: LeftOut
+    modality: str = ""
+    series_uid: str = ""
+
+
+@dataclass(frozen=True)
+class SliceHeader:
+    """One CT slice as its header describes it; patient coordinates are LPS+ in mm.
+
+    Attributes:
+        path: the file.
+        series_uid: SeriesInstanceUID.
+        patient_id: PatientID, or "".
+        description: SeriesDescription, or "".
+        rows: number of rows.
+        columns: number of columns.
+        position_mm: (x, y, z) of the centre of the first voxel.
+        along_row: (x, y, z) in which the column index grows, as stored.
+        along_column: (x, y, z) in which the row index grows, as stored.
+        pixel_spacing_mm: distance of neighbouring (rows, columns).
+        thickness_mm: SliceThickness, or nan.
+    """
+
+    path: Path
+    series_uid: str
+    patient_id: str
+    description: str
+    rows: int
+    columns: int
+    position_mm: tuple[float, ...]
+    along_row: tuple[float, ...]
+    along_column: tuple[float, ...]
+    pixel_spacing_mm: tuple[float, ...]
+    thickness_mm: float
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """(x, y, z) across the slice."""
+        return np.cross(self.along_row, self.along_column)
+
+
+def read_header(path: Path) -> SliceHeader | LeftOutFile:
+    """What one file is, from its header alone. No content of a file makes this fail.
+
+    Raises:
+        OSError: the file system does not hand the file out.
+    """
+    with path.open("rb") as file:
+        if not _looks_like_dicom(file.read(132)):
+            return LeftOutFile(path, LeftOut.NOT_DICOM)
+        file.seek(0)
+        try:
+            header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+            reason = _why_left_out(header)
+            if reason is None:
+                return _slice(path, header)
+            return LeftOutFile(path, reason, _text(header, "Modality"), _text(header, "SeriesInstanceUID"))
+        except Exception:  # a damaged file breaks pydicom anywhere, with any exception
+            return LeftOutFile(path, LeftOut.DAMAGED)
+
+
+def _looks_like_dicom(start: bytes) -> bool:
+    # Old exports lack the preamble and begin with their first element, of group 0002 or 0008.
+    bare = len(start) > 3 and start[0] in (2, 8) and start[1] == 0 and start[3] == 0
+    return start[128:132] == b"DICM" or bare
+
+
+def _why_left_out(header: Any) -> LeftOut | None:
+    modality = _text(header, "Modality")
+    if modality != "CT":
+        return LeftOut.OTHER_MODALITY if modality else LeftOut.NOT_DICOM
+    if not all(name in header for name in ("Rows", "Columns", "BitsAllocated")):
+        return LeftOut.NO_IMAGE
+    image_type = set(_texts(header, "ImageType"))
+    rules = (
+        (LeftOut.MULTI_FRAME, int(header.get("NumberOfFrames") or 1) > 1),
+        (LeftOut.LOCALIZER, "LOCALIZER" in image_type),
+        (LeftOut.NOT_HOUNSFIELD, not _is_hounsfield(header)),
+        (LeftOut.NO_PLACE, not _has_place(header)),
+        (LeftOut.PROJECTION, bool(image_type & _PROJECTIONS)),
+    )
+    return next((reason for reason, applies in rules if applies), None)
+
+
+def _is_hounsfield(header: Any) -> bool:
+    grey = int(header.get("SamplesPerPixel") or 1) == 1
+    return grey and int(header.BitsAllocated) > 8 and _text(header, "RescaleType") in _HOUNSFIELD_TYPES
+
+
+def _has_place(header: Any) -> bool:
+    wanted = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
+    numbers = {name: _numbers(header, name) for name in wanted}
+    finite = all(math.isfinite(number) for values in numbers.values() for number in values)
+    counted = all(len(numbers[name]) == count for name, count in wanted.items())
+    return finite and counted and min(numbers["PixelSpacing"]) > 0
+
+
+def _slice(path: Path, header: Any) -> SliceHeader:
+    orientation = _numbers(header, "ImageOrientationPatient")
+    thickness = _numbers(header, "SliceThickness")
+    return SliceHeader(
+        path=path,
+        series_uid=_text(header, "SeriesInstanceUID"),
+        patient_id=_text(header, "PatientID"),
+        description=_text(header, "SeriesDescription"),
+        rows=int(header.Rows),
+        columns=int(header.Columns),
+        position_mm=_numbers(header, "ImagePositionPatient"),
+        along_row=orientation[:3],
+        along_column=orientation[3:],
+        pixel_spacing_mm=_numbers(header, "PixelSpacing"),
+        thickness_mm=thickness[0] if thickness else math.nan,
+    )
+
+
+def _texts(header: Any, name: str) -> tuple[str, ...]:
+    value = header.get(name)
+    values = value if isinstance(value, (list, pydicom.multival.MultiValue)) else [value]
+    return tuple(str(each).strip() for each in values if each is not None)
+
+
+def _text(header: Any, name: str) -> str:
+    return "\\".join(_texts(header, name))
+
+
+def _numbers(header: Any, name: str) -> tuple[float, ...]:
+    return tuple(float(text) for text in _texts(header, name) if text)

@@ -1,0 +1,172 @@
+"""A study in one file (NIfTI, NRRD, MHA) as a Volume, by SimpleITK.
+
+SimpleITK reads the geometry and the voxels; what it lets pass in silence (a NIfTI file that is cut short,
+values of 8 bits, NaN, a header that points to another file) is asked for here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813  the name its documentation uses
+
+from vpt_plugin.ct.hounsfield import clamp_hu
+from vpt_plugin.ct.volume import Provenance, Volume
+from vpt_plugin.errors import GeometryError, NotHounsfieldError, StudyError, UnreadableStudyError
+
+KINDS: MappingProxyType[str, str] = MappingProxyType(
+    {".nii": "nifti", ".nii.gz": "nifti", ".nrrd": "nrrd", ".mha": "mha", ".mhd": "mha"}
+)
+# 2,000 slices of 1024 x 1024. A header of a few bytes can ask for far more memory than there is.
+_MAX_VOXELS = 2**31
+_EIGHT_BIT = (sitk.sitkUInt8, sitk.sitkInt8)
+_NO_ORIENTATION = (
+    "The file does not say how the patient lies in it; slices were taken as running from feet to head."
+)
+_POINTER = re.compile(rb"^(?:data ?file|ElementDataFile)\s*[:=]\s*(.*?)\s*$", re.IGNORECASE | re.MULTILINE)
+
+
+def file_suffix(path: Path) -> str:
+    """The suffix by which a file's kind is known, ``.nii.gz`` in one piece, in lower case."""
+    name = path.name.lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
+
+
+def read_file(path: Path, study: str) -> Volume:
+    """The volume as stored: array axes (slices, rows, columns) of the file, whatever way they point.
+
+    Raises:
+        StudyError: its values are not a CT's, its axes are not at right angles, or it is damaged.
+    """
+    suffix = file_suffix(path)
+    _refuse_pointer(path, suffix, study)
+    with _inflated(path, suffix, study) as plain:
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(plain))
+        try:
+            reader.ReadImageInformation()
+            _refuse_header(reader, study)
+            _refuse_short_nifti(plain, reader, study)
+            image = reader.Execute()
+        except RuntimeError as error:
+            raise _refusal(error, KINDS[suffix], study) from error
+    if image.GetDimension() == 4:
+        image = image[:, :, :, 0]
+    notes = () if _says_orientation(reader, KINDS[suffix]) else (_NO_ORIENTATION,)
+    columns_mm, rows_mm, slices_mm = image.GetSpacing()
+    return Volume(
+        hu=clamp_hu(sitk.GetArrayViewFromImage(image), study),
+        spacing_mm=(slices_mm, rows_mm, columns_mm),
+        origin_mm=image.GetOrigin(),
+        # SimpleITK's axes run columns, rows, slices.
+        direction=np.array(image.GetDirection()).reshape(3, 3)[:, ::-1].copy(),
+        study=study,
+        provenance=Provenance(kind=KINDS[suffix], notes=notes),
+    )
+
+
+def _says_orientation(reader: sitk.ImageFileReader, kind: str) -> bool:
+    if kind == "nifti":
+        codes = (reader.GetMetaData("qform_code"), reader.GetMetaData("sform_code"))
+        return any(int(code) > 0 for code in codes)
+    return kind == "mha" or bool(reader.HasMetaDataKey("NRRD_space"))
+
+
+def _refusal(error: RuntimeError, kind: str, study: str) -> StudyError:
+    if "orthonormal" in str(error) or "Bad direction" in str(error):
+        return GeometryError(
+            study,
+            "its axes are not at right angles (a gantry tilt, or a damaged header).",
+            "Resample it onto a straight grid first, for example with dcm2niix or 3D Slicer.",
+        )
+    return UnreadableStudyError(
+        study, f"the file is cut short or damaged, or is no {kind.upper()} file.", "Copy or export it again."
+    )
+
+
+def _refuse_header(reader: sitk.ImageFileReader, study: str) -> None:
+    size, pixel = reader.GetSize(), reader.GetPixelIDValue()
+    shape = " x ".join(str(count) for count in size)
+    if len(size) < 3:
+        raise UnreadableStudyError(study, f"it is a 2-D image ({shape}).", "Give the whole volume.")
+    if math.prod(size[3:]) != 1:
+        raise UnreadableStudyError(
+            study, f"it has {len(size)} dimensions ({shape}).", "Give one volume, such as one time point."
+        )
+    if reader.GetNumberOfComponents() != 1:
+        raise NotHounsfieldError(study, "its voxels are colours or vectors.", "Give the original CT.")
+    if pixel in _EIGHT_BIT:
+        raise NotHounsfieldError(
+            study,
+            "its values have 8 bits (grey values or a label map); Hounsfield units need 12 at least.",
+            "Give the original CT.",
+        )
+    if math.prod(size) > _MAX_VOXELS:
+        raise UnreadableStudyError(study, f"its header asks for {shape} voxels.", "No CT is that large.")
+    if not all(math.isfinite(mm) and mm > 0 for mm in reader.GetSpacing()):
+        raise GeometryError(study, f"its voxel spacing is {reader.GetSpacing()} mm.", "Export it again.")
+
+
+def _refuse_short_nifti(path: Path, reader: sitk.ImageFileReader, study: str) -> None:
+    """SimpleITK leaves the voxels that a NIfTI file lacks as whatever was in memory."""
+    if not reader.HasMetaDataKey("vox_offset"):
+        return
+    bytes_per_voxel = int(reader.GetMetaData("bitpix")) // 8
+    expected = int(float(reader.GetMetaData("vox_offset"))) + math.prod(reader.GetSize()) * bytes_per_voxel
+    if (found := path.stat().st_size) < expected:
+        raise UnreadableStudyError(
+            study,
+            f"the file is cut short: {found} bytes where its header says {expected}.",
+            "Copy or export it again.",
+        )
+
+
+@contextmanager
+def _inflated(path: Path, suffix: str, study: str) -> Iterator[Path]:
+    """The file itself, or a ``.nii.gz`` unpacked beside nothing, so that damage to it shows.
+
+    SimpleITK unpacks by itself, but a file that is cut short or fails its checksum then reads without error.
+    """
+    if suffix != ".nii.gz":
+        yield path
+        return
+    with TemporaryDirectory(prefix="vptct-") as folder:
+        plain = Path(folder) / "study.nii"
+        try:
+            with gzip.open(path) as packed, plain.open("wb") as out:
+                while chunk := packed.read(1 << 22):
+                    out.write(chunk)
+                    if out.tell() > 8 * _MAX_VOXELS:
+                        raise UnreadableStudyError(study, "it unpacks to more than any CT holds.")
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise UnreadableStudyError(
+                study, f"the file is cut short or damaged ({error}).", "Copy or export it again."
+            ) from error
+        yield plain
+
+
+def _refuse_pointer(path: Path, suffix: str, study: str) -> None:
+    """NRRD and MHA headers may name another file for the voxels: any file of this computer."""
+    if KINDS[suffix] == "nifti":
+        return
+    with path.open("rb") as file:
+        start = file.read(1 << 16)
+    header = re.split(rb"\r?\n\r?\n", start, maxsplit=1)[0] if suffix == ".nrrd" else start
+    pointer = _POINTER.search(header)
+    if pointer is None or pointer[1] == b"LOCAL":
+        return
+    beside = path.parent / pointer[1].decode("utf-8", errors="replace")
+    if suffix == ".mhd" and beside.parent == path.parent and beside.is_file():
+        return
+    raise UnreadableStudyError(
+        study, "its voxels lie in another file.", "Save the study as one file (.nrrd, .mha or .nii.gz)."
+    )

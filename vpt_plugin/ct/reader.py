@@ -1,0 +1,71 @@
+"""From what a user names, a folder or a file, to a Volume in Hounsfield units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from vpt_plugin.ct.archive import unpack
+from vpt_plugin.ct.dicom import read_dicom_file, read_dicom_folder
+from vpt_plugin.ct.files import KINDS, file_suffix, read_file
+from vpt_plugin.ct.hounsfield import require_hounsfield
+from vpt_plugin.ct.stacking import MIN_SLICES
+from vpt_plugin.ct.volume import Volume, canonical
+from vpt_plugin.errors import (
+    StudyNotFoundError,
+    TooFewSlicesError,
+    UnreadableStudyError,
+)
+
+
+def is_study_file(path: Path) -> bool:
+    """Whether the file's name is that of a study in one file: NIfTI, NRRD, MHA."""
+    return file_suffix(path) in KINDS
+
+
+def read_study(path: Path, *, name: str | None = None, series_uid: str | None = None) -> Volume:
+    """Read a chest CT in the canonical orientation; nothing is resampled.
+
+    Args:
+        path: a DICOM folder (nested, with whatever else in it), one DICOM file of a series (the files
+            beside it are read too), a NIfTI, NRRD or MHA file, or a zipped DICOM folder.
+        name: the study's name in messages; the path's own name by default.
+        series_uid: which DICOM series to read; by default ``vpt_plugin.ct.series.choose_series`` decides,
+            and ``provenance.notes`` say what was chosen and what was left out.
+
+    Raises:
+        StudyError: the subclass says what is wrong: ``StudyNotFoundError``, ``UnreadableStudyError``,
+            ``NotCTError``, ``NotHounsfieldError``, ``GeometryError``, ``TooFewSlicesError``.
+    """
+    study = name or path.name
+    if not path.exists():
+        raise StudyNotFoundError(study, f"there is no {path}.", "Check the path.")
+    try:
+        volume = canonical(_read(path, study, series_uid))
+    except OSError as error:
+        raise UnreadableStudyError(study, f"cannot be read: {error}.") from error
+    if volume.slices < MIN_SLICES:
+        raise TooFewSlicesError(
+            study,
+            f"it has {volume.slices} of the at least {MIN_SLICES} slices of a volume.",
+            "Give the whole study.",
+        )
+    require_hounsfield(volume.hu, study)
+    return volume
+
+
+def _read(path: Path, study: str, series_uid: str | None) -> Volume:
+    if path.is_dir():
+        return read_dicom_folder(path, study, series_uid)
+    suffix = file_suffix(path)
+    if suffix == ".zip":
+        return _read_zip(path, study, series_uid)
+    if suffix in KINDS:
+        return read_file(path, study)
+    return read_dicom_file(path, study, series_uid)
+
+
+def _read_zip(path: Path, study: str, series_uid: str | None) -> Volume:
+    with TemporaryDirectory(prefix="vptct-") as folder:
+        unpack(path, Path(folder), study=study)
+        return read_dicom_folder(Path(folder), study, series_uid)
