@@ -1,0 +1,106 @@
+"""The infer task of one task and one network: a study in, the result contract out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+
+from vpt_plugin.ct.reader import read_study
+from vpt_plugin.errors import NotTrainedError
+from vpt_plugin.inference import Prediction
+from vpt_plugin.models.catalog import ModelSpec
+from vpt_plugin.store.labels import LabelFolder
+from vpt_plugin.tasks import ReadingTask
+
+from .device_queue import FairQueue
+from .predictors import Predictors
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What all infer tasks of a server share.
+
+    Attributes:
+        predictors: the loaded networks.
+        labels: what readers said; an untrained network tells how much of it there is.
+        in_hand: lets two studies in: one on the device, the next being read meanwhile. A study that reads
+            fast may so overtake one that is still being read, never more than that one.
+        device: lets one study in.
+    """
+
+    predictors: Predictors
+    labels: LabelFolder
+    in_hand: FairQueue = field(default_factory=lambda: FairQueue(2))
+    device: FairQueue = field(default_factory=lambda: FairQueue(1))
+
+
+class ClassifyTask(InferTask):
+    """One task read by one network, under the name ``<task>_<model>``."""
+
+    def __init__(self, task: ReadingTask, spec: ModelSpec, workplace: Workplace) -> None:
+        super().__init__(
+            type=InferType.CLASSIFICATION,
+            labels=list(task.findings),
+            dimension=3,
+            description=f"{task.title}: {spec.title}",
+        )
+        self.task = task
+        self.spec = spec
+        self.name = f"{task.name}_{spec.name}"
+        self._workplace = workplace
+
+    def is_valid(self) -> bool:
+        """Always: an untrained one is listed too, and says what it needs when it is asked."""
+        return True
+
+    def __call__(self, request: dict[str, Any]) -> tuple[None, dict[str, Any]]:
+        """MONAI Label's call.
+
+        Args:
+            request: ``image`` is the study's path as the datastore gave it, ``study`` its id.
+
+        Returns:
+            no file, and the JSON of the result contract.
+        """
+        return None, self.classify(Path(request["image"]), study=request["study"]).to_json()
+
+    def classify(self, path: Path, *, study: str, cancelled: Callable[[], bool] | None = None) -> Prediction:
+        """The answer for one study, when its turn has come.
+
+        Args:
+            path: a DICOM folder, a zip of DICOM, or a NIfTI, NRRD or MHA file.
+            study: what messages call it.
+            cancelled: asked while waiting and between clips.
+
+        Raises:
+            NotTrainedError, StudyError, BusyError, CancelledError.
+        """
+        self.check_trained()
+        with self._workplace.in_hand.turn(cancelled):
+            began = perf_counter()
+            volume = read_study(path, name=study)
+            read_seconds = perf_counter() - began
+            with self._workplace.device.turn(cancelled):
+                predictor = self._workplace.predictors.current(self.task, self.spec.name)
+                return predictor.predict(volume, cancelled=cancelled, read_seconds=read_seconds)
+
+    def check_trained(self) -> None:
+        """Refuse while no version is published: the head would answer at random.
+
+        Raises:
+            NotTrainedError: tells how many labels there are, and how to train.
+        """
+        if self._workplace.predictors.store.current_version(self.task.name, self.spec.name) is not None:
+            return
+        counts = self._workplace.labels.counts(self.task.name)
+        raise NotTrainedError(
+            f"{self.name} was never trained, so it does not answer. Labels for {self.task.title.lower()} on "
+            f"this server: {', '.join(f'{number} {state}' for state, number in counts.items())}.",
+            "Label studies as present and as absent, then train: "
+            f"vpt finetune MANIFEST --task {self.task.name} --model {self.spec.name}",
+        )

@@ -1,0 +1,85 @@
+"""What this server can do, as the ``vptct`` block of ``GET /info/`` (``vptct.info/1``)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import vpt_plugin
+from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.catalog import ModelSpec
+from vpt_plugin.store.labels import LabelFolder
+from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.model_store import ModelStore
+
+from .conf import AppConf
+
+_logger = logging.getLogger(__name__)
+SCHEMA = "vptct.info/1"
+NOTICE = "Research software. Not a medical device; not for diagnosis."
+
+
+def server_info(conf: AppConf, store: ModelStore, labels: LabelFolder) -> dict[str, Any]:
+    """Everything a client needs to know: it learns tasks, models and thresholds from here alone."""
+    return {
+        "schema": SCHEMA,
+        "version": vpt_plugin.__version__,
+        "notice": NOTICE,
+        "tasks": [_task_info(task, labels.counts(task.name)) for task in conf.tasks],
+        "models": [_model_info(task, spec, store) for task in conf.tasks for spec in conf.models],
+    }
+
+
+def _task_info(task: ReadingTask, label_counts: dict[str, int]) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "title": task.title,
+        "findings": list(task.findings),
+        "hu_window": {"centre": task.hu_window.centre, "width": task.hu_window.width},
+        "offset": task.offset,
+        "clips": {
+            "length_slices": task.clips.length_slices,
+            "stride_slices": task.clips.stride_slices,
+            "min_positive_slices": task.clips.min_positive_slices,
+        },
+        "aggregation": task.aggregation,
+        "labels": label_counts,
+    }
+
+
+def _model_info(task: ReadingTask, spec: ModelSpec, store: ModelStore) -> dict[str, Any]:
+    """One ``<task>_<model>``; null stands for what an untrained one cannot tell."""
+    card, problem = _current_card(task, spec, store)
+    auroc = {name: each.to_json() for name, each in card.validation_auroc.items()} if card else None
+    return {
+        "name": f"{task.name}_{spec.name}",
+        "task": task.name,
+        "network": spec.name,
+        "title": spec.title,
+        "trained": card is not None,
+        "problem": problem,
+        "version": card.version if card else None,
+        "pretraining": card.pretraining if card else None,
+        "trained_on": card.trained_on if card else None,
+        "synthetic": card.synthetic if card else None,
+        "calibrated": card.calibrated if card else None,
+        "thresholds": dict(card.thresholds) if card else None,
+        "validation_auroc": auroc,
+    }
+
+
+def _current_card(
+    task: ReadingTask, spec: ModelSpec, store: ModelStore
+) -> tuple[ModelCard | None, str | None]:
+    """The card of the current version, or none and what is wrong with it, if anything is."""
+    if store.current_version(task.name, spec.name) is None:
+        return None, None
+    try:
+        card = store.card(task.name, spec.name)
+    except ConfigurationError as error:
+        _logger.warning("%s_%s: %s", task.name, spec.name, error)
+        return None, "Its model card cannot be read; the server's log says why."
+    if card.findings != task.findings:
+        return None, f"It was trained for {', '.join(card.findings)}: train it again for this task."
+    return card, None

@@ -1,0 +1,151 @@
+"""MONAI Label's datastore over our folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from lib.datastore import StudyDatastore
+from lib.errors import BadRequestError, NotOfferedError
+from monailabel.interfaces.datastore import Datastore
+
+from vpt_plugin.errors import LabelError, StudyNotFoundError
+from vpt_plugin.labels import FindingLabel, StudyLabel
+from vpt_plugin.store.labels import LabelFolder
+from vpt_plugin.store.studies import StudyFolder
+from vpt_plugin.tasks import TASKS
+
+
+@pytest.fixture
+def datastore(tmp_path: Path) -> StudyDatastore:
+    for name in ("a.nii.gz", "b.nrrd", "c.mha"):
+        (tmp_path / name).write_bytes(b"x")
+    return StudyDatastore(StudyFolder(tmp_path), LabelFolder(tmp_path / "labels"), list(TASKS.values()))
+
+
+def contract(task: str, finding: str, state: str, **fields: str) -> bytes:
+    label = StudyLabel(task=task, findings={finding: FindingLabel(state)}, **fields)  # type: ignore[arg-type]
+    return json.dumps(label.to_json()).encode()
+
+
+NODULE = contract("nodule", "lung_nodule", "present", annotator="anna", created="2026-11-20T20:31:05Z")
+PE = contract("pe", "pulmonary_embolism", "absent", created="2026-11-20T20:40:00Z")
+
+
+def test_nothing_of_monai_labels_interface_is_missing() -> None:
+    assert issubclass(StudyDatastore, Datastore)
+    assert StudyDatastore.__abstractmethods__ == frozenset()
+
+
+def test_studies_are_listed_with_their_labels(datastore: StudyDatastore) -> None:
+    assert datastore.list_images() == ["a", "b", "c"]
+    assert datastore.save("b", NODULE) == "b.nodule.0001"
+    assert datastore.save("b", PE) == "b.pe.0001"
+    assert datastore.get_labeled_images() == ["b"]
+    assert datastore.get_unlabeled_images() == ["a", "c"]
+    assert datastore.get_labels_by_image_id("b") == {"final": "b.pe.0001"}
+    assert datastore.get_label_by_image_id("a", "final") == ""
+    assert datastore.status() == {"total": 3, "completed": 1, "label_tags": {"final": 1}}
+    assert datastore.datalist() == [
+        {"image": "b", "label": "b.nodule.0001"},
+        {"image": "b", "label": "b.pe.0001"},
+    ]
+    assert datastore.json()["objects"]["b"] == {"labels": {"final": ["b.nodule.0001", "b.pe.0001"]}}
+
+
+def test_labelled_means_labelled_for_the_findings_that_are_asked_for(datastore: StudyDatastore) -> None:
+    datastore.save("a", NODULE)
+    assert datastore.get_labeled_images(labels=["lung_nodule"]) == ["a"]
+    assert datastore.get_labeled_images(labels=["pulmonary_embolism"]) == []
+    assert datastore.get_unlabeled_images(labels=["pulmonary_embolism"]) == ["a", "b", "c"]
+
+
+def test_every_version_of_a_label_can_be_read_again(datastore: StudyDatastore) -> None:
+    first = datastore.save("a", NODULE)
+    second = datastore.save("a", contract("nodule", "lung_nodule", "absent", annotator="bert"))
+    assert datastore.get_label(first, "final")["annotator"] == "anna"
+    assert datastore.get_label(second, "final")["annotator"] == "bert"
+    assert datastore.get_label_info(first, "final") == {
+        "study": "a", "task": "nodule", "version": 1, "annotator": "anna", "created": "2026-11-20T20:31:05Z",
+    }  # fmt: skip
+    assert (
+        Path(datastore.get_label_uri(first, "final")).read_bytes()
+        == Path(datastore.labels.root / "final" / "a" / "nodule.0001.json").read_bytes()
+    )
+
+
+def test_a_label_in_a_file_is_saved_like_one_in_memory(datastore: StudyDatastore, tmp_path: Path) -> None:
+    (tmp_path / "upload.json").write_bytes(NODULE)
+    assert datastore.save_label("a", str(tmp_path / "upload.json"), "final", {}) == "a.nodule.0001"
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (b"", "is not JSON"),
+        (b"\xff", "is not JSON"),
+        (b"[]", "schema 'vptct.label/1'"),
+        (b"[" * 100_000, "nested too deep"),
+        (
+            contract("other", "lung_nodule", "present"),
+            "task 'other' is not served here; choose from pe, nodule",
+        ),
+        (
+            contract("pe", "lung_nodule", "present"),
+            "finding 'lung_nodule' is not of the task pe; choose from",
+        ),
+        (NODULE.replace(b"present", b"maybe"), "'maybe' is unknown; choose from present, absent, indetermin"),
+    ],
+)
+def test_a_label_that_does_not_follow_the_contract_is_refused(
+    datastore: StudyDatastore, label: bytes, message: str
+) -> None:
+    with pytest.raises(LabelError, match=message):
+        datastore.save("a", label)
+    assert datastore.get_labeled_images() == []
+
+
+def test_a_label_needs_a_study_and_the_tag_final(datastore: StudyDatastore) -> None:
+    with pytest.raises(StudyNotFoundError):
+        datastore.save("../a", NODULE)
+    with pytest.raises(BadRequestError, match="labels have the tag final"):
+        datastore.save("a", NODULE, "../../x")
+
+
+@pytest.mark.parametrize("label_id", ["", "a", "a.nodule", "a.nodule.0002", "../a.nodule.0001", "a.nodule.1"])
+def test_a_label_id_that_was_not_given_out_leads_nowhere(datastore: StudyDatastore, label_id: str) -> None:
+    datastore.save("a", NODULE)
+    with pytest.raises(StudyNotFoundError):
+        datastore.get_label(label_id, "final")
+
+
+def test_notes_about_a_study_are_kept_and_hold_no_path(datastore: StudyDatastore) -> None:
+    datastore.update_image_info("a", {"strategy": {"random": {"ts": 1}}})
+    assert datastore.get_image_info("a") == {"name": "a.nii.gz", "strategy": {"random": {"ts": 1}}}
+    with pytest.raises(StudyNotFoundError):
+        datastore.update_image_info("z", {})
+
+
+def test_nothing_is_added_removed_or_changed_from_afar(datastore: StudyDatastore) -> None:
+    label = datastore.save("a", NODULE)
+    for refused in (
+        lambda: datastore.add_image("d", "d.nii", {}),
+        lambda: datastore.remove_image("a"),
+        lambda: datastore.remove_label(label, "final"),
+        lambda: datastore.update_label_info(label, "final", {}),
+        lambda: datastore.get_dataset_archive(None),
+    ):
+        with pytest.raises(NotOfferedError):
+            refused()
+    assert datastore.list_images() == ["a", "b", "c"]
+    assert datastore.get_labeled_images() == ["a"]
+
+
+def test_a_study_that_is_copied_in_is_there_after_a_refresh(
+    datastore: StudyDatastore, tmp_path: Path
+) -> None:
+    assert len(datastore.list_images()) == 3
+    (tmp_path / "d.nii").write_bytes(b"x")
+    datastore.refresh()
+    assert datastore.list_images() == ["a", "b", "c", "d"]
