@@ -1,0 +1,1 @@
+"""Studies and their labels as data to learn from: manifest, split, prepared studies, clips."""

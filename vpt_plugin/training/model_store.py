@@ -1,0 +1,180 @@
+"""ModelStore: the classifiers of this site, in numbered versions that are published whole or not at all.
+
+::
+
+    <root>/<task>_<model>/v0001/weights.safetensors
+                                card.json
+
+A version is written beside its place and renamed into it, so a reader sees all of it or nothing, and a
+training that dies half way leaves what was served before. Versions are never overwritten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+from vpt_plugin.errors import ChecksumError, ConfigurationError, NotTrainedError
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.catalog import get_model
+from vpt_plugin.models.classifier import Classifier, load_weights, new_classifier, save_weights
+from vpt_plugin.models.weights import vptct_home
+from vpt_plugin.tasks import ReadingTask
+
+_WEIGHTS, _CARD = "weights.safetensors", "card.json"
+_VERSION = re.compile(r"v(\d{4,})")
+
+
+class ModelStore:
+    """The classifiers that were trained or imported here.
+
+    Args:
+        root: folder of the store; None takes ``models`` in ``vptct_home()``.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or vptct_home() / "models"
+
+    def publish(self, classifier: Classifier, card: ModelCard) -> ModelCard:
+        """Publish a classifier as the next version of its task and model.
+
+        Args:
+            classifier: whose weights are written.
+            card: what is known about it; version and checksum are filled in here.
+
+        Returns:
+            The card as published.
+        """
+        folder = self._folder(card.task, card.model)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Not tempfile.mkdtemp: its folders are private, and the server may be another user.
+        unfinished = folder / f".unfinished-{uuid.uuid4().hex}"
+        unfinished.mkdir()
+        try:
+            checksum = save_weights(classifier, unfinished / _WEIGHTS)
+            return self._rename(unfinished, folder, replace(card, weights_sha256=checksum))
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+    def _rename(self, unfinished: Path, folder: Path, card: ModelCard) -> ModelCard:
+        """Take the next free number; when another process is quicker, the one after."""
+        while True:
+            card = replace(card, version=max(_versions(folder), default=0) + 1)
+            text = json.dumps(card.to_json(), indent=2) + "\n"
+            (unfinished / _CARD).write_text(text, encoding="utf-8")
+            _flush(unfinished / _CARD)
+            _flush(unfinished)
+            place = folder / f"v{card.version:04d}"
+            try:
+                # A folder that is there and not empty cannot be replaced by renaming, on any system.
+                unfinished.rename(place)
+            except OSError:
+                if not place.exists():
+                    raise
+                continue
+            _flush(folder)
+            return card
+
+    def current_version(self, task: str, model: str) -> int | None:
+        """The version that is served: the newest; None where there is none."""
+        return max(_versions(self._folder(task, model)), default=None)
+
+    def load(self, task: ReadingTask, model: str, version: int | None = None) -> tuple[Classifier, ModelCard]:
+        """A published classifier with its card; the current version unless one is given.
+
+        Raises:
+            UnknownModelError: no such model in the catalog.
+            NotTrainedError: nothing was published for this task and model, or not that version.
+            ConfigurationError: it was trained for other findings than the task has now.
+            ChecksumError: the weights are not those that were published.
+            WeightsLayoutError: the weights do not fit the network.
+        """
+        spec = get_model(model)
+        card = self.card(task.name, model, version)
+        if card.findings != task.findings:
+            raise ConfigurationError(
+                f"{task.name}_{model} version {card.version} was trained for {', '.join(card.findings)}, "
+                f"the task asks for {', '.join(task.findings)}.",
+                "Train it again, or use the task file it was trained with.",
+            )
+        weights = self._folder(task.name, model) / f"v{card.version:04d}" / _WEIGHTS
+        _check(weights, card.weights_sha256)
+        classifier = new_classifier(spec, card.findings)
+        load_weights(classifier, weights)
+        return classifier, card
+
+    def card(self, task: str, model: str, version: int | None = None) -> ModelCard:
+        """The card of a published classifier; the current version unless one is given.
+
+        Raises:
+            NotTrainedError: nothing was published for this task and model, or not that version.
+        """
+        wanted = version or self.current_version(task, model)
+        folder = self._folder(task, model)
+        if wanted not in _versions(folder):
+            what = f"{task}_{model}" + (f" version {version}" if version else "")
+            raise NotTrainedError(
+                f"{what} was never trained here (looked in {folder}).",
+                f"Train it: vpt finetune MANIFEST.csv --task {task} --model {model}; or copy a published "
+                f"folder v0001 from another computer into {folder}.",
+            )
+        return _read_card(folder / f"v{wanted:04d}" / _CARD)
+
+    def cards(self) -> list[ModelCard]:
+        """The cards of all versions of all tasks and models, by name and version."""
+        folders = sorted(self.root.iterdir()) if self.root.is_dir() else []
+        return [
+            _read_card(folder / f"v{version:04d}" / _CARD)
+            for folder in folders
+            for version in _versions(folder)
+        ]
+
+    def _folder(self, task: str, model: str) -> Path:
+        return self.root / f"{task}_{model}"
+
+
+def _versions(folder: Path) -> list[int]:
+    """Numbers of the published versions, ascending."""
+    if not folder.is_dir():
+        return []
+    matches = (_VERSION.fullmatch(each.name) for each in folder.iterdir())
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def _read_card(path: Path) -> ModelCard:
+    try:
+        return ModelCard.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{path}: the model card cannot be read: {error}.", "Copy it again, or remove this version."
+        ) from error
+
+
+def _check(weights: Path, sha256: str) -> None:
+    digest = hashlib.sha256()
+    with weights.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    if (found := digest.hexdigest()) != sha256:
+        raise ChecksumError(
+            f"{weights} is not the file that was published: SHA-256 {found}, in the card {sha256}.",
+            "Copy it again from where it was published, or train again.",
+        )
+
+
+def _flush(path: Path) -> None:
+    """Make sure that a file, or a folder's list of files, is on the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open a folder; it writes its lists through.
+    # Windows flushes only what is open for writing.
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
