@@ -1,0 +1,127 @@
+"""The answer and its JSON, on numbers one can check by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from vpt_plugin.inference import ClipProbability, FindingPrediction, Prediction
+from vpt_plugin.inference.prediction import binary_entropy_bits, standard_deviation
+from vpt_plugin.models.card import Estimate, ModelCard
+
+CARD = ModelCard(
+    task="pe",
+    model="swin_t",
+    findings=("pulmonary_embolism",),
+    pretraining="kinetics",
+    clip_slices=32,
+    version=3,
+    trained_on=212,
+    calibrated=True,
+    validation_auroc={"pulmonary_embolism": Estimate(0.88, (0.81, 0.94), 60)},
+)
+
+
+def finding(
+    probabilities: list[float], *, threshold: float = 0.5, name: str = "pulmonary_embolism"
+) -> FindingPrediction:
+    """Clips of 10 slices side by side, 1 mm apart, from z = -100 mm on; the study takes the highest."""
+    clips = tuple(
+        ClipProbability(10 * i, 10 * i + 9, (10.0 * i - 100, 10.0 * i - 91), p)
+        for i, p in enumerate(probabilities)
+    )
+    return FindingPrediction(name, max(probabilities), threshold, -96.0, clips)
+
+
+def prediction(*findings: FindingPrediction, card: ModelCard = CARD) -> Prediction:
+    return Prediction(card, findings, ("a warning",), {"read": 0.5, "total": 1.5})
+
+
+def test_the_decision_is_present_from_the_threshold_on() -> None:
+    assert finding([0.41], threshold=0.41).decision == "present"
+    assert finding([0.4099], threshold=0.41).decision == "absent"
+
+
+@pytest.mark.parametrize(("probability", "bits"), [(0.5, 1.0), (0.83, 0.658), (0.25, 0.811), (0, 0), (1, 0)])
+def test_entropy_is_one_bit_at_a_half_and_nothing_when_sure(probability: float, bits: float) -> None:
+    assert binary_entropy_bits(probability) == pytest.approx(bits, abs=5e-4)
+
+
+def test_disagreement_is_the_standard_deviation_over_all_clips() -> None:
+    assert standard_deviation([0.25, 0.75]) == 0.25
+    assert standard_deviation([0.0, 1.0]) == 0.5
+    assert standard_deviation([0.3]) == 0.0
+    assert prediction(finding([0.25, 0.75])).clip_disagreement == 0.25
+
+
+def test_uncertainty_of_several_findings_is_that_of_the_most_uncertain() -> None:
+    answer = prediction(finding([0.5, 0.5]), finding([0.0, 1.0], name="effusion"))
+    assert answer.entropy == 1.0
+    assert answer.clip_disagreement == 0.5
+
+
+def test_clips_that_touch_and_speak_for_the_finding_make_one_range() -> None:
+    assert finding([0.1, 0.6, 0.7, 0.2, 0.9]).evidence_mm == [(-90.0, -71.0), (-60.0, -51.0)]
+    assert finding([0.1, 0.2]).evidence_mm == []
+
+
+def test_the_json_follows_the_contract_and_puts_monai_labels_own_list_first() -> None:
+    data = prediction(finding([0.12, 0.83], threshold=0.41)).to_json()
+    assert list(data) == ["prediction", "vptct"]
+    assert data == {
+        "prediction": [{"idx": 0, "label": "pulmonary_embolism", "score": 0.83}],
+        "vptct": {
+            "schema": "vptct.result/1",
+            "task": "pe",
+            "model": {
+                "name": "swin_t",
+                "version": 3,
+                "pretraining": "kinetics",
+                "trained_on": 212,
+                "calibrated": True,
+                "validation_auroc": {"value": 0.88, "ci95": [0.81, 0.94], "n": 60},
+            },
+            "findings": [
+                {
+                    "name": "pulmonary_embolism",
+                    "probability": 0.83,
+                    "threshold": 0.41,
+                    "decision": "present",
+                    "key_slice_mm": -96.0,
+                    "clips": [
+                        {"first_slice": 0, "last_slice": 9, "z_mm": [-100.0, -91.0], "probability": 0.12},
+                        {"first_slice": 10, "last_slice": 19, "z_mm": [-90.0, -81.0], "probability": 0.83},
+                    ],
+                }
+            ],
+            "uncertainty": {
+                "entropy": pytest.approx(0.658, abs=5e-4),
+                "clip_disagreement": pytest.approx(0.355),
+            },
+            "warnings": ["a warning"],
+            "seconds": {"read": 0.5, "total": 1.5},
+        },
+    }
+
+
+def test_an_undefined_auroc_is_null_because_json_knows_no_nan() -> None:
+    undefined = Estimate(math.nan, (math.nan, math.nan), 3)
+    card = ModelCard("pe", "tiny", ("pulmonary_embolism",), "none", 32, validation_auroc={"x": undefined})
+    text = json.dumps(prediction(finding([0.5]), card=card).to_json(), allow_nan=False)
+    assert json.loads(text)["vptct"]["model"]["validation_auroc"] == {
+        "value": None,
+        "ci95": [None, None],
+        "n": 3,
+    }
+
+
+@pytest.mark.parametrize(("values", "shown"), [({}, None), ({"a": 0.9, "b": 0.7}, 0.7)])
+def test_the_one_auroc_of_a_model_is_that_of_its_weakest_finding(
+    values: dict[str, float], shown: float | None
+) -> None:
+    estimates = {name: Estimate(value, (0.5, 1.0), 10) for name, value in values.items()}
+    card = ModelCard("t", "tiny", ("a", "b"), "none", 32, validation_auroc=estimates)
+    model = prediction(finding([0.5]), card=card).to_json()["vptct"]["model"]
+    assert (model["validation_auroc"] or {}).get("value") == shown

@@ -1,0 +1,71 @@
+"""How many clips a network sees at once: as many as the device's memory takes."""
+
+from __future__ import annotations
+
+import torch
+
+from vpt_plugin.errors import ConfigurationError
+
+# A study has 10 to 40 clips; beyond this a batch no longer makes a GPU faster.
+MAX_CLIPS_PER_BATCH = 32
+# Of the free memory, the share that clips may take: other processes and fragments want some too.
+_SHARE_OF_FREE_MEMORY = 0.8
+
+
+class BatchSize:
+    """How many clips at once: as many as the device's memory takes, fewer when it runs out.
+
+    On the CPU it stays at one, because batches do not pay there. On CUDA the first clip goes alone and shows
+    how much memory a clip takes. MPS does not tell how much is free and shares it with everything else: two.
+
+    Args:
+        device: where the clips go.
+        asked: a fixed number instead, still halved when memory runs out.
+    """
+
+    def __init__(self, device: torch.device, asked: int | None = None) -> None:
+        self.clips = asked or (2 if device.type == "mps" else 1)
+        self._device = device
+        self._measuring = asked is None and device.type == "cuda"
+        self._bytes_before = 0
+
+    def before_batch(self) -> None:
+        """Takes note of the memory in use."""
+        if self._measuring:
+            torch.cuda.reset_peak_memory_stats(self._device)
+            self._bytes_before = torch.cuda.memory_allocated(self._device)
+
+    def after_batch(self) -> None:
+        """Takes the largest batch that the memory allows, from what the first clip took."""
+        if self._measuring:
+            bytes_per_clip = torch.cuda.max_memory_allocated(self._device) - self._bytes_before
+            self.clips = clips_that_fit(_free_cuda_bytes(self._device), bytes_per_clip)
+            self._measuring = False
+
+    def halve(self, tried: int) -> None:
+        """Half as many clips as were tried, because the memory ran out.
+
+        Raises:
+            ConfigurationError: it was one clip already.
+        """
+        if tried == 1:
+            raise ConfigurationError(
+                f"not even one clip fits into the free memory of {self._device}.",
+                "End other programs that use it, or choose the device cpu.",
+            )
+        self.clips = tried // 2
+        self._measuring = False
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def clips_that_fit(free_bytes: int, bytes_per_clip: int) -> int:
+    """How many clips fit into the free memory, from 1 to ``MAX_CLIPS_PER_BATCH``."""
+    fitting = int(free_bytes * _SHARE_OF_FREE_MEMORY) // max(1, bytes_per_clip)
+    return min(max(1, fitting), MAX_CLIPS_PER_BATCH)
+
+
+def _free_cuda_bytes(device: torch.device) -> int:
+    # What the driver has free, and what torch holds without using it.
+    free, _total = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

@@ -1,0 +1,174 @@
+"""Prediction: the answer for one study, and its JSON (``vptct.result/1``)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vpt_plugin.models.card import Estimate, ModelCard
+
+SCHEMA = "vptct.result/1"
+
+
+@dataclass(frozen=True)
+class ClipProbability:
+    """What the classifier said about one clip.
+
+    Attributes:
+        first_slice, last_slice: the clip's slices within the study, both included, counted from the feet.
+        z_mm: patient z of the centres of those two slices.
+        probability: of the finding, in [0, 1].
+    """
+
+    first_slice: int
+    last_slice: int
+    z_mm: tuple[float, float]
+    probability: float
+
+
+@dataclass(frozen=True)
+class FindingPrediction:
+    """What the classifier said about one finding.
+
+    Attributes:
+        name: the finding.
+        probability: the study's, in [0, 1], aggregated over the clips by the task's rule.
+        threshold: probability from which the decision is ``present``.
+        key_slice_mm: patient z of the slice to look at first.
+        clips: in the order of patient z; together they cover the study.
+    """
+
+    name: str
+    probability: float
+    threshold: float
+    key_slice_mm: float
+    clips: tuple[ClipProbability, ...]
+
+    @property
+    def decision(self) -> str:
+        """``present`` or ``absent``."""
+        return "present" if self.probability >= self.threshold else "absent"
+
+    @property
+    def evidence_mm(self) -> list[tuple[float, float]]:
+        """Patient-z ranges of the clips at or above the threshold; clips that touch make one range.
+
+        Every aggregation there is lies between the lowest and the highest clip, so that a finding that is
+        present always has evidence.
+        """
+        runs: list[list[ClipProbability]] = []
+        for clip in (clip for clip in self.clips if clip.probability >= self.threshold):
+            if runs and clip.first_slice <= runs[-1][-1].last_slice + 1:
+                runs[-1].append(clip)
+            else:
+                runs.append([clip])
+        return [(run[0].z_mm[0], run[-1].z_mm[1]) for run in runs]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one study.
+
+    Attributes:
+        card: of the classifier that answered.
+        findings: in the task's order.
+        warnings: what the reader must know before trusting the answer, one sentence each.
+        seconds: per stage: ``read``, ``prepare``, ``network``, ``total``.
+    """
+
+    card: ModelCard
+    findings: tuple[FindingPrediction, ...]
+    warnings: tuple[str, ...]
+    seconds: Mapping[str, float]
+
+    @property
+    def entropy(self) -> float:
+        """Entropy of the study probability in bits: 0 is sure, 1 is undecided; the largest over findings."""
+        return max(binary_entropy_bits(finding.probability) for finding in self.findings)
+
+    @property
+    def clip_disagreement(self) -> float:
+        """Standard deviation of the clip probabilities, from 0 to 0.5; the largest over findings.
+
+        A small finding in few clips raises it too: high says "look where", not only "doubt".
+        """
+        return max(
+            standard_deviation([clip.probability for clip in finding.clips]) for finding in self.findings
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The answer as the JSON of the contract; an undefined figure is null.
+
+        MONAI Label's own ``prediction`` list comes first, so that its other clients keep working.
+        """
+        return {
+            "prediction": [
+                {"idx": index, "label": finding.name, "score": finding.probability}
+                for index, finding in enumerate(self.findings)
+            ],
+            "vptct": {
+                "schema": SCHEMA,
+                "task": self.card.task,
+                "model": _model_json(self.card),
+                "findings": [_finding_json(finding) for finding in self.findings],
+                "uncertainty": {"entropy": self.entropy, "clip_disagreement": self.clip_disagreement},
+                "warnings": list(self.warnings),
+                "seconds": dict(self.seconds),
+            },
+        }
+
+
+def binary_entropy_bits(probability: float) -> float:
+    """Entropy of a yes or no of that probability, in bits: 1 at 0.5, 0 at 0 and 1."""
+    if probability <= 0 or probability >= 1:
+        return 0.0
+    rest = 1 - probability
+    return -(probability * math.log2(probability) + rest * math.log2(rest))
+
+
+def standard_deviation(values: Sequence[float]) -> float:
+    """Standard deviation of all there is (divided by n, not n - 1); 0 for one value."""
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
+
+
+def _model_json(card: ModelCard) -> dict[str, Any]:
+    auroc = weakest_estimate(card.validation_auroc)
+    return {
+        "name": card.model,
+        "version": card.version,
+        "pretraining": card.pretraining,
+        "trained_on": card.trained_on,
+        "calibrated": card.calibrated,
+        "validation_auroc": auroc.to_json() if auroc else None,
+    }
+
+
+def weakest_estimate(estimates: Mapping[str, Estimate]) -> Estimate | None:
+    """The lowest figure over findings, an undefined one before all; None where nothing was measured.
+
+    The contract has room for one figure per model: for a task of several findings that is the one the model
+    is worst at.
+    """
+    return min(estimates.values(), key=lambda e: -1 if math.isnan(e.value) else e.value, default=None)
+
+
+def _finding_json(finding: FindingPrediction) -> dict[str, Any]:
+    return {
+        "name": finding.name,
+        "probability": finding.probability,
+        "threshold": finding.threshold,
+        "decision": finding.decision,
+        "key_slice_mm": finding.key_slice_mm,
+        "clips": [
+            {
+                "first_slice": clip.first_slice,
+                "last_slice": clip.last_slice,
+                "z_mm": list(clip.z_mm),
+                "probability": clip.probability,
+            }
+            for clip in finding.clips
+        ],
+    }

@@ -1,0 +1,227 @@
+"""Predictor: a classifier, made ready on one device, that answers for whole studies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vpt_plugin.ct.aggregation import key_slice, slice_evidence, study_probability
+from vpt_plugin.ct.clips import clip_starts
+from vpt_plugin.ct.intensity import air, centre_crop, prepare_slices
+from vpt_plugin.ct.statistics import range_warnings, study_facts
+from vpt_plugin.ct.volume import Volume
+from vpt_plugin.data.clip_dataset import scale_clips
+from vpt_plugin.errors import CancelledError, ConfigurationError, TooFewSlicesError, WeightsError
+from vpt_plugin.inference.batch_size import BatchSize
+from vpt_plugin.inference.prediction import ClipProbability, FindingPrediction, Prediction
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.classifier import Classifier
+from vpt_plugin.models.device import choose_device, choose_dtype, memory_format
+from vpt_plugin.tasks import ReadingTask
+
+SYNTHETIC_WARNING = "this model was trained on synthetic phantoms only: for demonstration, never for patients"
+
+
+class Predictor:
+    """A classifier, made ready on one device, that answers for whole studies.
+
+    The study is resized once; clips are cut from it as they are needed. The answer does not depend on how
+    many clips the network sees at once. Several threads may call ``predict``; the caller sees to it that a
+    device works for one of them at a time.
+
+    Args:
+        classifier: is moved to the device and set to evaluation.
+        task: says how a study is read.
+        card: of the classifier; its temperature, thresholds and ranges are used.
+        device: as in ``choose_device``.
+        precision: as in ``choose_dtype``.
+        clips_per_batch: None takes what the device's memory allows (one at a time on the CPU).
+
+    Raises:
+        ConfigurationError: unknown device or precision, or a classifier of another task.
+        ClipShapeError: the network cannot take the task's clips.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        task: ReadingTask,
+        card: ModelCard,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        clips_per_batch: int | None = None,
+    ) -> None:
+        if not classifier.findings == task.findings == card.findings:
+            raise ConfigurationError(
+                f"the model {card.model} answers for {', '.join(card.findings)}, "
+                f"the task {task.name} asks for {', '.join(task.findings)}.",
+                "Train it for this task, or give the task file it was trained with.",
+            )
+        if clips_per_batch is not None and clips_per_batch < 1:
+            raise ConfigurationError(f"clips_per_batch must be at least 1, not {clips_per_batch}.")
+        self.task = task
+        self.card = card
+        self.device = choose_device(device)
+        self.dtype = choose_dtype(self.device, precision)
+        self._memory_format = memory_format(self.dtype)
+        self._spec = classifier.spec
+        self._length = task.clips.length(classifier.spec.clip_slices)
+        self._stride = task.clips.stride(classifier.spec.clip_slices)
+        self._spec.check_clip(self._length, self._spec.crop_px, self._spec.crop_px)
+        self._clips_per_batch = clips_per_batch
+        self._classifier = classifier.eval().requires_grad_(False)
+        self._classifier.to(self.device).to(memory_format=self._memory_format)
+
+    def predict(
+        self,
+        volume: Volume,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        read_seconds: float = 0.0,
+    ) -> Prediction:
+        """The answer for one study.
+
+        Args:
+            volume: in the canonical orientation, as ``read_study`` gives it.
+            progress: called after every batch with the clips done and the clips in all.
+            cancelled: asked before every batch.
+            read_seconds: what reading the volume took, for the account of seconds.
+
+        Raises:
+            TooFewSlicesError: fewer slices than half a clip.
+            CancelledError: ``cancelled`` said so.
+            WeightsError: the network gave something that is no number.
+            ConfigurationError: not even one clip fits into the device's memory.
+        """
+        began = perf_counter()
+        slices = self._prepare(volume)
+        starts = clip_starts(volume.slices, length=self._length, stride=self._stride)
+        warnings = self._warnings(volume)
+        prepared = perf_counter()
+        clips = self._clip_probabilities(slices, starts, progress, cancelled)
+        finished = perf_counter()
+        return Prediction(
+            card=self.card,
+            findings=self._findings(volume, starts, clips),
+            warnings=warnings,
+            seconds={
+                "read": read_seconds,
+                "prepare": prepared - began,
+                "network": finished - prepared,
+                "total": read_seconds + finished - began,
+            },
+        )
+
+    def _prepare(self, volume: Volume) -> torch.Tensor:
+        """The study as the network sees it but for the scale: uint8 (slices, rows, columns) on the device."""
+        at_least = -(-self._length // 2)
+        if volume.slices < at_least:
+            raise TooFewSlicesError(
+                volume.study,
+                f"it has {volume.slices} slices; {self._spec.name} sees {self._length} at once "
+                f"and needs at least {at_least}.",
+                "Choose a thinner reconstruction, or a model with shorter clips.",
+            )
+        window = self.task.hu_window
+        slices = prepare_slices(volume, window, pixels=self._spec.resize_px)
+        slices = centre_crop(slices, self._spec.crop_px)
+        missing = max(0, self._length - volume.slices)
+        slices = np.pad(slices, ((0, missing), (0, 0), (0, 0)), constant_values=air(window))
+        return torch.from_numpy(slices).to(self.device)
+
+    def _warnings(self, volume: Volume) -> tuple[str, ...]:
+        warnings = [SYNTHETIC_WARNING] if self.card.synthetic else []
+        if self.card.clip_slices != self._length:
+            warnings.append(
+                f"clips of {self._length} slices are not what this model was trained on "
+                f"({self.card.clip_slices} slices)"
+            )
+        if self.card.ranges:
+            warnings += range_warnings(study_facts(volume), self.card.ranges)
+        return (*warnings, *volume.provenance.notes)
+
+    def _clip_probabilities(
+        self,
+        slices: torch.Tensor,
+        starts: Sequence[int],
+        progress: Callable[[int, int], None] | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> NDArray[np.float64]:
+        """Probability per clip and finding, (clips, findings)."""
+        parts: list[NDArray[np.float64]] = []
+        batch = BatchSize(self.device, self._clips_per_batch)
+        done = 0
+        while done < len(starts):
+            if cancelled is not None and cancelled():
+                raise CancelledError
+            batch.before_batch()
+            tried = starts[done : done + batch.clips]
+            part = self._batch(slices, tried)
+            if part is None:
+                batch.halve(len(tried))
+                continue
+            batch.after_batch()
+            parts.append(part)
+            done += len(part)
+            if progress is not None:
+                progress(done, len(starts))
+        return np.concatenate(parts)
+
+    def _batch(self, slices: torch.Tensor, starts: Sequence[int]) -> NDArray[np.float64] | None:
+        """Probabilities of some clips, (clips, findings); None when the memory does not take so many."""
+        try:
+            logits = self._logits(slices, starts)
+        except torch.cuda.OutOfMemoryError:
+            # Nothing is tried again in here: as long as the exception lives, so do the tensors it failed on.
+            return None
+        if not torch.isfinite(logits).all():
+            raise WeightsError(
+                f"{self.card.task}/{self.card.model} version {self.card.version} gave what is no number; its "
+                "weights are damaged or its training went astray.",
+                "Use another version, or train it again.",
+            )
+        return np.asarray(torch.sigmoid(logits / self.card.temperature).numpy())
+
+    def _logits(self, slices: torch.Tensor, starts: Sequence[int]) -> torch.Tensor:
+        """Logits of some clips, float64 (clips, findings) on the CPU."""
+        enabled = self.dtype == torch.bfloat16
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
+            clips = torch.stack([slices[start : start + self._length] for start in starts]).unsqueeze(1)
+            clips = scale_clips(clips, self.task.offset).to(memory_format=self._memory_format)
+            logits: torch.Tensor = self._classifier(clips)
+            return logits.float().cpu().double()
+
+    def _findings(
+        self, volume: Volume, starts: Sequence[int], clips: NDArray[np.float64]
+    ) -> tuple[FindingPrediction, ...]:
+        study = study_probability(clips, self.task.aggregation)
+        findings = []
+        for index, name in enumerate(self.task.findings):
+            evidence = slice_evidence(clips[:, index], starts, length=self._length, slices=volume.slices)
+            findings.append(
+                FindingPrediction(
+                    name=name,
+                    probability=float(study[index]),
+                    threshold=self.card.thresholds.get(name, 0.5),
+                    key_slice_mm=float(volume.slice_z_mm[key_slice(evidence)]),
+                    clips=self._clips(volume, starts, clips[:, index]),
+                )
+            )
+        return tuple(findings)
+
+    def _clips(
+        self, volume: Volume, starts: Sequence[int], probabilities: NDArray[np.float64]
+    ) -> tuple[ClipProbability, ...]:
+        z_mm = volume.slice_z_mm
+        # A study shorter than a clip was filled up with air, which the answer does not tell about.
+        last = [min(start + self._length, volume.slices) - 1 for start in starts]
+        return tuple(
+            ClipProbability(first, end, (float(z_mm[first]), float(z_mm[end])), float(probability))
+            for first, end, probability in zip(starts, last, probabilities, strict=True)
+        )
