@@ -1,0 +1,146 @@
+"""What the answers look like, from predictions made by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from contextlib import suppress
+
+import pytest
+
+from vpt_plugin.cli.report import FORMATS
+from vpt_plugin.cli.words import command_line, duration, estimate_in_words, model_in_words, progress_in_words
+from vpt_plugin.inference import ClipProbability, FindingPrediction, Prediction
+from vpt_plugin.models.card import Estimate, ModelCard
+from vpt_plugin.training.progress import Progress
+
+CARD = ModelCard(
+    task="nodule",
+    model="tiny",
+    findings=("lung_nodule",),
+    pretraining="none",
+    clip_slices=16,
+    version=2,
+    trained_on=84,
+    validation_auroc={"lung_nodule": Estimate(0.93, (0.85, 0.98), 18)},
+)
+
+
+def answer(*probabilities: float, warnings: tuple[str, ...] = ()) -> Prediction:
+    """Clips of 16 slices side by side, 2 mm apart, from z = -100 mm on."""
+    clips = tuple(
+        ClipProbability(16 * i, 16 * i + 15, (32.0 * i - 100, 32.0 * i - 70), p)
+        for i, p in enumerate(probabilities)
+    )
+    finding = FindingPrediction("lung_nodule", max(probabilities), 0.4, -84.0, clips)
+    seconds = {"read": 0.5, "prepare": 0.25, "network": 0.5, "total": 1.25}
+    return Prediction(CARD, (finding,), warnings, seconds)
+
+
+def printed(kind: str, answers: dict[str, Prediction], capsys: pytest.CaptureFixture[str]) -> str:
+    with FORMATS[kind]() as report:
+        for study, prediction in answers.items():
+            report.add(study, prediction)
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return captured.out
+
+
+def words_of(line: str) -> list[str]:
+    return [cell.strip() for cell in line.split("  ") if cell.strip()]
+
+
+def test_the_table_says_finding_probability_decision_and_where_to_look(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = printed("table", {"a.nii.gz": answer(0.1, 0.83), "b": answer(0.2)}, capsys).splitlines()
+    rows = [words_of(line) for line in lines if "lung_nodule" in line and "Model" not in line]
+    assert rows == [
+        ["a.nii.gz", "lung_nodule", "0.830", "present", "0.400", "-84.0", "-68.0 to -38.0", "1.2"],
+        ["b", "lung_nodule", "0.200", "absent", "0.400", "-84.0", "-", "1.2"],
+    ]
+    assert lines[-1] == "For research only; not a medical device."
+
+
+def test_the_table_says_whose_warning_it_is_unless_it_is_everybodys(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answers = {
+        name: answer(0.5, warnings=("phantoms only", *own))
+        for name, own in [("a", ("thick",)), ("b", ()), ("c", ())]
+    }
+    lines = printed("table", answers, capsys).splitlines()
+    assert [line for line in lines if line.startswith("warning")] == [
+        "warning: phantoms only",
+        "warning: thick (a)",
+    ]
+
+
+def test_json_is_a_list_of_results_each_with_its_study(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(printed("json", {"a": answer(0.1), "b": answer(0.9)}, capsys))
+    assert [each["study"] for each in found] == ["a", "b"]
+    assert found[1] == {"study": "b", **answer(0.9).to_json()}
+
+
+def test_json_of_no_answers_is_an_empty_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert json.loads(printed("json", {}, capsys)) == []
+
+
+def test_what_was_answered_is_printed_even_when_the_rest_breaks_off(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with suppress(KeyboardInterrupt), FORMATS["json"]() as report:
+        report.add("a", answer(0.1))
+        raise KeyboardInterrupt
+    assert [each["study"] for each in json.loads(capsys.readouterr().out)] == ["a"]
+
+
+def test_csv_has_a_row_per_study_and_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed("csv", {"a, with comma": answer(0.1, 0.83, warnings=("one", "two"))}, capsys)
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert row == {
+        "study": "a, with comma",
+        "task": "nodule",
+        "model": "tiny",
+        "version": "2",
+        "finding": "lung_nodule",
+        "probability": "0.830000",
+        "threshold": "0.400000",
+        "decision": "present",
+        "key_slice_mm": "-84.00",
+        "evidence_mm": "-68.0 to -38.0",
+        "entropy": "0.657705",
+        "clip_disagreement": "0.365000",
+        "seconds": "1.250",
+        "warnings": "one; two",
+    }
+
+
+def test_a_model_is_told_in_one_line() -> None:
+    assert model_in_words(CARD) == (
+        "Model nodule/tiny version 2: pretraining none, trained on 84 studies, not calibrated; "
+        "validation AUROC: lung_nodule 0.930 [0.850, 0.980] (18 studies)."
+    )
+
+
+def test_an_undefined_figure_is_not_applicable_and_has_no_interval() -> None:
+    nan = float("nan")
+    assert estimate_in_words(Estimate(nan, (nan, nan), 3)) == "n/a (3 studies)"
+
+
+def test_progress_is_told_in_words() -> None:
+    now = Progress("training", step=120, steps=700, epoch=2, epochs=7, loss=0.4123, validation_auroc=0.871)
+    assert progress_in_words(now) == "training: epoch 2/7, loss 0.412, validation AUROC 0.871"
+    assert progress_in_words(Progress("preparing", step=3, steps=10)) == "preparing"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(44.6, "45 s"), (80, "1 min 20 s"), (3599.6, "1 h 0 min"), (7500, "2 h 5 min")]
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_a_command_to_copy_has_quotes_where_there_are_spaces() -> None:
+    assert command_line("vpt", "classify", "my studies", 3) == 'vpt classify "my studies" 3'

@@ -1,0 +1,82 @@
+"""The commands put together, and the one place where errors become words and exit codes."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from vpt_plugin import __version__
+from vpt_plugin.cli import classify, finetune, models, phantom, tasks, weights
+from vpt_plugin.cli.console import print_error
+from vpt_plugin.errors import ConfigurationError, VptError
+
+
+class _Commands(TyperGroup):
+    """Turns the library's errors into a message and an exit code: 2 for what was asked wrongly, else 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # Whoever read our output has gone; nobody is left to tell.
+        except (VptError, OSError) as error:
+            if ctx.params.get("debug"):
+                raise
+            print_error(error)
+            raise typer.Exit(2 if isinstance(error, ConfigurationError) else 1) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain help: it reads the same on every console and in a pipe.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("classify")(classify.classify)
+app.command("models")(models.models)
+app.command("tasks")(tasks.tasks)
+app.command("finetune")(finetune.finetune)
+app.command("phantom")(phantom.phantom)
+app.add_typer(weights.app, name="weights")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vptct {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _vpt(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and stop.", callback=_print_version, is_eager=True),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where in the code an error arose.")] = False,
+) -> None:
+    """Video-pretrained 3D networks for chest CT: research only, not a medical device.
+
+    \b
+    From nothing to an answer, on made-up studies:
+      vpt phantom phantoms --count 120 --task nodule
+      vpt finetune phantoms/manifest.csv --task nodule --model tiny
+      vpt classify phantoms/studies --task nodule --model tiny
+
+    "vpt COMMAND --help" tells more, with examples.
+    """
+
+
+def main() -> None:
+    """Entry point of the console script ``vpt``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A study's name may hold letters that this console does not have.
+            stream.reconfigure(errors="backslashreplace")
+    app()

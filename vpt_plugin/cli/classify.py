@@ -1,0 +1,119 @@
+"""``vpt classify``: answers for studies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vpt_plugin.cli.console import print_error, progress_bars
+from vpt_plugin.cli.options import (
+    DeviceOption,
+    ModelOption,
+    ModelsDirOption,
+    TaskFileOption,
+    TaskOption,
+    choose_task,
+)
+from vpt_plugin.cli.report import FORMATS, Report
+from vpt_plugin.errors import StudyError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from vpt_plugin.inference import Prediction, Predictor
+    from vpt_plugin.tasks import ReadingTask
+
+
+def classify(
+    studies: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="STUDY",
+            help="A DICOM folder, a DICOM, NIfTI, NRRD or MHA file, a .zip of DICOM, or a folder of such.",
+            show_default=False,
+        ),
+    ],
+    task: TaskOption = None,
+    model: ModelOption = "swin_t",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list of results as JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a line per study and finding.")] = False,
+    task_file: TaskFileOption = None,
+    models_dir: ModelsDirOption = None,
+    version: Annotated[
+        int | None,
+        typer.Option("--version", help="A version of the model; by default the newest.", show_default=False),
+    ] = None,
+    device: DeviceOption = "auto",
+    precision: Annotated[
+        str, typer.Option("--precision", help="auto, float32, bfloat16 or float16.")
+    ] = "auto",
+) -> None:
+    """Answer for one study or many.
+
+    An answer is a probability and a decision per finding, with the slices that speak for it.
+
+    A folder that holds several studies stands for all of them: every NIfTI, NRRD and MHA file in it and
+    below, and every folder of DICOM files. A folder whose DICOM files are all of one examination is one
+    study; of its series the one that suits best is read. A study that cannot be read is named on stderr and
+    the rest go on; the exit code is then 1.
+
+    \b
+    Examples:
+      vpt classify ct.nii.gz --task nodule --model tiny
+      vpt classify exam.zip dicom_folder/ --task pe --model swin_t --json > answers.json
+      vpt classify incoming/ --task nodule --csv > answers.csv
+    """
+    if as_json and as_csv:
+        raise typer.BadParameter("use either --json or --csv, not both.")
+    from vpt_plugin.cli.studies import expand
+
+    reading_task = choose_task(task, task_file)
+    predictor = _load_predictor(reading_task, model, version, models_dir, device, precision)
+    report = FORMATS["json" if as_json else "csv" if as_csv else "table"]()
+    failed = _answer(expand(studies), predictor, report)
+    if failed:
+        typer.echo(f"{len(failed)} could not be answered: {', '.join(failed)}", err=True)
+        raise typer.Exit(1)
+
+
+def _load_predictor(
+    task: ReadingTask, model: str, version: int | None, models_dir: Path | None, device: str, precision: str
+) -> Predictor:
+    from vpt_plugin.inference import Predictor
+    from vpt_plugin.training.model_store import ModelStore
+
+    classifier, card = ModelStore(models_dir).load(task, model, version)
+    return Predictor(classifier, task, card, device=device, precision=precision)
+
+
+def _answer(studies: Sequence[Path], predictor: Predictor, report: Report) -> list[str]:
+    """Answers for the studies one by one; the names of those that gave none."""
+    failed = []
+    with report, progress_bars() as progress:
+        for path in progress.track(studies, description="studies"):
+            try:
+                report.add(str(path), _predict(path, predictor, progress))
+            except StudyError as error:
+                print_error(error)
+                failed.append(str(path))
+    return failed
+
+
+def _predict(path: Path, predictor: Predictor, progress: Progress) -> Prediction:
+    from vpt_plugin.ct.reader import read_study
+
+    bar = progress.add_task(f"clips of {path.name}", total=None)
+    try:
+        began = perf_counter()
+        volume = read_study(path, name=str(path))
+        return predictor.predict(
+            volume,
+            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+            read_seconds=perf_counter() - began,
+        )
+    finally:
+        progress.remove_task(bar)

@@ -1,0 +1,42 @@
+"""Options that several commands share, so that they read the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.tasks import ReadingTask, get_task, load_task_file
+
+TaskOption = Annotated[
+    str | None, typer.Option("--task", "-t", help="What to look for: see `vpt tasks`.", show_default=False)
+]
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="Which network: see `vpt models`.")]
+TaskFileOption = Annotated[
+    Path | None, typer.Option("--task-file", help="A task of your own, from a YAML file.", show_default=False)
+]
+ModelsDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--models-dir",
+        help="Where trained models are; by default models/ in $VPTCT_HOME or in your data folder.",
+        show_default=False,
+    ),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
+
+
+def choose_task(name: str | None, task_file: Path | None) -> ReadingTask:
+    """The task that ``--task`` and ``--task-file`` mean; with a file alone, the file's.
+
+    Raises:
+        ConfigurationError: neither was given, or the name is of neither.
+    """
+    own = () if task_file is None else (load_task_file(task_file),)
+    if name is None:
+        if not own:
+            raise ConfigurationError("no task was given;", "use --task pe, --task nodule or --task-file.")
+        return own[0]
+    return get_task(name, own)

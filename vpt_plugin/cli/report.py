@@ -1,0 +1,176 @@
+"""How answers are printed: as a table, as JSON, as CSV. Nothing but the answers goes to stdout."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING
+
+import typer
+
+from vpt_plugin.cli.console import print_table
+from vpt_plugin.cli.words import model_in_words
+
+if TYPE_CHECKING:
+    from vpt_plugin.inference import FindingPrediction, Prediction
+
+_MAX_STUDIES_NAMED = 3
+_TABLE_COLUMNS = (
+    "study", "finding", "probability", "decision", "threshold", "key slice", "evidence", "seconds"
+)  # fmt: skip
+
+
+class Report:
+    """Takes answers as they come; used with ``with``, so that what there is is printed whatever happens."""
+
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add(self, study: str, prediction: Prediction) -> None:
+        """One more answer."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """No more answers will come."""
+
+
+class TableReport(Report):
+    """For people: a table when all is answered, the warnings and the model's facts below it."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, Prediction] = {}
+
+    def add(self, study: str, prediction: Prediction) -> None:
+        """One more answer."""
+        self._answers[study] = prediction
+
+    def close(self) -> None:
+        """Prints the table."""
+        if not self._answers:
+            return
+        names = _short_names(list(self._answers))
+        rows = [
+            row
+            for name, answer in zip(names, self._answers.values(), strict=True)
+            for row in _table_rows(name, answer)
+        ]
+        print_table(_TABLE_COLUMNS, rows, right=("probability", "threshold", "key slice", "seconds"))
+        for warning, studies in self._warnings(names).items():
+            typer.echo(f"warning: {warning}{self._whose(studies)}")
+        typer.echo(
+            "Slices by patient z in mm, plus is towards the head; evidence: clips above the threshold."
+        )
+        typer.echo(model_in_words(next(iter(self._answers.values())).card))
+        typer.echo("For research only; not a medical device.")
+
+    def _warnings(self, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Whose warning each is, by the studies' names."""
+        warnings: dict[str, list[str]] = {}
+        for name, answer in zip(names, self._answers.values(), strict=True):
+            for warning in answer.warnings:
+                warnings.setdefault(warning, []).append(name)
+        return warnings
+
+    def _whose(self, studies: Sequence[str]) -> str:
+        if len(studies) == len(self._answers):
+            return ""
+        more = len(studies) - _MAX_STUDIES_NAMED
+        named = ", ".join(studies[:_MAX_STUDIES_NAMED])
+        return f" ({named}{f' and {more} more' if more > 0 else ''})"
+
+
+def _short_names(paths: Sequence[str]) -> list[str]:
+    """The paths without the folder that they have in common."""
+    try:
+        common = Path(os.path.commonpath([Path(path).absolute().parent for path in paths]))
+    except ValueError:  # on several drives of Windows
+        return list(paths)
+    return [str(Path(path).absolute().relative_to(common)) for path in paths]
+
+
+def _table_rows(study: str, answer: Prediction) -> list[tuple[str, ...]]:
+    return [
+        (
+            study if index == 0 else "",
+            finding.name,
+            f"{finding.probability:.3f}",
+            finding.decision,
+            f"{finding.threshold:.3f}",
+            f"{finding.key_slice_mm:.1f}",
+            _evidence_in_words(finding) or "-",
+            f"{answer.seconds['total']:.1f}" if index == 0 else "",
+        )
+        for index, finding in enumerate(answer.findings)
+    ]
+
+
+def _evidence_in_words(finding: FindingPrediction) -> str:
+    return ", ".join(f"{low:.1f} to {high:.1f}" for low, high in finding.evidence_mm)
+
+
+class JsonReport(Report):
+    """For programs: a list of results (``vptct.result/1``), each with its ``study``, printed as they come."""
+
+    def __init__(self) -> None:
+        self._separator = ""
+
+    def __enter__(self) -> Report:
+        typer.echo("[", nl=False)
+        return self
+
+    def add(self, study: str, prediction: Prediction) -> None:
+        """One more answer."""
+        text = json.dumps({"study": study, **prediction.to_json()}, indent=2, allow_nan=False)
+        typer.echo(f"{self._separator}\n{text}", nl=False)
+        self._separator = ","
+
+    def close(self) -> None:
+        """Ends the list."""
+        typer.echo("\n]")
+
+
+class CsvReport(Report):
+    """For spreadsheets: a line per study and finding, printed as they come."""
+
+    COLUMNS = (
+        "study", "task", "model", "version", "finding", "probability", "threshold", "decision",
+        "key_slice_mm", "evidence_mm", "entropy", "clip_disagreement", "seconds", "warnings",
+    )  # fmt: skip
+
+    def __enter__(self) -> Report:
+        self._write(self.COLUMNS)
+        return self
+
+    def add(self, study: str, prediction: Prediction) -> None:
+        """One more answer."""
+        card = prediction.card
+        for finding in prediction.findings:
+            self._write(
+                (
+                    study, card.task, card.model, card.version, finding.name,
+                    f"{finding.probability:.6f}", f"{finding.threshold:.6f}", finding.decision,
+                    f"{finding.key_slice_mm:.2f}", _evidence_in_words(finding),
+                    f"{prediction.entropy:.6f}", f"{prediction.clip_disagreement:.6f}",
+                    f"{prediction.seconds['total']:.3f}", "; ".join(prediction.warnings),
+                )
+            )  # fmt: skip
+
+    @staticmethod
+    def _write(cells: Sequence[object]) -> None:
+        csv.writer(sys.stdout, lineterminator="\n").writerow(cells)
+        sys.stdout.flush()
+
+
+FORMATS: Mapping[str, type[Report]] = MappingProxyType(
+    {"table": TableReport, "json": JsonReport, "csv": CsvReport}
+)
