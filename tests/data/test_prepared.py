@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vpt_plugin.ct.volume import Volume
+from vpt_plugin.data.prepared import PreparedStudies, PreparedStudy
+from vpt_plugin.errors import UnreadableStudyError
+from vpt_plugin.tasks import HUWindow
+
+WINDOW = HUWindow(centre=0, width=2000)
+
+
+class Reader:
+    """Makes a volume of what the file says, and counts."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def __call__(self, path: Path, *, name: str | None, series_uid: str | None) -> Volume:
+        self.reads += 1
+        if path.is_file() and path.read_text() == "broken":
+            raise UnreadableStudyError(name or path.name, "it is broken.")
+        hu = np.full((5, 16, 16), -1000, dtype=np.int16)
+        hu[2] = 1000
+        return Volume(hu, (2.5, 1.0, 1.0), (0.0, 0.0, -10.0), np.eye(3)[::-1].copy(), study=name or path.name)
+
+
+@pytest.fixture
+def reader() -> Reader:
+    return Reader()
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    path = tmp_path / "study.nrrd"
+    path.write_text("a study")
+    return path
+
+
+def prepared_studies(tmp_path: Path, reader: Reader, **facts: Any) -> PreparedStudies:
+    return PreparedStudies(tmp_path / "cache", facts.pop("window", WINDOW), pixels=8, read=reader, **facts)
+
+
+def files(tmp_path: Path) -> list[Path]:
+    return sorted(path for path in (tmp_path / "cache").rglob("*") if path.is_file())
+
+
+def test_slices_are_resized_and_windowed_and_know_their_place(
+    tmp_path: Path, reader: Reader, study: Path
+) -> None:
+    found = prepared_studies(tmp_path, reader).get(study)
+    assert found.slices.shape == (5, 8, 8)
+    assert found.slices.dtype == np.uint8
+    assert found.slices[:, 0, 0].tolist() == [0, 0, 255, 0, 0]
+    assert found.slice_z_mm.tolist() == [-10.0, -7.5, -5.0, -2.5, 0.0]
+    assert found.facts.slice_spacing_mm == 2.5
+
+
+def test_a_study_is_read_once_also_by_the_next_training(tmp_path: Path, reader: Reader, study: Path) -> None:
+    first = prepared_studies(tmp_path, reader).get(study)
+    second = prepared_studies(tmp_path, reader).get(study)
+    assert reader.reads == 1
+    assert first.facts == second.facts
+    assert not second.slices.flags.writeable
+
+
+def test_a_study_is_read_again_when_its_file_changes(tmp_path: Path, reader: Reader, study: Path) -> None:
+    prepared = prepared_studies(tmp_path, reader)
+    prepared.get(study)
+    os.utime(study, ns=(1, 1))
+    prepared.get(study)
+    assert reader.reads == 2
+
+
+def test_a_dicom_folder_changes_when_one_of_its_files_does(tmp_path: Path, reader: Reader) -> None:
+    folder = tmp_path / "dicom" / "deep"
+    folder.mkdir(parents=True)
+    (folder / "1.dcm").write_text("1")
+    prepared = prepared_studies(tmp_path, reader)
+    prepared.get(folder.parent)
+    prepared.get(folder.parent)
+    assert reader.reads == 1
+    (folder / "2.dcm").write_text("2")
+    prepared.get(folder.parent)
+    assert reader.reads == 2
+
+
+def test_one_dicom_file_stands_for_the_files_beside_it(tmp_path: Path, reader: Reader) -> None:
+    (tmp_path / "dicom").mkdir()
+    (tmp_path / "dicom" / "1.dcm").write_text("1")
+    prepared = prepared_studies(tmp_path, reader)
+    prepared.get(tmp_path / "dicom" / "1.dcm")
+    (tmp_path / "dicom" / "2.dcm").write_text("2")
+    prepared.get(tmp_path / "dicom" / "1.dcm")
+    assert reader.reads == 2
+
+
+def test_another_series_or_another_window_is_another_preparation(
+    tmp_path: Path, reader: Reader, study: Path
+) -> None:
+    prepared_studies(tmp_path, reader).get(study)
+    prepared_studies(tmp_path, reader).get(study, series_uid="1.2.3")
+    prepared_studies(tmp_path, reader, window=HUWindow(centre=0, width=4000)).get(study)
+    assert reader.reads == 3
+
+
+def truncate_slices(folder: Path) -> None:
+    path = folder / "slices.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def empty_slices(folder: Path) -> None:
+    (folder / "slices.npy").write_bytes(b"")
+
+
+def remove_slices(folder: Path) -> None:
+    (folder / "slices.npy").unlink()
+
+
+def halve_facts(folder: Path) -> None:
+    path = folder / "study.json"
+    path.write_text(path.read_text()[:30])
+
+
+def remove_fact(folder: Path) -> None:
+    path = folder / "study.json"
+    path.write_text(path.read_text().replace("mean_hu", "average_hu"))
+
+
+@pytest.mark.parametrize("damage", [truncate_slices, empty_slices, remove_slices, halve_facts, remove_fact])
+def test_a_damaged_preparation_is_made_again(
+    tmp_path: Path, reader: Reader, study: Path, damage: Any
+) -> None:
+    prepared = prepared_studies(tmp_path, reader)
+    prepared.get(study)
+    damage(files(tmp_path)[0].parent)
+    assert prepared.get(study).slices[2].min() == 255
+    assert reader.reads == 2
+
+
+def test_a_study_that_cannot_be_read_says_so_under_its_name_and_leaves_nothing(
+    tmp_path: Path, reader: Reader, study: Path
+) -> None:
+    study.write_text("broken")
+    with pytest.raises(UnreadableStudyError, match="chest 7: it is broken"):
+        prepared_studies(tmp_path, reader).get(study, name="chest 7")
+    assert files(tmp_path) == []
+
+
+def test_two_that_prepare_the_same_study_at_once_get_the_same(
+    tmp_path: Path, reader: Reader, study: Path
+) -> None:
+    prepared = prepared_studies(tmp_path, reader)
+    with ThreadPoolExecutor(4) as pool:
+        found: list[PreparedStudy] = list(pool.map(lambda _: prepared.get(study), range(8)))
+    assert len({each.file for each in found}) == 1
+    assert sorted(path.name for path in files(tmp_path)) == ["slices.npy", "study.json"]
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_thousands_of_prepared_studies_hold_no_file_open(tmp_path: Path, reader: Reader, study: Path) -> None:
+    found = prepared_studies(tmp_path, reader).get(study)
+    shutil.rmtree(tmp_path / "cache")
+    with pytest.raises(FileNotFoundError):
+        _ = found.slices
