@@ -102,14 +102,17 @@ def _headers(files: Sequence[Path], study: str) -> tuple[list[SliceHeader], list
 
 
 def _refuse_cut_short(left_out: Sequence[LeftOutFile], chosen: Series, study: str) -> None:
-    """A file of the chosen series whose header ends early would silently shorten the volume."""
+    """A slice whose header ends early, left out at an end of the series, would leave no gap to be seen."""
     for each in left_out:
         if each.reason is LeftOut.NO_IMAGE and each.series_uid == chosen.uid:
-            raise UnreadableStudyError(
-                study,
-                f"{each.path.name}, of the series to be read, has no pixel data, or ends before them.",
-                "Copy or export the series again.",
-            )
+            cause = f"{each.path.name}, of the series to be read, has no pixel data, or ends before them."
+        elif each.reason is LeftOut.DAMAGED:
+            cause = f"{each.path.name} is damaged or cut short, and may be a slice of the series to be read."
+        else:
+            continue
+        raise UnreadableStudyError(
+            study, cause, "Copy or export the series again, or remove the file if it is none of it."
+        )
 
 
 def _decode(stack: Stack, study: str) -> np.ndarray[tuple[int, int, int], np.dtype[np.int16]]:

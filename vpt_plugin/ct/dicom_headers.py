@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 # RescaleType where values are Hounsfield units ("" and US: not said). Iodine maps and their like, which
 # are of modality CT too, say MGML, Z_EFF, PCT ... (DICOM PS3.3, C.11.1.1.2).
 _HOUNSFIELD_TYPES = {"", "HU", "HU_MOD", "US"}
+_DICOMDIR = b"1.2.840.10008.1.3.10"
 _PROJECTIONS = {"MIP", "MINIP", "PROJECTION IMAGE"}
 
 
@@ -96,7 +97,9 @@ def read_header(path: Path) -> SliceHeader | LeftOutFile:
         OSError: the file system does not hand the file out.
     """
     with path.open("rb") as file:
-        if not _looks_like_dicom(file.read(132)):
+        start = file.read(512)
+        complete = start[128:132] == b"DICM"
+        if not (complete or _begins_bare(start)) or _DICOMDIR in start:
             return LeftOutFile(path, LeftOut.NOT_DICOM)
         file.seek(0)
         try:
@@ -106,19 +109,21 @@ def read_header(path: Path) -> SliceHeader | LeftOutFile:
                 return _slice(path, header)
             return LeftOutFile(path, reason, _text(header, "Modality"), _text(header, "SeriesInstanceUID"))
         except Exception:  # a damaged file breaks pydicom anywhere, with any exception
-            return LeftOutFile(path, LeftOut.DAMAGED)
+            return LeftOutFile(path, LeftOut.DAMAGED if complete else LeftOut.NOT_DICOM)
 
 
-def _looks_like_dicom(start: bytes) -> bool:
-    # Old exports lack the preamble and begin with their first element, of group 0002 or 0008.
-    bare = len(start) > 3 and start[0] in (2, 8) and start[1] == 0 and start[3] == 0
-    return start[128:132] == b"DICM" or bare
+def _begins_bare(start: bytes) -> bool:
+    """Old exports lack the preamble and begin with their first element, of group 0002 or 0008."""
+    return len(start) > 3 and start[0] in (2, 8) and start[1] == 0 and start[3] == 0
 
 
 def _why_left_out(header: Any) -> LeftOut | None:
     modality = _text(header, "Modality")
+    if not modality:
+        # SOPInstanceUID comes before Modality and is in every object: without it the file ends early.
+        return LeftOut.NOT_DICOM if "SOPInstanceUID" in header else LeftOut.DAMAGED
     if modality != "CT":
-        return LeftOut.OTHER_MODALITY if modality else LeftOut.NOT_DICOM
+        return LeftOut.OTHER_MODALITY
     if not all(name in header for name in ("Rows", "Columns", "BitsAllocated")):
         return LeftOut.NO_IMAGE
     image_type = set(_texts(header, "ImageType"))

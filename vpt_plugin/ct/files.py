@@ -19,7 +19,7 @@ from types import MappingProxyType
 import numpy as np
 import SimpleITK as sitk  # noqa: N813  the name its documentation uses
 
-from vpt_plugin.ct.hounsfield import clamp_hu
+from vpt_plugin.ct.hounsfield import clamp_hu, require_finite
 from vpt_plugin.ct.volume import Provenance, Volume
 from vpt_plugin.errors import GeometryError, NotHounsfieldError, StudyError, UnreadableStudyError
 
@@ -29,6 +29,7 @@ KINDS: MappingProxyType[str, str] = MappingProxyType(
 # 2,000 slices of 1024 x 1024. A header of a few bytes can ask for far more memory than there is.
 _MAX_VOXELS = 2**31
 _EIGHT_BIT = (sitk.sitkUInt8, sitk.sitkInt8)
+_NIFTI_FLOATS = MappingProxyType({"16": "f4", "64": "f8"})
 _NO_ORIENTATION = (
     "The file does not say how the patient lies in it; slices were taken as running from feet to head."
 )
@@ -55,7 +56,7 @@ def read_file(path: Path, study: str) -> Volume:
         try:
             reader.ReadImageInformation()
             _refuse_header(reader, study)
-            _refuse_short_nifti(plain, reader, study)
+            _refuse_damaged_nifti(plain, reader, study)
             image = reader.Execute()
         except RuntimeError as error:
             raise _refusal(error, KINDS[suffix], study) from error
@@ -116,18 +117,23 @@ def _refuse_header(reader: sitk.ImageFileReader, study: str) -> None:
         raise GeometryError(study, f"its voxel spacing is {reader.GetSpacing()} mm.", "Export it again.")
 
 
-def _refuse_short_nifti(path: Path, reader: sitk.ImageFileReader, study: str) -> None:
-    """SimpleITK leaves the voxels that a NIfTI file lacks as whatever was in memory."""
+def _refuse_damaged_nifti(path: Path, reader: sitk.ImageFileReader, study: str) -> None:
+    """SimpleITK leaves voxels that the file lacks as memory had them, and turns NaN into 0 HU, water."""
     if not reader.HasMetaDataKey("vox_offset"):
         return
-    bytes_per_voxel = int(reader.GetMetaData("bitpix")) // 8
-    expected = int(float(reader.GetMetaData("vox_offset"))) + math.prod(reader.GetSize()) * bytes_per_voxel
+    offset, voxels = int(float(reader.GetMetaData("vox_offset"))), math.prod(reader.GetSize())
+    expected = offset + voxels * int(reader.GetMetaData("bitpix")) // 8
     if (found := path.stat().st_size) < expected:
         raise UnreadableStudyError(
             study,
             f"the file is cut short: {found} bytes where its header says {expected}.",
             "Copy or export it again.",
         )
+    if kind := _NIFTI_FLOATS.get(reader.GetMetaData("datatype")):
+        with path.open("rb") as file:
+            # The header's first number is its own size, 348 or 540 bytes: below 65536 in the right order.
+            order = "<" if int.from_bytes(file.read(4), "little") < 65536 else ">"
+        require_finite(np.memmap(path, dtype=order + kind, mode="r", offset=offset, shape=voxels), study)
 
 
 @contextmanager

@@ -23,16 +23,25 @@ def clamp_hu(values: NDArray[Any], study: str) -> NDArray[np.int16]:
         NotHounsfieldError: values that are no numbers (NaN, infinite).
     """
     if np.issubdtype(values.dtype, np.floating):
-        if wrong := values.size - int(np.isfinite(values).sum()):
-            raise NotHounsfieldError(
-                study,
-                f"{wrong} of its {values.size} voxels are not a number (NaN or infinite).",
-                "Fill them with air (-1024) where they are padding, and save the study again.",
-            )
+        require_finite(values, study)
         return np.asarray(np.clip(np.rint(values), MIN_HU, MAX_HU).astype(np.int16))
     # An unsigned type does not hold MIN_HU, so the limits are those that both have.
     held = np.iinfo(values.dtype)
     return np.asarray(np.clip(values, max(MIN_HU, held.min), min(MAX_HU, held.max)).astype(np.int16))
+
+
+def require_finite(values: NDArray[Any], study: str) -> None:
+    """Refuse values of a floating-point type that are no numbers.
+
+    Raises:
+        NotHounsfieldError: says how many.
+    """
+    if wrong := values.size - int(np.isfinite(values).sum()):
+        raise NotHounsfieldError(
+            study,
+            f"{wrong} of its {values.size} voxels are not a number (NaN or infinite).",
+            "Fill them with air (-1024) where they are padding, and save the study again.",
+        )
 
 
 def require_hounsfield(hu: NDArray[np.int16], study: str) -> None:

@@ -101,7 +101,7 @@ def _refuse_uneven(
             "or choose another series.",
         )
     spacing = float(np.sort(gaps)[(len(gaps) - 1) // 2])
-    wrong = np.abs(gaps - spacing) > max(_GAP_TOLERANCE * spacing, _ROUNDING_MM)
+    wrong = np.abs(gaps - spacing) > max(_GAP_TOLERANCE * spacing, _ROUNDING_MM) + 1e-6
     steps = gaps[wrong] / spacing
     if wrong.any() and np.all((steps > 1.5) & (np.abs(steps - np.rint(steps)) < 0.25)):
         _refuse_missing(np.flatnonzero(wrong), np.rint(steps).astype(int) - 1, place, spacing, study)
