@@ -1,0 +1,50 @@
+"""A trained-looking model and some studies for the tests of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813  the name its documentation uses
+import torch
+
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.catalog import MODELS
+from vpt_plugin.models.classifier import new_classifier
+from vpt_plugin.tasks import TASKS
+from vpt_plugin.training.model_store import ModelStore
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds version 1 of nodule/tiny: random weights from a fixed seed, published on purpose.
+
+    A fresh head says nearly the same of every clip; it is made fifty times steeper, so that a difference in
+    what the network sees becomes one in the answer.
+    """
+    task, spec = TASKS["nodule"], MODELS["tiny"]
+    classifier = new_classifier(spec, task.findings, seed=3)
+    with torch.no_grad():
+        classifier.head.weight.mul_(50)
+    card = ModelCard(task.name, spec.name, task.findings, "none", spec.clip_slices, synthetic=True)
+    root = tmp_path_factory.mktemp("models")
+    ModelStore(root).publish(classifier, card)
+    return root
+
+
+@pytest.fixture(scope="session")
+def write_study() -> Callable[[Path], Path]:
+    """Writes a study of 20 slices of 32 x 32 noisy pixels, 3 mm apart, in the format of the path's name."""
+
+    def write(path: Path) -> Path:
+        hu = np.random.default_rng(0).normal(-700, 150, size=(20, 32, 32)).astype(np.int16)
+        hu[:, 8:24, 8:24] += 600
+        image = sitk.GetImageFromArray(hu)
+        image.SetSpacing((10.0, 10.0, 3.0))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sitk.WriteImage(image, str(path))
+        return path
+
+    return write

@@ -1,0 +1,113 @@
+"""``vpt classify`` from files to answers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from vpt_plugin.cli import app
+
+WriteStudy = Callable[[Path], Path]
+
+
+def classify(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["classify", *map(str, arguments)])
+
+
+@pytest.fixture
+def tiny(models_dir: Path) -> list[object]:
+    return ["--task", "nodule", "--model", "tiny", "--models-dir", models_dir, "--device", "cpu"]
+
+
+def test_one_study_gives_a_table_and_nothing_on_stderr(
+    tmp_path: Path, write_study: WriteStudy, tiny: list[object]
+) -> None:
+    result = classify(write_study(tmp_path / "ct.nii.gz"), *tiny)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "ct.nii.gz lung_nodule" in " ".join(result.stdout.split())
+    assert "Model nodule/tiny version 1" in result.stdout
+    assert "trained on synthetic phantoms only" in result.stdout
+
+
+def test_a_bad_study_is_named_with_cause_and_way_out_and_the_others_are_answered(
+    tmp_path: Path, write_study: WriteStudy, tiny: list[object]
+) -> None:
+    good = [write_study(tmp_path / name) for name in ("a.nrrd", "c.mha")]
+    bad = tmp_path / "b.nii.gz"
+    bad.write_bytes(b"not a study")
+    result = classify(tmp_path, tmp_path / "gone.nii", *tiny, "--json")
+    assert result.exit_code == 1
+    answers = json.loads(result.stdout)
+    assert [each["study"] for each in answers] == [str(path) for path in good]
+    assert f"error: {bad}: " in result.stderr
+    assert f"error: {tmp_path / 'gone.nii'}: there is no" in result.stderr
+    assert "Check the path." in result.stderr
+    assert result.stderr.endswith(f"2 could not be answered: {bad}, {tmp_path / 'gone.nii'}\n")
+
+
+def test_the_json_is_the_result_contract_with_the_study(
+    tmp_path: Path, write_study: WriteStudy, tiny: list[object]
+) -> None:
+    (answer,) = json.loads(classify(write_study(tmp_path / "ct.nrrd"), *tiny, "--json").stdout)
+    assert list(answer) == ["study", "prediction", "vptct"]
+    result = answer["vptct"]
+    assert result["schema"] == "vptct.result/1"
+    (finding,) = result["findings"]
+    # 20 slices in clips of 16 with stride 12: from 0 and, moved back to the end, from 4; 3 mm apart.
+    assert [clip["z_mm"] for clip in finding["clips"]] == [[0.0, 45.0], [12.0, 57.0]]
+    assert finding["probability"] == max(clip["probability"] for clip in finding["clips"])
+    assert answer["prediction"][0]["score"] == finding["probability"]
+
+
+def test_the_same_study_in_three_formats_has_one_answer(
+    tmp_path: Path, write_study: WriteStudy, tiny: list[object]
+) -> None:
+    for name in ("ct.nii", "ct.nrrd", "ct.mha"):
+        write_study(tmp_path / name)
+    rows = list(csv.DictReader(io.StringIO(classify(tmp_path, *tiny, "--csv").stdout)))
+    assert len(rows) == 3
+    assert len({(row["probability"], row["key_slice_mm"]) for row in rows}) == 1
+
+
+def test_a_model_that_was_never_trained_does_not_answer(tmp_path: Path, write_study: WriteStudy) -> None:
+    study = write_study(tmp_path / "ct.nii")
+    result = classify(study, "--task", "pe", "--model", "tiny", "--models-dir", tmp_path / "none", "--json")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "pe_tiny was never trained here" in result.stderr
+    assert "vpt finetune MANIFEST.csv --task pe --model tiny" in result.stderr
+
+
+def test_an_unknown_model_is_a_usage_error_that_names_the_choices(tiny: list[object]) -> None:
+    result = classify("ct.nii", "--task", "nodule", "--model", "huge")
+    assert result.exit_code == 2
+    assert "unknown model 'huge'" in result.stderr
+    assert "swin_t" in result.stderr
+
+
+def test_a_version_that_does_not_exist_is_an_error(tmp_path: Path, tiny: list[object]) -> None:
+    result = classify(tmp_path / "ct.nii", *tiny, "--version", 7)
+    assert result.exit_code == 1
+    assert "version 7" in result.stderr
+
+
+def test_a_task_file_alone_says_what_to_look_for(
+    tmp_path: Path, write_study: WriteStudy, tiny: list[object]
+) -> None:
+    file = tmp_path / "own.yaml"
+    # The built-in task in a file, with clips side by side: 20 slices are 0 to 15 and 4 to 19.
+    file.write_text(
+        "name: nodule\nfindings: [lung_nodule]\nhu_window: {centre: -600, width: 1500}\n"
+        "clips: {stride_slices: 16}\naggregation: mean\n"
+    )
+    study = write_study(tmp_path / "ct.nii")
+    (answer,) = json.loads(classify(study, *tiny[2:], "--task-file", file, "--json").stdout)
+    (finding,) = answer["vptct"]["findings"]
+    first, second = (clip["probability"] for clip in finding["clips"])
+    assert finding["probability"] == pytest.approx((first + second) / 2)
