@@ -9,8 +9,9 @@ Source of the facts: Ke et al., Video Pretraining Advances 3D Deep Learning on C
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -156,7 +157,20 @@ def load_task_file(path: Path) -> ReadingTask:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise TaskFileError(f"{path}, line {line}: is not YAML: {error.problem}.") from error
+    except yaml.YAMLError as error:
+        raise TaskFileError(f"{path}: is not YAML: {error}.") from error
     return _TaskFile(path).task(root)
+
+
+def _try_field(kind: type, name: str, value: Any) -> None:
+    """Put one value of a task file into a task that is otherwise sound, so that the error has its line."""
+    sound = TASKS["nodule"]
+    if kind is HUWindow:
+        replace(sound, hu_window=replace(sound.hu_window, **{name: value}))
+    elif kind is ClipRule:
+        replace(sound, clips=replace(sound.clips, **{name: value}))
+    else:
+        replace(sound, **{name: value})
 
 
 class _TaskFile:
@@ -180,14 +194,11 @@ class _TaskFile:
             if name not in values:
                 raise self._error(root, name, "is missing", ReadingTask)
         values.setdefault("title", str(values["name"]).replace("_", " ").capitalize())
-        try:
-            return ReadingTask(**values)
-        except ValueError as error:
-            raise TaskFileError(f"{self.path}: {error}.") from error
+        return ReadingTask(**values)
 
     def _mapping(self, node: yaml.Node, kind: type, at: str) -> dict[str, Any]:
         if not isinstance(node, yaml.MappingNode):
-            raise self._error(node, at or "the file", "must be a set of fields", kind)
+            raise self._error(node, at.rstrip(".") or "the file", "must be a set of fields", kind)
         known = {field.name for field in fields(kind)}
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -197,6 +208,10 @@ class _TaskFile:
             if key in values:
                 raise self._error(key_node, f"{at}{key}", "is there twice", kind)
             values[key] = self._value(value_node, key, f"{at}{key}")
+            try:
+                _try_field(kind, key, values[key])
+            except ValueError as error:
+                raise self._error(value_node, f"{at}{key}", f"cannot be used: {error}", None) from error
         return values
 
     def _value(self, node: yaml.Node, key: str, at: str) -> Any:
@@ -207,12 +222,17 @@ class _TaskFile:
                 return wanted(**values)
             except TypeError as error:
                 raise self._error(node, at, f"is incomplete ({error})", wanted) from error
-        value = yaml.SafeLoader("").construct_object(node, deep=True)
+        try:
+            value = yaml.SafeLoader("").construct_object(node, deep=True)
+        except yaml.MarkedYAMLError as error:
+            raise self._error(node, at, f"cannot be used: {error.problem}", None) from error
         if wanted is list and isinstance(value, list) and all(isinstance(v, str) for v in value):
             return tuple(value)
-        if wanted is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if isinstance(value, bool):
+            pass  # a bool is an int to Python, but `yes` is no number
+        elif wanted is float and isinstance(value, (int, float)) and math.isfinite(value):
             return float(value)
-        if isinstance(value, wanted) and not isinstance(value, bool) and wanted is not list:
+        elif wanted in (int, str) and isinstance(value, wanted):
             return value
         names = {list: "a list of names", float: "a number", int: "a whole number", str: "a text"}
         raise self._error(node, at, f"must be {names[wanted]}, not {value!r}", None)

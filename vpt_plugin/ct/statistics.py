@@ -60,8 +60,8 @@ class StudyFacts:
 # How a radiologist reads each figure: what it is, the format of its values, the unit.
 _WORDS: MappingProxyType[str, tuple[str, str, str]] = MappingProxyType(
     {
-        "slices": ("the number of slices,", ".0f", ""),
-        "slice_spacing_mm": ("slice spacing", ".1f", " mm"),
+        "slices": ("number of slices", ".0f", ""),
+        "slice_spacing_mm": ("slice spacing", "", " mm"),
         "pixel_spacing_mm": ("pixel spacing", ".2f", " mm"),
         "field_of_view_mm": ("field of view", ".0f", " mm"),
         "length_mm": ("scan length", ".0f", " mm"),
@@ -119,7 +119,8 @@ def range_warnings(facts: StudyFacts, ranges: Mapping[str, tuple[float, float]])
         if low - margin <= values[name] <= high + margin:
             continue
         what, form, unit = _WORDS[name]
-        value, lowest, highest = (f"{number:{form}}" for number in (values[name], low, high))
+        # Rounded first: 2.5000001 mm is 2.5 mm, but 1.25 mm stays 1.25 mm.
+        value, lowest, highest = (f"{round(number, 4):{form}}" for number in (values[name], low, high))
         seen = f"{lowest} to {highest}{unit}"
         sentences.append(f"{what} {value}{unit} is outside what this model was trained on ({seen})")
     return sentences
