@@ -167,6 +167,13 @@ def test_a_last_slice_that_ends_within_its_header_is_refused_and_not_left_out(
         read_study(tmp_path)
 
 
+def test_an_empty_file_that_a_full_disk_left_is_refused(tmp_path, chest_hu, write_series):
+    files = write_series(tmp_path, chest_hu())
+    cut(files[-1], 0)
+    with pytest.raises(UnreadableStudyError, match=r"005\.dcm is damaged or cut short"):
+        read_study(tmp_path)
+
+
 def test_a_header_without_pixels_is_refused(tmp_path, chest_hu, write_series):
     def drop(dataset, _):
         del dataset.PixelData

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import numpy as np
@@ -72,6 +73,7 @@ def test_a_series_is_read_in_the_order_of_its_positions_whatever_its_files_are_c
     assert volume.slice_z_mm == pytest.approx([-50, -47.5, -45, -42.5, -40, -37.5])
     assert volume.origin_mm == (-100, -120, -50)
     assert (volume.provenance.kind, volume.provenance.series_uid) == ("dicom", "1.2.3.4")
+    assert volume.provenance.notes == ()
 
 
 def test_padding_is_clamped_to_the_lowest_hu(tmp_path, chest_hu, write_series):
@@ -91,6 +93,10 @@ def test_one_file_stands_for_its_whole_series_and_for_no_other(tmp_path, chest_h
     volume = read_study(files[3])
     np.testing.assert_array_equal(volume.hu, hu)
     assert volume.study == "003.dcm"
+    assert volume.provenance.notes == (
+        "Read series 1.2.3.4 (6 axial slices of 2.5 mm, 8 x 10): as asked for. "
+        "Left out: 9.9 (20 axial slices of 2.5 mm, 8 x 10).",
+    )
 
 
 def test_a_dicomdir_stands_for_its_folder(tmp_path, chest_hu, write_series):
@@ -146,7 +152,7 @@ def test_a_mixed_nested_folder_gives_the_axial_series_with_most_slices_and_says_
     )
     (tmp_path / "DICOMDIR").write_bytes(DICOMDIR)
     (tmp_path / "readme.txt").write_text("for the reader")
-    (tmp_path / "empty").touch()
+    (tmp_path / ".complete").touch()
 
     volume = read_study(tmp_path)
 
@@ -200,6 +206,13 @@ def test_a_coronal_series_is_turned_into_axial_slices_where_there_is_no_axial_on
     # Stored (to the back, to the feet, to the left) is wanted as (to the head, to the back, to the left).
     np.testing.assert_array_equal(volume.hu, np.flip(stored, axis=1).transpose(1, 0, 2))
     assert volume.spacing_mm == pytest.approx((0.7, 2.5, 0.7))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_in_the_folder_is_not_waited_for(tmp_path, chest_hu, write_series):
+    write_series(tmp_path, chest_hu())
+    os.mkfifo(tmp_path / "pipe")
+    assert read_study(tmp_path).slices == 6
 
 
 def test_an_image_of_another_size_in_the_series_is_left_out_and_said(tmp_path, chest_hu, write_series):

@@ -60,7 +60,7 @@ def decode_slice(path: Path, rows: int, columns: int, study: str) -> NDArray[np.
     try:
         dataset = pydicom.dcmread(path, force=True)
         stored = _stored_values(dataset, rows, columns)
-        # A CT of type 1 states both; where a file has neither, its values are checked as a volume later.
+        # The standard wants both in a CT. Without them, values that are no HU are found in the whole volume.
         slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
         return to_hounsfield(
             stored,

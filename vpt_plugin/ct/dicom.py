@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +19,7 @@ from vpt_plugin.ct.decoding import decode_slice
 from vpt_plugin.ct.dicom_headers import LeftOut, LeftOutFile, SliceHeader, read_header
 from vpt_plugin.ct.series import (
     Series,
-    choice_note,
+    choice_notes,
     choose_series,
     group_series,
     left_out_notes,
@@ -39,7 +39,7 @@ def read_dicom_folder(folder: Path, study: str, series_uid: str | None = None) -
     Raises:
         StudyError: nothing in the folder can be read as a CT, or its geometry or pixels are damaged.
     """
-    files = sorted(Path(root, name) for root, _, names in os.walk(folder) for name in names)
+    files = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
     return _read(files, study, series_uid)
 
 
@@ -55,13 +55,13 @@ def read_dicom_file(file: Path, study: str, series_uid: str | None = None) -> Vo
         if header.reason is LeftOut.NOT_DICOM and file.name.upper() == "DICOMDIR":
             return read_dicom_folder(file.parent, study, series_uid)
         raise refusal([header], study)
-    beside = sorted(each for each in file.parent.iterdir() if each.is_file())
-    return _read(beside, study, series_uid or header.series_uid)
+    return _read(file.parent.iterdir(), study, series_uid or header.series_uid)
 
 
-def _read(files: Sequence[Path], study: str, series_uid: str | None) -> Volume:
+def _read(files: Iterable[Path], study: str, series_uid: str | None) -> Volume:
     with _without_warnings():
-        slices, left_out = _headers(files, study)
+        # Plain files only: to open a pipe would wait for ever.
+        slices, left_out = _headers(sorted(file for file in files if file.is_file()), study)
         if not slices:
             raise refusal(left_out, study)
         series = group_series(slices)
@@ -81,7 +81,7 @@ def _read(files: Sequence[Path], study: str, series_uid: str | None) -> Volume:
             series_uid=chosen.uid,
             patient_id=first.patient_id,
             description=first.description,
-            notes=(choice_note(chosen, series), *left_out_notes(left_out)),
+            notes=choice_notes(chosen, series, series_uid) + left_out_notes(left_out),
         ),
     )
 

@@ -1,7 +1,7 @@
 """One DICOM file's header: a slice of a CT, or the reason why it is none.
 
-Nothing here looks at a file's name or at its SOPClassUID: exports name files as they like, and the
-anonymised files of RSNA-PE carry hashed UIDs. A CT is what says ``Modality`` CT.
+A file with any content is judged by that, not by its name or its SOPClassUID: exports name files as they
+like, and the anonymised files of RSNA-PE carry hashed UIDs. A CT is what says ``Modality`` CT.
 """
 
 from __future__ import annotations
@@ -98,6 +98,8 @@ def read_header(path: Path) -> SliceHeader | LeftOutFile:
     """
     with path.open("rb") as file:
         start = file.read(512)
+        if not start and _named_like_dicom(path):
+            return LeftOutFile(path, LeftOut.DAMAGED)
         complete = start[128:132] == b"DICM"
         if not (complete or _begins_bare(start)) or _DICOMDIR in start:
             return LeftOutFile(path, LeftOut.NOT_DICOM)
@@ -110,6 +112,11 @@ def read_header(path: Path) -> SliceHeader | LeftOutFile:
             return LeftOutFile(path, reason, _text(header, "Modality"), _text(header, "SeriesInstanceUID"))
         except Exception:  # a damaged file breaks pydicom anywhere, with any exception
             return LeftOutFile(path, LeftOut.DAMAGED if complete else LeftOut.NOT_DICOM)
+
+
+def _named_like_dicom(path: Path) -> bool:
+    """Of an empty file only the name is left to judge by: a full disk leaves such slices behind."""
+    return path.suffix.lower() in ("", ".dcm", ".ima") and not path.name.startswith(".")
 
 
 def _begins_bare(start: bytes) -> bool:

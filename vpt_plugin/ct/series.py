@@ -114,16 +114,15 @@ def choose_series(series: Sequence[Series], study: str, series_uid: str | None =
     return min(whole or series, key=_rank)
 
 
-def choice_note(chosen: Series, series: Sequence[Series]) -> str:
-    """Which series was chosen, of which, and by which rule; one sentence for people."""
+def choice_notes(chosen: Series, series: Sequence[Series], series_uid: str | None) -> tuple[str, ...]:
+    """Which series was chosen, of which, and why, as one sentence; nothing where there was no choice."""
     others = sorted((each for each in series if each is not chosen), key=_rank)
     if not others:
-        return f"Read series {chosen}, the only CT series."
+        return ()
+    why = "axial first, then most slices, then thinnest slices" if series_uid is None else "as asked for"
     shown = ", ".join(str(each) for each in others[:3])
     more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-    return (
-        f"Read series {chosen}: axial first, then most slices, then thinnest slices. Left out: {shown}{more}."
-    )
+    return (f"Read series {chosen}: {why}. Left out: {shown}{more}.",)
 
 
 def left_out_notes(left_out: Sequence[LeftOutFile]) -> tuple[str, ...]:
