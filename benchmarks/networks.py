@@ -1,7 +1,7 @@
 """One clip through each network: the Predictor's way against the network as its publisher ships it.
 
-Theirs: three identical channels, float32, autograd off, torch's defaults. Ours: one channel, and the precision and
-memory order that `vpt_plugin.models.device` chooses for this device. Random weights; the device is "auto".
+Theirs: three identical channels, float32, autograd off, defaults of torch. Ours: one channel, the precision
+and memory order that `vpt_plugin.models.device` chooses for this device. Random weights.
 """
 
 from __future__ import annotations
