@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vpt_plugin.errors import ClipShapeError, UnknownModelError
 from vpt_plugin.models.sources import WeightsSource, sources_of
@@ -56,29 +57,29 @@ class ModelSpec:
         name: short name, used in file names and addresses: ``swin_t``.
         title: for people: ``Video Swin-T``.
         paper: where it was published.
-        clip_slices: slices per clip where a task does not say otherwise.
-        resize_px: a slice is resized to this square before cropping.
-        crop_px: side of the square the network sees.
         feature_dim: length of the vector before the head.
-        shape_rule: the clips it can take.
         family: how features are taken from it, a key of ``vpt_plugin.models.backbones.FAMILIES``.
         head: how the names of the published head's entries begin; it is left out of the backbone.
         build: makes the publisher's own network: three input channels, the published head, random weights.
         weights: published weights by pretraining; the first of each is the one to take.
+        clip_slices: slices per clip where a task does not say otherwise.
+        resize_px: a slice is resized to this square before cropping.
+        crop_px: side of the square the network sees.
+        shape_rule: the clips it can take.
     """
 
     name: str
     title: str
     paper: str
-    clip_slices: int
-    resize_px: int
-    crop_px: int
     feature_dim: int
-    shape_rule: ShapeRule
     family: str
     head: str
     build: Callable[[], nn.Module]
     weights: Mapping[str, tuple[WeightsSource, ...]]
+    clip_slices: int = 32
+    resize_px: int = 256
+    crop_px: int = 224
+    shape_rule: ShapeRule = ShapeRule()
 
     @property
     def pretrainings(self) -> tuple[str, ...]:
@@ -108,13 +109,10 @@ class ModelSpec:
             )
 
 
-def _from_pytorchvideo(name: str) -> Callable[[], nn.Module]:
-    def build() -> nn.Module:
-        from vpt_plugin.models.upstream import pytorchvideo_hub_network
+def _pytorchvideo(name: str) -> nn.Module:
+    from vpt_plugin.models.upstream import pytorchvideo_hub_network
 
-        return pytorchvideo_hub_network(name)
-
-    return build
+    return pytorchvideo_hub_network(name)
 
 
 def _swin_t() -> nn.Module:
@@ -136,26 +134,22 @@ def _tiny() -> nn.Module:
     return small_resnet(stem_channels=8)
 
 
-def _spec(name: str, **facts: Any) -> ModelSpec:
-    sizes = {"clip_slices": 32, "resize_px": 256, "crop_px": 224, "shape_rule": ShapeRule()}
-    return ModelSpec(name=name, weights=sources_of(name), **{**sizes, **facts})
-
-
 MODELS: MappingProxyType[str, ModelSpec] = MappingProxyType(
     {
         spec.name: spec
         for spec in (
-            _spec(
-                "slow_r50",
+            ModelSpec(
+                name="slow_r50",
                 title="Slow R50",
                 paper="Feichtenhofer et al., SlowFast Networks for Video Recognition, ICCV 2019",
                 feature_dim=2048,
                 family="resnet",
                 head="blocks.5.proj.",
-                build=_from_pytorchvideo("slow_r50"),
+                build=partial(_pytorchvideo, "slow_r50"),
+                weights=sources_of("slow_r50"),
             ),
-            _spec(
-                "slowfast_r50",
+            ModelSpec(
+                name="slowfast_r50",
                 title="SlowFast R50",
                 paper="Feichtenhofer et al., SlowFast Networks for Video Recognition, ICCV 2019",
                 feature_dim=2304,
@@ -163,30 +157,33 @@ MODELS: MappingProxyType[str, ModelSpec] = MappingProxyType(
                 shape_rule=ShapeRule(slices_multiple=4),
                 family="slowfast",
                 head="blocks.6.proj.",
-                build=_from_pytorchvideo("slowfast_r50"),
+                build=partial(_pytorchvideo, "slowfast_r50"),
+                weights=sources_of("slowfast_r50"),
             ),
-            _spec(
-                "csn_r101",
+            ModelSpec(
+                name="csn_r101",
                 title="CSN R101",
                 paper="Tran et al., Video Classification with Channel-Separated Convolutional Networks, "
                 "ICCV 2019",
                 feature_dim=2048,
                 family="resnet",
                 head="blocks.5.proj.",
-                build=_from_pytorchvideo("csn_r101"),
+                build=partial(_pytorchvideo, "csn_r101"),
+                weights=sources_of("csn_r101"),
             ),
-            _spec(
-                "r2plus1d_r50",
+            ModelSpec(
+                name="r2plus1d_r50",
                 title="R(2+1)D R50",
                 paper="Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, "
                 "CVPR 2018",
                 feature_dim=2048,
                 family="resnet",
                 head="blocks.5.proj.",
-                build=_from_pytorchvideo("r2plus1d_r50"),
+                build=partial(_pytorchvideo, "r2plus1d_r50"),
+                weights=sources_of("r2plus1d_r50"),
             ),
-            _spec(
-                "mvit_b",
+            ModelSpec(
+                name="mvit_b",
                 title="MViT-B 32x3",
                 paper="Fan et al., Multiscale Vision Transformers, ICCV 2021",
                 feature_dim=768,
@@ -194,19 +191,21 @@ MODELS: MappingProxyType[str, ModelSpec] = MappingProxyType(
                 shape_rule=ShapeRule(only=(32, 224, 224)),
                 family="mvit",
                 head="head.proj.",
-                build=_from_pytorchvideo("mvit_base_32x3"),
+                build=partial(_pytorchvideo, "mvit_base_32x3"),
+                weights=sources_of("mvit_b"),
             ),
-            _spec(
-                "swin_t",
+            ModelSpec(
+                name="swin_t",
                 title="Video Swin-T",
                 paper="Liu et al., Video Swin Transformer, CVPR 2022",
                 feature_dim=768,
                 family="swin",
                 head="head.",
                 build=_swin_t,
+                weights=sources_of("swin_t"),
             ),
-            _spec(
-                "penet",
+            ModelSpec(
+                name="penet",
                 title="PENet",
                 paper="Huang et al., PENet: a scalable deep-learning model for automated diagnosis of "
                 "pulmonary embolism using volumetric CT imaging, npj Digital Medicine 3, 61 (2020)",
@@ -215,9 +214,10 @@ MODELS: MappingProxyType[str, ModelSpec] = MappingProxyType(
                 family="penet",
                 head="classifier.fc.",
                 build=_penet,
+                weights=sources_of("penet"),
             ),
-            _spec(
-                "tiny",
+            ModelSpec(
+                name="tiny",
                 title="Tiny (a slim Slow R50)",
                 paper="None: Slow R50 at an eighth of its width, for the demo and for tests",
                 clip_slices=16,
@@ -227,6 +227,7 @@ MODELS: MappingProxyType[str, ModelSpec] = MappingProxyType(
                 family="resnet",
                 head="blocks.5.proj.",
                 build=_tiny,
+                weights=sources_of("tiny"),
             ),
         )
     }

@@ -108,7 +108,7 @@ def save_weights(classifier: Classifier, path: Path) -> str:
         The file's SHA-256.
     """
     entries = {name: each.detach().cpu().contiguous() for name, each in classifier.state_dict().items()}
-    content = safetensors.torch.save(entries, metadata={"model": classifier.spec.name})
+    content = safetensors.torch.save(entries)
     part = path.with_name(f"{path.name}.part")
     with part.open("wb") as file:
         file.write(content)

@@ -6,8 +6,8 @@ built here, and they are loaded all or not at all.
 
 from __future__ import annotations
 
-import pickle
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -31,29 +31,28 @@ _NUMPY_NUMBERS: list[Any] = [
 _NAMES_IN_A_MESSAGE = 3
 
 
-def read_weights(path: Path, layout: str) -> StateDict:
+def read_weights(path: Path, layout: str, *, what: str) -> StateDict:
     """The entries of a published file under the names of the network as it is built here.
 
     Args:
         path: a file that torch saved.
         layout: a key of ``LAYOUTS``.
+        what: the file's name, for the messages.
 
     Raises:
         WeightsError: torch did not save it, it is damaged, or it would run code.
         WeightsLayoutError: it is arranged in another way.
     """
     try:
-        with torch.serialization.safe_globals(_NUMPY_NUMBERS):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_NUMPY_NUMBERS):
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, UnicodeError) as error:
-        raise WeightsError(
-            f"{path.name}: is damaged, was not saved by torch, or holds more than weights, which is refused "
-            f"because it could run code ({_first_sentence(error)})."
-        ) from error
+    except Exception as error:  # a damaged file can fail at any byte, and so in any way
+        raise _unreadable(what, error) from error
     try:
         return LAYOUTS[layout](content)
     except WeightsLayoutError as error:
-        raise WeightsLayoutError(f"{path.name}: {error.message}", error.hint) from error
+        raise WeightsLayoutError(f"{what}: {error.message}", error.hint) from error
 
 
 def check_layout(found: Mapping[str, Tensor], network: nn.Module, *, head: str, what: str) -> None:
@@ -85,17 +84,17 @@ def check_layout(found: Mapping[str, Tensor], network: nn.Module, *, head: str, 
         raise WeightsLayoutError(f"{what}: does not fit the network; {'; '.join(told)}.")
 
 
-def check_file(path: Path, layout: str, spec: ModelSpec) -> None:
+def check_file(path: Path, layout: str, spec: ModelSpec, *, what: str) -> None:
     """Refuses a published file that does not fit the network.
 
     Raises:
         WeightsError, WeightsLayoutError: as ``read_weights`` and ``check_layout``.
     """
-    found = read_weights(path, layout)
+    found = read_weights(path, layout, what=what)
     # Building a network draws random weights; looking into a file must not move the caller's generator.
     with torch.random.fork_rng(devices=[]):
         network = spec.build()
-    check_layout(found, network, head=spec.head, what=path.name)
+    check_layout(found, network, head=spec.head, what=what)
 
 
 def load_strictly(network: nn.Module, found: Mapping[str, Tensor], *, head: str, what: str) -> None:
@@ -115,10 +114,14 @@ def _some(names: list[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _first_sentence(error: Exception) -> str:
-    # torch explains at length how to load the file all the same; that is not what we want people to do.
-    lines = [line.strip() for line in str(error).splitlines() if "error:" in line.lower()] or [str(error)]
-    return lines[0].split(". ")[0].strip() or type(error).__name__
+def _unreadable(what: str, error: Exception) -> WeightsError:
+    # torch's own message explains at length how to load such a file all the same.
+    if refused := re.search(r"[Uu]nsupported (?:global: )?GLOBAL (\S+)", str(error)):
+        return WeightsError(
+            f"{what}: holds more than weights: it asks for {refused[1]} when it is read. That could run "
+            "code and is refused."
+        )
+    return WeightsError(f"{what}: is damaged, was not saved by torch, or holds more than weights.")
 
 
 def _tensors(content: Any) -> StateDict:

@@ -133,10 +133,10 @@ def get_source(name: str) -> WeightsSource:
     return WEIGHTS[name]
 
 
-def sources_of(model: str) -> MappingProxyType[str, tuple[WeightsSource, ...]]:
+def sources_of(model: str) -> dict[str, tuple[WeightsSource, ...]]:
     """A model's published files by pretraining; the first of each is the one to take."""
     found: dict[str, tuple[WeightsSource, ...]] = {}
     for source in WEIGHTS.values():
         if source.model == model:
             found[source.pretraining] = (*found.get(source.pretraining, ()), source)
-    return MappingProxyType(found)
+    return found

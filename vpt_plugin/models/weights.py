@@ -82,7 +82,12 @@ class WeightsFolder:
         part = self.root / f"{source.filename}.part"
         with nullcontext(self._session) if self._session else requests.Session() as session:
             _Download(source, part, session).run(progress or (lambda *_: None))
-        return self._accept(source, part)
+        try:
+            digest = self._examine(source, part, what=source.filename)
+        except WeightsError:
+            part.unlink()
+            raise
+        return self._keep(source, part, digest)
 
     def import_file(self, source: WeightsSource, file: Path) -> Path:
         """Copies a local file into the folder, for computers without internet.
@@ -93,10 +98,11 @@ class WeightsFolder:
         """
         if not file.is_file():
             raise WeightsNotFoundError(f"{file}: there is no such file.")
+        digest = self._examine(source, file, what=str(file))
         self.root.mkdir(parents=True, exist_ok=True)
         part = self.root / f"{source.filename}.import.part"
         shutil.copyfile(file, part)
-        return self._accept(source, part)
+        return self._keep(source, part, digest)
 
     def verify(self, source: WeightsSource) -> str:
         """Checks the file against its published or recorded checksum, and records it at first use.
@@ -111,7 +117,7 @@ class WeightsFolder:
         """
         if not self.has(source):
             raise self._not_found(source)
-        digest = self._examine(source, self.path(source))
+        digest = self._examine(source, self.path(source), what=source.filename)
         self._record(source, digest)
         return digest
 
@@ -124,7 +130,7 @@ class WeightsFolder:
         from vpt_plugin.models.layouts import read_weights
 
         self.verify(source)
-        return read_weights(self.path(source), source.layout)
+        return read_weights(self.path(source), source.layout, what=source.filename)
 
     def _record_path(self, source: WeightsSource) -> Path:
         return self.root / f"{source.filename}.sha256.json"
@@ -152,42 +158,36 @@ class WeightsFolder:
         part.write_text(json.dumps(facts, indent=1), encoding="utf-8")
         part.replace(record)
 
-    def _accept(self, source: WeightsSource, part: Path) -> Path:
-        """Gives a finished file its name, or removes it."""
-        try:
-            digest = self._examine(source, part)
-        except WeightsError:
-            part.unlink()
-            raise
+    def _keep(self, source: WeightsSource, part: Path, digest: str) -> Path:
+        """Gives a finished and examined file its name."""
         part.replace(self.path(source))
         self._record(source, digest)
         return self.path(source)
 
-    def _examine(self, source: WeightsSource, path: Path) -> str:
-        """The SHA-256 of a file that is what it should be."""
+    def _examine(self, source: WeightsSource, path: Path, *, what: str) -> str:
+        """The SHA-256 of a file that is what it should be; ``what`` names it in the messages."""
         if _is_web_page(path):
-            raise _web_page_instead(source)
+            raise _web_page_instead(source, what)
         digest = _sha256(path)
         recorded = self._recorded(source)
         for known, by in ((source.sha256 or source.sha256_prefix, "publisher"), (recorded, "first use")):
             if not digest.startswith(known):
-                raise self._wrong_checksum(source, digest, known, by)
-        if not recorded:
+                raise self._wrong_checksum(source, what, digest, known, by)
+        if not (source.sha256 or recorded):
             # Imported here, because torch takes seconds to import and listing the weights does not need it.
             from vpt_plugin.models.layouts import check_file
 
-            check_file(path, source.layout, get_model(source.model))
+            check_file(path, source.layout, get_model(source.model), what=what)
         return digest
 
-    def _wrong_checksum(self, source: WeightsSource, digest: str, known: str, by: str) -> ChecksumError:
-        hint = "It is damaged or another file: remove it and fetch or import it again."
+    def _wrong_checksum(
+        self, source: WeightsSource, what: str, digest: str, known: str, by: str
+    ) -> ChecksumError:
+        hint = "It is damaged or another file: remove it and fetch or import the right one."
         if by == "first use":
-            record = self._record_path(source)
-            hint += f" If you know that its publisher replaced it, remove {record.name} as well."
+            hint += f" If its publisher replaced it, remove {self._record_path(source)} as well."
         return ChecksumError(
-            f"{source.filename}: its SHA-256 is {digest[:16]}..., but that of the {by} begins with "
-            f"{known[:16]}.",
-            hint,
+            f"{what}: its SHA-256 begins with {digest[:16]}, but that of the {by} with {known[:16]}.", hint
         )
 
     def _not_found(self, source: WeightsSource) -> WeightsNotFoundError:
@@ -213,9 +213,9 @@ def _is_web_page(path: Path) -> bool:
     return beginning.startswith((b"<!doctype html", b"<html"))
 
 
-def _web_page_instead(source: WeightsSource) -> WeightsError:
+def _web_page_instead(source: WeightsSource, what: str) -> WeightsError:
     return WeightsError(
-        f"{source.filename}: this is a web page instead of the file.",
+        f"{what}: this is a web page instead of the file.",
         f"Download it in a browser from {source.url} and import it: `vpt weights import {source.name} FILE`.",
     )
 
@@ -238,7 +238,7 @@ class _Download:
             with self._ask() as answer:
                 answer.raise_for_status()
                 if answer.headers.get("Content-Type", "").lower().startswith("text/html"):
-                    raise _web_page_instead(self._source)
+                    raise _web_page_instead(self._source, self._source.filename)
                 self._receive(answer, progress)
         except requests.RequestException as error:
             raise WeightsError(
@@ -252,7 +252,7 @@ class _Download:
         here = self._part.stat().st_size if self._part.is_file() and self._version.is_file() else 0
         headers = dict(_PLAIN)
         if here:
-            headers |= {"Range": f"bytes={here}-", "If-Range": self._version.read_text(encoding="ascii")}
+            headers |= {"Range": f"bytes={here}-", "If-Range": self._version.read_text(encoding="latin-1")}
         timeout = (_SECONDS_TO_CONNECT, _SECONDS_OF_SILENCE)
         answer = self._session.get(self._source.url, headers=headers, stream=True, timeout=timeout)
         goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {here}-")
@@ -279,6 +279,6 @@ class _Download:
 
     def _keep_version(self, etag: str) -> None:
         if etag and not etag.startswith("W/"):  # a weak one does not promise the same bytes
-            self._version.write_text(etag, encoding="ascii")
+            self._version.write_text(etag, encoding="latin-1")
         else:
             self._version.unlink(missing_ok=True)
