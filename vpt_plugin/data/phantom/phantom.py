@@ -1,0 +1,227 @@
+"""make_phantom: a chest CT with known truth from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vpt_plugin.ct.volume import Provenance, Volume
+from vpt_plugin.data.phantom import lesions, look_alikes, organs, scanner, skeleton, vessels
+from vpt_plugin.data.phantom.anatomy import Chest, back_of_body, draw_chest
+from vpt_plugin.data.phantom.lesions import Embolus, Nodule
+from vpt_plugin.data.phantom.look_alikes import LookAlikes
+from vpt_plugin.data.phantom.organs import Contrast, Tissue
+from vpt_plugin.data.phantom.scanner import Scan
+from vpt_plugin.data.phantom.shapes import Grid, Pose
+from vpt_plugin.data.phantom.skeleton import Bones
+from vpt_plugin.data.phantom.vessels import Vessels
+from vpt_plugin.data.phantom.writers import uid_of
+from vpt_plugin.labels import FindingLabel, StudyLabel
+
+
+@dataclass(frozen=True)
+class PhantomConfig:
+    """What phantoms are drawn from; the defaults are those of the demo.
+
+    Attributes:
+        pixels: rows and columns of a slice.
+        slice_spacings_mm: one of them is drawn.
+        nodule_diameters_mm: smallest and largest diameter of a nodule.
+        most_nodules, most_emboli: a phantom that has any has one to so many.
+        noise_hu: least and most noise.
+    """
+
+    pixels: int = 128
+    slice_spacings_mm: tuple[float, ...] = (2.0, 2.5, 3.0)
+    nodule_diameters_mm: tuple[float, float] = (14.0, 30.0)
+    most_nodules: int = 2
+    most_emboli: int = 5
+    noise_hu: tuple[float, float] = (6.0, 26.0)
+
+    def __post_init__(self) -> None:
+        if self.pixels < 32:
+            raise ValueError(f"a phantom needs at least 32 pixels, not {self.pixels}")
+        if not self.slice_spacings_mm or min(self.slice_spacings_mm) <= 0:
+            raise ValueError(f"slice spacings must be above 0 mm, not {self.slice_spacings_mm}")
+        if not 4 <= self.nodule_diameters_mm[0] <= self.nodule_diameters_mm[1]:
+            raise ValueError(f"nodules are of 4 mm and more, smallest first, not {self.nodule_diameters_mm}")
+        if min(self.most_nodules, self.most_emboli) < 1:
+            raise ValueError("most_nodules and most_emboli must be at least 1")
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A phantom study: its volume, in canonical orientation, and its labels by task (``pe``, ``nodule``)."""
+
+    volume: Volume
+    labels: Mapping[str, StudyLabel]
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One patient, lesions and contrast medium included, used or not; in reference coordinates.
+
+    Attributes:
+        scale: patient mm per reference mm along (x, y, z).
+        blood: without and with contrast medium, in this order.
+    """
+
+    scale: tuple[float, float, float]
+    chest: Chest
+    bones: Bones
+    tissue: Tissue
+    vessels: Vessels
+    blood: tuple[Contrast, Contrast]
+    look_alikes: LookAlikes
+    nodules: tuple[Nodule, ...]
+    emboli: tuple[Embolus, ...]
+
+
+def draw_patient(rng: np.random.Generator, config: PhantomConfig) -> Patient:
+    """Draw a patient, always in the same order.
+
+    What is asked to be in the phantom changes no draw: with and without a nodule, a seed is the same patient
+    in the same scanner.
+    """
+    chest = draw_chest(rng)
+    scale = (rng.uniform(0.9, 1.1), rng.uniform(0.9, 1.1), rng.uniform(0.84, 1.0))
+    size = float(np.mean(scale))
+    bones, tissue = skeleton.draw_bones(rng), organs.draw_tissue(rng)
+    tree = vessels.draw_vessels(rng, chest)
+    blood = organs.draw_contrast(rng, tissue)
+    return Patient(
+        scale=scale,
+        chest=chest,
+        bones=bones,
+        tissue=tissue,
+        vessels=tree,
+        blood=blood,
+        look_alikes=look_alikes.draw_look_alikes(rng, chest),
+        nodules=lesions.draw_nodules(
+            rng, size, chest, tree, diameters_mm=config.nodule_diameters_mm, most=config.most_nodules
+        ),
+        emboli=lesions.draw_emboli(rng, tree, most=config.most_emboli),
+    )
+
+
+@dataclass(frozen=True)
+class Visit:
+    """How the patient lay on the table, and the scan that was taken."""
+
+    pose: Pose
+    scan: Scan
+
+
+def draw_visit(rng: np.random.Generator, patient: Patient, config: PhantomConfig) -> Visit:
+    """One visit of the patient to the scanner."""
+    pose = Pose(
+        scale=patient.scale,
+        roll_rad=rng.normal(0, 0.04),
+        shift_mm=(rng.uniform(-10, 10), rng.uniform(-10, 10), rng.uniform(-320, 60)),
+    )
+    scan = scanner.draw_scan(rng, pose, spacings_mm=config.slice_spacings_mm, noise_hu=config.noise_hu)
+    return Visit(pose, scan)
+
+
+def make_phantom(
+    seed: int,
+    *,
+    config: PhantomConfig | None = None,
+    nodule: bool,
+    contrast: bool,
+    emboli: bool,
+    visit: int = 0,
+) -> Phantom:
+    """A chest CT from a seed, and what it shows.
+
+    Args:
+        seed: the patient; the same seed and arguments give the same voxels.
+        config: what is drawn from.
+        nodule: whether there are nodules in the lungs.
+        contrast: whether the pulmonary arteries are filled with contrast medium.
+        emboli: whether there are clots in them.
+        visit: 0 is the patient's first scan, 1 the second, with another position, spacing and noise.
+
+    Raises:
+        ValueError: emboli without contrast, which nobody could see.
+    """
+    if emboli and not contrast:
+        raise ValueError("emboli are seen only in arteries filled with contrast medium: set contrast as well")
+    config = config or PhantomConfig()
+    rng = np.random.default_rng(seed)
+    patient = draw_patient(rng, config)
+    taken = [draw_visit(rng, patient, config) for _ in range(visit + 1)][visit]
+    # Everything was drawn; what was not asked for is left out only now.
+    patient = replace(
+        patient, nodules=patient.nodules if nodule else (), emboli=patient.emboli if emboli else ()
+    )
+    grid = scanner.grid_of(taken.scan, taken.pose, pixels=config.pixels)
+    volume = Volume(
+        hu=_scanned(patient, patient.blood[contrast], taken, grid),
+        spacing_mm=grid.spacing_mm,
+        origin_mm=(float(grid.x_mm[0]), float(grid.y_mm[0]), float(grid.z_mm[0])),
+        direction=np.eye(3)[:, ::-1].copy(),
+        study=f"phantom-{seed}-{visit + 1}",
+        provenance=Provenance(
+            kind="phantom",
+            series_uid=uid_of(f"phantom {seed} {visit} {config} {nodule} {contrast} {emboli}"),
+            patient_id=f"PHANTOM-{seed}",
+            description="Chest phantom" + (" with contrast medium" if contrast else ""),
+        ),
+    )
+    return Phantom(volume, _labels(patient, taken.pose, volume.provenance.series_uid))
+
+
+def _scanned(patient: Patient, blood: Contrast, visit: Visit, grid: Grid) -> NDArray[np.int16]:
+    pose, scan, chest, tree = visit.pose, visit.scan, patient.chest, patient.vessels
+    hu = np.full(grid.shape, organs.AIR_HU, dtype=np.float32)
+    scanner.paint_table(hu, grid, scan, pose, under_mm=back_of_body(chest))
+    organs.paint_body(hu, grid, pose, chest)
+    organs.paint_abdomen(hu, grid, pose, chest, patient.tissue, blood)
+    organs.paint_heart(hu, grid, pose, chest, blood)
+    lungs = organs.paint_lungs(hu, grid, pose, chest, patient.tissue)
+    look_alikes.paint_look_alikes(hu, grid, pose, chest, patient.look_alikes, lungs)
+    organs.paint_great_vessels(hu, grid, pose, tree, blood)
+    arteries = organs.paint_lung_trees(hu, grid, pose, tree, blood, lungs)
+    skeleton.paint_bones(hu, grid, pose, chest, patient.bones)
+    for embolus in patient.emboli:
+        lesions.paint_embolus(hu, grid, pose, embolus, arteries)
+    for nodule in patient.nodules:
+        lesions.paint_nodule(hu, grid, pose, nodule, lungs)
+    return scanner.digitise(scanner.reconstruct(hu, grid, scan), grid, scan)
+
+
+def _labels(patient: Patient, pose: Pose, series_uid: str) -> dict[str, StudyLabel]:
+    chest = patient.chest
+    ranges = {
+        ("nodule", "lung_nodule"): [lesions.nodule_range_mm(n, pose, chest) for n in patient.nodules],
+        ("pe", "pulmonary_embolism"): [
+            lesions.embolus_range_mm(e, pose, chest, patient.vessels) for e in patient.emboli
+        ],
+    }
+    return {
+        task: StudyLabel(
+            task=task,
+            findings={finding: _finding([shown for shown in found if shown])},
+            annotator="phantom",
+            series_uid=series_uid,
+            comment="Truth by construction.",
+        )
+        for (task, finding), found in ranges.items()
+    }
+
+
+def _finding(ranges_mm: Sequence[tuple[float, float]]) -> FindingLabel:
+    """Present where anything shows; ranges that touch are joined."""
+    if not ranges_mm:
+        return FindingLabel(state="absent")
+    merged: list[tuple[float, float]] = []
+    for low, high in sorted(ranges_mm):
+        if merged and low <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return FindingLabel(state="present", slices_mm=tuple(merged), confidence="certain")
