@@ -160,7 +160,8 @@ class TrainingLoop:
             score_function=lambda engine: engine.state.metrics[_KEY_METRIC],
             trainer=self._trainer,
         )
-        evaluator.add_event_handler(Events.COMPLETED, stopping)
+        # Not COMPLETED: that comes after a cancelled validation too, which has no AUROC.
+        evaluator.add_event_handler(Events.EPOCH_COMPLETED, stopping)
         return evaluator
 
     def _prepare_batch(

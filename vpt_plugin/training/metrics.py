@@ -37,11 +37,25 @@ def bootstrap_auroc(
     value = auroc(truth, values)
     if np.isnan(value):
         return Estimate(value, (value, value), len(truth))
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(truth), size=(resamples, len(truth)))
-    figures = [auroc(truth[chosen], values[chosen]) for chosen in drawn]
-    low, high = np.nanpercentile(figures, (2.5, 97.5))
+    drawn = np.random.default_rng(seed).integers(0, len(truth), size=(resamples, len(truth)))
+    low, high = np.percentile(_resampled_aurocs(truth, values, drawn), (2.5, 97.5))
     return Estimate(value, (float(low), float(high)), len(truth))
+
+
+def _resampled_aurocs(
+    truth: NDArray[np.bool_], values: NDArray[np.float64], drawn: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The AUROC of every resample that has both states; ``drawn`` (resamples, studies) are study numbers.
+
+    All at once, as the weighted share of pairs in the right order (Mann-Whitney's U): a thousand calls of
+    scikit-learn would take seconds.
+    """
+    times_drawn = np.stack([np.bincount(chosen, minlength=len(truth)) for chosen in drawn]).astype(np.float64)
+    present, absent = times_drawn[:, truth], times_drawn[:, ~truth]
+    difference = values[truth][:, None] - values[~truth][None, :]
+    right = ((present @ ((np.sign(difference) + 1) / 2)) * absent).sum(axis=1)
+    pairs = present.sum(axis=1) * absent.sum(axis=1)
+    return np.asarray(right[pairs > 0] / pairs[pairs > 0])
 
 
 def youden_threshold(labels: ArrayLike, scores: ArrayLike) -> float:

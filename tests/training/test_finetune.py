@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vpt_plugin.data.clip_dataset import CoveringClips, TrainingClips, scale_clips
+from vpt_plugin.data.manifest import Manifest
+from vpt_plugin.data.prepared import PreparedStudies
+from vpt_plugin.errors import (
+    CancelledError,
+    ClipShapeError,
+    ConfigurationError,
+    TrainingError,
+)
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.catalog import ModelSpec, get_model
+from vpt_plugin.models.classifier import new_classifier
+from vpt_plugin.tasks import TASKS, ClipRule
+from vpt_plugin.training.config import FinetuneConfig
+from vpt_plugin.training.finetune import clip_shape, finetune
+from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.progress import Progress
+from vpt_plugin.training.selection import select_studies
+
+NODULE = TASKS["nodule"]
+SHORT = FinetuneConfig(epochs=2, steps_per_epoch=2, batch=4)
+
+
+Train = Callable[..., ModelCard]
+Finished = tuple[ModelStore, ModelCard, list[Progress]]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    return ModelStore(tmp_path / "models")
+
+
+@pytest.fixture(scope="module")
+def train(ball_manifest: Manifest, ball_cache: Path, small_spec: ModelSpec) -> Train:
+    """``finetune`` on the small studies; a test says what is different."""
+
+    def train(config: FinetuneConfig = SHORT, **facts: Any) -> ModelCard:
+        spec = facts.pop("spec", small_spec)
+        manifest = facts.pop("manifest", ball_manifest)
+        return finetune(manifest, NODULE, spec, config, cache=ball_cache, device="cpu", **facts)
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def finished(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A training that ran to its end: the store, the card and what was reported."""
+    store = ModelStore(tmp_path_factory.mktemp("finished"))
+    told: list[Progress] = []
+    return store, train(store=store, progress=told.append), told
+
+
+def test_a_finetuning_publishes_a_classifier_with_a_complete_card(finished: Finished) -> None:
+    store, card, told = finished
+    loaded, same = store.load(NODULE, "tiny")
+    assert same == card
+    assert loaded.findings == ("lung_nodule",)
+    assert (card.task, card.model, card.version, card.pretraining) == ("nodule", "tiny", 1, "none")
+    assert (card.clip_slices, card.trained_on, card.synthetic) == (8, 12, True)
+    assert card.counts["validation"] == {"lung_nodule": {"present": 4, "absent": 4}}
+    estimate = card.validation_auroc["lung_nodule"]
+    assert 0 <= estimate.ci95[0] <= estimate.value <= estimate.ci95[1] <= 1
+    assert estimate.n == 8
+    assert 0 < card.thresholds["lung_nodule"] < 1
+    assert card.ranges["slices"] == (20.0, 20.0)
+    assert FinetuneConfig.from_dict(card.training["config"]) == SHORT
+    assert [each["epoch"] for each in card.training["history"]] == [1, 2]
+    assert len(card.split_hash) == len(card.labels_hash) == len(card.weights_sha256) == 64
+    assert card.code_version
+    assert card.created.endswith("Z")
+    assert not card.calibrated
+    states = [progress.state for progress in told]
+    assert states[:20] == ["preparing"] * 20
+    assert states[-2:] == ["publishing", "done"]
+
+
+def test_the_same_seed_gives_the_same_classifier_and_another_seed_another(
+    finished: Finished, train: Train, ball_manifest: Manifest, store: ModelStore
+) -> None:
+    _, card, _ = finished
+    # The order of the rows does not matter either.
+    again = train(manifest=Manifest(tuple(reversed(ball_manifest.studies))), store=store)
+    other = train(replace(SHORT, seed=1, epochs=1), store=store)
+    assert [again.version, other.version] == [1, 2]
+    assert card.weights_sha256 == again.weights_sha256 != other.weights_sha256
+    assert card.validation_auroc == again.validation_auroc
+    assert card.thresholds == again.thresholds
+
+
+def test_the_tiny_network_learns_balls_from_tubes(
+    ball_manifest: Manifest, ball_cache: Path, small_spec: ModelSpec
+) -> None:
+    shape = clip_shape(NODULE, small_spec)
+    prepared = PreparedStudies(ball_cache, NODULE.hu_window, pixels=small_spec.resize_px)
+    data = select_studies(
+        ball_manifest, NODULE, shape, prepared, progress=lambda *_: None, cancelled=lambda: False
+    )
+    clips = TrainingClips(data.train, shape, clips=8, seed=0)
+    images = scale_clips(torch.stack([clip["image"] for clip in clips]), NODULE.offset)
+    labels = torch.stack([clip["label"] for clip in clips])
+    classifier = new_classifier(small_spec, NODULE.findings)
+    optimizer = torch.optim.AdamW(classifier.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(8):
+        loss = nn.functional.binary_cross_entropy_with_logits(classifier(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-2:]) < 0.8 * losses[0]
+
+
+def test_every_slice_of_a_validation_study_is_looked_at(
+    ball_manifest: Manifest, ball_cache: Path, small_spec: ModelSpec
+) -> None:
+    shape = clip_shape(NODULE, small_spec)
+    prepared = PreparedStudies(ball_cache, NODULE.hu_window, pixels=small_spec.resize_px)
+    data = select_studies(
+        ball_manifest, NODULE, shape, prepared, progress=lambda *_: None, cancelled=lambda: False
+    )
+    clips = list(CoveringClips(data.validation, shape))
+    # 20 slices in clips of 8 every 6: starts 0, 6 and 12, for each of 8 studies.
+    assert [int(clip["label"]) for clip in clips] == sorted([*range(8)] * 3)
+    seen = torch.stack([clip["image"] for clip in clips[:3]])
+    whole = torch.from_numpy(np.array(data.validation[0].prepared.slices[:, 4:36, 4:36]))
+    assert torch.equal(torch.cat([seen[0, 0, :6], seen[1, 0, :6], seen[2, 0]]), whole)
+
+
+@pytest.mark.parametrize("when", ["preparing", "training", "validating"])
+def test_a_cancelled_finetuning_leaves_the_store_as_it_was(
+    train: Train, store: ModelStore, when: str
+) -> None:
+    told: list[Progress] = []
+    with pytest.raises(CancelledError):
+        train(store=store, progress=told.append, cancelled=lambda: bool(told) and told[-1].state == when)
+    assert told[-1].state == when
+    assert not store.root.exists()
+
+
+def test_a_finetuning_that_goes_astray_leaves_the_store_as_it_was(train: Train, store: ModelStore) -> None:
+    with pytest.raises(TrainingError, match=r"Try a lower learning rate than 1e\+30"):
+        train(replace(SHORT, epochs=5, learning_rate=1e30, precision="float32"), store=store)
+    assert not store.root.exists()
+
+
+def test_what_is_missing_is_said_before_any_study_is_read(train: Train, store: ModelStore) -> None:
+    told: list[Progress] = []
+    with pytest.raises(ConfigurationError, match="no weights for the pretraining 'kinetics'"):
+        train(replace(SHORT, pretraining="kinetics"), store=store, progress=told.append)
+    with pytest.raises(ClipShapeError, match="it takes exactly 32 slices"):
+        train(spec=replace(get_model("mvit_b"), clip_slices=16), store=store, progress=told.append)
+    assert told == []
+
+
+def test_the_clip_shape_joins_the_facts_of_task_and_network() -> None:
+    shape = clip_shape(NODULE, get_model("swin_t"))
+    assert (shape.length, shape.stride, shape.crop_px, shape.min_positive_slices) == (32, 24, 224, 4)
+    # -1000 HU in a window from -1350 to 150: 350 / 1500 of 255.
+    assert shape.air == 60
+    task = replace(NODULE, clips=ClipRule(length_slices=64, stride_slices=16))
+    longer = clip_shape(task, get_model("swin_t"))
+    assert (longer.length, longer.stride) == (64, 16)
