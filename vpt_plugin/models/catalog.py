@@ -219,7 +219,7 @@ MODELS: MappingProxyType[str, ModelSpec] = MappingProxyType(
             ModelSpec(
                 name="tiny",
                 title="Tiny (a slim Slow R50)",
-                paper="None: Slow R50 at an eighth of its width, for the demo and for tests",
+                paper="Slow R50 at an eighth of its width; our own, unpublished, for the demo and for tests",
                 clip_slices=16,
                 resize_px=112,
                 crop_px=96,

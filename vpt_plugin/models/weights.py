@@ -220,6 +220,14 @@ def _web_page_instead(source: WeightsSource, what: str) -> WeightsError:
     )
 
 
+def _cause(error: requests.RequestException) -> str:
+    if error.response is not None:
+        return f"the server answers {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.Timeout):
+        return "the server is silent"
+    return "there is no connection, or it broke off"
+
+
 class _Download:
     """One download into a ``.part`` file.
 
@@ -242,7 +250,7 @@ class _Download:
                 self._receive(answer, progress)
         except requests.RequestException as error:
             raise WeightsError(
-                f"{self._source.filename}: it could not be downloaded from {self._source.url} ({error}).",
+                f"{self._source.filename}: could not be downloaded from {self._source.url}: {_cause(error)}.",
                 "Run the same command again, it goes on where it stopped; or download the file in a browser "
                 f"and import it: `vpt weights import {self._source.name} FILE`.",
             ) from error
