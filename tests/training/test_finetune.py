@@ -75,7 +75,8 @@ def test_a_finetuning_publishes_a_classifier_with_a_complete_card(finished: Fini
     assert estimate.n == 8
     assert 0 < card.thresholds["lung_nodule"] < 1
     assert card.ranges["slices"] == (20.0, 20.0)
-    assert FinetuneConfig.from_dict(card.training["config"]) == SHORT
+    settled = replace(SHORT, pretraining="none", learning_rate=0.001)
+    assert FinetuneConfig.from_dict(card.training["config"]) == settled
     assert [each["epoch"] for each in card.training["history"]] == [1, 2]
     assert len(card.split_hash) == len(card.labels_hash) == len(card.weights_sha256) == 64
     assert card.code_version

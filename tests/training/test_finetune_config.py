@@ -19,6 +19,18 @@ def test_a_whole_number_does_for_a_number() -> None:
     assert FinetuneConfig.from_dict({"learning_rate": 1}).learning_rate == 1.0
 
 
+def test_what_is_left_open_is_settled_by_what_the_model_has_and_what_is_trained() -> None:
+    def settled(config: FinetuneConfig, published: list[str]) -> tuple[str, float | None]:
+        chosen = config.settled(published)
+        return chosen.pretraining, chosen.learning_rate
+
+    assert settled(FinetuneConfig(), []) == ("none", 1e-3)
+    assert settled(FinetuneConfig(), ["kinetics", "ct"]) == ("kinetics", 1e-4)
+    assert settled(FinetuneConfig(train="head"), ["kinetics"]) == ("kinetics", 1e-3)
+    assert settled(FinetuneConfig(pretraining="none"), ["kinetics"]) == ("none", 1e-3)
+    assert settled(FinetuneConfig(learning_rate=0.5), ["kinetics"]) == ("kinetics", 0.5)
+
+
 def test_a_configuration_does_not_change() -> None:
     with pytest.raises(FrozenInstanceError):
         FinetuneConfig().epochs = 5  # type: ignore[misc]

@@ -71,6 +71,7 @@ def finetune(
         CancelledError: ``cancelled`` said so.
     """
     began = time.monotonic()
+    config = config.settled(spec.weights)
     chosen = choose_device(device)
     work = _Finetuning(
         task=task,

@@ -95,7 +95,7 @@ class TrainingLoop:
         classifier.to(placement.device).to(memory_format=memory_format(placement.dtype))
         frozen = _freeze(classifier, config)
         self._optimizer = torch.optim.AdamW(
-            _parameter_groups(classifier, config.weight_decay), lr=config.learning_rate
+            _parameter_groups(classifier, config.weight_decay), lr=config.rate
         )
         inferer = _MixedPrecision(placement, frozen)
         self._trainer = self._make_trainer(train, inferer)
@@ -174,7 +174,7 @@ class TrainingLoop:
     def _set_learning_rate(self, engine: Engine) -> None:
         share = learning_rate_share(engine.state.iteration - 1, self._config.steps)
         for group in self._optimizer.param_groups:
-            group["lr"] = self._config.learning_rate * share
+            group["lr"] = self._config.rate * share
 
     def _after_step(self, engine: Engine) -> None:
         loss = float(engine.state.output["loss"].detach())
@@ -240,7 +240,7 @@ class TrainingLoop:
     def _not_a_number(self, what: str) -> TrainingError:
         return TrainingError(
             f"{what}; nothing was published.",
-            f"Try a lower learning rate than {self._config.learning_rate:g}, or precision float32.",
+            f"Try a lower learning rate than {self._config.rate:g}, or precision float32.",
         )
 
 
