@@ -107,7 +107,8 @@ class Head(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(batch, channels, slices, rows, columns) -> (batch, classes)."""
-        logits: Tensor = self.fc(maps.mean(dim=(2, 3, 4)))
+        # In float32 also where the map is bfloat16: a mean of hundreds of cells needs the digits.
+        logits: Tensor = self.fc(maps.mean(dim=(2, 3, 4), dtype=torch.float32))
         return logits
 
 
