@@ -81,6 +81,7 @@ def refuse(*args, **kwargs):
     raise AssertionError("a network connection at import")
 socket.socket.connect = refuse
 import numpy, torch
+import rich.console  # draws from random when it is imported; that is not ours
 before = (random.getstate(), numpy.random.get_state()[1].tolist(), torch.random.get_rng_state().tolist())
 import importlib, pkgutil, vpt_plugin
 for module in pkgutil.walk_packages(vpt_plugin.__path__, "vpt_plugin."):
