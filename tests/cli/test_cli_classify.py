@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from vpt_plugin.cli import app
 
@@ -111,3 +110,12 @@ def test_a_task_file_alone_says_what_to_look_for(
     (finding,) = answer["vptct"]["findings"]
     first, second = (clip["probability"] for clip in finding["clips"])
     assert finding["probability"] == pytest.approx((first + second) / 2)
+
+
+def test_the_progress_bar_of_a_terminal_never_gets_into_the_json(
+    tmp_path: Path, write_study: WriteStudy, tiny: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    result = classify(write_study(tmp_path / "ct.nii"), *tiny, "--json")
+    assert "clips of ct.nii" in result.stderr
+    assert len(json.loads(result.stdout)) == 1

@@ -43,7 +43,12 @@ def finetune(
     train: Annotated[
         str | None, typer.Option(help="Train the whole network, or its head alone.", show_default=False)
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps at most.", show_default=False)] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="At most; after each comes a validation.", show_default=False)
+    ] = None,
+    steps_per_epoch: Annotated[
+        int | None, typer.Option(help="Optimizer steps per epoch.", show_default=False)
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Clips per step.", show_default=False)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest one.", show_default=False)] = None,
     precision: Annotated[
@@ -73,11 +78,11 @@ def finetune(
 
     reading_task, spec = choose_task(task, task_file), get_model(model)
     given: dict[str, Any] = {
-        "pretraining": pretraining, "train": train, "steps": steps, "batch": batch,
-        "learning_rate": learning_rate, "precision": precision, "seed": seed,
+        "pretraining": pretraining, "train": train, "epochs": epochs, "steps_per_epoch": steps_per_epoch,
+        "batch": batch, "learning_rate": learning_rate, "precision": precision, "seed": seed,
     }  # fmt: skip
     config = FinetuneConfig.from_dict({name: value for name, value in given.items() if value is not None})
-    with _progress_display() as show:
+    with progress_display() as show:
         card = run(
             Manifest.read(manifest),
             reading_task,
@@ -88,10 +93,10 @@ def finetune(
             progress=show,
         )
     typer.echo(card_in_words(card))
-    typer.echo(_next_steps(card, task_file, models_dir))
+    typer.echo(next_steps(card, task_file, models_dir))
 
 
-def _next_steps(card: ModelCard, task_file: Path | None, models_dir: Path | None) -> str:
+def next_steps(card: ModelCard, task_file: Path | None, models_dir: Path | None) -> str:
     """The commands that use the new model."""
     own_task = ["--task-file", task_file] if task_file else []
     own_place = ["--models-dir", models_dir] if models_dir else []
@@ -102,14 +107,14 @@ def _next_steps(card: ModelCard, task_file: Path | None, models_dir: Path | None
     conf += [("task_file", str(task_file))] if task_file else []
     conf += [("models_dir", str(models_dir))] if models_dir else []
     serve = command_line(
-        "monailabel", "start_server", "--app", "apps/vptct", "--studies", "STUDIES",
+        "python", "-m", "monailabel.main", "start_server", "--app", "apps/vptct", "--studies", "STUDIES",
         *(word for name, value in conf for word in ("--conf", name, value)),
     )  # fmt: skip
     return f"\nTo classify with it:\n  {classify}\nTo serve it:\n  {serve}"
 
 
 @contextmanager
-def _progress_display() -> Iterator[Callable[[Progress], None]]:
+def progress_display() -> Iterator[Callable[[Progress], None]]:
     """A live bar on stderr where that is a terminal, else a line per epoch."""
     with progress_bars(time_left=False) as bars:
         bar = bars.add_task("starting", total=None)
