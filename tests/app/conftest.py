@@ -2,8 +2,163 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+import torch
 
 APPS = Path(__file__).resolve().parents[2] / "apps"
 sys.path[:0] = [str(APPS), str(APPS / "vptct")]
+
+from server_process import ServerProcess  # noqa: E402  only now on the path
+
+from vpt_plugin.ct.volume import Volume  # noqa: E402
+from vpt_plugin.data.phantom import write_dicom, write_mha, write_nifti, write_nrrd  # noqa: E402
+from vpt_plugin.inference import Predictor  # noqa: E402
+from vpt_plugin.models.card import Estimate, ModelCard  # noqa: E402
+from vpt_plugin.models.catalog import get_model  # noqa: E402
+from vpt_plugin.models.classifier import Classifier, new_classifier  # noqa: E402
+from vpt_plugin.tasks import TASKS  # noqa: E402
+from vpt_plugin.training.model_store import ModelStore  # noqa: E402
+
+
+def noise(slices: int, *, seed: int = 0, pixels: int = 96) -> Volume:
+    """A volume of noise with a bright ball in it: quick to make, and no two clips look alike."""
+    rng = np.random.default_rng(seed)
+    z, y, x = np.ogrid[:slices, :pixels, :pixels]
+    ball = (z - slices * 0.3) ** 2 + (y - pixels / 2) ** 2 + (x - pixels / 3) ** 2 < (slices / 6) ** 2
+    hu = rng.integers(-900, -300, (slices, pixels, pixels)) + 600 * ball
+    return Volume(
+        hu=hu.astype(np.int16),
+        spacing_mm=(2.5, 3.0, 3.0),
+        origin_mm=(-140.0, -150.0, -320.5),
+        direction=np.eye(3)[:, ::-1].copy(),
+        study=f"noise{seed}",
+    )
+
+
+def publish_random(store: ModelStore, task: str, model: str, *, seed: int = 0) -> ModelCard:
+    """Random weights, published on purpose: what they say means nothing, but it is always the same."""
+    findings = TASKS[task].findings
+    spec = get_model(model)
+    card = ModelCard(
+        task=task,
+        model=model,
+        findings=findings,
+        pretraining="none",
+        clip_slices=spec.clip_slices,
+        trained_on=70,
+        synthetic=True,
+        validation_auroc={name: Estimate(0.91, (0.83, 0.97), 15) for name in findings},
+        thresholds=dict.fromkeys(findings, 0.5),
+        created="2026-11-20T20:31:05Z",
+    )
+    classifier = new_classifier(spec, findings, seed=seed)
+    if model == "tiny":
+        spread_out(classifier, Predictor(classifier, TASKS[task], card, device="cpu"))
+    return store.publish(classifier, card)
+
+
+def spread_out(classifier: Classifier, predictor: Predictor) -> None:
+    """Stretch the head until the clips of a study differ as a trained network's would.
+
+    Those of random weights differ in the fourth digit only: answers that agree to 1e-4 would mean nothing.
+    """
+    clips = predictor.predict(noise(40)).findings[0].clips
+    logits = [math.log(clip.probability / (1 - clip.probability)) for clip in clips]
+    factor = 4 / (max(logits) - min(logits))
+    with torch.no_grad():
+        classifier.head.bias -= sum(logits) / len(logits)
+        classifier.head.bias *= factor
+        classifier.head.weight *= factor
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The folders that the server works on."""
+
+    studies: Path
+    models: Path
+    uploads: Path
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """Studies in every format, a long one, and two published networks."""
+    root = tmp_path_factory.mktemp("a folder with spaces")
+    shop = Workshop(root / "studies", root / "models", root / "uploads")
+    for folder in (shop.studies, shop.models, shop.uploads):
+        folder.mkdir()
+    volume = noise(40)
+    write_dicom(volume, shop.studies / "p01" / "ct")
+    write_nifti(volume, shop.studies / "p02.nii.gz")
+    write_nrrd(volume, shop.studies / "p03.nrrd")
+    write_nifti(noise(1200, seed=1, pixels=64), shop.studies / "long.nii")
+    shutil.make_archive(str(shop.uploads / "dicom"), "zip", shop.studies / "p01")
+    write_mha(volume, shop.uploads / "volume.mha")
+    store = ModelStore(shop.models)
+    publish_random(store, "nodule", "tiny")
+    publish_random(store, "nodule", "slow_r50")
+    return shop
+
+
+@pytest.fixture
+def publish(workshop: Workshop) -> Callable[..., ModelCard]:
+    """Publishes random weights where the server looks for models."""
+    return partial(publish_random, ModelStore(workshop.models))
+
+
+@dataclass(frozen=True)
+class Client:
+    """The server with the requests that the tests make."""
+
+    process: ServerProcess
+
+    def get(self, route: str, **options: object) -> requests.Response:
+        return requests.get(f"{self.process.url}{route}", timeout=120, **options)  # type: ignore[arg-type]
+
+    def infer(
+        self, model: str = "nodule_tiny", *, file: Path | None = None, timeout: float = 120, **query: str
+    ) -> requests.Response:
+        params = query.pop("params", None)
+        files = {"file": (file.name, file.read_bytes())} if file else None
+        return requests.post(
+            f"{self.process.url}/infer/{model}",
+            params=query,
+            data={"params": params} if params is not None else None,
+            files=files,
+            timeout=timeout,
+        )
+
+    def save_label(self, image: str, label: bytes, **query: str) -> requests.Response:
+        return requests.put(
+            f"{self.process.url}/datastore/label",
+            params={"image": image, **query},
+            files={"label": ("label.json", label)},
+            timeout=120,
+        )
+
+    def left_behind(self) -> list[Path]:
+        """What lies in the server's temporary folder."""
+        return sorted(path for path in self.process.temporary.rglob("*") if path.suffix != ".json")
+
+
+@pytest.fixture(scope="session")
+def client(workshop: Workshop) -> Iterator[Client]:
+    """A real server, started once for all tests."""
+    conf = {
+        "tasks": "pe,nodule",
+        "models": "tiny,slow_r50",
+        "device": "cpu",
+        "models_dir": str(workshop.models),
+    }
+    with ServerProcess(workshop.studies, conf=conf) as process:
+        yield Client(process)

@@ -80,7 +80,8 @@ def status_of(error: Exception) -> int:
 def body_of(error: VptError, secret_folders: Sequence[Path]) -> dict[str, str]:
     """What the client gets to read of an error."""
     return {
-        "detail": without_folders(error.message, secret_folders),
+        # On a screen the message runs on into the hint; here they are apart.
+        "detail": without_folders(error.message, secret_folders).removesuffix(";"),
         "hint": without_folders(error.hint, secret_folders),
     }
 

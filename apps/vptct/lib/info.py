@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import vpt_plugin
@@ -64,7 +65,7 @@ def _model_info(task: ReadingTask, spec: ModelSpec, store: ModelStore) -> dict[s
         "trained_on": card.trained_on if card else None,
         "synthetic": card.synthetic if card else None,
         "calibrated": card.calibrated if card else None,
-        "thresholds": dict(card.thresholds) if card else None,
+        "thresholds": {name: _or_null(value) for name, value in card.thresholds.items()} if card else None,
         "validation_auroc": auroc,
     }
 
@@ -83,3 +84,8 @@ def _current_card(
     if card.findings != task.findings:
         return None, f"It was trained for {', '.join(card.findings)}: train it again for this task."
     return card, None
+
+
+def _or_null(value: float) -> float | None:
+    """JSON knows no nan."""
+    return None if math.isnan(value) else value

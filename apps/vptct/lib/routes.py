@@ -67,18 +67,18 @@ def infer(
         raise BadRequestError(f"output {output.value} is not offered;", "a classification answers in JSON.")
     if label is not None:
         raise BadRequestError("a classification takes no label.")
+    if not (session_id or file or image):
+        raise BadRequestError("no study is named;", "give image=ID, session_id=ID or upload a file.")
     task.check_trained()
     answer = partial(task.classify, cancelled=partial(from_thread.run, request.is_disconnected))
     if session_id:
         path, name = session_study(app.sessions(), session_id)
         prediction = answer(path, study=name)
-    elif file is not None:
+    elif file:
         with uploaded(file) as (path, name):
             prediction = answer(path, study=name)
-    elif image:
-        prediction = answer(app.datastore().studies.path(image), study=image)
     else:
-        raise BadRequestError("no study is named;", "give image=ID, session_id=ID or upload a file.")
+        prediction = answer(app.datastore().studies.path(image), study=image)
     return JSONResponse(prediction.to_json())
 
 

@@ -1,0 +1,261 @@
+"""From nothing to answers: phantom studies, a training, the real server, and its answers beside the truth.
+
+::
+
+    python apps/demo.py                                about 6 minutes on 2 cores, without a GPU
+    python apps/demo.py --studies 40 --steps 100       quicker, and not good enough
+
+Where the environment variable VPT_TEST_DATA names a folder with lidc-idri-0001/, the server is sent that
+patient, too. The exit code is 1 when the AUROC on held-out phantoms is below 0.90.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import requests
+from demo_report import Answer, Outcome, draw_picture, print_report, write_report
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from server_process import ServerError, ServerProcess
+
+from vpt_plugin.ct.archive import unpack
+from vpt_plugin.ct.reader import read_study
+from vpt_plugin.ct.statistics import study_facts
+from vpt_plugin.data.manifest import Manifest, ManifestStudy
+from vpt_plugin.data.phantom import write_phantom_set
+from vpt_plugin.errors import VptError
+from vpt_plugin.models.catalog import get_model
+from vpt_plugin.tasks import TASKS
+from vpt_plugin.training.baseline import best_single_statistic
+from vpt_plugin.training.config import FinetuneConfig
+from vpt_plugin.training.finetune import finetune
+from vpt_plugin.training.metrics import bootstrap_auroc
+from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.progress import Progress as TrainingProgress
+
+TASK = TASKS["nodule"]
+FINDING = TASK.findings[0]
+MODEL = "tiny"
+REAL_STUDY = "LIDC-IDRI-0001"
+STEPS_PER_EPOCH = 75
+
+Advance = Callable[..., None]
+
+
+class Demo:
+    """The parts of the demo, to be run one after the other.
+
+    Args:
+        folder: everything that is made goes into it.
+        console: where progress is shown.
+    """
+
+    def __init__(self, folder: Path, console: Console) -> None:
+        self.folder = folder
+        self.console = console
+        self.seconds: dict[str, float] = {}
+
+    def make_phantoms(self, studies: int, seed: int) -> Manifest:
+        """Phantoms to train on, to validate on and to test on: 60, 15 and 25 of a hundred."""
+        validation, test = round(studies * 0.15), round(studies * 0.25)
+        with self._part("phantoms") as advance:
+            manifest = write_phantom_set(
+                self.folder / "phantoms",
+                count=studies,
+                seed=seed,
+                task=TASK.name,
+                formats=("nifti", "dicom", "nrrd"),
+                splits=(studies - validation - test, validation, test),
+                progress=advance,
+            )
+        return Manifest.read(manifest)
+
+    def train(self, manifest: Manifest, steps: int, seed: int) -> None:
+        """Train the tiny network and publish it where the server will look."""
+        epochs = max(1, steps // STEPS_PER_EPOCH)
+        config = FinetuneConfig(
+            pretraining="none", epochs=epochs, steps_per_epoch=max(1, steps // epochs), seed=seed
+        )
+        with self._part("training") as advance:
+
+            def show(now: TrainingProgress) -> None:
+                auroc = "" if now.best_auroc is None else f", validation AUROC {now.best_auroc:.3f}"
+                advance(now.step, now.steps, f"training: {now.state}{auroc}")
+
+            finetune(
+                manifest,
+                TASK,
+                get_model(MODEL),
+                config,
+                store=ModelStore(self.folder / "models"),
+                cache=self.folder / "prepared",
+                progress=show,
+            )
+
+    def ask_the_server(self, held_out: Sequence[ManifestStudy]) -> list[Answer]:
+        """Start the real server, send it the held-out studies and the patient, stop it."""
+        studies = self.folder / "phantoms" / "studies"
+        unpack_real_study(studies / REAL_STUDY)
+        conf = {"tasks": TASK.name, "models": MODEL, "models_dir": str(self.folder / "models")}
+        with ExitStack() as stack:
+            with self._part("server start") as advance:
+                server = stack.enter_context(ServerProcess(studies, conf=conf))
+                advance(1, 1)
+            with self._part("answers") as advance:
+                answers = []
+                for study, upload in with_uploads(held_out, self.folder / "uploads"):
+                    answers.append(ask_about(server.url, study, upload))
+                    advance(len(answers), len(held_out))
+                return answers + ask_about_the_patient(server.url)
+
+    def judge(self, answers: Sequence[Answer], held_out: Sequence[ManifestStudy]) -> Outcome:
+        """The AUROC over the phantoms, beside what the best single number of their volumes can do."""
+        phantoms = [answer for answer in answers if answer.truth]
+        truth = [answer.truth == "present" for answer in phantoms]
+        with self._part("baseline") as advance:
+            facts = []
+            for study in held_out:
+                facts.append(study_facts(read_study(study.path)).as_dict())
+                advance(len(facts), len(held_out))
+        return Outcome(
+            auroc=bootstrap_auroc(truth, [answer.finding["probability"] for answer in phantoms]),
+            baseline=best_single_statistic(facts, truth),
+            seconds=self.seconds,
+        )
+
+    @contextmanager
+    def _part(self, name: str) -> Iterator[Advance]:
+        """Shows a bar for one part and notes how long it took; yields what moves the bar."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        began = time.monotonic()
+        with Progress(*columns, console=self.console) as progress:
+            bar = progress.add_task(name, total=None)
+
+            def advance(done: int, total: int, words: str = name) -> None:
+                progress.update(bar, completed=done, total=total or None, description=words)
+
+            yield advance
+        self.seconds[name] = time.monotonic() - began
+
+
+def with_uploads(
+    held_out: Sequence[ManifestStudy], folder: Path
+) -> Iterator[tuple[ManifestStudy, Path | None]]:
+    """Every study, with a file to upload for the first DICOM and the first NIfTI; the rest go by their id."""
+    dicom = next((study for study in held_out if study.path.is_dir()), None)
+    nifti = next((study for study in held_out if study.path.name.endswith(".nii.gz")), None)
+    for study in held_out:
+        if study is dicom:
+            yield study, Path(shutil.make_archive(str(folder / study.study), "zip", study.path))
+        else:
+            yield study, study.path if study is nifti else None
+
+
+def ask_about(url: str, study: ManifestStudy, upload: Path | None) -> Answer:
+    """What the server says about one phantom, with the truth beside it."""
+    label = study.labels[TASK.name].findings[FINDING]
+    began = time.monotonic()
+    result = infer(url, study.study, upload)
+    sent = f"upload, {upload.name.partition('.')[2]}" if upload else "by id"
+    return Answer(study.study, sent, label.state, label.slices_mm or (), time.monotonic() - began, result)
+
+
+def ask_about_the_patient(url: str) -> list[Answer]:
+    """What the server says about the real CT, if there is one."""
+    studies = requests.get(f"{url}/datastore/", params={"output": "all"}, timeout=60).json()["objects"]
+    answers = []
+    for study in studies:
+        if study.startswith(REAL_STUDY):
+            began = time.monotonic()
+            result = infer(url, study, None)
+            answers.append(Answer(REAL_STUDY, "by id", "", (), time.monotonic() - began, result))
+    return answers
+
+
+def infer(url: str, study: str, upload: Path | None) -> dict[str, object]:
+    """The JSON of ``POST /infer/nodule_tiny``."""
+    address = f"{url}/infer/{TASK.name}_{MODEL}"
+    if upload is None:
+        response = requests.post(address, params={"image": study}, timeout=600)
+    else:
+        with upload.open("rb") as file:
+            response = requests.post(address, files={"file": (upload.name, file)}, timeout=600)
+    if not response.ok:
+        raise ServerError(f"the server refuses {study}: {response.status_code} {response.text}")
+    return dict(response.json())
+
+
+def unpack_real_study(folder: Path) -> None:
+    """Put the patient of VPT_TEST_DATA among the studies, if that is set."""
+    data = Path(os.environ.get("VPT_TEST_DATA", "not-set")) / "lidc-idri-0001"
+    for archive in sorted(data.glob("*.zip"))[:1]:
+        folder.mkdir()
+        unpack(archive, folder)
+
+
+def picture_worthy(answers: Sequence[Answer]) -> Answer:
+    """The first phantom with a nodule that was pointed at; without such, the first with a nodule."""
+    positive = [answer for answer in answers if answer.truth == "present"]
+    return next((answer for answer in positive if answer.points_at_the_truth), positive[0])
+
+
+def run(options: argparse.Namespace, folder: Path, console: Console) -> bool:
+    """The whole demo; whether it was good enough."""
+    demo = Demo(folder, console)
+    manifest = demo.make_phantoms(options.studies, options.seed)
+    demo.train(manifest, options.steps, options.seed)
+    held_out = [study for study in manifest.studies if study.split == "test"]
+    answers = demo.ask_the_server(held_out)
+    outcome = demo.judge(answers, held_out)
+    print_report(console, answers, outcome)
+    write_report(options.folder / "result.json", answers, outcome)
+    written = ["result.json"]
+    shown = picture_worthy(answers)
+    path = next(study.path for study in held_out if study.study == shown.study)
+    if draw_picture(options.folder / "picture.png", read_study(path), shown, TASK):
+        written.append("picture.png")
+    console.print(f"Written to {options.folder}: {', '.join(written)}")
+    return outcome.good_enough
+
+
+def main() -> int:
+    """The command line; its exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("::")[0])
+    parser.add_argument("--studies", type=int, default=160, help="how many phantoms (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=600, help="training steps (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same demo")
+    parser.add_argument("--keep", action="store_true", help="keep phantoms, model and prepared studies")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path(__file__).resolve().parents[1] / "demo",
+        help="where the result goes (default: %(default)s)",
+    )
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    # A pipe has no width; the table needs some.
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    work = Path(tempfile.mkdtemp(prefix="work-", dir=options.folder))
+    try:
+        return 0 if run(options, work, console) else 1
+    except (VptError, ServerError, requests.RequestException) as error:
+        console.print(f"The demo failed: {error}", style="bold red", markup=False)
+        return 1
+    finally:
+        if options.keep:
+            console.print(f"Phantoms and model are kept in {work}")
+        else:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

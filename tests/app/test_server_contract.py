@@ -1,0 +1,80 @@
+"""The server's real answers have the shape of the files in tests/contract, which clients test against too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vpt_plugin.labels import StudyLabel
+
+CONTRACT = Path(__file__).resolve().parents[1] / "contract"
+# What is named after findings, models or strategies has keys of its own in every answer.
+NAMED = {"findings", "models", "strategies", "thresholds", "validation_auroc"}
+
+
+def golden(name: str) -> Any:
+    return json.loads((CONTRACT / name).read_text(encoding="utf-8"))
+
+
+def differences(real: Any, expected: Any, at: str = "") -> list[str]:
+    """Where keys or types differ. A list's element must be like one of the expected list's elements."""
+    if isinstance(expected, dict) and isinstance(real, dict):
+        if at.rpartition(".")[2] in NAMED and not {"value", "ci95"} <= set(expected):
+            example = next(iter(expected.values()))
+            return [
+                line for name, value in real.items() for line in differences(value, example, f"{at}[{name}]")
+            ]
+        if set(real) != set(expected):
+            return [f"{at}: {sorted(set(real) ^ set(expected))} only on one side"]
+        return [line for name in real for line in differences(real[name], expected[name], f"{at}.{name}")]
+    if isinstance(expected, list) and isinstance(real, list):
+        found = [
+            min((differences(each, choice, f"{at}[{i}]") for choice in expected), key=len, default=[])
+            for i, each in enumerate(real)
+        ]
+        return [line for lines in found for line in lines]
+    return [] if kind(real) == kind(expected) else [f"{at}: {kind(real)} where {kind(expected)} is agreed"]
+
+
+def kind(value: Any) -> str:
+    """The type of a JSON value; 1 and 1.0 are the same."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return type(value).__name__
+    return "number"
+
+
+def test_the_comparison_finds_a_missing_key_and_a_wrong_type() -> None:
+    expected = golden("result.json")
+    changed = golden("result.json")
+    del changed["vptct"]["model"]["version"]
+    changed["vptct"]["findings"][0]["clips"][1]["z_mm"] = None
+    assert differences(expected, expected) == []
+    assert differences(changed, expected) == [
+        ".vptct.model: ['version'] only on one side",
+        ".vptct.findings[0].clips[1].z_mm: NoneType where list is agreed",
+    ]
+
+
+def test_the_result_is_as_agreed(client) -> None:
+    assert differences(client.infer(image="p02").json(), golden("result.json")) == []
+
+
+def test_the_info_is_as_agreed(client) -> None:
+    assert differences(client.get("/info/").json(), golden("info.json")) == []
+
+
+def test_the_label_is_as_agreed() -> None:
+    label = golden("label.json")
+    assert StudyLabel.from_json(label).to_json() == label
+
+
+@pytest.mark.parametrize("study", ["p01--ct", "p03"])
+def test_the_agreed_label_is_saved_as_it_was_sent(client, study: str) -> None:
+    saved = client.save_label(study, (CONTRACT / "label.json").read_bytes())
+    assert saved.status_code == 200, saved.text
+    assert set(saved.json()) == {"image", "label"}
+    back = client.get("/datastore/label", params={"label": saved.json()["label"], "tag": "final"})
+    assert back.json() == golden("label.json")

@@ -1,0 +1,45 @@
+"""Starting and stopping a real server."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+import requests
+from server_process import APP, ServerError, ServerProcess
+
+
+def test_a_wrong_word_in_the_configuration_ends_the_start_and_names_the_choices(tmp_path: Path) -> None:
+    with pytest.raises(ServerError) as caught, ServerProcess(tmp_path, conf={"speed": "fast"}):
+        pass
+    assert "--conf speed is unknown; choose from tasks, models, task_file, device, models_dir" in str(
+        caught.value
+    )
+
+
+def test_the_server_says_what_it_serves_and_that_it_is_no_medical_device(client) -> None:
+    log = client.process.log
+    assert "VPTCT" in log
+    assert "trained: nodule_tiny version 1, nodule_slow_r50 version 1" in log
+    assert "not trained, so they do not answer: pe_tiny, pe_slow_r50" in log
+    assert "Not a medical device" in log
+
+
+def test_the_source_tree_is_left_as_it_was(client) -> None:
+    assert {path.name for path in APP.iterdir()} <= {"main.py", "lib", "__pycache__", "logs", "bin", "model"}
+    assert not (APP / "logs").exists() or (APP / "logs" / "app.log").stat().st_mtime < time.time() - 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="looks into /proc")
+def test_the_server_is_gone_when_the_block_is_left(tmp_path: Path, workshop) -> None:
+    conf = {"tasks": "nodule", "models": "tiny", "models_dir": str(workshop.models)}
+    with ServerProcess(tmp_path, conf=conf) as server:
+        assert requests.get(f"{server.url}/info/", timeout=10).json()["vptct"]["schema"] == "vptct.info/1"
+        folder, group = server.log_path.parent, server._process.pid
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"{server.url}/info/", timeout=10)
+    assert not folder.exists()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(group, 0)

@@ -1,0 +1,236 @@
+"""What the real server refuses: with the library's own words, and with nothing left behind."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import requests
+import SimpleITK
+
+from vpt_plugin.ct.reader import read_study
+from vpt_plugin.errors import StudyError
+
+Maker = Callable[[Path, Path], Path]
+
+
+def eight_bit(source: Path, folder: Path) -> Path:
+    image = SimpleITK.GetImageFromArray(np.full((40, 64, 64), 100, dtype=np.uint8))
+    SimpleITK.WriteImage(image, str(folder / "grey.nii"))
+    return folder / "grey.nii"
+
+
+def not_a_number(source: Path, folder: Path) -> Path:
+    values = np.zeros((40, 64, 64), dtype=np.float32)
+    values[3, 3, 3] = np.nan
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(folder / "nan.nii"))
+    return folder / "nan.nii"
+
+
+def two_slices(source: Path, folder: Path) -> Path:
+    SimpleITK.WriteImage(
+        SimpleITK.GetImageFromArray(np.zeros((2, 64, 64), np.int16)), str(folder / "two.nrrd")
+    )
+    return folder / "two.nrrd"
+
+
+def cut_short(source: Path, folder: Path) -> Path:
+    data = gzip.decompress((source / "p02.nii.gz").read_bytes())
+    (folder / "cut.nii").write_bytes(data[: len(data) // 2])
+    return folder / "cut.nii"
+
+
+def text(source: Path, folder: Path) -> Path:
+    (folder / "letter.txt").write_text("Dear colleague")
+    return folder / "letter.txt"
+
+
+def empty_zip(source: Path, folder: Path) -> Path:
+    with zipfile.ZipFile(folder / "empty.zip", "w"):
+        pass
+    return folder / "empty.zip"
+
+
+def broken_zip(source: Path, folder: Path) -> Path:
+    (folder / "broken.zip").write_bytes(b"PK\3\4 and then nothing")
+    return folder / "broken.zip"
+
+
+def zip_that_leads_outside(source: Path, folder: Path) -> Path:
+    with zipfile.ZipFile(folder / "slip.zip", "w") as archive:
+        archive.writestr("../../outside.dcm", "x")
+    return folder / "slip.zip"
+
+
+def changed_dicom(folder: Path, source: Path, name: str, change: Callable[[list[Path]], None]) -> Path:
+    series = shutil.copytree(source / "p01" / "ct", folder / name)
+    change(sorted(series.iterdir()))
+    return Path(shutil.make_archive(str(folder / name), "zip", series))
+
+
+def missing_slice(source: Path, folder: Path) -> Path:
+    return changed_dicom(folder, source, "gap", lambda files: files[len(files) // 2].unlink())
+
+
+def magnetic_resonance(source: Path, folder: Path) -> Path:
+    def change(files: list[Path]) -> None:
+        for file in files:
+            dataset = pydicom.dcmread(file)
+            dataset.Modality = "MR"
+            dataset.save_as(file)
+
+    return changed_dicom(folder, source, "mr", change)
+
+
+REFUSED: list[Maker] = [
+    eight_bit, not_a_number, two_slices, cut_short, text, empty_zip, broken_zip, zip_that_leads_outside,
+    missing_slice, magnetic_resonance,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", REFUSED, ids=lambda make: make.__name__)
+def test_a_study_that_is_refused_is_a_422_in_the_librarys_words(
+    client, workshop, tmp_path: Path, make: Maker
+) -> None:
+    upload = make(workshop.studies, tmp_path)
+    with pytest.raises(StudyError) as caught:
+        read_study(upload)
+    response = client.infer(file=upload)
+    assert response.status_code == 422
+    assert response.json() == {"detail": caught.value.message, "hint": caught.value.hint}
+    assert client.left_behind() == []
+    assert client.infer(image="p02").status_code == 200
+
+
+def test_a_study_of_the_folder_that_is_refused_is_named_by_its_id(client, workshop) -> None:
+    bad = two_slices(workshop.studies, workshop.studies)
+    response = client.infer(image="two")
+    bad.unlink()
+    assert response.status_code == 422
+    assert response.json()["detail"].startswith("two: it has 2")
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "nobody",
+        "../p02",
+        "/etc/passwd",
+        "p02.nii.gz",
+        "labels",
+        ".",
+        "..",
+        "file:///etc/passwd",
+        "%00",
+        "x" * 5000,
+    ],
+)
+def test_an_image_is_an_id_of_the_datastore_and_never_a_path(client, image: str) -> None:
+    response = client.infer(image=image)
+    assert response.status_code == 404
+    assert "there is no study of this id" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ('{"image": "/etc/passwd"}', "unknown key 'image'"),
+        ('{"device": "cuda"}', "unknown key 'device'"),
+        ('{"model": "x"}', "unknown key 'model'"),
+        ("{", "params is not JSON"),
+        ("[" * 5000, "params is not JSON"),
+        ("[1]", "params must be a JSON object"),
+    ],
+)
+def test_params_can_change_nothing(client, params: str, message: str) -> None:
+    response = client.infer(image="p02", params=params)
+    assert response.status_code == 400
+    assert message in response.json()["detail"]
+
+
+def test_requests_that_ask_for_nothing_or_for_the_wrong_thing(client, workshop) -> None:
+    assert client.infer("nodule_nothing", image="p02").status_code == 404
+    assert (
+        client.infer("nodule_nothing", image="p02").json()["hint"].startswith("choose from nodule_slow_r50")
+    )
+    assert client.infer().status_code == 400
+    assert client.infer(image="p02", output="image").status_code == 400
+    assert client.infer(image="p02", output="nonsense").status_code == 422
+    assert client.infer(session_id="../../etc").status_code == 404
+    assert client.infer(session_id="00000000-0000-0000-0000-000000000000").status_code == 404
+
+
+def test_an_untrained_head_never_answers_and_says_how_to_train_it(client) -> None:
+    label = {
+        "schema": "vptct.label/1",
+        "task": "pe",
+        "findings": {"pulmonary_embolism": {"state": "present"}},
+    }
+    assert client.save_label("p01--ct", json.dumps(label).encode()).status_code == 200
+    counts = client.get("/info/").json()["vptct"]["tasks"][0]["labels"]
+    assert counts["present"] >= 1
+    response = client.infer("pe_tiny", image="p02")
+    assert response.status_code == 409
+    assert response.json() == {
+        "detail": "pe_tiny was never trained, so it does not answer. Labels for pulmonary embolism on this "
+        f"server: {counts['present']} present, {counts['absent']} absent, "
+        f"{counts['indeterminate']} indeterminate.",
+        "hint": "Label studies as present and as absent, then train: "
+        "vpt finetune MANIFEST --task pe --model tiny",
+    }
+
+
+@pytest.mark.parametrize(
+    ("label", "status", "message"),
+    [
+        (b"{}", 422, "schema 'vptct.label/1'"),
+        (b"no json", 422, "is not JSON"),
+        (
+            b'{"schema": "vptct.label/1", "task": "x", "findings": {"y": {"state": "absent"}}}',
+            422,
+            "not served",
+        ),
+        (b" " * (2 << 20), 422, "larger than 1 MiB"),
+    ],
+)
+def test_a_bad_label_is_refused_and_leaves_nothing(client, label: bytes, status: int, message: str) -> None:
+    response = client.save_label("p02", label)
+    assert (response.status_code, message in response.json()["detail"]) == (status, True)
+    assert client.left_behind() == []
+
+
+def test_a_label_goes_to_a_study_that_is_there_under_the_tag_final(client, workshop) -> None:
+    label = (
+        b'{"schema": "vptct.label/1", "task": "pe", "findings": {"pulmonary_embolism": {"state": "absent"}}}'
+    )
+    assert client.save_label("../x", label).status_code == 404
+    assert client.save_label("p02", label, tag="../../x").status_code == 400
+    saved = client.save_label("p02", label).json()
+    file = workshop.studies / "labels" / "final" / "p02" / (saved["label"].removeprefix("p02.") + ".json")
+    assert json.loads(file.read_text())["findings"] == {"pulmonary_embolism": {"state": "absent"}}
+
+
+def test_studies_are_neither_added_nor_removed_over_http(client, workshop) -> None:
+    before = sorted(workshop.studies.rglob("*"))
+    added = requests.put(
+        f"{client.process.url}/datastore/image?image=x", files={"file": ("x.nii", b"x")}, timeout=60
+    )
+    removed = requests.delete(f"{client.process.url}/datastore/image?id=p02", timeout=60)
+    assert (added.status_code, removed.status_code) == (405, 405)
+    assert sorted(workshop.studies.rglob("*")) == before
+    assert client.left_behind() == []
+
+
+def test_no_answer_tells_where_on_the_server_things_lie(client, workshop) -> None:
+    secret = re.compile(r"/[a-z]+/|Traceback|site-packages", re.IGNORECASE)
+    for route in ("/datastore/?output=all", "/datastore/?output=train", "/datastore/image/info?image=p02"):
+        assert not secret.search(client.get(route).text), route
+    assert str(workshop.studies) not in client.get("/info/").text
