@@ -24,7 +24,7 @@ from vpt_plugin.errors import (
     TooFewSlicesError,
     WeightsError,
 )
-from vpt_plugin.inference import Predictor, choose_device
+from vpt_plugin.inference import Predictor
 from vpt_plugin.inference.batch_size import MAX_CLIPS_PER_BATCH, clips_that_fit
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import MODELS, ShapeRule
@@ -261,9 +261,3 @@ def test_a_clip_that_the_network_cannot_take_is_refused_before_any_study_is_read
     classifier.spec = replace(classifier.spec, shape_rule=ShapeRule(only=(32, 224, 224)))
     with pytest.raises(ClipShapeError, match="mean cannot take a clip of 4 slices of 6 x 6 pixels"):
         predictor(classifier)
-
-
-def test_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="toaster"):
-        choose_device("toaster")
-    assert choose_device("cpu") == torch.device("cpu")

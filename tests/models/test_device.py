@@ -1,0 +1,54 @@
+"""Which device and which precision a network computes in."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.models.device import available_devices, choose_device, choose_dtype, memory_format
+
+CPU = torch.device("cpu")
+
+
+def test_auto_takes_the_fastest_device_there_is() -> None:
+    assert available_devices()[0] == "cpu"
+    assert choose_device("auto").type == available_devices()[-1]
+
+
+@pytest.mark.parametrize("name", ["toaster", "cuda:99", "xla"])
+def test_a_device_that_is_not_there_is_refused_with_the_choices(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"there is no device '{name}' here; choose from auto, cpu"):
+        choose_device(name)
+
+
+def test_an_unknown_precision_is_refused_with_the_choices() -> None:
+    with pytest.raises(
+        ConfigurationError, match="unknown precision 'half'; choose from auto, float32, bfloat16"
+    ):
+        choose_dtype(CPU, "half")
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+def test_a_precision_that_is_asked_for_is_taken(name: str) -> None:
+    assert choose_dtype(CPU, name) == getattr(torch, name)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx512_f": True}, torch.float32),
+        ({"avx512_f": True, "avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+    ],
+)
+def test_on_the_cpu_auto_takes_bfloat16_only_where_there_are_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert choose_dtype(CPU) == expected
+
+
+def test_channels_last_goes_with_bfloat16() -> None:
+    assert memory_format(torch.bfloat16) == torch.channels_last_3d
+    assert memory_format(torch.float32) == torch.contiguous_format
