@@ -41,7 +41,7 @@ class VptctApp(MONAILabelApp):
             raise ConfigurationError(f"--studies {studies}: only a folder of studies can be served.")
         self.served = read_conf(conf or {})
         self.model_store = ModelStore(self.served.models_dir)
-        self.labels_folder = LabelFolder(Path(studies) / LABELS_FOLDER)
+        self.labels_folder = LabelFolder(Path(studies) / LABELS_FOLDER, fresh_seconds=1.0)
         super().__init__(
             app_dir=app_dir,
             studies=studies,

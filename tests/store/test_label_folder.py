@@ -67,6 +67,20 @@ def test_labels_written_by_another_process_are_seen(tmp_path: Path) -> None:
     assert labels.counts("nodule") == {"present": 0, "absent": 1, "indeterminate": 0}
 
 
+def test_with_a_fresh_look_the_folders_are_not_asked_but_ones_own_label_counts_at_once(
+    tmp_path: Path,
+) -> None:
+    labels, other = LabelFolder(tmp_path, fresh_seconds=3600), LabelFolder(tmp_path)
+    labels.save("a", nodule("present"))
+    assert labels.counts("nodule")["present"] == 1
+    other.save("b", nodule("present"))
+    assert labels.counts("nodule")["present"] == 1
+    latest = labels.latest("b", "nodule")
+    assert latest is not None
+    labels.save("c", nodule("present"))
+    assert labels.counts("nodule")["present"] == 3
+
+
 @pytest.mark.parametrize(
     "damage",
     ["", "{", '{"schema": "other"}', json.dumps(nodule("absent", task="pe").to_json()), "[" * 100_000],

@@ -68,12 +68,18 @@ class LabelFolder:
 
     Args:
         root: the folder; it is made when the first label is saved.
+        fresh_seconds: for so long what is asked about all studies believes the last look at their folders.
+            What is asked about one study looks each time, and what is saved here counts at once.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, fresh_seconds: float = 0.0) -> None:
         self.root = root
+        self._fresh_seconds = fresh_seconds
         self._final = root / "final"
         self._read: dict[str, _StudyFolderRead] = {}
+        self._saves = 0
+        # How many labels were saved here by then, when it was, and what was found.
+        self._looked: tuple[int, float, list[_StudyFolderRead]] = (-1, 0.0, [])
         self._lock = threading.Lock()
 
     def save(self, study_id: str, label: StudyLabel) -> int:
@@ -99,6 +105,8 @@ class LabelFolder:
             except FileExistsError:
                 # Another annotator was quicker; both versions stay, this one is the newer.
                 continue
+            with self._lock:
+                self._saves += 1
             return version
 
     def latest(self, study_id: str, task: str) -> SavedLabel | None:
@@ -144,12 +152,21 @@ class LabelFolder:
         return self._final / study_id
 
     def _all(self) -> list[_StudyFolderRead]:
+        """What there is about every study with a label, in the order of their names."""
+        with self._lock:
+            saves, (saves_then, looked_at, looked) = self._saves, self._looked
+        began = time.monotonic()
+        if saves == saves_then and began - looked_at < self._fresh_seconds:
+            return looked
         try:
             with os.scandir(self._final) as entries:
                 names = sorted(each.name for each in entries if is_study_id(each.name) and each.is_dir())
         except FileNotFoundError:
-            return []
-        return [self._study(self._final / name) for name in names]
+            names = []
+        found = [self._study(self._final / name) for name in names]
+        with self._lock:
+            self._looked = (saves, began, found)
+        return found
 
     def _study(self, folder: Path) -> _StudyFolderRead:
         """All there is about one study; read anew when its folder has changed."""
