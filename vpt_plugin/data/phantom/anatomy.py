@@ -8,6 +8,7 @@ positive inside. They take arrays of any shapes that broadcast, so a grid and a 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -100,9 +101,14 @@ def height(z: Field) -> Field:
     return np.asarray((z - SULCUS_Z) / (APEX_Z - SULCUS_Z), dtype=np.float32)
 
 
+@cache
+def _curve(values: tuple[float, ...]) -> PchipInterpolator:
+    return PchipInterpolator(_HEIGHTS, values)
+
+
 def _profile(values: tuple[float, ...], z: Field) -> Field:
     at = np.clip(height(z), _HEIGHTS[0], _HEIGHTS[-1])
-    return np.asarray(PchipInterpolator(_HEIGHTS, values)(at), dtype=np.float32)
+    return np.asarray(_curve(values)(at), dtype=np.float32)
 
 
 def section(chest: Chest, z: Field) -> Section:

@@ -20,6 +20,7 @@ from vpt_plugin.data.phantom.shapes import (
     coverage,
     joined,
     paint,
+    tube_box,
     tube_share,
 )
 from vpt_plugin.data.phantom.vessels import SIDES, Vessels, lung_points
@@ -186,10 +187,17 @@ def _draw_clot(rng: np.random.Generator, vessels: Vessels) -> Tubes:
     return tree[np.array(pieces)].widened(factor=fill)
 
 
-def paint_embolus(hu: Field, grid: Grid, pose: Pose, embolus: Embolus, arteries: Field) -> None:
-    """Paint it into the arteries, of whose share of every voxel it takes its part."""
-    share = tube_share(embolus.tubes.to_patient(pose), grid)
-    paint(hu, embolus.hu, np.minimum(share, arteries))
+def paint_emboli(
+    hu: Field, grid: Grid, pose: Pose, emboli: tuple[Embolus, ...], vessels: Vessels, lungs: Field
+) -> None:
+    """Paint them into the arteries, of whose share of every voxel they take their part."""
+    arteries, trunk = vessels.arteries.to_patient(pose), vessels.trunk.to_patient(pose)
+    for embolus in emboli:
+        clot = embolus.tubes.to_patient(pose)
+        box = tube_box(clot, grid)
+        part = grid.part(box)
+        artery = np.maximum(tube_share(arteries, part) * lungs[box], tube_share(trunk, part))
+        paint(hu[box], embolus.hu, np.minimum(tube_share(clot, part), artery))
 
 
 def embolus_range_mm(

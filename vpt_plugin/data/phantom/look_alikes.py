@@ -23,7 +23,7 @@ from vpt_plugin.data.phantom.shapes import (
     coverage,
     joined,
     paint,
-    tube_share,
+    paint_tubes,
 )
 from vpt_plugin.data.phantom.vessels import SIDES, lung_points
 
@@ -99,7 +99,7 @@ def paint_look_alikes(
     hu: Field, grid: Grid, pose: Pose, chest: Chest, found: LookAlikes, lungs: Field
 ) -> None:
     """Paint all of them into the lungs, before the vessels."""
-    paint(hu, -965.0, tube_share(found.holes.to_patient(pose), grid) * (0.7 * lungs))
+    paint_tubes(hu, grid, found.holes.to_patient(pose), -965.0, within=0.7 * lungs)
     if found.dependent_mm:
         _paint_dependent(hu, grid, pose, chest, found.dependent_mm, lungs)
     for scar in found.scars:
@@ -112,7 +112,7 @@ def paint_look_alikes(
         ]
         share = coverage(np.minimum(np.minimum(inside[0], inside[1]), inside[2]), grid.edge_mm)
         paint(hu[box], scar.hu, share * lungs[box])
-    paint(hu, found.plug_hu, tube_share(found.plugs.to_patient(pose), grid) * lungs)
+    paint_tubes(hu, grid, found.plugs.to_patient(pose), found.plug_hu, within=lungs)
 
 
 def _paint_dependent(hu: Field, grid: Grid, pose: Pose, chest: Chest, depth_mm: float, lungs: Field) -> None:

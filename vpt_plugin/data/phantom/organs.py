@@ -8,7 +8,7 @@ import numpy as np
 
 from vpt_plugin.data.phantom import anatomy
 from vpt_plugin.data.phantom.anatomy import Chest, Ellipsoid
-from vpt_plugin.data.phantom.shapes import Field, Grid, Pose, coverage, paint, tube_share
+from vpt_plugin.data.phantom.shapes import Field, Grid, Pose, coverage, paint, paint_tubes
 from vpt_plugin.data.phantom.vessels import Vessels
 
 FAT_HU = -100.0
@@ -175,20 +175,18 @@ def paint_great_vessels(hu: Field, grid: Grid, pose: Pose, vessels: Vessels, con
         (vessels.aorta, contrast.left),
         (vessels.head_arteries, contrast.left),
     ):
-        paint(hu, value, tube_share(tubes.to_patient(pose), grid))
+        paint_tubes(hu, grid, tubes.to_patient(pose), value)
     windpipe = vessels.windpipe.to_patient(pose)
-    paint(hu, 30.0, tube_share(windpipe.widened(by_mm=1.6), grid))
-    paint(hu, AIR_HU, tube_share(windpipe, grid))
+    paint_tubes(hu, grid, windpipe.widened(by_mm=1.6), 30.0)
+    paint_tubes(hu, grid, windpipe, AIR_HU)
 
 
 def paint_lung_trees(
     hu: Field, grid: Grid, pose: Pose, vessels: Vessels, contrast: Contrast, lungs: Field
-) -> Field:
-    """Bronchi, veins and arteries inside the lungs; returns the share of every voxel that is artery."""
+) -> None:
+    """Bronchi, veins and arteries inside the lungs."""
     bronchi = vessels.bronchi.to_patient(pose)
-    paint(hu, 0.0, tube_share(bronchi.widened(by_mm=0.9), grid) * lungs)
-    paint(hu, -960.0, tube_share(bronchi, grid) * lungs)
-    paint(hu, contrast.left, tube_share(vessels.veins.to_patient(pose), grid) * lungs)
-    arteries = tube_share(vessels.arteries.to_patient(pose), grid) * lungs
-    paint(hu, contrast.right, arteries)
-    return np.maximum(arteries, tube_share(vessels.trunk.to_patient(pose), grid))
+    paint_tubes(hu, grid, bronchi.widened(by_mm=0.9), 0.0, within=lungs)
+    paint_tubes(hu, grid, bronchi, -960.0, within=lungs)
+    paint_tubes(hu, grid, vessels.veins.to_patient(pose), contrast.left, within=lungs)
+    paint_tubes(hu, grid, vessels.arteries.to_patient(pose), contrast.right, within=lungs)

@@ -50,6 +50,8 @@ class PhantomConfig:
             raise ValueError(f"nodules are of 4 mm and more, smallest first, not {self.nodule_diameters_mm}")
         if min(self.most_nodules, self.most_emboli) < 1:
             raise ValueError("most_nodules and most_emboli must be at least 1")
+        if not 0 <= self.noise_hu[0] <= self.noise_hu[1]:
+            raise ValueError(f"noise is 0 HU and more, least first, not {self.noise_hu}")
 
 
 @dataclass(frozen=True)
@@ -185,10 +187,9 @@ def _scanned(patient: Patient, blood: Contrast, visit: Visit, grid: Grid) -> NDA
     lungs = organs.paint_lungs(hu, grid, pose, chest, patient.tissue)
     look_alikes.paint_look_alikes(hu, grid, pose, chest, patient.look_alikes, lungs)
     organs.paint_great_vessels(hu, grid, pose, tree, blood)
-    arteries = organs.paint_lung_trees(hu, grid, pose, tree, blood, lungs)
+    organs.paint_lung_trees(hu, grid, pose, tree, blood, lungs)
     skeleton.paint_bones(hu, grid, pose, chest, patient.bones)
-    for embolus in patient.emboli:
-        lesions.paint_embolus(hu, grid, pose, embolus, arteries)
+    lesions.paint_emboli(hu, grid, pose, patient.emboli, tree, lungs)
     for nodule in patient.nodules:
         lesions.paint_nodule(hu, grid, pose, nodule, lungs)
     return scanner.digitise(scanner.reconstruct(hu, grid, scan), grid, scan)

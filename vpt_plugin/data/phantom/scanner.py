@@ -67,11 +67,14 @@ def grid_of(scan: Scan, pose: Pose, *, pixels: int) -> Grid:
     low = pose.shift_mm[2] + SULCUS_Z * pose.scale[2] - scan.below_mm
     high = pose.shift_mm[2] + APEX_Z * pose.scale[2] + scan.above_mm
     slices = int((high - low) / scan.slice_spacing_mm) + 1
-    steps = (np.arange(pixels) - (pixels - 1) / 2) * (scan.field_of_view_mm / pixels)
+    # Rounded, so that no file format's decimals change the geometry.
+    low, pixel = round(low, 1), round(scan.field_of_view_mm / pixels, 4)
+    steps = (np.arange(pixels) - (pixels - 1) / 2) * pixel
     return Grid(
         z_mm=low + scan.slice_spacing_mm * np.arange(slices),
         y_mm=scan.centre_mm[1] + steps,
         x_mm=scan.centre_mm[0] + steps,
+        spacing_mm=(scan.slice_spacing_mm, pixel, pixel),
     )
 
 

@@ -6,8 +6,8 @@ that lies inside. That is partial volume, and it is why any pixel count shows th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,39 +53,46 @@ class Pose:
 
 @dataclass(frozen=True)
 class Grid:
-    """Voxel centres in patient mm: z (slices,), y (rows,) and x (columns,), each ascending and even."""
+    """Voxel centres in patient mm, ascending and even.
+
+    Attributes:
+        z_mm, y_mm, x_mm: (slices,), (rows,) and (columns,).
+        spacing_mm: distance of voxel centres along (slices, rows, columns).
+    """
 
     z_mm: Points
     y_mm: Points
     x_mm: Points
+    spacing_mm: tuple[float, float, float]
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(slices, rows, columns)."""
         return len(self.z_mm), len(self.y_mm), len(self.x_mm)
 
-    @cached_property
-    def spacing_mm(self) -> tuple[float, float, float]:
-        """Distance of voxel centres along (slices, rows, columns)."""
-        z, y, x = (float(axis[1] - axis[0]) for axis in (self.z_mm, self.y_mm, self.x_mm))
-        return z, y, x
-
-    @cached_property
+    @property
     def edge_mm(self) -> float:
         """How wide a sharp edge becomes: the size of a voxel, root mean square over the axes."""
-        return float(np.sqrt(np.mean(np.square(self.spacing_mm))))
+        return math.sqrt(sum(step * step for step in self.spacing_mm) / 3)
+
+    def part(self, box: Box) -> Grid:
+        """The voxels in a box of index ranges."""
+        return Grid(self.z_mm[box[0]], self.y_mm[box[1]], self.x_mm[box[2]], self.spacing_mm)
+
+    def boxes(self, low_mm: Points, high_mm: Points) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First and last-plus-one indices (n, 3) of the voxels between patient corners (n, 3) as x, y, z.
+
+        One voxel of margin is added; the order of the indices is slices, rows, columns.
+        """
+        origin = np.array([axis[0] if len(axis) else 0.0 for axis in (self.z_mm, self.y_mm, self.x_mm)])
+        first = np.floor((low_mm[:, ::-1] - origin) / self.spacing_mm) - 1
+        stop = np.ceil((high_mm[:, ::-1] - origin) / self.spacing_mm) + 2
+        return np.clip(first, 0, self.shape).astype(np.int64), np.clip(stop, 0, self.shape).astype(np.int64)
 
     def box(self, low_mm: Points, high_mm: Points) -> Box:
         """Index ranges of the voxels between two patient corners (x, y, z), one voxel of margin added."""
-        ranges = []
-        for axis, low, high in zip(
-            (self.z_mm, self.y_mm, self.x_mm), low_mm[::-1], high_mm[::-1], strict=True
-        ):
-            step = axis[1] - axis[0]
-            first = int(np.floor((low - axis[0]) / step)) - 1
-            last = int(np.ceil((high - axis[0]) / step)) + 2
-            ranges.append(slice(min(max(first, 0), len(axis)), min(max(last, 0), len(axis))))
-        return ranges[0], ranges[1], ranges[2]
+        first, stop = self.boxes(low_mm[None], high_mm[None])
+        return _slices(first[0], stop[0])
 
     def box_around(self, pose: Pose, low: tuple[float, ...], high: tuple[float, ...]) -> Box:
         """Index ranges that hold a box of the reference man with corners ``low`` and ``high`` (x, y, z)."""
@@ -104,6 +111,10 @@ class Grid:
         back = (cos * y[None, :, None] - sin * x[None, None, :]) / pose.scale[1]
         up = z[:, None, None] / pose.scale[2]
         return across.astype(np.float32), back.astype(np.float32), up.astype(np.float32)
+
+
+def _slices(first: NDArray[np.int64], stop: NDArray[np.int64]) -> Box:
+    return slice(first[0], stop[0]), slice(first[1], stop[1]), slice(first[2], stop[2])
 
 
 def coverage(depth_mm: Field, edge_mm: float) -> Field:
@@ -191,27 +202,48 @@ def joined(*tubes: Tubes) -> Tubes:
 def tube_share(tubes: Tubes, grid: Grid) -> Field:
     """Share of every voxel of the grid that lies inside one of the tubes (patient mm).
 
-    A tube thinner than half a voxel is drawn half a voxel wide and as much paler, as a scanner would.
+    A tube thinner than a voxel is drawn a voxel wide and as much paler, as a scanner would.
     """
     share = np.zeros(grid.shape, dtype=np.float32)
-    edge = grid.edge_mm
-    reach = np.maximum(np.maximum(tubes.start_radius, tubes.end_radius), edge / 2)[:, None] + edge / 2
-    low = np.minimum(tubes.start, tubes.end) - reach
-    high = np.maximum(tubes.start, tubes.end) + reach
-    for i in range(len(tubes)):
-        box = grid.box(low[i], high[i])
+    first, stop = grid.boxes(*_corners(tubes, grid))
+    for i in np.flatnonzero((stop > first).all(axis=1)):
+        box = _slices(first[i], stop[i])
         view = share[box]
-        if view.size:
-            np.maximum(view, _one_tube(tubes, i, grid, box), out=view)
+        np.maximum(view, _one_tube(tubes, i, grid.part(box)), out=view)
     return share
 
 
-def _one_tube(tubes: Tubes, i: int, grid: Grid, box: Box) -> Field:
+def paint_tubes(hu: Field, grid: Grid, tubes: Tubes, value: float, *, within: Field | float = 1.0) -> None:
+    """Paint tubes (patient mm) into a volume of the grid, in place; ``within`` is a share to keep to."""
+    if not len(tubes):
+        return
+    box = tube_box(tubes, grid)
+    view = hu[box]
+    if view.size:
+        share = tube_share(tubes, grid.part(box))
+        share *= within if isinstance(within, float) else within[box]
+        paint(view, value, share)
+
+
+def tube_box(tubes: Tubes, grid: Grid) -> Box:
+    """Index ranges of all the voxels that the tubes can touch."""
+    low, high = _corners(tubes, grid)
+    return grid.box(low.min(axis=0), high.max(axis=0))
+
+
+def _corners(tubes: Tubes, grid: Grid) -> tuple[Points, Points]:
+    """Patient corners (x, y, z) of the box that each tube can touch, (n, 3) each."""
+    reach = np.maximum(np.maximum(tubes.start_radius, tubes.end_radius), grid.edge_mm / 2)[:, None]
+    reach = reach + grid.edge_mm / 2
+    return np.minimum(tubes.start, tubes.end) - reach, np.maximum(tubes.start, tubes.end) + reach
+
+
+def _one_tube(tubes: Tubes, i: int, grid: Grid) -> Field:
     start, axis = tubes.start[i], tubes.end[i] - tubes.start[i]
     length_squared = max(float(axis @ axis), 1e-9)
-    x = (grid.x_mm[box[2]] - start[0]).astype(np.float32)[None, None, :]
-    y = (grid.y_mm[box[1]] - start[1]).astype(np.float32)[None, :, None]
-    z = (grid.z_mm[box[0]] - start[2]).astype(np.float32)[:, None, None]
+    x = (grid.x_mm - start[0]).astype(np.float32)[None, None, :]
+    y = (grid.y_mm - start[1]).astype(np.float32)[None, :, None]
+    z = (grid.z_mm - start[2]).astype(np.float32)[:, None, None]
     along = (z * np.float32(axis[2]) + y * np.float32(axis[1]) + x * np.float32(axis[0])) * np.float32(
         1 / length_squared
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vpt_plugin.data.phantom.anatomy import APEX_Z, Chest, cage_depth, section
-from vpt_plugin.data.phantom.shapes import Field, Grid, Pose, chain, coverage, joined, paint, tube_share
+from vpt_plugin.data.phantom.shapes import Field, Grid, Pose, chain, coverage, joined, paint, paint_tubes
 
 RIB_SPACING_MM = 26.0
 VERTEBRA_MM = 23.0
@@ -153,5 +153,5 @@ def _paint_collar_bones(hu: Field, grid: Grid, pose: Pose, bones: Bones) -> None
         )
         pieces.append(chain([(side * 158, 14, 92), (side * 176, 8, 150)], [20, 13]))
     tubes = joined(*pieces).to_patient(pose)
-    paint(hu, bones.cortex_hu, tube_share(tubes, grid))
-    paint(hu, bones.marrow_hu, tube_share(tubes.widened(by_mm=-2.0), grid))
+    paint_tubes(hu, grid, tubes, bones.cortex_hu)
+    paint_tubes(hu, grid, tubes.widened(by_mm=-2.0), bones.marrow_hu)
