@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+import httpx
 import pytest
-from lib.errors import STATUS, BadRequestError, BusyError, NotOfferedError, body_of, status_of
+from fastapi import FastAPI
+from lib.errors import STATUS, BadRequestError, BusyError, NotOfferedError, body_of, install, status_of
+from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
+from starlette.exceptions import HTTPException
 
 import vpt_plugin.errors
 from vpt_plugin.errors import (
@@ -76,3 +81,57 @@ def test_paths_of_the_server_do_not_reach_the_client() -> None:
 def test_the_apps_own_errors_are_of_the_librarys_tree() -> None:
     assert all(issubclass(kind, VptError) for kind in (BadRequestError, BusyError, NotOfferedError))
     assert issubclass(StudyNotFoundError, vpt_plugin.errors.StudyError)
+
+
+def answer_of_a_server_that_raises(error: Exception) -> httpx.Response:
+    server = FastAPI()
+    server.middleware_stack = server.build_middleware_stack()
+
+    @server.get("/")
+    def fail() -> None:
+        raise error
+
+    install(server, [Path("/srv/studies")])
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(server, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            return await client.get("/")
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "body"),
+    [
+        (
+            UnreadableStudyError("p1", "no CT in /srv/studies/p1.", "Look."),
+            422,
+            {"detail": "p1: no CT in p1.", "hint": "Look."},
+        ),
+        (UnknownTaskError("x", ["a", "b"]), 404, {"detail": "unknown task 'x'", "hint": "choose from a, b."}),
+        (HTTPException(418, "no coffee"), 418, {"detail": "no coffee", "hint": ""}),
+        (
+            MONAILabelException(MONAILabelError.INVALID_INPUT, "no such strategy"),
+            400,
+            {"detail": "no such strategy", "hint": "GET /info/ lists what there is."},
+        ),
+    ],
+)
+def test_a_server_answers_with_the_table_in_all_of_its_routes(
+    error: Exception, status: int, body: dict[str, str]
+) -> None:
+    response = answer_of_a_server_that_raises(error)
+    assert (response.status_code, response.json()) == (status, body)
+
+
+def test_an_unexpected_error_tells_the_client_a_number_and_the_log_the_rest(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    response = answer_of_a_server_that_raises(ZeroDivisionError("in /srv/secret.py"))
+    assert response.status_code == 500
+    assert response.json()["detail"] == "the server came upon an unexpected error."
+    number = response.json()["hint"].rpartition(" ")[2].rstrip(".")
+    assert "secret" not in response.text
+    assert number in caplog.text
+    assert "ZeroDivisionError('in /srv/secret.py')" in caplog.text
