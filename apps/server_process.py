@@ -34,7 +34,6 @@ class ServerProcess:
     Args:
         studies: the folder to serve.
         conf: what ``--conf`` says: tasks, models, task_file, device, models_dir.
-        environment: environment variables on top of this process's own.
         start_seconds: how long the server may take until it answers.
     """
 
@@ -43,12 +42,10 @@ class ServerProcess:
         studies: Path,
         *,
         conf: Mapping[str, str] | None = None,
-        environment: Mapping[str, str] | None = None,
         start_seconds: float = 180,
     ) -> None:
         self.studies = studies
         self.conf = dict(conf or {})
-        self.environment = dict(environment or {})
         self.start_seconds = start_seconds
         self.url = ""
 
@@ -95,7 +92,7 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 # A .env file in the folder of the caller would change MONAI Label's settings.
                 cwd=self._folder,
-                env={**os.environ, **self._environment(), **self.environment},
+                env={**os.environ, **self._environment()},
                 # A group of its own, so that what the server starts is stopped with it.
                 start_new_session=os.name != "nt",
             )

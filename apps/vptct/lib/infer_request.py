@@ -79,5 +79,5 @@ def _safe_name(filename: str | None) -> str:
 
     Its end is kept, for the extension there says what the file is.
     """
-    last = re.split(r"[/\\\\]", filename or "")[-1]
+    last = re.split(r"[/\\]", filename or "")[-1]
     return re.sub(r"[^A-Za-z0-9._-]+", "_", last)[-100:].lstrip(".") or "upload"
