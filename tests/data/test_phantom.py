@@ -175,7 +175,7 @@ def test_a_second_visit_is_the_same_patient_in_another_scan() -> None:
         ({"pixels": 16}, "at least 32 pixels"),
         ({"slice_spacings_mm": ()}, "above 0 mm"),
         ({"nodule_diameters_mm": (20.0, 10.0)}, "smallest first"),
-        ({"most_nodules": 0}, "at least 1"),
+        ({"nodule_counts": (0, 2)}, "fewest first"),
         ({"noise_hu": (9.0, 3.0)}, "least first"),
     ],
 )

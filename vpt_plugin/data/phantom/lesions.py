@@ -80,10 +80,10 @@ def draw_nodules(
     vessels: Vessels,
     *,
     diameters_mm: tuple[float, float],
-    most: int,
+    counts: tuple[int, int],
 ) -> tuple[Nodule, ...]:
-    """One to ``most`` nodules, anywhere in the lungs; some sit on the pleura, some on a vessel."""
-    count = int(rng.integers(1, most + 1))
+    """Nodules, anywhere in the lungs; some sit on the pleura, some on a vessel."""
+    count = int(rng.integers(counts[0], counts[1] + 1))
     return tuple(
         _draw_nodule(rng, size, chest, vessels, rng.uniform(*diameters_mm) / 2) for _ in range(count)
     )
@@ -163,9 +163,11 @@ def _shown(z_mm: Points, areas_mm2: Points) -> tuple[float, float] | None:
     return round(float(z_mm[shown[0]] - half_step), 1), round(float(z_mm[shown[-1]] + half_step), 1)
 
 
-def draw_emboli(rng: np.random.Generator, vessels: Vessels, *, most: int) -> tuple[Embolus, ...]:
-    """One to ``most`` clots, each from a large branch downstream; some in the main arteries."""
-    count = int(rng.integers(1, most + 1))
+def draw_emboli(
+    rng: np.random.Generator, vessels: Vessels, *, counts: tuple[int, int]
+) -> tuple[Embolus, ...]:
+    """Clots, each from a large branch downstream; some in the main arteries."""
+    count = int(rng.integers(counts[0], counts[1] + 1))
     hu = rng.uniform(35, 75)
     return tuple(Embolus(_draw_clot(rng, vessels), hu) for _ in range(count))
 

@@ -30,15 +30,15 @@ class PhantomConfig:
         pixels: rows and columns of a slice.
         slice_spacings_mm: one of them is drawn.
         nodule_diameters_mm: smallest and largest diameter of a nodule.
-        most_nodules, most_emboli: a phantom that has any has one to so many.
+        nodule_counts, embolus_counts: fewest and most that a phantom has that has any.
         noise_hu: least and most noise.
     """
 
     pixels: int = 128
     slice_spacings_mm: tuple[float, ...] = (2.0, 2.5, 3.0)
     nodule_diameters_mm: tuple[float, float] = (14.0, 30.0)
-    most_nodules: int = 2
-    most_emboli: int = 5
+    nodule_counts: tuple[int, int] = (1, 3)
+    embolus_counts: tuple[int, int] = (1, 5)
     noise_hu: tuple[float, float] = (6.0, 26.0)
 
     def __post_init__(self) -> None:
@@ -48,8 +48,9 @@ class PhantomConfig:
             raise ValueError(f"slice spacings must be above 0 mm, not {self.slice_spacings_mm}")
         if not 4 <= self.nodule_diameters_mm[0] <= self.nodule_diameters_mm[1]:
             raise ValueError(f"nodules are of 4 mm and more, smallest first, not {self.nodule_diameters_mm}")
-        if min(self.most_nodules, self.most_emboli) < 1:
-            raise ValueError("most_nodules and most_emboli must be at least 1")
+        for fewest, most in (self.nodule_counts, self.embolus_counts):
+            if not 1 <= fewest <= most:
+                raise ValueError(f"lesions are 1 and more, fewest first, not {(fewest, most)}")
         if not 0 <= self.noise_hu[0] <= self.noise_hu[1]:
             raise ValueError(f"noise is 0 HU and more, least first, not {self.noise_hu}")
 
@@ -103,9 +104,9 @@ def draw_patient(rng: np.random.Generator, config: PhantomConfig) -> Patient:
         blood=blood,
         look_alikes=look_alikes.draw_look_alikes(rng, chest),
         nodules=lesions.draw_nodules(
-            rng, size, chest, tree, diameters_mm=config.nodule_diameters_mm, most=config.most_nodules
+            rng, size, chest, tree, counts=config.nodule_counts, diameters_mm=config.nodule_diameters_mm
         ),
-        emboli=lesions.draw_emboli(rng, tree, most=config.most_emboli),
+        emboli=lesions.draw_emboli(rng, tree, counts=config.embolus_counts),
     )
 
 
