@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Before any test loads torch: its threads otherwise spin while they wait for each other, which on a computer
+# that is busy with something else makes a small network a hundred times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
