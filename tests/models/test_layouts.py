@@ -139,53 +139,49 @@ def test_a_damaged_file_is_refused_wherever_it_breaks_off(tmp_path: Path) -> Non
 
 def test_a_missing_entry_is_named(tiny: nn.Module) -> None:
     found = tiny.state_dict()
-    del found["blocks.0.conv.weight"]
-    with pytest.raises(WeightsLayoutError, match=r"x.pth: .*missing: blocks.0.conv.weight\.$"):
-        load_strictly(tiny, found, head="blocks.5.proj.", what="x.pth")
+    del found["stem.0.weight"]
+    with pytest.raises(WeightsLayoutError, match=r"x.pth: .*missing: stem.0.weight\.$"):
+        load_strictly(tiny, found, head="head.", what="x.pth")
 
 
 def test_an_unexpected_entry_is_named(tiny: nn.Module) -> None:
     found = {**tiny.state_dict(), "extra.weight": torch.ones(1)}
     with pytest.raises(WeightsLayoutError, match=r"unexpected: extra.weight\.$"):
-        load_strictly(tiny, found, head="blocks.5.proj.", what="x.pth")
+        load_strictly(tiny, found, head="head.", what="x.pth")
 
 
 def test_a_misshapen_entry_is_named_with_both_shapes(tiny: nn.Module) -> None:
-    found = {**tiny.state_dict(), "blocks.0.norm.bias": torch.ones(9)}
-    with pytest.raises(
-        WeightsLayoutError, match=r"another shape: blocks.0.norm.bias \(9,\) instead of \(8,\)"
-    ):
-        load_strictly(tiny, found, head="blocks.5.proj.", what="x.pth")
+    found = {**tiny.state_dict(), "stem.1.bias": torch.ones(9)}
+    with pytest.raises(WeightsLayoutError, match=r"another shape: stem.1.bias \(9,\) instead of \(16,\)"):
+        load_strictly(tiny, found, head="head.", what="x.pth")
 
 
 def test_only_a_few_of_many_names_are_told(tiny: nn.Module) -> None:
-    with pytest.raises(WeightsLayoutError, match=r"missing: \S+, \S+, \S+ and 315 more\.$"):
-        check_layout({}, tiny, head="blocks.5.proj.", what="x.pth")  # 320 entries, 2 of them the head's
+    with pytest.raises(WeightsLayoutError, match=r"missing: \S+, \S+, \S+ and 45 more\.$"):
+        check_layout({}, tiny, head="head.", what="x.pth")  # 50 entries, 2 of them the head's
 
 
 def test_a_failed_load_changes_nothing(tiny: nn.Module) -> None:
     before = {name: each.clone() for name, each in tiny.state_dict().items()}
     found = {name: torch.zeros_like(each) for name, each in before.items()} | {"extra": torch.ones(1)}
     with pytest.raises(WeightsLayoutError):
-        load_strictly(tiny, found, head="blocks.5.proj.", what="x.pth")
+        load_strictly(tiny, found, head="head.", what="x.pth")
     assert all(torch.equal(tiny.state_dict()[name], each) for name, each in before.items())
 
 
 def test_the_head_may_be_absent_as_a_whole_because_it_is_thrown_away(tiny: nn.Module) -> None:
-    head = {
-        name: each.clone() for name, each in tiny.state_dict().items() if name.startswith("blocks.5.proj.")
-    }
+    head = {name: each.clone() for name, each in tiny.state_dict().items() if name.startswith("head.")}
     found = {name: torch.ones_like(each) for name, each in tiny.state_dict().items() if name not in head}
-    load_strictly(tiny, found, head="blocks.5.proj.", what="x.pth")
+    load_strictly(tiny, found, head="head.", what="x.pth")
     assert all(torch.equal(tiny.state_dict()[name], each) for name, each in head.items())
-    assert tiny.state_dict()["blocks.0.conv.weight"].min() == 1
+    assert tiny.state_dict()["stem.0.weight"].min() == 1
 
 
 def test_half_a_head_is_refused(tiny: nn.Module) -> None:
     found = tiny.state_dict()
-    del found["blocks.5.proj.bias"]
-    with pytest.raises(WeightsLayoutError, match=r"missing: blocks.5.proj.bias\.$"):
-        load_strictly(tiny, found, head="blocks.5.proj.", what="x.pth")
+    del found["head.bias"]
+    with pytest.raises(WeightsLayoutError, match=r"missing: head.bias\.$"):
+        load_strictly(tiny, found, head="head.", what="x.pth")
 
 
 def test_a_file_without_patch_embed_norm_does_not_load(tmp_path: Path) -> None:

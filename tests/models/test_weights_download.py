@@ -129,12 +129,12 @@ def test_what_is_here_already_is_not_downloaded_again(
 def test_a_download_that_broke_off_goes_on_where_it_stopped(
     folder: WeightsFolder, source: WeightsSource, publisher: Publisher
 ) -> None:
-    publisher.breaks_off_after = 1_500_000
+    publisher.breaks_off_after = 500_000
     with pytest.raises(WeightsError, match="Run the same command again, it goes on where it stopped"):
         folder.fetch(source)
     assert not folder.has(source)
     here = (folder.root / "TINY.pyth.part").stat().st_size
-    assert 0 < here <= 1_500_000
+    assert 0 < here <= 500_000
     publisher.breaks_off_after = None
     seen: list[tuple[int, int | None]] = []
     path = folder.fetch(source, lambda done, total: seen.append((done, total)))
@@ -148,7 +148,7 @@ def test_a_download_that_broke_off_goes_on_where_it_stopped(
 def test_a_part_of_an_older_version_is_not_continued_with_the_new_one(
     folder: WeightsFolder, source: WeightsSource, publisher: Publisher
 ) -> None:
-    publisher.breaks_off_after = 1_500_000
+    publisher.breaks_off_after = 500_000
     with pytest.raises(WeightsError):
         folder.fetch(source)
     publisher.breaks_off_after, publisher.etag = None, '"version 2"'
@@ -163,7 +163,7 @@ def test_a_server_that_cannot_continue_is_asked_for_the_whole_file(
 ) -> None:
     for name, value in server.items():
         setattr(publisher, name, value)
-    publisher.breaks_off_after = 1_500_000
+    publisher.breaks_off_after = 500_000
     with pytest.raises(WeightsError):
         folder.fetch(source)
     publisher.breaks_off_after = None

@@ -70,8 +70,8 @@ def test_a_classifier_starts_from_the_imported_weights(folder: WeightsFolder, fi
     folder.import_file(SOURCE, file)
     spec = replace(get_model("tiny"), weights={"kinetics": (SOURCE,)})
     classifier = new_classifier(spec, ("lung_nodule",), pretraining="kinetics", weights=folder)
-    stem = torch.load(file, weights_only=True)["model_state"]["blocks.0.conv.weight"]
-    torch.testing.assert_close(classifier.backbone.blocks[0].conv.weight, stem.sum(dim=1, keepdim=True))
+    stem = torch.load(file, weights_only=True)["model_state"]["stem.0.weight"]
+    torch.testing.assert_close(classifier.backbone.network.stem[0].weight, stem.sum(dim=1, keepdim=True))
 
 
 def test_the_head_is_the_same_at_the_first_use_of_a_file_and_later(folder: WeightsFolder, file: Path) -> None:

@@ -138,6 +138,21 @@ class PENetBackbone(nn.Module):
         return features
 
 
+class TinyBackbone(nn.Module):
+    """Our own small network; its features are the strongest responses in the clip."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        network.head = nn.Identity()
+        sum_input_channels(network.stem[0])
+        self.network = network
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(batch, 1, slices, rows, columns) -> (batch, feature_dim)."""
+        features: Tensor = self.network(clips)
+        return features
+
+
 FAMILIES: MappingProxyType[str, Callable[[nn.Module], nn.Module]] = MappingProxyType(
     {
         "resnet": ResNetBackbone,
@@ -145,5 +160,6 @@ FAMILIES: MappingProxyType[str, Callable[[nn.Module], nn.Module]] = MappingProxy
         "mvit": MViTBackbone,
         "swin": SwinBackbone,
         "penet": PENetBackbone,
+        "tiny": TinyBackbone,
     }
 )

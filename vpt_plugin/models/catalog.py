@@ -129,9 +129,9 @@ def _penet() -> nn.Module:
 
 
 def _tiny() -> nn.Module:
-    from vpt_plugin.models.upstream import small_resnet
+    from vpt_plugin.models.architectures.tiny import Tiny
 
-    return small_resnet(stem_channels=8)
+    return Tiny()
 
 
 MODELS: MappingProxyType[str, ModelSpec] = MappingProxyType(
@@ -218,14 +218,14 @@ MODELS: MappingProxyType[str, ModelSpec] = MappingProxyType(
             ),
             ModelSpec(
                 name="tiny",
-                title="Tiny (a slim Slow R50)",
-                paper="Slow R50 at an eighth of its width; our own, unpublished, for the demo and for tests",
-                clip_slices=16,
+                title="Tiny",
+                paper="Our own small network, unpublished, for the demo and for tests",
+                clip_slices=8,
                 resize_px=112,
                 crop_px=96,
-                feature_dim=256,
-                family="resnet",
-                head="blocks.5.proj.",
+                feature_dim=32,
+                family="tiny",
+                head="head.",
                 build=_tiny,
                 weights=sources_of("tiny"),
             ),

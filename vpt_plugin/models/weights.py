@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["WEIGHTS", "WeightsFolder", "WeightsSource", "get_source", "vptct_home"]
 
 Progress = Callable[[int, int | None], None]
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
 _SECONDS_TO_CONNECT, _SECONDS_OF_SILENCE = 10, 60
 _PARTIAL, _RANGE_REFUSED = 206, 416
 _PLAIN = {"Accept-Encoding": "identity"}  # the file's own bytes, so that they can be counted
