@@ -53,7 +53,7 @@ class _Residual(nn.Module):
 def _conv_norm_relu(
     channels: int, out: int, *, kernel: tuple[int, int, int], stride: tuple[int, int, int]
 ) -> nn.Sequential:
-    padding = tuple(size // 2 for size in kernel)
+    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
     return nn.Sequential(
         nn.Conv3d(channels, out, kernel, stride, padding, bias=False),
         nn.BatchNorm3d(out),
