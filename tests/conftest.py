@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from vpt_plugin.ct.volume import Volume
+    from vpt_plugin.models.classifier import Classifier
+    from vpt_plugin.tasks import ReadingTask
 
 # Before any test loads torch: its threads otherwise spin while they wait for each other, which on a computer
 # that is busy with something else makes a small network a hundred times slower.
@@ -19,3 +26,29 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs real CTs: set VPT_TEST_DATA to a folder that holds lidc-idri-0001/ and the others")
     return folder
+
+
+@pytest.fixture(scope="session")
+def spread_out() -> Callable[[Classifier, ReadingTask, Volume], None]:
+    """Sets a classifier's random head so that the study's clips get logits around 0 with a deviation of 1.5.
+
+    A fresh head says nearly the same of every clip, and a mistake in what the network sees would not show.
+    """
+    import torch
+
+    from vpt_plugin.inference import Predictor
+    from vpt_plugin.models.card import ModelCard
+
+    def spread(classifier: Classifier, task: ReadingTask, volume: Volume) -> None:
+        seen: list[torch.Tensor] = []
+        hook = classifier.head.register_forward_hook(lambda head, inputs, output: seen.append(inputs[0]))
+        card = ModelCard(task.name, classifier.spec.name, task.findings, "none", classifier.spec.clip_slices)
+        Predictor(classifier, task, card, device="cpu", precision="float32").predict(volume)
+        hook.remove()
+        features = torch.cat(seen).double()
+        direction = torch.linalg.svd(features - features.mean(dim=0)).Vh[0]
+        weight = 1.5 / (features @ direction).std() * direction
+        classifier.head.weight.copy_(weight)
+        classifier.head.bias.copy_(-(features.mean(dim=0) @ weight))
+
+    return spread

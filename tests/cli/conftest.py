@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  the name its documentation uses
-import torch
 
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import MODELS
@@ -19,18 +18,11 @@ from vpt_plugin.training.model_store import ModelStore
 
 @pytest.fixture(scope="session")
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Holds version 1 of nodule/tiny: random weights from a fixed seed, published on purpose.
-
-    A fresh head says nearly the same of every clip; it is made fifty times steeper, so that a difference in
-    what the network sees becomes one in the answer.
-    """
-    task, spec = TASKS["nodule"], MODELS["tiny"]
-    classifier = new_classifier(spec, task.findings, seed=3)
-    with torch.no_grad():
-        classifier.head.weight.mul_(50)
-    card = ModelCard(task.name, spec.name, task.findings, "none", spec.clip_slices, synthetic=True)
+    """Holds version 1 of nodule/tiny: random weights from a fixed seed, published on purpose."""
     root = tmp_path_factory.mktemp("models")
-    ModelStore(root).publish(classifier, card)
+    task, spec = TASKS["nodule"], MODELS["tiny"]
+    card = ModelCard(task.name, spec.name, task.findings, "none", spec.clip_slices, synthetic=True)
+    ModelStore(root).publish(new_classifier(spec, task.findings, seed=3), card)
     return root
 
 

@@ -15,7 +15,15 @@ from typer.testing import CliRunner
 
 from vpt_plugin.cli import app
 from vpt_plugin.ct.archive import unpack
+from vpt_plugin.ct.reader import read_study
+from vpt_plugin.ct.volume import Volume
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.catalog import MODELS
+from vpt_plugin.models.classifier import Classifier, new_classifier
+from vpt_plugin.tasks import TASKS, ReadingTask
+from vpt_plugin.training.model_store import ModelStore
 
+SpreadOut = Callable[[Classifier, ReadingTask, Volume], None]
 Change = Callable[[sitk.Image], sitk.Image]
 
 VARIANTS: dict[str, Change] = {
@@ -58,15 +66,27 @@ def variants(dicom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def spread_models_dir(dicom: Path, spread_out: SpreadOut, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds nodule/tiny with random weights, published on purpose, that tells this study's clips apart."""
+    task, spec = TASKS["nodule"], MODELS["tiny"]
+    classifier = new_classifier(spec, task.findings, seed=3)
+    spread_out(classifier, task, read_study(dicom))
+    root = tmp_path_factory.mktemp("models")
+    card = ModelCard(task.name, spec.name, task.findings, "none", spec.clip_slices)
+    ModelStore(root).publish(classifier, card)
+    return root
+
+
 def arguments(models_dir: Path, *studies: Path) -> list[str]:
     model = ["--task", "nodule", "--model", "tiny", "--models-dir", str(models_dir), "--device", "cpu"]
     return ["classify", *map(str, studies), *model, "--json"]
 
 
 @pytest.fixture(scope="module")
-def answers(models_dir: Path, archive: Path, dicom: Path, variants: Path) -> dict[str, Any]:
+def answers(spread_models_dir: Path, archive: Path, dicom: Path, variants: Path) -> dict[str, Any]:
     """The finding of every variant, by the study's name."""
-    result = CliRunner().invoke(app, arguments(models_dir, archive, dicom, variants))
+    result = CliRunner().invoke(app, arguments(spread_models_dir, archive, dicom, variants))
     assert (result.exit_code, result.stderr) == (0, "")
     return {Path(each["study"]).name: each["vptct"]["findings"][0] for each in json.loads(result.stdout)}
 
@@ -90,7 +110,7 @@ def test_every_variant_has_the_answer_of_the_dicom_folder(
 
 def test_the_clips_differ_so_that_a_mistake_would_show(answers: dict[str, Any], dicom: Path) -> None:
     probabilities = [clip["probability"] for clip in answers[dicom.name]["clips"]]
-    assert max(probabilities) - min(probabilities) > 0.05
+    assert max(probabilities) - min(probabilities) > 0.3
 
 
 def test_the_clips_cover_all_133_slices(answers: dict[str, Any], dicom: Path) -> None:
@@ -100,10 +120,10 @@ def test_the_clips_cover_all_133_slices(answers: dict[str, Any], dicom: Path) ->
 
 
 def test_the_command_in_a_process_of_its_own_says_the_same(
-    answers: dict[str, Any], models_dir: Path, archive: Path
+    answers: dict[str, Any], spread_models_dir: Path, archive: Path
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "vpt_plugin.cli", *arguments(models_dir, archive)],
+        [sys.executable, "-m", "vpt_plugin.cli", *arguments(spread_models_dir, archive)],
         capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
     (answer,) = json.loads(done.stdout)
