@@ -143,15 +143,15 @@ def test_a_lesion_is_at_the_same_place_whatever_the_pixels(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_emboli_lie_only_in_arteries_filled_with_contrast_medium(seed: int) -> None:
-    filled = phantom(seed, contrast=True).volume
-    clotted = phantom(seed, contrast=True, emboli=True)
+    filled = phantom(seed, contrast=True, pixels=128).volume
+    clotted = phantom(seed, contrast=True, emboli=True, pixels=128)
     darker = filled.hu.astype(int) - clotted.volume.hu > 60
     assert darker.any()
     assert np.percentile(filled.hu[darker], 5) > 100
     labelled = positive_slices(clotted.volume.slice_z_mm, pe_label(clotted).slices_mm or ())
     shown = darker.any(axis=(1, 2))
-    assert shown[labelled].mean() > 0.85
-    assert labelled[shown].mean() > 0.85
+    assert shown[labelled].mean() > 0.9
+    assert labelled[shown].mean() > 0.8
 
 
 def test_emboli_without_contrast_medium_are_refused() -> None:

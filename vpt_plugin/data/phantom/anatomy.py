@@ -15,6 +15,7 @@ from scipy.interpolate import PchipInterpolator
 
 from vpt_plugin.data.phantom.shapes import Field, Points, smooth_min
 
+SIDES = (-1, 1)  # right and left, by the sign of x
 APEX_Z = 100.0
 SULCUS_Z = -165.0
 CAVITY_HALF_WIDTH = 132.0
@@ -210,21 +211,21 @@ def heart(chest: Chest) -> Ellipsoid:
 
 
 def dome_height(chest: Chest, x: Field, y: Field, side: int) -> tuple[Field, Field]:
-    """z of the diaphragm on the right (side 0) or left (1), and the cosine of its slope."""
-    middle = -62.0 if side == 0 else 64.0
+    """z of the diaphragm on one of ``SIDES``, and the cosine of its slope."""
+    middle, top = (-62.0, chest.dome_z[0]) if side < 0 else (64.0, chest.dome_z[1])
     u = (x - np.float32(middle)) * np.float32(1 / 72)
     v = (y + 4) * np.float32(1 / 97)
     flat = np.sqrt(np.clip(1 - u * u - v * v, 0.02, 1))
     # The recess is deepest at the back.
     rim = chest.dome_rise_mm * (1 - flat) + 0.22 * np.maximum(y, 0)
-    return np.asarray(chest.dome_z[side] - rim, dtype=np.float32), np.maximum(flat, 0.3).astype(np.float32)
+    return np.asarray(top - rim, dtype=np.float32), np.maximum(flat, 0.3).astype(np.float32)
 
 
 def lung_depth(chest: Chest, x: Field, y: Field, z: Field) -> Field:
     """Depth below the pleura of the lung on that side; positive inside the lungs."""
     depth = smooth_min(cavity_depth(chest, x, y, z), -mediastinum_depth(chest, x, y, z), 10)
     depth = smooth_min(depth, -heart(chest).depth(x, y, z), 8)
-    right, right_cosine = dome_height(chest, x, y, 0)
+    right, right_cosine = dome_height(chest, x, y, -1)
     left, left_cosine = dome_height(chest, x, y, 1)
     on_right = x < 0
     above = (z - np.where(on_right, right, left)) * np.where(on_right, right_cosine, left_cosine)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vpt_plugin.data.phantom.anatomy import Chest, lung_depth
+from vpt_plugin.data.phantom.anatomy import SIDES, Chest, lung_depth
 from vpt_plugin.data.phantom.shapes import (
     Field,
     Grid,
@@ -23,7 +23,7 @@ from vpt_plugin.data.phantom.shapes import (
     tube_box,
     tube_share,
 )
-from vpt_plugin.data.phantom.vessels import SIDES, Vessels, lung_points
+from vpt_plugin.data.phantom.vessels import Vessels, lung_points
 
 # A plane shows a lesion when it cuts at least the area of a disc of 3 mm, the size of LIDC's smallest nodule.
 VISIBLE_AREA_MM2 = np.pi * 1.5**2
@@ -173,16 +173,17 @@ def draw_emboli(
 
 
 def _draw_clot(rng: np.random.Generator, vessels: Vessels) -> Tubes:
-    # The first four tubes are the main arteries, from where the trees hang.
+    # The first four tubes are the main branches of the trunk, on which the trees hang.
     tree = joined(vessels.trunk[np.arange(2, 6)], vessels.arteries)
     central = rng.random() < 0.3
-    at = int(rng.integers(0, 4)) if central else int(rng.choice(np.flatnonzero(tree.end_radius > 2.7)))
+    at = int(rng.integers(0, 4)) if central else int(rng.choice(np.flatnonzero(tree.end_radius > 3.0)))
     length_mm, fill = rng.uniform(15, 50), rng.uniform(0.7, 0.95)
     pieces: list[int] = []
     while length_mm > 0:
         pieces.append(at)
         length_mm -= float(np.linalg.norm(tree.end[at] - tree.start[at]))
-        downstream = np.flatnonzero(np.all(tree.start == tree.end[at], axis=1))
+        # Further out an artery is hardly wider than a pixel, and nobody could see the clot.
+        downstream = np.flatnonzero((tree.start == tree.end[at]).all(axis=1) & (tree.end_radius > 2.6))
         if not len(downstream):
             break
         at = int(downstream[np.argmax(tree.end_radius[downstream])])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vpt_plugin.data.phantom.anatomy import Chest, lung_depth
+from vpt_plugin.data.phantom.anatomy import SIDES, Chest, lung_depth
 from vpt_plugin.data.phantom.shapes import (
     Field,
     Grid,
@@ -25,7 +25,7 @@ from vpt_plugin.data.phantom.shapes import (
     paint,
     paint_tubes,
 )
-from vpt_plugin.data.phantom.vessels import SIDES, lung_points
+from vpt_plugin.data.phantom.vessels import lung_points
 
 
 @dataclass(frozen=True)

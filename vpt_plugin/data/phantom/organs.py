@@ -86,7 +86,7 @@ def paint_body(hu: Field, grid: Grid, pose: Pose, chest: Chest) -> None:
     paint(hu, FAT_HU, coverage(skin - 2, edge))
     outside = -anatomy.cage_depth(chest, x, y, z)
     # Above the lungs the cage holds the muscles of the neck.
-    neck = np.minimum(-anatomy.cavity_depth(chest, x, y, z) - 3, np.minimum(-outside - 0, z - 40))
+    neck = np.minimum(-anatomy.cavity_depth(chest, x, y, z) - 3, np.minimum(-outside, z - 40))
     paint(hu, MUSCLE_HU - 15, coverage(neck.astype(np.float32), edge))
     # A layer of fat lies between the outer muscles and those of the ribs, widest in the armpit.
     armpit = 26 * np.clip((np.abs(x) - 90) / 40, 0, 1) * np.clip(1 - (np.abs(y - 5) / 60) ** 2, 0, 1)
@@ -127,7 +127,7 @@ def paint_abdomen(
     x, y, z = grid.reference_axes(pose, box)
     view, edge = hu[box], grid.edge_mm
     inside = anatomy.cage_depth(chest, x, y, z) - 3
-    right, _ = anatomy.dome_height(chest, x, y, 0)
+    right, _ = anatomy.dome_height(chest, x, y, -1)
     left, _ = anatomy.dome_height(chest, x, y, 1)
     below_right = np.minimum(inside, (right - z) * 0.7)
     below_left = np.minimum(inside, (left - z) * 0.7)

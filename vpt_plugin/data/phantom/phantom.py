@@ -29,7 +29,8 @@ class PhantomConfig:
     Attributes:
         pixels: rows and columns of a slice.
         slice_spacings_mm: one of them is drawn.
-        nodule_diameters_mm: smallest and largest diameter of a nodule.
+        nodule_diameters_mm: smallest and largest diameter of a nodule. The smallest should be 4 slices or
+            more, or no clip with it alone counts as positive (``ClipRule.min_positive_slices``).
         nodule_counts, embolus_counts: fewest and most that a phantom has that has any.
         noise_hu: least and most noise.
     """
@@ -153,6 +154,8 @@ def make_phantom(
     """
     if emboli and not contrast:
         raise ValueError("emboli are seen only in arteries filled with contrast medium: set contrast as well")
+    if visit < 0:
+        raise ValueError(f"visits are counted from 0, not {visit}")
     config = config or PhantomConfig()
     rng = np.random.default_rng(seed)
     patient = draw_patient(rng, config)
@@ -161,6 +164,12 @@ def make_phantom(
     patient = replace(
         patient, nodules=patient.nodules if nodule else (), emboli=patient.emboli if emboli else ()
     )
+    provenance = Provenance(
+        kind="phantom",
+        series_uid=uid_of(f"phantom {seed} {visit} {config} {nodule} {contrast} {emboli}"),
+        patient_id=f"PHANTOM-{seed}",
+        description="Chest phantom" + (" with contrast medium" if contrast else ""),
+    )
     grid = scanner.grid_of(taken.scan, taken.pose, pixels=config.pixels)
     volume = Volume(
         hu=_scanned(patient, patient.blood[contrast], taken, grid),
@@ -168,14 +177,9 @@ def make_phantom(
         origin_mm=(float(grid.x_mm[0]), float(grid.y_mm[0]), float(grid.z_mm[0])),
         direction=np.eye(3)[:, ::-1].copy(),
         study=f"phantom-{seed}-{visit + 1}",
-        provenance=Provenance(
-            kind="phantom",
-            series_uid=uid_of(f"phantom {seed} {visit} {config} {nodule} {contrast} {emboli}"),
-            patient_id=f"PHANTOM-{seed}",
-            description="Chest phantom" + (" with contrast medium" if contrast else ""),
-        ),
+        provenance=provenance,
     )
-    return Phantom(volume, _labels(patient, taken.pose, volume.provenance.series_uid))
+    return Phantom(volume, _labels(patient, taken.pose, provenance.series_uid))
 
 
 def _scanned(patient: Patient, blood: Contrast, visit: Visit, grid: Grid) -> NDArray[np.int16]:

@@ -95,8 +95,8 @@ def reconstruct(hu: Field, grid: Grid, scan: Scan) -> Field:
     """The image of a scanner: in-plane sharpness of the kernel, and noise with its texture.
 
     Noise is white noise through a ramp that the kernel rolls off, the usual shape of a CT's noise power
-    spectrum (Riederer, Pelc and Chesler, 1978). It grows with the water-equivalent size of the patient
-    in that slice, as fewer photons arrive (AAPM report 220).
+    spectrum (Riederer, Pelc and Chesler, 1978). It grows with the patient's water-equivalent diameter (AAPM
+    report 220), as fewer photons arrive.
     """
     pixel = grid.spacing_mm[2]
     rows, columns = hu.shape[1:]
