@@ -21,6 +21,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+# Before torch is loaded: its threads otherwise spin while they wait, which beside another busy program makes
+# a small network a hundred times slower.
+os.environ["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
+
 import requests
 from demo_report import Answer, Outcome, draw_picture, print_report, write_report
 from rich.console import Console

@@ -103,6 +103,9 @@ class ServerProcess:
             **temporary,
             "MONAI_LABEL_SESSION_PATH": str(self._folder / "sessions"),
             "PYTHONUNBUFFERED": "1",
+            # Torch's threads otherwise spin while they wait: a small network beside another busy program
+            # then becomes a hundred times slower.
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
             "PYTHONIOENCODING": "utf-8",
         }
 

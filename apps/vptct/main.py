@@ -26,6 +26,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask
 
 import vpt_plugin
 from vpt_plugin.errors import ConfigurationError, UnknownModelError
+from vpt_plugin.models.device import keep_freed_memory
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.studies import LABELS_FOLDER, StudyFolder
 from vpt_plugin.training.model_store import ModelStore
@@ -59,6 +60,8 @@ class VptctApp(MONAILabelApp):
 
     def init_infers(self) -> dict[str, InferTask]:
         """``<task>_<model>`` for every task and network; none of them is loaded before it is asked."""
+        if self.served.device == "cpu":
+            keep_freed_memory()
         predictors = Predictors(self.model_store, device=self.served.device)
         workplace = Workplace(predictors, self.labels_folder)
         tasks = [ClassifyTask(t, spec, workplace) for t in self.served.tasks for spec in self.served.models]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +20,9 @@ from server_process import ServerProcess  # noqa: E402  only now on the path
 
 from vpt_plugin.ct.volume import Volume  # noqa: E402
 from vpt_plugin.data.phantom import write_dicom, write_mha, write_nifti, write_nrrd  # noqa: E402
-from vpt_plugin.inference import Predictor  # noqa: E402
 from vpt_plugin.models.card import Estimate, ModelCard  # noqa: E402
 from vpt_plugin.models.catalog import get_model  # noqa: E402
-from vpt_plugin.models.classifier import Classifier, new_classifier  # noqa: E402
+from vpt_plugin.models.classifier import new_classifier  # noqa: E402
 from vpt_plugin.tasks import TASKS  # noqa: E402
 from vpt_plugin.training.model_store import ModelStore  # noqa: E402
 
@@ -45,40 +42,21 @@ def noise(slices: int, *, seed: int = 0, pixels: int = 96) -> Volume:
     )
 
 
-def publish_random(store: ModelStore, task: str, model: str, *, seed: int = 0) -> ModelCard:
-    """Random weights, published on purpose: what they say means nothing, but it is always the same."""
+def random_card(task: str, model: str) -> ModelCard:
+    """The card of random weights, published on purpose: what they say means nothing."""
     findings = TASKS[task].findings
-    spec = get_model(model)
-    card = ModelCard(
+    return ModelCard(
         task=task,
         model=model,
         findings=findings,
         pretraining="none",
-        clip_slices=spec.clip_slices,
+        clip_slices=get_model(model).clip_slices,
         trained_on=70,
         synthetic=True,
         validation_auroc={name: Estimate(0.91, (0.83, 0.97), 15) for name in findings},
         thresholds=dict.fromkeys(findings, 0.5),
         created="2026-11-20T20:31:05Z",
     )
-    classifier = new_classifier(spec, findings, seed=seed)
-    if model == "tiny":
-        spread_out(classifier, Predictor(classifier, TASKS[task], card, device="cpu"))
-    return store.publish(classifier, card)
-
-
-def spread_out(classifier: Classifier, predictor: Predictor) -> None:
-    """Stretch the head until the clips of a study differ as a trained network's would.
-
-    Those of random weights differ in the fourth digit only: answers that agree to 1e-4 would mean nothing.
-    """
-    clips = predictor.predict(noise(40)).findings[0].clips
-    logits = [math.log(clip.probability / (1 - clip.probability)) for clip in clips]
-    factor = 4 / (max(logits) - min(logits))
-    with torch.no_grad():
-        classifier.head.bias -= sum(logits) / len(logits)
-        classifier.head.bias *= factor
-        classifier.head.weight *= factor
 
 
 @dataclass(frozen=True)
@@ -92,7 +70,7 @@ class Workshop:
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """Studies in every format, a long one, and two published networks."""
+    """Studies in every format, and a long one."""
     root = tmp_path_factory.mktemp("a folder with spaces")
     shop = Workshop(root / "studies", root / "models", root / "uploads")
     for folder in (shop.studies, shop.models, shop.uploads):
@@ -104,16 +82,20 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     write_nifti(noise(1200, seed=1, pixels=64), shop.studies / "long.nii")
     shutil.make_archive(str(shop.uploads / "dicom"), "zip", shop.studies / "p01")
     write_mha(volume, shop.uploads / "volume.mha")
-    store = ModelStore(shop.models)
-    publish_random(store, "nodule", "tiny")
-    publish_random(store, "nodule", "slow_r50")
     return shop
 
 
-@pytest.fixture
-def publish(workshop: Workshop) -> Callable[..., ModelCard]:
-    """Publishes random weights where the server looks for models."""
-    return partial(publish_random, ModelStore(workshop.models))
+@pytest.fixture(scope="session")
+def publish(workshop: Workshop, spread_out: Callable[..., None]) -> Callable[..., ModelCard]:
+    """Publishes random weights, which tell clips apart, where the server looks for models."""
+
+    def publish_random(task: str, model: str, *, seed: int = 0) -> ModelCard:
+        classifier = new_classifier(get_model(model), TASKS[task].findings, seed=seed)
+        with torch.no_grad():
+            spread_out(classifier, TASKS[task], noise(40))
+        return ModelStore(workshop.models).publish(classifier, random_card(task, model))
+
+    return publish_random
 
 
 @dataclass(frozen=True)
@@ -152,8 +134,10 @@ class Client:
 
 
 @pytest.fixture(scope="session")
-def client(workshop: Workshop) -> Iterator[Client]:
-    """A real server, started once for all tests."""
+def client(workshop: Workshop, publish: Callable[..., ModelCard]) -> Iterator[Client]:
+    """A real server with two trained networks for one task and none for the other, started once."""
+    publish("nodule", "tiny")
+    publish("nodule", "slow_r50")
     conf = {
         "tasks": "pe,nodule",
         "models": "tiny,slow_r50",
