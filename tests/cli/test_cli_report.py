@@ -6,10 +6,11 @@ import csv
 import io
 import json
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from vpt_plugin.cli.report import FORMATS
+from vpt_plugin.cli.report import FORMATS, short_names
 from vpt_plugin.cli.words import command_line, duration, estimate_in_words, model_in_words, progress_in_words
 from vpt_plugin.inference import ClipProbability, FindingPrediction, Prediction
 from vpt_plugin.models.card import Estimate, ModelCard
@@ -144,3 +145,9 @@ def test_durations_in_words(seconds: float, words: str) -> None:
 
 def test_a_command_to_copy_has_quotes_where_there_are_spaces() -> None:
     assert command_line("vpt", "classify", "my studies", 3) == 'vpt classify "my studies" 3'
+
+
+def test_studies_are_named_without_the_folder_they_have_in_common() -> None:
+    assert short_names(["/data/in/a.nii", "/data/in/otto/ct"]) == ["a.nii", str(Path("otto/ct"))]
+    assert short_names(["/data/in/a.nii"]) == ["a.nii"]
+    assert short_names(["/data/a.nii", "/home/b.nii"]) == ["/data/a.nii", "/home/b.nii"]

@@ -48,9 +48,7 @@ def classify(
         typer.Option("--version", help="A version of the model; by default the newest.", show_default=False),
     ] = None,
     device: DeviceOption = "auto",
-    precision: Annotated[
-        str, typer.Option("--precision", help="auto, float32, bfloat16 or float16.")
-    ] = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
 ) -> None:
     """Answer for one study or many.
 

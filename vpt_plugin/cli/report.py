@@ -58,7 +58,7 @@ class TableReport(Report):
         """Prints the table."""
         if not self._answers:
             return
-        names = _short_names(list(self._answers))
+        names = short_names(list(self._answers))
         rows = [
             row
             for name, answer in zip(names, self._answers.values(), strict=True)
@@ -68,7 +68,7 @@ class TableReport(Report):
         for warning, studies in self._warnings(names).items():
             typer.echo(f"warning: {warning}{self._whose(studies)}")
         typer.echo(
-            "Slices by patient z in mm, plus is towards the head; evidence: clips above the threshold."
+            "Slices by patient z in mm, plus is towards the head; evidence: clips from the threshold on."
         )
         typer.echo(model_in_words(next(iter(self._answers.values())).card))
         typer.echo("For research only; not a medical device.")
@@ -89,13 +89,13 @@ class TableReport(Report):
         return f" ({named}{f' and {more} more' if more > 0 else ''})"
 
 
-def _short_names(paths: Sequence[str]) -> list[str]:
-    """The paths without the folder that they have in common."""
-    try:
-        common = Path(os.path.commonpath([Path(path).absolute().parent for path in paths]))
-    except ValueError:  # on several drives of Windows
+def short_names(paths: Sequence[str]) -> list[str]:
+    """The paths without the folder that they have in common, unless that is the whole disk."""
+    absolute = [Path(path).absolute() for path in paths]
+    if len({path.parts[:2] for path in absolute}) > 1:
         return list(paths)
-    return [str(Path(path).absolute().relative_to(common)) for path in paths]
+    common = Path(os.path.commonpath([path.parent for path in absolute]))
+    return [str(path.relative_to(common)) for path in absolute]
 
 
 def _table_rows(study: str, answer: Prediction) -> list[tuple[str, ...]]:
