@@ -27,7 +27,7 @@ class Answer:
 
     Attributes:
         study: its name.
-        sent: how it got to the server: ``by id``, ``uploaded NIfTI`` ...
+        sent: how it got to the server: ``id`` of a study there, or the kind of file that was uploaded.
         truth: ``present`` or ``absent``; "" where nobody knows, which is a real CT.
         truth_mm: patient-z ranges that show the finding.
         seconds: from the request to the answer.
@@ -83,7 +83,9 @@ def print_report(console: Console, answers: Sequence[Answer], outcome: Outcome) 
     console.print(_table(answers))
     for answer in answers:
         if not answer.truth:
-            console.print(f"{answer.study} is a patient; the server warns:")
+            console.print(
+                f"{answer.study} is a patient, of whom this demo model knows nothing. The server warns:"
+            )
             for warning in answer.warnings:
                 console.print(f"  - {warning}", markup=False)
     low, high = outcome.auroc.ci95
@@ -99,9 +101,9 @@ def print_report(console: Console, answers: Sequence[Answer], outcome: Outcome) 
 
 def _table(answers: Sequence[Answer]) -> Table:
     table = Table(title="Held-out studies: what the server says, and the truth", box=box.SIMPLE_HEAD)
-    for heading in ("study", "sent", "truth", "answer"):
+    for heading in ("study", "sent as", "truth", "answer"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("probability", "key slice", "shows it", "seconds", "warnings"):
+    for heading in ("probability", "key slice", "shows it", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     for answer in answers:
         finding = answer.finding
@@ -110,13 +112,12 @@ def _table(answers: Sequence[Answer]) -> Table:
         table.add_row(
             answer.study,
             answer.sent,
-            answer.truth or "a patient",
+            answer.truth or "patient",
             f"[bold red]{finding['decision']}[/bold red]" if wrong else finding["decision"],
             f"{finding['probability']:.3f}",
             f"{finding['key_slice_mm']:.0f} mm" if present else "",
             ("yes" if answer.points_at_the_truth else "no") if present and answer.truth_mm else "",
             f"{answer.seconds:.2f}",
-            str(len(answer.warnings)),
         )
     return table
 
@@ -152,6 +153,9 @@ def draw_picture(path: Path, volume: Volume, answer: Answer, task: ReadingTask) 
     picture.set_title(f"{answer.study}: key slice at z = {key_mm:.0f} mm")
     picture.set_axis_off()
     _draw_curve(curve, answer, task)
+    handles, labels = curve.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=len(once), frameon=False)
     figure.savefig(path, dpi=110)
     return True
 
@@ -173,6 +177,3 @@ def _draw_curve(curve: Any, answer: Answer, task: ReadingTask) -> None:
         ylim=(-0.02, 1.02),
         title=f"{task.title}: {finding['decision']}, probability {finding['probability']:.2f}",
     )
-    handles, labels = curve.get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
-    curve.legend(once.values(), once.keys(), loc="upper right", fontsize=8)
