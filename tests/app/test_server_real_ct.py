@@ -51,7 +51,7 @@ def of_dicom(client, patient: Path) -> dict[str, Any]:
 def test_the_clips_of_the_patient_differ_so_that_a_mistake_would_show(of_dicom: dict[str, Any]) -> None:
     probabilities = [clip["probability"] for clip in of_dicom["clips"]]
     assert len(probabilities) > 5
-    assert max(probabilities) - min(probabilities) > 0.1
+    assert max(probabilities) > 2 * min(probabilities)
 
 
 @pytest.mark.parametrize("way", ["plain", "flipped", "coronal", "permuted", "upload flipped", "upload zip"])
@@ -66,7 +66,7 @@ def test_every_form_of_the_patient_has_the_answer_of_the_dicom_folder(
     else:
         found = finding(client.infer(image=f"patient--{way}"))
     assert [clip["probability"] for clip in found["clips"]] == pytest.approx(
-        [clip["probability"] for clip in of_dicom["clips"]], abs=1e-4
+        [clip["probability"] for clip in of_dicom["clips"]], rel=1e-4, abs=1e-6
     )
     # NIfTI keeps positions in 32 bits: a thousandth of a millimetre.
     assert found["key_slice_mm"] == pytest.approx(of_dicom["key_slice_mm"], abs=1e-3)
