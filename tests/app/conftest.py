@@ -79,7 +79,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     write_dicom(volume, shop.studies / "p01" / "ct")
     write_nifti(volume, shop.studies / "p02.nii.gz")
     write_nrrd(volume, shop.studies / "p03.nrrd")
-    write_nifti(noise(1200, seed=1, pixels=64), shop.studies / "long.nii")
+    write_nifti(noise(2400, seed=1, pixels=64), shop.studies / "long.nii")
     shutil.make_archive(str(shop.uploads / "dicom"), "zip", shop.studies / "p01")
     write_mha(volume, shop.uploads / "volume.mha")
     return shop
