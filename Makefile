@@ -4,7 +4,6 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.10 || command -v python3.12 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
-STUDIES ?= demo/studies
 PORT ?= 8000
 
 .PHONY: help install demo serve test check format bench clean
@@ -21,10 +20,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	"$(BIN)/uv" pip install --quiet --python "$(BIN)/python" -c constraints.txt -e ".[server,dev]"
 	touch $@
 
-demo: install  ## phantoms, training, the real server, answers beside the truth: about 6 minutes on 2 cores
+demo: install  ## phantoms, training, the real server, answers beside the truth: about 3 minutes on 2 cores
 	"$(BIN)/python" apps/demo.py
 
+# Torch's threads otherwise spin while they wait, which slows everything down where the computer has other work.
+serve: export OMP_WAIT_POLICY ?= PASSIVE
 serve: install  ## serve a folder of studies: make serve STUDIES=/data/studies PORT=8000
+	@test -n "$(STUDIES)" || { echo "Name the folder of studies: make serve STUDIES=/data/studies"; exit 2; }
 	"$(BIN)/python" -m monailabel.main start_server --app apps/vptct --studies "$(STUDIES)" --host 127.0.0.1 --port $(PORT)
 
 test: check  ## format, lint, types, then all tests; the slowest are listed at the end
@@ -39,6 +41,7 @@ format: install  ## let ruff put the code into shape
 	"$(BIN)/ruff" format .
 	"$(BIN)/ruff" check --fix .
 
+bench: export OMP_WAIT_POLICY ?= PASSIVE
 bench: install  ## ratios measured side by side on this machine; see benchmarks/README.md
 	"$(BIN)/python" benchmarks/run.py
 

@@ -50,6 +50,7 @@ TASK = TASKS["nodule"]
 FINDING = TASK.findings[0]
 MODEL = "tiny"
 REAL_STUDY = "LIDC-IDRI-0001"
+LEAST_STUDIES = 20
 STEPS_PER_EPOCH = 75
 
 Advance = Callable[..., None]
@@ -117,9 +118,9 @@ class Demo:
             with self._part("answers") as advance:
                 answers = []
                 for study, upload in with_uploads(held_out, self.folder / "uploads"):
-                    answers.append(ask_about(server.url, study, upload))
+                    answers.append(ask_about(server, study, upload))
                     advance(len(answers), len(held_out))
-                return answers + ask_about_the_patient(server.url)
+                return answers + ask_about_the_patient(server)
 
     def judge(self, answers: Sequence[Answer], held_out: Sequence[ManifestStudy]) -> Outcome:
         """The AUROC over the phantoms, beside what the best single number of their volumes can do."""
@@ -164,35 +165,36 @@ def with_uploads(
             yield study, study.path if study is nifti else None
 
 
-def ask_about(url: str, study: ManifestStudy, upload: Path | None) -> Answer:
+def ask_about(server: ServerProcess, study: ManifestStudy, upload: Path | None) -> Answer:
     """What the server says about one phantom, with the truth beside it."""
     label = study.labels[TASK.name].findings[FINDING]
     began = time.monotonic()
-    result = infer(url, study.study, upload)
+    result = infer(server, study.study, upload)
     sent = upload.name.partition(".")[2] if upload else "id"
     return Answer(study.study, sent, label.state, label.slices_mm or (), time.monotonic() - began, result)
 
 
-def ask_about_the_patient(url: str) -> list[Answer]:
+def ask_about_the_patient(server: ServerProcess) -> list[Answer]:
     """What the server says about the real CT, if there is one."""
-    studies = requests.get(f"{url}/datastore/", params={"output": "all"}, timeout=60).json()["objects"]
+    listing = server.http.get(f"{server.url}/datastore/", params={"output": "all"}, timeout=60)
+    studies = listing.json()["objects"]
     answers = []
     for study in studies:
         if study.startswith(REAL_STUDY):
             began = time.monotonic()
-            result = infer(url, study, None)
+            result = infer(server, study, None)
             answers.append(Answer(REAL_STUDY, "id", "", (), time.monotonic() - began, result))
     return answers
 
 
-def infer(url: str, study: str, upload: Path | None) -> dict[str, object]:
+def infer(server: ServerProcess, study: str, upload: Path | None) -> dict[str, object]:
     """The JSON of ``POST /infer/nodule_tiny``."""
-    address = f"{url}/infer/{TASK.name}_{MODEL}"
+    address = f"{server.url}/infer/{TASK.name}_{MODEL}"
     if upload is None:
-        response = requests.post(address, params={"image": study}, timeout=600)
+        response = server.http.post(address, params={"image": study}, timeout=600)
     else:
         with upload.open("rb") as file:
-            response = requests.post(address, files={"file": (upload.name, file)}, timeout=600)
+            response = server.http.post(address, files={"file": (upload.name, file)}, timeout=600)
     if not response.ok:
         raise ServerError(f"the server refuses {study}: {response.status_code} {response.text}")
     return dict(response.json())
@@ -245,6 +247,8 @@ def main() -> int:
         help="where the result goes (default: %(default)s)",
     )
     options = parser.parse_args()
+    if options.studies < LEAST_STUDIES:
+        parser.error(f"--studies must be at least {LEAST_STUDIES}: every side of the split needs some")
     options.folder.mkdir(parents=True, exist_ok=True)
     # A pipe has no width; the table needs some.
     console = Console(width=None if sys.stdout.isatty() else 110)

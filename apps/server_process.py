@@ -48,16 +48,18 @@ class ServerProcess:
         self.conf = dict(conf or {})
         self.start_seconds = start_seconds
         self.url = ""
+        self.http = requests.Session()
+        # A hospital's proxy must not come between this computer and itself.
+        self.http.trust_env = False
 
     def __enter__(self) -> ServerProcess:
         self._folder = Path(tempfile.mkdtemp(prefix="vptct-server-"))
         self.temporary = self._folder / "temporary"
         self.temporary.mkdir()
         self.log_path = self._folder / "server.log"
-        shutil.copytree(
-            APP, self._folder / "app", ignore=shutil.ignore_patterns("logs", "bin", "model", "__pycache__")
-        )
+        not_the_apps = shutil.ignore_patterns("logs", "bin", "model", "__pycache__")
         try:
+            shutil.copytree(APP, self._folder / "app", ignore=not_the_apps)
             self._start()
             self._wait_until_it_answers()
         except BaseException:
@@ -115,9 +117,9 @@ class ServerProcess:
             if self._process.poll() is not None:
                 raise self._failure(f"ended with exit code {self._process.returncode}")
             try:
-                if requests.get(f"{self.url}/info/", timeout=10).ok:
+                if self.http.get(f"{self.url}/info/", timeout=10).ok:
                     return
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 pass  # It is still loading.
             time.sleep(0.2)
         raise self._failure(f"did not answer within {self.start_seconds:.0f} s")
@@ -127,6 +129,7 @@ class ServerProcess:
         return ServerError(f"the server {what}. The end of its log:\n{end}")
 
     def _stop(self) -> None:
+        self.http.close()
         if hasattr(self, "_process"):
             _stop_with_children(self._process)
         shutil.rmtree(self._folder, ignore_errors=True)
