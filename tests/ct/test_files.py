@@ -237,6 +237,64 @@ def test_a_header_may_not_point_to_another_file(tmp_path, chest_hu):
             read_study(tmp_path / name)
 
 
+META = (
+    "ObjectType = Image\nNDims = 3\nDimSize = 10 8 6\nElementSpacing = 1 1 2\n{}ElementType = MET_SHORT\n{}"
+)
+NRRD = "NRRD0004\ntype: short\ndimension: 3\nsizes: 10 8 6\nendian: little\nencoding: raw\n{}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("case.mha", META.format("elementdatafile = LOCAL\n", "ElementDataFile = {}\n")),
+        ("twice.mha", META.format("Comment = ElementDataFile = LOCAL\n", "ElementDataFile = {}\n")),
+        ("empty.mha", META.format("Comment = \nElementDataFile = LOCAL\n" + "Foo = x\n" * 9000,
+                                  "ElementDataFile = {}\n")),
+        ("bare.mha", META.format("Foo\nElementDataFile = LOCAL\n" + "Foo = x\n" * 9000,
+                                 "ElementDataFile = {}\n")),
+        ("long.mha", META.format("Comment = " + "x" * 70_000 + "\n", "ElementDataFile = {}\n")),
+        ("lines.mha", META.format("".join(f"Foo{i} = {'x' * 200}\n" for i in range(400)),
+                                  "ElementDataFile = {}\n")),
+        ("indented.mha", META.format("", "  ElementDataFile = {}\n")),
+        ("colon.mha", META.format("", "ElementDataFile : {}\n")),
+        ("case.nrrd", NRRD.format("Data File: {}\n")),
+        ("comment.nrrd", NRRD.format("# " + "x" * 70_000 + "\ndata file: {}\n")),
+        ("comments.nrrd", NRRD.format(("# " + "x" * 200 + "\n") * 400 + "data file: {}\n")),
+        ("return.nrrd", NRRD.format("# x\rdata file: {}\n")),
+        ("returns.nrrd", NRRD.format("# x\r\rdata file: {}\n")),
+    ],
+)  # fmt: skip
+def test_no_way_of_writing_a_pointer_reads_another_file(tmp_path, chest_hu, name, header):
+    (tmp_path / "secret.raw").write_bytes(chest_hu().tobytes())
+    (tmp_path / name).write_bytes(header.replace("{}", str(tmp_path / "secret.raw")).encode())
+    with pytest.raises(UnreadableStudyError, match=r"its voxels lie in another file|does not say plainly"):
+        read_study(tmp_path / name)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_headers_with_comments_and_either_line_end_are_read(tmp_path, chest_hu, end):
+    hu = chest_hu()
+    meta = META.format("Comment = any words: of a scanner\n", "ElementDataFile = LOCAL\n").replace("\n", end)
+    nrrd = NRRD.format("# the data file is this one\nmy key:=value\n").replace("\n", end)
+    for name, header in (("a.mha", meta), ("a.nrrd", nrrd)):
+        (tmp_path / name).write_bytes(header.encode() + hu.tobytes())
+        np.testing.assert_array_equal(read_study(tmp_path / name).hu, hu)
+
+
+def test_an_mhd_file_names_the_voxels_beside_it(tmp_path, chest_hu):
+    hu = chest_hu()
+    sitk.WriteImage(sitk.GetImageFromArray(hu), str(tmp_path / "a.mhd"))
+    np.testing.assert_array_equal(read_study(tmp_path / "a.mhd").hu, hu)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nrrd", "a.mha"])
+def test_a_file_is_read_as_what_its_name_says_only(tmp_path, chest_hu, name):
+    sitk.WriteImage(sitk.GetImageFromArray(chest_hu()), str(tmp_path / "a.hdf5"))
+    (tmp_path / "a.hdf5").rename(tmp_path / name)
+    with pytest.raises(UnreadableStudyError, match="cut short or damaged"):
+        read_study(tmp_path / name)
+
+
 def test_a_header_may_not_ask_for_more_voxels_than_any_ct_has(tmp_path):
     (tmp_path / "a.nrrd").write_bytes(
         b"NRRD0004\ntype: short\ndimension: 3\nsizes: 30000 30000 30000\nendian: little\nencoding: raw\n\n12"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +19,15 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813  the name its documentation uses
 
 from vpt_plugin.ct.hounsfield import clamp_hu, require_finite
+from vpt_plugin.ct.text_headers import refuse_pointer
 from vpt_plugin.ct.volume import Provenance, Volume
 from vpt_plugin.errors import GeometryError, NotHounsfieldError, StudyError, UnreadableStudyError
 
 KINDS: MappingProxyType[str, str] = MappingProxyType(
     {".nii": "nifti", ".nii.gz": "nifti", ".nrrd": "nrrd", ".mha": "mha", ".mhd": "mha"}
+)
+_READERS: MappingProxyType[str, str] = MappingProxyType(
+    {"nifti": "NiftiImageIO", "nrrd": "NrrdImageIO", "mha": "MetaImageIO"}
 )
 # 2,000 slices of 1024 x 1024. A header of a few bytes can ask for far more memory than there is.
 _MAX_VOXELS = 2**31
@@ -33,7 +36,6 @@ _NIFTI_FLOATS = MappingProxyType({"16": "f4", "64": "f8"})
 _NO_ORIENTATION = (
     "The file does not say how the patient lies in it; slices were taken as running from feet to head."
 )
-_POINTER = re.compile(rb"^(?:data ?file|ElementDataFile)\s*[:=]\s*(.*?)\s*$", re.IGNORECASE | re.MULTILINE)
 
 
 def file_suffix(path: Path) -> str:
@@ -49,9 +51,13 @@ def read_file(path: Path, study: str) -> Volume:
         StudyError: its values are not a CT's, its axes are not at right angles, or it is damaged.
     """
     suffix = file_suffix(path)
-    _refuse_pointer(path, suffix, study)
+    kind = KINDS[suffix]
+    if kind != "nifti":
+        refuse_pointer(path, suffix, study)
     with _inflated(path, suffix, study) as plain:
         reader = sitk.ImageFileReader()
+        # Left to itself it goes by the content: an HDF5 file called .nii may point to any file, too.
+        reader.SetImageIO(_READERS[kind])
         reader.SetFileName(str(plain))
         try:
             reader.ReadImageInformation()
@@ -59,10 +65,10 @@ def read_file(path: Path, study: str) -> Volume:
             _refuse_damaged_nifti(plain, reader, study)
             image = reader.Execute()
         except RuntimeError as error:
-            raise _refusal(error, KINDS[suffix], study) from error
+            raise _refusal(error, kind, study) from error
     if image.GetDimension() == 4:
         image = image[:, :, :, 0]
-    notes = () if _says_orientation(reader, KINDS[suffix]) else (_NO_ORIENTATION,)
+    notes = () if _says_orientation(reader, kind) else (_NO_ORIENTATION,)
     columns_mm, rows_mm, slices_mm = image.GetSpacing()
     return Volume(
         hu=clamp_hu(sitk.GetArrayViewFromImage(image), study),
@@ -71,7 +77,7 @@ def read_file(path: Path, study: str) -> Volume:
         # SimpleITK's axes run columns, rows, slices.
         direction=np.array(image.GetDirection()).reshape(3, 3)[:, ::-1].copy(),
         study=study,
-        provenance=Provenance(kind=KINDS[suffix], notes=notes),
+        provenance=Provenance(kind=kind, notes=notes),
     )
 
 
@@ -158,21 +164,3 @@ def _inflated(path: Path, suffix: str, study: str) -> Iterator[Path]:
                 study, f"the file is cut short or damaged ({error}).", "Copy or export it again."
             ) from error
         yield plain
-
-
-def _refuse_pointer(path: Path, suffix: str, study: str) -> None:
-    """NRRD and MHA headers may name another file for the voxels: any file of this computer."""
-    if KINDS[suffix] == "nifti":
-        return
-    with path.open("rb") as file:
-        start = file.read(1 << 16)
-    header = re.split(rb"\r?\n\r?\n", start, maxsplit=1)[0] if suffix == ".nrrd" else start
-    pointer = _POINTER.search(header)
-    if pointer is None or pointer[1] == b"LOCAL":
-        return
-    beside = path.parent / pointer[1].decode("utf-8", errors="replace")
-    if suffix == ".mhd" and beside.parent == path.parent and beside.is_file():
-        return
-    raise UnreadableStudyError(
-        study, "its voxels lie in another file.", "Save the study as one file (.nrrd, .mha or .nii.gz)."
-    )
