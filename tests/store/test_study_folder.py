@@ -141,5 +141,35 @@ def test_links_to_folders_are_followed_and_circles_end(tmp_path: Path) -> None:
     assert StudyFolder(root).ids() == ["p1"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links and pipes are made otherwise on Windows")
+def test_a_link_to_nowhere_and_a_pipe_hide_nothing(tmp_path: Path) -> None:
+    put(tmp_path / "a.nii")
+    (tmp_path / "latest").symlink_to(tmp_path / "gone")
+    (tmp_path / "b.nii").symlink_to(tmp_path / "gone.nii")
+    (tmp_path / "c.nii").symlink_to(put(tmp_path / "elsewhere" / "c.nii"))
+    os.mkfifo(tmp_path / "pipe")  # to open it would wait for ever
+    os.mkfifo(tmp_path / "pipe.nii")
+    assert StudyFolder(tmp_path).ids() == ["a", "c", "elsewhere--c"]
+
+
+def test_a_file_that_cannot_be_read_hides_nothing_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path / "a.nii")
+    put(tmp_path / "NOTES")
+    put(tmp_path / "p1" / "1", DICOM)
+    put(tmp_path / "p1" / "0")
+    real = Path.open
+
+    def deny(path: Path, *arguments: str) -> object:
+        if path.name in ("NOTES", "0"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *arguments)
+
+    monkeypatch.setattr(Path, "open", deny)
+    assert StudyFolder(tmp_path).ids() == ["a", "p1"]
+    assert "NOTES is not looked at: " in caplog.text
+
+
 def test_a_root_that_is_not_there_has_no_studies(tmp_path: Path) -> None:
     assert StudyFolder(tmp_path / "away").ids() == []

@@ -152,6 +152,8 @@ class StudyFolder:
                     continue
                 if entry.is_dir():
                     folders.append(path)
+                elif not entry.is_file():
+                    continue  # a link to nowhere; a pipe, which would keep whoever opens it waiting
                 elif is_study_file(path):
                     files.append(path)
                 elif _may_be_dicom(path):
@@ -170,5 +172,10 @@ def _may_be_dicom(path: Path) -> bool:
 
 def _is_dicom(path: Path) -> bool:
     """Whether the file has the mark of DICOM after its preamble of 128 bytes (PS3.10, 7.1)."""
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError as error:
+        # One file that cannot be read must not hide the studies beside it.
+        _logger.warning("%s is not looked at: %s", path, error)
+        return False
