@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import stat
 import zipfile
 
@@ -88,6 +89,24 @@ def test_a_damaged_entry_is_refused(tmp_path, into):
     data = bytearray(archive.read_bytes())
     data[60] ^= 0xFF
     archive.write_bytes(data)
+    with pytest.raises(UnreadableStudyError, match="cut short or damaged"):
+        unpack(archive, into)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_is_refused_however_the_archive_is_packed(tmp_path, into, method):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
+        archive.writestr("1.dcm", random.Random(0).randbytes(2000) + bytes(5000))
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[60:400] = bytes(byte ^ 0x5A for byte in data[60:400])
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(UnreadableStudyError, match=r"cut short or damaged|cannot be unpacked"):
+        unpack(tmp_path / "a.zip", into)
+
+
+def test_a_damaged_name_in_an_archive_is_refused(tmp_path, into):
+    archive = pack(tmp_path / "a.zip", {"\u00e4.dcm": b"one"})
+    archive.write_bytes(archive.read_bytes().replace("\u00e4".encode(), b"\xff\xfe"))
     with pytest.raises(UnreadableStudyError, match="cut short or damaged"):
         unpack(archive, into)
 

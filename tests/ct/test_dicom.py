@@ -307,6 +307,16 @@ def test_slices_shifted_sideways_are_refused(tmp_path, chest_hu, write_series):
         read_study(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["Rows", "Columns"])
+def test_slices_of_no_rows_or_columns_are_refused(tmp_path, chest_hu, write_series, name):
+    write_series(tmp_path / "one", chest_hu(), edit=on_slice(2, **{name: 0}))
+    with pytest.raises(UnreadableStudyError, match=r"002\.dcm is damaged or cut short"):
+        read_study(tmp_path / "one")
+    write_series(tmp_path / "all", chest_hu(), edit=with_values(**{name: 0}))
+    with pytest.raises(UnreadableStudyError, match=r"only damaged DICOM files \(6\)"):
+        read_study(tmp_path / "all")
+
+
 def test_a_damaged_orientation_is_refused(tmp_path, chest_hu, write_series):
     write_series(tmp_path, chest_hu(), edit=with_values(ImageOrientationPatient=list("100100")))
     with pytest.raises(GeometryError, match=r"ImageOrientationPatient\) is no right angle"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import stat
 import zipfile
@@ -13,6 +14,11 @@ from vpt_plugin.errors import UnreadableStudyError
 # Deflate shrinks a real CT to a half or a tenth; only made-up files shrink to a two-hundredth.
 _MAX_RATIO = 200
 _RATIO_MATTERS_BYTES = 64 << 20
+# What zipfile and the decompressors raise for an archive that is damaged, or packed in a way unknown to them.
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
+    UnicodeDecodeError,  # of a file's name
+)  # fmt: skip
 
 
 def unpack(
@@ -47,7 +53,7 @@ def unpack(
                 _refuse_entry(entry, study)
             for entry in entries:
                 _write(packed, entry, into)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise UnreadableStudyError(
             study, f"the archive is cut short or damaged ({error}).", "Pack or copy it again, as .zip."
         ) from error

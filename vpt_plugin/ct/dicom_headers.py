@@ -133,6 +133,8 @@ def _why_left_out(header: Any) -> LeftOut | None:
         return LeftOut.OTHER_MODALITY
     if not all(name in header for name in ("Rows", "Columns", "BitsAllocated")):
         return LeftOut.NO_IMAGE
+    if min(int(header.Rows), int(header.Columns)) < 1:
+        return LeftOut.DAMAGED
     image_type = set(_texts(header, "ImageType"))
     rules = (
         (LeftOut.MULTI_FRAME, int(header.get("NumberOfFrames") or 1) > 1),
