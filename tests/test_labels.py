@@ -102,13 +102,52 @@ def test_every_label_comes_back_from_its_json_as_it_was(label):
         (with_finding(state="present", slices_mm=[[1]]), r"slices_mm must be a list of \[low, high\] in mm"),
         (with_finding(state="present", slices_mm=[[1, "2"]]), "slices_mm must be a list"),
         (with_finding(state="present", slices_mm=[[2, 1]]), r"a range from 2\.0 to 1\.0"),
-        (with_finding(state="present", slices_mm=[[float("nan"), 1]]), "a range from nan to"),
+        (with_finding(state="present", slices_mm=[[float("nan"), 1]]), "from nan to 1.0; positions"),
         (with_finding(state="absent", slices_mm=[[1, 2]]), "slices_mm is given for a finding that is absent"),
     ],
 )  # fmt: skip
 def test_what_does_not_follow_the_contract_is_refused_with_the_field(data, message):
     with pytest.raises(LabelError, match=message):
         StudyLabel.from_json(data)
+
+
+@pytest.mark.parametrize("mm", ["1" + "0" * 400, "-1" + "0" * 400, "100001", "1e400", "NaN", "Infinity"])
+def test_positions_that_no_patient_has_are_refused(mm):
+    text = json.dumps(with_finding(state="present", slices_mm=[[0, "MM"]])).replace('"MM"', mm)
+    with pytest.raises(LabelError, match=r"findings\.pulmonary_embolism: slices_mm .*-100000 to 100000 mm"):
+        StudyLabel.from_json(text)
+    StudyLabel.from_json(with_finding(state="present", slices_mm=[[-100_000, 100_000]]))
+
+
+LONG = "x" * 5000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        changed(**{LONG: 1}),
+        changed(task=[LONG]),
+        changed(findings={LONG: 1}),
+        changed(findings={"a": {LONG: 1}}),
+        changed(findings={LONG: {"state": "present", "slices_mm": 1}}),
+        with_finding(state=LONG),
+        with_finding(state="present", confidence=LONG),
+        with_finding(state="present", slices_mm=[[0, 10**400]]),
+        b'"' + b"\xff" * 5000,
+        "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_a_message_holds_at_most_the_beginning_of_what_was_sent(data):
+    with pytest.raises(LabelError) as caught:
+        StudyLabel.from_json(data)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_message_can_be_printed_whatever_was_sent():
+    for findings in ({"\ud800": 1}, {"a": {"\ud800": 1}}):
+        with pytest.raises(LabelError) as caught:
+            StudyLabel.from_json(json.dumps(changed(findings=findings)))
+        assert str(caught.value).encode()
 
 
 def test_a_label_that_is_made_here_is_held_to_the_same_rules():

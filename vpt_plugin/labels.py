@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -14,6 +15,10 @@ from vpt_plugin.errors import LabelError
 SCHEMA = "vptct.label/1"
 STATES = ("present", "absent", "indeterminate")
 CONFIDENCES = ("certain", "probable", "possible", "")
+# Far beyond any table's travel: a hundred metres.
+MAX_MM = 1e5
+# What a caller sent comes back in a message only so far; it may be of any length.
+_SHOWN_CHARACTERS = 100
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,18 @@ class FindingLabel:
 
     def __post_init__(self) -> None:
         if self.state not in STATES:
-            raise LabelError(f"state {self.state!r} is unknown;", f"choose from {', '.join(STATES)}.")
+            raise LabelError(f"state {_shown(self.state)} is unknown;", f"choose from {', '.join(STATES)}.")
         if self.confidence not in CONFIDENCES:
             raise LabelError(
-                f"confidence {self.confidence!r} is unknown;", "choose from certain, probable, possible."
+                f"confidence {_shown(self.confidence)} is unknown;",
+                "choose from certain, probable, possible.",
             )
         for low, high in self.slices_mm or ():
+            if not (_is_position(low) and _is_position(high)):
+                raise LabelError(
+                    f"slices_mm has a range from {_shown(low)} to {_shown(high)};",
+                    f"positions are numbers from {-MAX_MM:g} to {MAX_MM:g} mm.",
+                )
             if not low <= high:
                 raise LabelError(f"slices_mm has a range from {low} to {high};", "give (low, high) in mm.")
         if self.slices_mm and self.state != "present":
@@ -89,13 +100,14 @@ class StudyLabel:
         if isinstance(data, (str, bytes)):
             try:
                 data = json.loads(data)
-            except ValueError as error:
-                raise LabelError(f"the label is not JSON: {error}.") from error
+            except (ValueError, RecursionError) as error:
+                # The message of a wrong encoding can hold all of the text.
+                raise LabelError(f"the label is not JSON: {str(error)[:_SHOWN_CHARACTERS]}.") from error
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise LabelError(f"the label must be a JSON object with schema {SCHEMA!r}.")
         known = {"schema", *cls.__dataclass_fields__}
         if unknown := sorted(set(data) - known):
-            raise LabelError(f"unknown field {unknown[0]!r};", f"fields: {', '.join(sorted(known))}.")
+            raise LabelError(f"unknown field {_shown(unknown[0])};", f"fields: {', '.join(sorted(known))}.")
         findings = _require(data, "findings", dict)
         if not findings:
             raise LabelError("findings is empty;", "say present, absent or indeterminate for at least one.")
@@ -117,18 +129,19 @@ def now() -> str:
 
 
 def _finding(name: str, value: Any) -> FindingLabel:
+    field = f"findings.{_plain(name)}"
     if not isinstance(value, dict):
-        raise LabelError(f"findings.{name} must be an object with a state.")
+        raise LabelError(f"{field} must be an object with a state.")
     if unknown := sorted(set(value) - {"state", "slices_mm", "confidence"}):
         raise LabelError(
-            f"unknown field findings.{name}.{unknown[0]};", "fields: state, slices_mm, confidence."
+            f"unknown field {field}.{_plain(unknown[0])};", "fields: state, slices_mm, confidence."
         )
     ranges = value.get("slices_mm")
     pairs: tuple[tuple[float, float], ...] | None = None
     if ranges is not None:
         if not isinstance(ranges, list) or not all(_is_pair(pair) for pair in ranges):
-            raise LabelError(f"findings.{name}.slices_mm must be a list of [low, high] in mm.")
-        pairs = tuple((float(low), float(high)) for low, high in ranges)
+            raise LabelError(f"{field}.slices_mm must be a list of [low, high] in mm.")
+        pairs = tuple((_number(low), _number(high)) for low, high in ranges)
     try:
         return FindingLabel(
             state=_require(value, "state", str),
@@ -136,7 +149,7 @@ def _finding(name: str, value: Any) -> FindingLabel:
             confidence=_optional(value, "confidence", str, ""),
         )
     except LabelError as error:
-        raise LabelError(f"findings.{name}: {error.message}", error.hint) from error
+        raise LabelError(f"{field}: {error.message}", error.hint) from error
 
 
 def _is_pair(pair: Any) -> bool:
@@ -145,6 +158,32 @@ def _is_pair(pair: Any) -> bool:
         and len(pair) == 2
         and all(isinstance(mm, (int, float)) and not isinstance(mm, bool) for mm in pair)
     )
+
+
+def _number(mm: float) -> float:
+    """The number as a float; JSON's integers may be too large for one."""
+    try:
+        return float(mm)
+    except OverflowError:
+        return math.inf if mm > 0 else -math.inf
+
+
+def _is_position(mm: float) -> bool:
+    return -MAX_MM <= mm <= MAX_MM  # false for nan, too
+
+
+def _shown(value: object) -> str:
+    """The beginning of a value from a caller, as Python writes it."""
+    return _cut(repr(value))
+
+
+def _plain(name: str) -> str:
+    """The beginning of a field's name from a caller; half a surrogate pair in it stays printable."""
+    return _cut(name.encode("utf-8", "backslashreplace").decode())
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
 
 
 def _require(data: dict[str, Any], name: str, kind: Any) -> Any:
@@ -156,5 +195,5 @@ def _require(data: dict[str, Any], name: str, kind: Any) -> Any:
 def _optional(data: dict[str, Any], name: str, kind: Any, default: Any) -> Any:
     value = data.get(name, default)
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise LabelError(f"{name} has the wrong type in the label: {value!r}.")
+        raise LabelError(f"{name} has the wrong type in the label: {_shown(value)}.")
     return value
