@@ -17,7 +17,6 @@ from typing import Any
 from lib import errors, routes
 from lib.conf import read_conf
 from lib.datastore import StudyDatastore
-from lib.errors import NotOfferedError
 from lib.infer_task import ClassifyTask, Workplace
 from lib.info import NOTICE, server_info
 from lib.predictors import Predictors
@@ -76,22 +75,6 @@ class VptctApp(MONAILabelApp):
         if name not in self._infers:
             raise UnknownModelError(name[:100], list(self._infers))
         return self._infers[name]
-
-    def infer(self, request: dict[str, Any], datastore: StudyDatastore | None = None) -> dict[str, Any]:
-        """MONAI Label's own way in, for batch inference: ``image`` is the id of a study, never a path.
-
-        Raises:
-            VptError: as the table of ``lib.errors`` has them.
-        """
-        task = self.classify_task(str(request.get("model")))
-        study = str(request.get("image"))
-        path = (datastore or self.datastore()).get_image_uri(study)
-        _, answer = task({"image": path, "study": study})
-        return {"label": None, "tag": "", "file": None, "params": answer}
-
-    def infer_wsi(self, request: dict[str, Any], datastore: StudyDatastore | None = None) -> dict[str, Any]:
-        """Not offered: a CT is no microscope slide."""
-        raise NotOfferedError("whole slide images are not read here;", "POST /infer/{model} reads CTs.")
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
         """The study to label next; its path on the server stays here."""

@@ -128,6 +128,15 @@ class Client:
             timeout=120,
         )
 
+    def open_session(self, *files: tuple[str, bytes], **query: str) -> requests.Response:
+        """Uploads these files, each a name and what is in it."""
+        return requests.put(
+            f"{self.process.url}/session/",
+            params=query,
+            files=[("files", file) for file in files],
+            timeout=120,
+        )
+
     def left_behind(self) -> list[Path]:
         """What lies in the server's temporary folder."""
         return sorted(path for path in self.process.temporary.rglob("*") if path.suffix != ".json")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from lib.errors import STATUS, BadRequestError, BusyError, NotOfferedError, body_of, install, status_of
 from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from starlette.exceptions import HTTPException
@@ -15,7 +17,6 @@ from starlette.exceptions import HTTPException
 import vpt_plugin.errors
 from vpt_plugin.errors import (
     CancelledError,
-    GeometryError,
     StudyNotFoundError,
     UnknownModelError,
     UnknownTaskError,
@@ -63,19 +64,22 @@ def test_what_nobody_expected_is_a_500() -> None:
     assert status_of(ZeroDivisionError()) == 500
 
 
-def test_the_body_has_the_message_and_the_way_out() -> None:
-    error = GeometryError("p01--ct", "2 slices are missing.", "Export it again.")
-    assert body_of(error, []) == {"detail": "p01--ct: 2 slices are missing.", "hint": "Export it again."}
-
-
 def test_paths_of_the_server_do_not_reach_the_client() -> None:
-    error = UnreadableStudyError(
-        "p01", "cannot be read: '/srv/studies/p01/1.dcm', in /srv/studies.", "Look into /srv/models/x."
-    )
-    assert body_of(error, [Path("/srv"), Path("/srv/studies"), Path("/srv/models")]) == {
+    detail = "p01: cannot be read: '/srv/studies/p01/1.dcm', in /srv/studies."
+    folders = [Path("/srv"), Path("/srv/studies"), Path("/srv/models")]
+    assert body_of(detail, "Look into /srv/models/x.", folders) == {
         "detail": "p01: cannot be read: 'p01/1.dcm', in studies.",
         "hint": "Look into x.",
     }
+
+
+def test_a_home_that_is_the_root_takes_no_slash_away() -> None:
+    body = body_of("1/2 of /srv/a/b", "GET /info/", [Path("/"), Path("/srv/a")])
+    assert body == {"detail": "1/2 of b", "hint": "GET /info/"}
+
+
+def test_half_a_character_is_written_out() -> None:
+    assert body_of("finding \ud800", "", [])["detail"] == "finding \\ud800"
 
 
 def test_the_apps_own_errors_are_of_the_librarys_tree() -> None:
@@ -85,6 +89,7 @@ def test_the_apps_own_errors_are_of_the_librarys_tree() -> None:
 
 def answer_of_a_server_that_raises(error: Exception) -> httpx.Response:
     server = FastAPI()
+    server.add_middleware(CORSMiddleware, allow_origins=["*"], allow_credentials=True)
     server.middleware_stack = server.build_middleware_stack()
 
     @server.get("/")
@@ -96,7 +101,7 @@ def answer_of_a_server_that_raises(error: Exception) -> httpx.Response:
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(server, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
-            return await client.get("/")
+            return await client.get("/", headers={"Origin": "http://other"})
 
     return asyncio.run(ask())
 
@@ -110,11 +115,16 @@ def answer_of_a_server_that_raises(error: Exception) -> httpx.Response:
             {"detail": "p1: no CT in p1.", "hint": "Look."},
         ),
         (UnknownTaskError("x", ["a", "b"]), 404, {"detail": "unknown task 'x'", "hint": "choose from a, b."}),
-        (HTTPException(418, "no coffee"), 418, {"detail": "no coffee", "hint": ""}),
+        (HTTPException(418, "no /srv/studies/a"), 418, {"detail": "no a", "hint": ""}),
         (
-            MONAILabelException(MONAILabelError.INVALID_INPUT, "no such strategy"),
+            json.JSONDecodeError("in /srv/studies/a", "", 0),
             400,
-            {"detail": "no such strategy", "hint": "GET /info/ lists what there is."},
+            {"detail": "a field of the request is not JSON: in a: line 1 column 1 (char 0).", "hint": ""},
+        ),
+        (
+            MONAILabelException(MONAILabelError.INVALID_INPUT, "no /srv/studies/x"),
+            400,
+            {"detail": "no x", "hint": "GET /info/ lists what there is."},
         ),
     ],
 )
@@ -123,6 +133,16 @@ def test_a_server_answers_with_the_table_in_all_of_its_routes(
 ) -> None:
     response = answer_of_a_server_that_raises(error)
     assert (response.status_code, response.json()) == (status, body)
+
+
+def test_headers_of_an_error_reach_the_client() -> None:
+    response = answer_of_a_server_that_raises(HTTPException(401, "who?", {"WWW-Authenticate": "Bearer"}))
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+def test_no_page_of_another_origin_may_read_an_answer() -> None:
+    response = answer_of_a_server_that_raises(BadRequestError("x"))
+    assert not [name for name in response.headers if name.startswith("access-control")]
 
 
 def test_an_unexpected_error_tells_the_client_a_number_and_the_log_the_rest(

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import requests
 
 ONE_STUDY_IN_SEVEN_WAYS = ["p01--ct", "p02", "p03", "dicom.zip", "p02.nii.gz", "p03.nrrd", "volume.mha"]
 
@@ -97,11 +96,7 @@ def test_monai_labels_own_client_still_works(client, workshop, tmp_path: Path) -
 
 def test_a_session_of_single_slices_is_a_study(client, workshop) -> None:
     slices = sorted((workshop.studies / "p01" / "ct").iterdir())
-    created = requests.put(
-        f"{client.process.url}/session/",
-        files=[("files", (path.name, path.read_bytes())) for path in slices],
-        timeout=60,
-    ).json()
+    created = client.open_session(*((path.name, path.read_bytes()) for path in slices)).json()
     result = client.infer(session_id=created["session_id"])
     assert result.status_code == 200, result.text
     expected = client.infer(image="p01--ct").json()

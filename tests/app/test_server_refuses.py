@@ -198,6 +198,17 @@ def test_an_untrained_head_never_answers_and_says_how_to_train_it(client) -> Non
             422,
             "not served",
         ),
+        (
+            b'{"schema": "vptct.label/1", "task": "pe", "findings": {"\\ud800": 1}}',
+            422,
+            "findings.\\ud800 must be an object",
+        ),
+        (
+            b'{"schema": "vptct.label/1", "task": "pe", "comment": "\\ud800", '
+            b'"findings": {"pulmonary_embolism": {"state": "absent"}}}',
+            422,
+            "half a character",
+        ),
         (b" " * (2 << 20), 422, "larger than 1 MiB"),
     ],
 )
@@ -234,3 +245,8 @@ def test_no_answer_tells_where_on_the_server_things_lie(client, workshop) -> Non
     for route in ("/datastore/?output=all", "/datastore/?output=train", "/datastore/image/info?image=p02"):
         assert not secret.search(client.get(route).text), route
     assert str(workshop.studies) not in client.get("/info/").text
+
+
+def test_a_page_of_another_origin_reads_nothing(client) -> None:
+    headers = client.get("/info/", headers={"Origin": "http://other.example"}).headers
+    assert not [name for name in headers if name.lower().startswith("access-control")]

@@ -6,6 +6,7 @@ changed from afar; a label that is wrong is followed by a better one.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Sequence
@@ -145,6 +146,7 @@ class StudyDatastore(Datastore):
         except RecursionError as error:
             raise LabelError("the label is nested too deep.") from error
         self._check_served(label)
+        _check_text(label)
         version = self.labels.save(image_id, label)
         return _label_id(image_id, label.task, version)
 
@@ -266,6 +268,14 @@ def _label_id(study: str, task: str, version: int) -> str:
 
 def _id_of(saved: SavedLabel) -> str:
     return _label_id(saved.study, saved.task, saved.version)
+
+
+def _check_text(label: StudyLabel) -> None:
+    """JSON can name half a character, and no answer that is to show the label could be encoded."""
+    try:
+        json.dumps(label.to_json(), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise LabelError("a text of the label holds half a character (a lone surrogate).") from error
 
 
 def _check_tag(tag: str) -> None:

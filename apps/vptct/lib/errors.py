@@ -10,12 +10,13 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from monailabel.interfaces.exception import MONAILabelException
 from starlette.exceptions import HTTPException
@@ -72,76 +73,92 @@ STATUS: MappingProxyType[type[Exception], int] = MappingProxyType(
 )
 
 
+# What a handler makes of an error: the status, the message and the hint.
+_Answer = Callable[[Request, Exception], tuple[int, str, str]]
+
+
 def status_of(error: Exception) -> int:
     """The HTTP status of an error; 500 for one that nobody expected."""
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
-def body_of(error: VptError, secret_folders: Sequence[Path]) -> dict[str, str]:
-    """What the client gets to read of an error."""
-    return {
-        # On a screen the message runs on into the hint; here they are apart.
-        "detail": without_folders(error.message, secret_folders).removesuffix(";"),
-        "hint": without_folders(error.hint, secret_folders),
-    }
+def body_of(detail: str, hint: str, secret_folders: Sequence[Path]) -> dict[str, str]:
+    """What the client gets to read; every body is made here."""
+    texts = (without_folders(text, secret_folders) for text in (detail, hint))
+    # A client's JSON may hold half a character, which no answer can be encoded with.
+    told = (text.encode(errors="backslashreplace").decode() for text in texts)
+    return dict(zip(("detail", "hint"), told, strict=True))
 
 
 def without_folders(text: str, secret_folders: Sequence[Path]) -> str:
     """The text without these folders' paths: ``/srv/studies/p1/1.dcm`` becomes ``p1/1.dcm``."""
-    for folder in sorted(map(str, secret_folders), key=len, reverse=True):
+    # A home that is / is no secret, and every path begins with it.
+    secrets = [str(folder) for folder in secret_folders if str(folder) != folder.anchor]
+    for folder in sorted(secrets, key=len, reverse=True):
         text = text.replace(folder.rstrip(os.sep) + os.sep, "").replace(folder, Path(folder).name)
     return text
 
 
 def install(server: FastAPI, secret_folders: Sequence[Path]) -> None:
-    """Make the server answer with this table, in all of its routes.
+    """Make the server answer with this table, in all of its routes, and to pages of its own origin only.
 
     Args:
         server: MONAI Label's FastAPI app.
         secret_folders: whose paths are never told to a client.
     """
 
-    def told(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, VptError)
-        status = status_of(error)
-        _logger.info("%s %s: %d %s", request.method, request.url.path, status, error)
-        return JSONResponse(body_of(error, secret_folders), status)
+    def handle(kind: type[Exception], answer: _Answer) -> None:
+        def told(request: Request, error: Exception) -> JSONResponse:
+            status, detail, hint = answer(request, error)
+            headers = getattr(error, "headers", None)
+            return JSONResponse(body_of(detail, hint, secret_folders), status, headers=headers)
 
-    server.add_exception_handler(VptError, told)
-    server.add_exception_handler(HTTPException, _http_error)
-    server.add_exception_handler(RequestValidationError, _wrong_fields)
-    server.add_exception_handler(MONAILabelException, _monai_label_error)
-    server.add_exception_handler(json.JSONDecodeError, _not_json)
-    server.add_exception_handler(Exception, _unexpected)
+        server.add_exception_handler(kind, told)
+
+    handle(VptError, _told)
+    handle(HTTPException, _http_error)
+    handle(RequestValidationError, _wrong_fields)
+    handle(MONAILabelException, _monai_label_error)
+    handle(json.JSONDecodeError, _not_json)
+    handle(Exception, _unexpected)
+    # MONAI Label lets a page of any origin ask with the reader's credentials. No page of another origin is
+    # a client so far: none may.
+    server.user_middleware = [each for each in server.user_middleware if each.cls is not CORSMiddleware]
     # Starlette has built its stack of handlers by now; it builds a new one at the next request.
     server.middleware_stack = None
 
 
-def _http_error(request: Request, error: Exception) -> JSONResponse:
+def _told(request: Request, error: Exception) -> tuple[int, str, str]:
+    assert isinstance(error, VptError)
+    status = status_of(error)
+    _logger.info("%s %s: %d %s", request.method, request.url.path, status, error)
+    # On a screen the message runs on into the hint; here they are apart.
+    return status, error.message.removesuffix(";"), error.hint
+
+
+def _http_error(request: Request, error: Exception) -> tuple[int, str, str]:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"detail": error.detail, "hint": ""}, error.status_code, headers=error.headers)
+    return error.status_code, str(error.detail), ""
 
 
-def _wrong_fields(request: Request, error: Exception) -> JSONResponse:
+def _wrong_fields(request: Request, error: Exception) -> tuple[int, str, str]:
     assert isinstance(error, RequestValidationError)
     problems = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
-    return JSONResponse(
-        {"detail": "; ".join(problems), "hint": "/docs lists the fields of every route."}, 422
-    )
+    return 422, "; ".join(problems), "/docs lists the fields of every route."
 
 
-def _monai_label_error(request: Request, error: Exception) -> JSONResponse:
+def _monai_label_error(request: Request, error: Exception) -> tuple[int, str, str]:
     assert isinstance(error, MONAILabelException)
-    return JSONResponse({"detail": error.msg, "hint": "GET /info/ lists what there is."}, 400)
+    return 400, str(error.msg), "GET /info/ lists what there is."
 
 
-def _not_json(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": f"a field of the request is not JSON: {error}.", "hint": ""}, 400)
+def _not_json(request: Request, error: Exception) -> tuple[int, str, str]:
+    return 400, f"a field of the request is not JSON: {error}.", ""
 
 
-def _unexpected(request: Request, error: Exception) -> JSONResponse:
+def _unexpected(request: Request, error: Exception) -> tuple[int, str, str]:
     number = uuid.uuid4().hex[:8]
     # The stack trace follows: Starlette raises the error again after this answer.
     _logger.error("%s %s: unexpected error %s: %r", request.method, request.url.path, number, error)
     hint = f"The server's log has the cause under the number {number}."
-    return JSONResponse({"detail": "the server came upon an unexpected error.", "hint": hint}, 500)
+    return 500, "the server came upon an unexpected error.", hint

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fastapi import UploadFile
-from monailabel.utils.sessions import Sessions
+from monailabel.utils.sessions import SessionInfo, Sessions
 
 from vpt_plugin.errors import StudyNotFoundError
 
@@ -48,7 +48,7 @@ def uploaded(file: UploadFile) -> Iterator[tuple[Path, str]]:
     Yields:
         its path and its name, which is what the client called it as far as that is safe.
     """
-    name = _safe_name(file.filename)
+    name = safe_name(file.filename)
     with tempfile.TemporaryDirectory(prefix="vptct-upload-") as folder:
         path = Path(folder) / name
         with path.open("wb") as target:
@@ -62,19 +62,34 @@ def session_study(sessions: Sessions | None, session_id: str) -> tuple[Path, str
     Raises:
         StudyNotFoundError: no such session, or it has expired.
     """
-    session = None
-    # MONAI Label joins the text to a path: what is no UUID never gets there.
-    if sessions is not None and _SESSION_ID.fullmatch(session_id):
-        session = sessions.get_session(session_id)
-    if session is None:
-        raise StudyNotFoundError(
-            f"session {session_id[:100]!r}", "there is no such session.", "Upload the study again."
-        )
+    session = open_session(sessions, session_id, used=True)
     path = Path(session.image)
     return path, path.name if path.is_file() else "the uploaded study"
 
 
-def _safe_name(filename: str | None) -> str:
+def open_session(sessions: Sessions | None, session_id: str, *, used: bool) -> SessionInfo:
+    """The session of that id.
+
+    Args:
+        sessions: MONAI Label's; None where they are switched off.
+        session_id: what the client says.
+        used: its time starts anew.
+
+    Raises:
+        StudyNotFoundError: no such session, or it has expired.
+    """
+    session = None
+    # MONAI Label joins the text to a path: what is no UUID never gets there.
+    if sessions is not None and _SESSION_ID.fullmatch(session_id):
+        session = sessions.get_session(session_id, update_ts=used)
+    if session is None:
+        raise StudyNotFoundError(
+            f"session {session_id[:100]!r}", "there is no such session.", "Upload the study again."
+        )
+    return session
+
+
+def safe_name(filename: str | None) -> str:
     """The client's name for its file with nothing in it that leads anywhere: ``../a ct.nii`` is ``a_ct.nii``.
 
     Its end is kept, for the extension there says what the file is.

@@ -19,8 +19,9 @@ from monailabel.interfaces.utils.app import app_instance
 
 from vpt_plugin.errors import LabelError
 
+from . import session_routes
 from .datastore import FINAL
-from .errors import BadRequestError
+from .errors import BadRequestError, NotOfferedError
 from .infer_request import check_params, session_study, uploaded
 
 _MAX_LABEL_BYTES = 1 << 20
@@ -29,11 +30,32 @@ _MAY_ANNOTATE = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))
 
 router = APIRouter()
 
+_WRITE = ("POST", "PUT", "DELETE")
+_ANY = ("GET", "HEAD", *_WRITE)
+# What MONAI Label has a route for and this server does not do: the route, its methods, message and hint.
+NOT_OFFERED = (
+    ("/infer/wsi/{rest:path}", _ANY, "slide images are not read here;", "POST /infer/{model} reads CTs."),
+    ("/infer/wsi_v2/{rest:path}", _ANY, "slide images are not read here;", "POST /infer/{model} reads CTs."),
+    ("/batch/{rest:path}", _WRITE, "there is no batch inference;", "POST /infer/{model} takes one study."),
+    ("/train/{rest:path}", _WRITE, "models are not trained over HTTP;", "vpt finetune trains them."),
+    ("/model/{rest:path}", _ANY, "model files are kept from HTTP;", "GET /info/ lists the models."),
+    ("/scoring/{rest:path}", _WRITE, "there is nothing to score;", "GET /info/ has each model's validation."),
+    ("/logs/{rest:path}", _ANY, "logs are kept from HTTP;", "who runs the server can read them there."),
+    ("/proxy/{rest:path}", _ANY, "other servers are not asked from here;", "ask them themselves."),
+    ("/reload", _ANY, "the server is not reloaded over HTTP;", "start it again."),
+)  # fmt: skip
+
 
 def install(server: FastAPI) -> None:
     """Put our routes before MONAI Label's, so that they are found first."""
     ours = APIRouter()
+    for path, methods, message, hint in NOT_OFFERED:
+        # One of MONAI Label's routes stands outside its prefix; the others follow the setting.
+        prefix = "" if path == "/reload" else settings.MONAI_LABEL_API_STR
+        refuse = partial(_refuse, message, hint)
+        ours.add_api_route(prefix + path, refuse, methods=list(methods), include_in_schema=False)
     ours.include_router(router, prefix=settings.MONAI_LABEL_API_STR)
+    ours.include_router(session_routes.router, prefix=settings.MONAI_LABEL_API_STR)
     server.router.routes[:0] = ours.routes
 
 
@@ -106,3 +128,8 @@ def save_label(
 def add_image(user: User = _MAY_ANNOTATE) -> None:
     """Refused before anything is written; MONAI Label's own would leave the upload behind."""
     app_instance().datastore().add_image("", "", {})
+
+
+def _refuse(message: str, hint: str) -> None:
+    """Nothing of the request's body is read before."""
+    raise NotOfferedError(message, hint)
