@@ -19,7 +19,7 @@ from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.classifier import Classifier, new_classifier
-from vpt_plugin.models.device import choose_device, choose_dtype
+from vpt_plugin.models.device import choose_device, choose_dtype, keep_freed_memory
 from vpt_plugin.models.weights import WeightsFolder, vptct_home
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.config import FinetuneConfig
@@ -73,6 +73,8 @@ def finetune(
     began = time.monotonic()
     config = config.settled(spec.weights)
     chosen = choose_device(device)
+    if chosen.type == "cpu":
+        keep_freed_memory()
     work = _Finetuning(
         task=task,
         spec=spec,
