@@ -21,6 +21,7 @@ from vpt_plugin.errors import (
     CancelledError,
     ClipShapeError,
     ConfigurationError,
+    DeviceMemoryError,
     TooFewSlicesError,
     WeightsError,
 )
@@ -179,7 +180,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved_until_it_does() -> None
 
 
 def test_one_clip_that_does_not_fit_is_an_error_with_a_way_out() -> None:
-    with pytest.raises(ConfigurationError, match=r"not even one clip fits .* of cpu\. End other"):
+    with pytest.raises(DeviceMemoryError, match=r"not even one clip fits .* of cpu\. End other"):
         predictor(ForgetfulClassifier(clips=0)).predict(volume([0] * 10))
 
 

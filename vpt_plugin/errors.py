@@ -21,7 +21,9 @@ class into one HTTP status (``apps/vptct/lib/errors.py``); the command line prin
     ├── WeightsError                something is wrong with a file of weights
     │   ├── WeightsNotFoundError        names the file, the URL and the import command
     │   ├── WeightsLayoutError          missing, unexpected or misshapen entries
-    │   └── ChecksumError               the file is not the one that was published or first used
+    │   ├── ChecksumError               the file is not the one that was published or first used
+    │   └── ModelCardError              the card of a published model cannot be read, or names other findings
+    ├── DeviceMemoryError           not even one clip fits into the device's memory
     ├── NotTrainedError             this head was never trained, so it never answers
     ├── LabelError                  a label that does not follow the label contract
     ├── ManifestError               a manifest of studies that cannot be used
@@ -128,6 +130,14 @@ class WeightsLayoutError(WeightsError):
 
 class ChecksumError(WeightsError):
     """The file is not the one that was published, or not the one that was first used."""
+
+
+class ModelCardError(WeightsError):
+    """The card of a published model cannot be read, or it was trained for other findings."""
+
+
+class DeviceMemoryError(VptError):
+    """Not even one clip fits into the free memory of the device."""
 
 
 class NotTrainedError(VptError):

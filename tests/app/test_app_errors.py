@@ -34,7 +34,8 @@ EXPECTED = {
     "NotHounsfieldError": 422, "GeometryError": 422, "TooFewSlicesError": 422,
     "ConfigurationError": 400, "UnknownTaskError": 404, "UnknownModelError": 404, "TaskFileError": 400,
     "ClipShapeError": 400, "WeightsError": 503, "WeightsNotFoundError": 503, "WeightsLayoutError": 503,
-    "ChecksumError": 503, "NotTrainedError": 409, "LabelError": 422, "ManifestError": 422,
+    "ChecksumError": 503, "ModelCardError": 503, "DeviceMemoryError": 503,
+    "NotTrainedError": 409, "LabelError": 422, "ManifestError": 422,
     "TrainingError": 409, "CancelledError": 499, "BadRequestError": 400, "NotOfferedError": 405,
     "BusyError": 503, "VptError": 500,
 }  # fmt: skip

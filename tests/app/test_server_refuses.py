@@ -250,3 +250,16 @@ def test_no_answer_tells_where_on_the_server_things_lie(client, workshop) -> Non
 def test_a_page_of_another_origin_reads_nothing(client) -> None:
     headers = client.get("/info/", headers={"Origin": "http://other.example"}).headers
     assert not [name for name in headers if name.lower().startswith("access-control")]
+
+
+def test_a_model_whose_card_is_damaged_is_the_servers_fault_and_not_the_clients(client, workshop) -> None:
+    damaged = workshop.models / "pe_slow_r50" / "v0001"
+    damaged.mkdir(parents=True)
+    (damaged / "card.json").write_text("{")
+    response = client.infer("pe_slow_r50", image="p02")
+    models = {model["name"]: model for model in client.get("/info/").json()["vptct"]["models"]}
+    shutil.rmtree(damaged.parent)
+    assert response.status_code == 503
+    assert "the model card cannot be read" in response.json()["detail"]
+    assert str(workshop.models) not in response.text
+    assert models["pe_slow_r50"]["problem"] == "Its model card cannot be read; the server's log says why."

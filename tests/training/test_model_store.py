@@ -11,7 +11,7 @@ import torch
 
 from vpt_plugin.errors import (
     ChecksumError,
-    ConfigurationError,
+    ModelCardError,
     NotTrainedError,
     UnknownModelError,
     WeightsLayoutError,
@@ -103,9 +103,7 @@ def test_weights_that_were_exchanged_are_not_loaded(store: ModelStore, classifie
 def test_weights_of_other_findings_are_not_loaded(store: ModelStore, classifier: Classifier) -> None:
     store.publish(classifier, CARD)
     task = replace(NODULE, findings=("lung_nodule", "emphysema"))
-    with pytest.raises(
-        ConfigurationError, match="trained for lung_nodule, the task asks for lung_nodule, em"
-    ):
+    with pytest.raises(ModelCardError, match="trained for lung_nodule, the task asks for lung_nodule, em"):
         store.load(task, "tiny")
     # A card that claims two findings for weights of one does not pass either.
     two = store.publish(classifier, replace(CARD, findings=task.findings))
@@ -117,7 +115,7 @@ def test_a_damaged_card_is_named(store: ModelStore, classifier: Classifier) -> N
     store.publish(classifier, CARD)
     path = store.root / "nodule_tiny" / "v0001" / "card.json"
     path.write_text(path.read_text()[:40])
-    with pytest.raises(ConfigurationError, match=r"card\.json: the model card cannot be read"):
+    with pytest.raises(ModelCardError, match=r"card\.json: the model card cannot be read"):
         store.load(NODULE, "tiny")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.errors import DeviceMemoryError
 
 # A study has 10 to 40 clips; beyond this a batch no longer makes a GPU faster.
 MAX_CLIPS_PER_BATCH = 32
@@ -46,10 +46,10 @@ class BatchSize:
         """Half as many clips as were tried, because the memory ran out.
 
         Raises:
-            ConfigurationError: it was one clip already.
+            DeviceMemoryError: it was one clip already.
         """
         if tried == 1:
-            raise ConfigurationError(
+            raise DeviceMemoryError(
                 f"not even one clip fits into the free memory of {self._device}.",
                 "End other programs that use it, or choose the device cpu.",
             )

@@ -97,7 +97,7 @@ class Predictor:
             TooFewSlicesError: fewer slices than half a clip.
             CancelledError: ``cancelled`` said so.
             WeightsError: the network gave something that is no number.
-            ConfigurationError: not even one clip fits into the device's memory.
+            DeviceMemoryError: not even one clip fits into the device's memory.
         """
         began = perf_counter()
         slices = self._prepare(volume)

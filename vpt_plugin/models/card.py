@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
-from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.errors import ModelCardError
 
 SCHEMA = "vptct.card/1"
 
@@ -96,15 +96,15 @@ class ModelCard:
         """The card from its JSON.
 
         Raises:
-            ConfigurationError: not a card of this schema, or with unknown fields.
+            ModelCardError: not a card of this schema, or with unknown fields.
         """
         if isinstance(data, (str, bytes)):
             data = json.loads(data)
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-            raise ConfigurationError(f"the model card does not follow {SCHEMA!r}.")
+            raise ModelCardError(f"the model card does not follow {SCHEMA!r}.")
         values = {name: value for name, value in data.items() if name != "schema"}
         if unknown := sorted(set(values) - {each.name for each in fields(cls)}):
-            raise ConfigurationError(f"the model card has an unknown field {unknown[0]!r}.")
+            raise ModelCardError(f"the model card has an unknown field {unknown[0]!r}.")
         values["findings"] = tuple(values["findings"])
         values["validation_auroc"] = {
             name: Estimate.from_json(estimate) for name, estimate in values["validation_auroc"].items()

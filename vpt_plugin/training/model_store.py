@@ -20,7 +20,7 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
-from vpt_plugin.errors import ChecksumError, ConfigurationError, NotTrainedError
+from vpt_plugin.errors import ChecksumError, ModelCardError, NotTrainedError
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import Classifier, load_weights, new_classifier, save_weights
@@ -91,14 +91,14 @@ class ModelStore:
         Raises:
             UnknownModelError: no such model in the catalog.
             NotTrainedError: nothing was published for this task and model, or not that version.
-            ConfigurationError: it was trained for other findings than the task has now.
+            ModelCardError: its card cannot be read, or it was trained for other findings than the task has.
             ChecksumError: the weights are not those that were published.
             WeightsLayoutError: the weights do not fit the network.
         """
         spec = get_model(model)
         card = self.card(task.name, model, version)
         if card.findings != task.findings:
-            raise ConfigurationError(
+            raise ModelCardError(
                 f"{task.name}_{model} version {card.version} was trained for {', '.join(card.findings)}, "
                 f"the task asks for {', '.join(task.findings)}.",
                 "Train it again, or use the task file it was trained with.",
@@ -114,6 +114,7 @@ class ModelStore:
 
         Raises:
             NotTrainedError: nothing was published for this task and model, or not that version.
+            ModelCardError: its card cannot be read.
         """
         wanted = version or self.current_version(task, model)
         folder = self._folder(task, model)
@@ -150,8 +151,8 @@ def _versions(folder: Path) -> list[int]:
 def _read_card(path: Path) -> ModelCard:
     try:
         return ModelCard.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelCardError(
             f"{path}: the model card cannot be read: {error}.", "Copy it again, or remove this version."
         ) from error
 

@@ -24,6 +24,7 @@ from starlette.exceptions import HTTPException
 from vpt_plugin.errors import (
     CancelledError,
     ConfigurationError,
+    DeviceMemoryError,
     LabelError,
     ManifestError,
     NotTrainedError,
@@ -60,6 +61,7 @@ STATUS: MappingProxyType[type[Exception], int] = MappingProxyType(
         UnknownModelError: 404,
         ConfigurationError: 400,
         WeightsError: 503,
+        DeviceMemoryError: 503,
         NotTrainedError: 409,
         LabelError: 422,
         ManifestError: 422,

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import vpt_plugin
-from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.errors import ModelCardError
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.store.labels import LabelFolder
@@ -78,7 +78,7 @@ def _current_card(
         return None, None
     try:
         card = store.card(task.name, spec.name)
-    except ConfigurationError as error:
+    except ModelCardError as error:
         _logger.warning("%s_%s: %s", task.name, spec.name, error)
         return None, "Its model card cannot be read; the server's log says why."
     if card.findings != task.findings:

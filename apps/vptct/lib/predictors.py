@@ -35,7 +35,7 @@ class Predictors:
 
         Raises:
             NotTrainedError: none was ever published.
-            WeightsError: its file is damaged.
+            WeightsError: its file or its card is damaged, or it was trained for other findings.
         """
         with self._lock:
             name = (task.name, model)
