@@ -6,12 +6,20 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from vpt_plugin.cli import app
+from vpt_plugin.cli.options import PRECISION_HELP
+from vpt_plugin.ct.volume import Volume
+from vpt_plugin.data.phantom import PhantomConfig, make_phantom, write_dicom
+from vpt_plugin.errors import CancelledError, ClipShapeError
+from vpt_plugin.inference import Prediction, Predictor
+from vpt_plugin.models.device import PRECISIONS
 
 WriteStudy = Callable[[Path], Path]
 
@@ -58,6 +66,74 @@ def test_a_bad_study_is_named_with_cause_and_way_out_and_the_others_are_answered
     assert f"error: {tmp_path / 'gone.nii'}: there is no" in result.stderr
     assert "Check the path." in result.stderr
     assert result.stderr.endswith(f"2 could not be answered: {bad}, {tmp_path / 'gone.nii'}\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ClipShapeError("this clip does not fit;", "choose another model."), "this clip does not fit;"),
+        (MemoryError(), "there is not enough memory for it."),
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device."),
+    ],
+)
+def test_whatever_goes_wrong_with_one_study_the_others_are_answered(
+    tmp_path: Path,
+    write_study: WriteStudy,
+    tiny: list[object],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    told: str,
+) -> None:
+    first, second = (write_study(tmp_path / name) for name in ("a.nii", "b.nii"))
+    real = Predictor.predict
+
+    def fail_once(self: Predictor, volume: Volume, **more: Any) -> Prediction:
+        if volume.study == str(first):
+            raise error
+        return real(self, volume, **more)
+
+    monkeypatch.setattr(Predictor, "predict", fail_once)
+    result = classify(first, second, *tiny, "--json")
+    assert result.exit_code == 1
+    assert [each["study"] for each in json.loads(result.stdout)] == [str(second)]
+    assert f"error: {first}: {told}\n" in result.stderr
+    assert result.stderr.endswith(f"1 could not be answered: {first}\n")
+
+
+def test_a_cancelled_answer_ends_all(
+    tmp_path: Path, write_study: WriteStudy, tiny: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancel(*_: Any, **__: Any) -> Prediction:
+        raise CancelledError
+
+    monkeypatch.setattr(Predictor, "predict", cancel)
+    result = classify(write_study(tmp_path / "a.nii"), write_study(tmp_path / "b.nii"), *tiny)
+    assert (result.exit_code, result.stderr) == (1, "error: cancelled\n")
+
+
+def test_the_series_that_was_named_is_read(tmp_path: Path, tiny: list[object]) -> None:
+    config = PhantomConfig(pixels=32, slice_spacings_mm=(8.0,))
+    for seed in (1, 2):
+        volume = make_phantom(seed, config=config, nodule=True, contrast=False, emboli=False).volume
+        provenance = replace(volume.provenance, patient_id="p", series_uid=f"1.2.{seed}")
+        write_dicom(replace(volume, provenance=provenance), tmp_path / str(seed))
+        for file in (tmp_path / str(seed)).iterdir():
+            (tmp_path / "exam").mkdir(exist_ok=True)
+            file.rename(tmp_path / "exam" / f"{seed}-{file.name}")
+    for seed in (1, 2):
+        result = classify(tmp_path / "exam", *tiny, "--series", f"1.2.{seed}", "--json")
+        (answer,) = json.loads(result.stdout)
+        assert any(told.startswith(f"Read series 1.2.{seed} ") for told in answer["vptct"]["warnings"])
+    gone = classify(tmp_path / "exam", *tiny, "--series", "9.9")
+    assert gone.exit_code == 1
+    assert "holds no CT series 9.9. It holds 1.2.1, 1.2.2." in " ".join(gone.stderr.split())
+
+
+def test_the_help_names_every_precision() -> None:
+    assert set(PRECISION_HELP.rstrip(".").replace(" or ", ", ").split(", ")) == set(PRECISIONS)
+    for command in ("classify", "finetune"):
+        told = CliRunner().invoke(app, [command, "--help"], terminal_width=200).stdout
+        assert PRECISION_HELP in " ".join(told.split())
 
 
 def test_the_json_is_the_result_contract_with_the_study(

@@ -113,7 +113,8 @@ def test_thenext_steps_name_the_task_file_and_the_models_folder() -> None:
         in text
     )
     assert (
-        "start_server --app apps/vptct --studies STUDIES --conf tasks nodule --conf models tiny "
+        "start_server --host 127.0.0.1 --app apps/vptct --studies STUDIES "
+        "--conf tasks nodule --conf models tiny "
         '--conf task_file own.yaml --conf models_dir "my models"' in text
     )
 

@@ -66,7 +66,7 @@ def _vpt(
 
     \b
     From nothing to an answer, on made-up studies:
-      vpt phantom phantoms --count 120 --task nodule
+      vpt phantom phantoms --count 240 --task nodule
       vpt finetune phantoms/manifest.csv --task nodule --model tiny
       vpt classify phantoms/studies --task nodule --model tiny
 

@@ -11,6 +11,7 @@ import typer
 
 from vpt_plugin.cli.console import print_error, progress_bars
 from vpt_plugin.cli.options import (
+    PRECISION_HELP,
     DeviceOption,
     ModelOption,
     ModelsDirOption,
@@ -19,7 +20,7 @@ from vpt_plugin.cli.options import (
     choose_task,
 )
 from vpt_plugin.cli.report import FORMATS, Report
-from vpt_plugin.errors import StudyError
+from vpt_plugin.errors import CancelledError, StudyError, VptError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -47,8 +48,17 @@ def classify(
         int | None,
         typer.Option("--version", help="A version of the model; by default the newest.", show_default=False),
     ] = None,
+    series: Annotated[
+        str | None,
+        typer.Option(
+            "--series",
+            metavar="UID",
+            help="The SeriesInstanceUID to read of a DICOM study; by default the one that suits best.",
+            show_default=False,
+        ),
+    ] = None,
     device: DeviceOption = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", help=PRECISION_HELP)] = "auto",
 ) -> None:
     """Answer for one study or many.
 
@@ -56,8 +66,8 @@ def classify(
 
     A folder that holds several studies stands for all of them: every NIfTI, NRRD and MHA file in it and
     below, and every folder of DICOM files. A folder whose DICOM files are all of one examination is one
-    study; of its series the one that suits best is read. A study that cannot be read is named on stderr and
-    the rest go on; the exit code is then 1.
+    study; of its series the one that suits best is read, or the one of --series. A study that cannot be
+    answered is named on stderr and the rest go on; the exit code is then 1.
 
     \b
     Examples:
@@ -72,7 +82,7 @@ def classify(
     reading_task = choose_task(task, task_file)
     predictor = _load_predictor(reading_task, model, version, models_dir, device, precision)
     report = FORMATS["json" if as_json else "csv" if as_csv else "table"]()
-    failed = _answer(expand(studies), predictor, report)
+    failed = _answer(expand(studies), series, predictor, report)
     if failed:
         typer.echo(f"{len(failed)} could not be answered: {', '.join(failed)}", err=True)
         raise typer.Exit(1)
@@ -88,26 +98,43 @@ def _load_predictor(
     return Predictor(classifier, task, card, device=device, precision=precision)
 
 
-def _answer(studies: Sequence[Path], predictor: Predictor, report: Report) -> list[str]:
+def _answer(
+    studies: Sequence[Path], series_uid: str | None, predictor: Predictor, report: Report
+) -> list[str]:
     """Answers for the studies one by one; the names of those that gave none."""
     failed = []
     with report, progress_bars() as progress:
         for path in progress.track(studies, description="studies"):
             try:
-                report.add(str(path), _predict(path, predictor, progress))
-            except StudyError as error:
-                print_error(error)
+                prediction = _predict(path, series_uid, predictor, progress)
+            except CancelledError:
+                raise
+            except (VptError, MemoryError, OSError) as error:
+                print_error(_about(path, error))
                 failed.append(str(path))
+            else:
+                report.add(str(path), prediction)
     return failed
 
 
-def _predict(path: Path, predictor: Predictor, progress: Progress) -> Prediction:
+def _about(path: Path, error: VptError | MemoryError | OSError) -> StudyError:
+    """The error as one of this study, so that its name is told."""
+    if isinstance(error, StudyError):
+        return error
+    if isinstance(error, VptError):
+        return StudyError(str(path), error.message, error.hint)
+    if isinstance(error, MemoryError):
+        return StudyError(str(path), "there is not enough memory for it.", "Close other programs.")
+    return StudyError(str(path), f"{error}.")
+
+
+def _predict(path: Path, series_uid: str | None, predictor: Predictor, progress: Progress) -> Prediction:
     from vpt_plugin.ct.reader import read_study
 
     bar = progress.add_task(f"clips of {path.name}", total=None)
     try:
         began = perf_counter()
-        volume = read_study(path, name=str(path))
+        volume = read_study(path, name=str(path), series_uid=series_uid)
         return predictor.predict(
             volume,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),

@@ -12,6 +12,7 @@ import typer
 
 from vpt_plugin.cli.console import progress_bars
 from vpt_plugin.cli.options import (
+    PRECISION_HELP,
     DeviceOption,
     ModelOption,
     ModelsDirOption,
@@ -51,9 +52,7 @@ def finetune(
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Clips per step.", show_default=False)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest one.", show_default=False)] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="auto, float32 or bfloat16.", show_default=False)
-    ] = None,
+    precision: Annotated[str | None, typer.Option(help=PRECISION_HELP, show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="Of all that is random.", show_default=False)] = None,
     task_file: TaskFileOption = None,
     models_dir: ModelsDirOption = None,
@@ -107,7 +106,8 @@ def next_steps(card: ModelCard, task_file: Path | None, models_dir: Path | None)
     conf += [("task_file", str(task_file))] if task_file else []
     conf += [("models_dir", str(models_dir))] if models_dir else []
     serve = command_line(
-        "python", "-m", "monailabel.main", "start_server", "--app", "apps/vptct", "--studies", "STUDIES",
+        "python", "-m", "monailabel.main", "start_server", "--host", "127.0.0.1",
+        "--app", "apps/vptct", "--studies", "STUDIES",
         *(word for name, value in conf for word in ("--conf", name, value)),
     )  # fmt: skip
     return f"\nTo classify with it:\n  {classify}\nTo serve it:\n  {serve}"

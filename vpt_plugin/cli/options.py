@@ -26,6 +26,8 @@ ModelsDirOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
+# Those of vpt_plugin.models.device.PRECISIONS, which is not imported here because it brings torch.
+PRECISION_HELP = "auto, float32 or bfloat16."
 
 
 def choose_task(name: str | None, task_file: Path | None) -> ReadingTask:

@@ -13,7 +13,7 @@ from vpt_plugin.cli.words import command_line
 
 def phantom(
     folder: Annotated[Path, typer.Argument(help="A new folder for the studies.", show_default=False)],
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many studies.")] = 120,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many studies.")] = 240,
     task: Annotated[
         str, typer.Option("--task", "-t", help="What half of them show: nodule or pe.")
     ] = "nodule",
@@ -21,7 +21,7 @@ def phantom(
         list[str] | None,
         typer.Option(
             "--format",
-            help="nifti, nrrd or dicom; given more than once, the studies take turns. [default: nifti]",
+            help="nifti, nrrd, mha or dicom; given more than once, the studies take turns. [default: nifti]",
             show_default=False,
         ),
     ] = None,
@@ -34,7 +34,7 @@ def phantom(
 
     \b
     Examples:
-      vpt phantom phantoms --count 120 --task nodule
+      vpt phantom phantoms --count 240 --task nodule
       vpt phantom phantoms --count 10 --task pe --format dicom --format nifti --seed 7
     """
     from vpt_plugin.data.phantom import write_phantom_set
