@@ -75,6 +75,14 @@ def test_the_set_can_be_read_back_through_its_manifest(tmp_path: Path) -> None:
     assert read_study(dicom.path).provenance.series_uid == dicom.labels["nodule"].series_uid
 
 
+def test_studies_of_a_run_that_was_stopped_are_not_mixed_with_new_ones(tmp_path: Path) -> None:
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "phantom-0001-1.nii.gz").touch()
+    with pytest.raises(ConfigurationError, match=r"studies is not empty; choose a new folder"):
+        write_phantom_set(tmp_path, count=2, seed=0, task="nodule", config=TINY)
+    assert not (tmp_path / "manifest.csv").exists()
+
+
 def test_the_same_seed_writes_the_same_files(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_phantom_set(

@@ -22,6 +22,7 @@ from vpt_plugin.data.phantom import (
     write_nrrd,
 )
 from vpt_plugin.data.phantom.writers import uid_of
+from vpt_plugin.errors import ConfigurationError
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +120,15 @@ def test_writing_twice_gives_the_same_bytes(volume: Volume, tmp_path: Path) -> N
         write_nrrd(volume, tmp_path / folder / "chest.nrrd")
     for file in (tmp_path / "one").iterdir():
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
+
+
+def test_a_series_is_not_written_into_a_folder_that_holds_something(volume: Volume, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    write_dicom(volume, tmp_path / "empty")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ConfigurationError, match=r"empty is not empty; choose a new folder"):
+        write_dicom(volume, tmp_path / "empty")
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_uids_are_valid_and_differ() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from vpt_plugin.ct.volume import Volume
 from vpt_plugin.data.manifest import Manifest, ManifestStudy
 from vpt_plugin.data.phantom.phantom import PhantomConfig, make_phantom
-from vpt_plugin.data.phantom.writers import write_dicom, write_mha, write_nifti, write_nrrd
+from vpt_plugin.data.phantom.writers import require_empty, write_dicom, write_mha, write_nifti, write_nrrd
 from vpt_plugin.data.splits import SPLITS, SplitShares
 from vpt_plugin.errors import ConfigurationError, UnknownTaskError
 
@@ -78,7 +78,8 @@ def write_phantom_set(
 
     Raises:
         UnknownTaskError: a task that phantoms have no finding for.
-        ConfigurationError: an unknown format, splits that do not add up, or a folder that has a manifest.
+        ConfigurationError: an unknown format, splits that do not add up, or a folder that has a manifest or
+            studies.
     """
     manifest = folder / "manifest.csv"
     if manifest.exists():
@@ -87,6 +88,8 @@ def write_phantom_set(
         wrong = repr(unknown[0]) if formats else "no format"
         raise ConfigurationError(f"unknown format: {wrong};", f"choose from {', '.join(_FORMATS)}.")
     plan = plan_studies(count=count, seed=seed, task=task, splits=splits)
+    # A run that was stopped leaves studies without a manifest.
+    require_empty(folder / "studies")
     studies = []
     for index, planned in enumerate(plan):
         studies.append(_write_study(folder / "studies", planned, formats[index % len(formats)], config))

@@ -12,6 +12,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from vpt_plugin.ct.volume import Volume
+from vpt_plugin.errors import ConfigurationError
 
 _INTERCEPT = -1024
 _WRITTEN = "20260101"  # a phantom has no date; a fixed one keeps files the same from run to run
@@ -47,12 +48,26 @@ def _write_image(volume: Volume, path: Path) -> None:
     SimpleITK.WriteImage(image, str(path), useCompression=True)
 
 
+def require_empty(folder: Path) -> None:
+    """Refuse a folder that holds something, lest old and new be taken for one.
+
+    Raises:
+        ConfigurationError: names the folder.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigurationError(f"{folder} is not empty;", "choose a new folder.")
+
+
 def write_dicom(volume: Volume, folder: Path) -> None:
     """Write a CT series, one file per slice, uncompressed, into a new or empty folder.
 
     UIDs come from the volume's series UID, or from its voxels where it has none, so that writing twice gives
     the same files.
+
+    Raises:
+        ConfigurationError: the folder holds something, with which the slices would become one study.
     """
+    require_empty(folder)
     folder.mkdir(parents=True, exist_ok=True)
     series = volume.provenance.series_uid or uid_of(hashlib.sha256(volume.hu.tobytes()).hexdigest())
     for index in range(volume.slices):
