@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 import pytest
 from hypothesis import given
@@ -65,7 +66,7 @@ study_labels = st.builds(
     task=st.text(min_size=1),
     findings=st.dictionaries(st.text(min_size=1), finding_labels, min_size=1, max_size=3),
     annotator=st.text(),
-    created=st.text(),
+    created=st.just("") | st.datetimes(datetime(1000, 1, 1)).map(lambda t: f"{t:%Y-%m-%dT%H:%M:%SZ}"),
     seconds_spent=st.floats(0, 1e6) | st.integers(0, 10**6),
     series_uid=st.text(),
     model_suggestion=st.dictionaries(st.text(), st.floats(0, 1) | st.integers() | st.text(), max_size=3),
@@ -89,6 +90,9 @@ def test_every_label_comes_back_from_its_json_as_it_was(label):
         ({key: CONTRACT[key] for key in CONTRACT if key != "task"}, "task is missing"),
         ({key: CONTRACT[key] for key in CONTRACT if key != "findings"}, "findings is missing"),
         (changed(task=3), "task has the wrong type in the label: 3"),
+        (changed(created="20.11.2026"), "created '20.11.2026' is no time; write it as 2026-11-20T20:31:05Z"),
+        (changed(created="2026-13-20T20:31:05Z"), "created '2026-13-20T20:31:05Z' is no time"),
+        (changed(created="2026-11-20T20:31:05+01:00"), "is no time"),
         (changed(findings=[]), r"findings has the wrong type in the label: \[\]"),
         (changed(findings={}), "findings is empty; say present, absent or indeterminate"),
         (changed(seconds_spent="74"), "seconds_spent has the wrong type"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -15,6 +16,10 @@ from vpt_plugin.errors import LabelError
 SCHEMA = "vptct.label/1"
 STATES = ("present", "absent", "indeterminate")
 CONFIDENCES = ("certain", "probable", "possible", "")
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+_TIME_PATTERN = re.compile(
+    r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"
+)
 # Far beyond any table's travel: a hundred metres.
 MAX_MM = 1e5
 # What a caller sent comes back in a message only so far; it may be of any length.
@@ -115,7 +120,7 @@ class StudyLabel:
             task=_require(data, "task", str),
             findings={name: _finding(name, value) for name, value in findings.items()},
             annotator=_optional(data, "annotator", str, ""),
-            created=_optional(data, "created", str, ""),
+            created=_time(_optional(data, "created", str, "")),
             seconds_spent=_optional(data, "seconds_spent", (int, float), 0),
             series_uid=_optional(data, "series_uid", str, ""),
             model_suggestion=_optional(data, "model_suggestion", dict, {}),
@@ -125,7 +130,14 @@ class StudyLabel:
 
 def now() -> str:
     """The present time as the contract writes it: ``2026-11-20T20:31:05Z``."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(timezone.utc).strftime(_TIME)
+
+
+def _time(created: str) -> str:
+    """The time as it is, where it follows the contract or was left blank."""
+    if created and not _TIME_PATTERN.fullmatch(created):
+        raise LabelError(f"created {_shown(created)} is no time;", "write it as 2026-11-20T20:31:05Z.")
+    return created
 
 
 def _finding(name: str, value: Any) -> FindingLabel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from lib.errors import BadRequestError, NotOfferedError
 from monailabel.interfaces.datastore import Datastore
 
 from vpt_plugin.errors import LabelError, StudyNotFoundError
-from vpt_plugin.labels import FindingLabel, StudyLabel
+from vpt_plugin.labels import FindingLabel, StudyLabel, now
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.studies import StudyFolder
 from vpt_plugin.tasks import TASKS
@@ -54,6 +55,22 @@ def test_studies_are_listed_with_their_labels(datastore: StudyDatastore) -> None
     assert datastore.json()["objects"]["b"] == {"labels": {"final": ["b.nodule.0001", "b.pe.0001"]}}
 
 
+def test_the_newest_label_is_the_one_saved_last_whatever_time_the_client_says(
+    datastore: StudyDatastore,
+) -> None:
+    for seconds, contract_json in ((1000, PE), (2000, NODULE)):
+        saved = datastore.save("a", contract_json)
+        os.utime(datastore.get_label_uri(saved, "final"), (seconds, seconds))
+    # The nodule label says it was made nine minutes before the other one.
+    assert datastore.get_labels_by_image_id("a") == {"final": "a.nodule.0001"}
+
+
+def test_a_label_without_a_time_gets_the_servers(datastore: StudyDatastore) -> None:
+    before = now()
+    saved = datastore.save("a", contract("nodule", "lung_nodule", "absent"))
+    assert before <= datastore.get_label_info(saved, "final")["created"] <= now()
+
+
 def test_labelled_means_labelled_for_the_findings_that_are_asked_for(datastore: StudyDatastore) -> None:
     datastore.save("a", NODULE)
     assert datastore.get_labeled_images(labels=["lung_nodule"]) == ["a"]
@@ -86,7 +103,7 @@ def test_a_label_in_a_file_is_saved_like_one_in_memory(datastore: StudyDatastore
         (b"", "is not JSON"),
         (b"\xff", "is not JSON"),
         (b"[]", "schema 'vptct.label/1'"),
-        (b"[" * 100_000, "nested too deep"),
+        (b"[" * 100_000, "is not JSON"),
         (
             contract("other", "lung_nodule", "present"),
             "task 'other' is not served here; choose from pe, nodule",

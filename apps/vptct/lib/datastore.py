@@ -10,6 +10,7 @@ import json
 import re
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,7 +19,7 @@ from monailabel.interfaces.datastore import Datastore
 from vpt_plugin.ct.reader import read_study
 from vpt_plugin.ct.volume import Volume
 from vpt_plugin.errors import LabelError, StudyNotFoundError
-from vpt_plugin.labels import StudyLabel
+from vpt_plugin.labels import StudyLabel, now
 from vpt_plugin.store.labels import LabelFolder, SavedLabel
 from vpt_plugin.store.studies import StudyFolder
 from vpt_plugin.tasks import ReadingTask
@@ -141,19 +142,17 @@ class StudyDatastore(Datastore):
         """
         _check_tag(tag)
         self.studies.path(image_id)
-        try:
-            label = StudyLabel.from_json(contract)
-        except RecursionError as error:
-            raise LabelError("the label is nested too deep.") from error
+        label = StudyLabel.from_json(contract)
         self._check_served(label)
         _check_text(label)
-        version = self.labels.save(image_id, label)
+        version = self.labels.save(image_id, replace(label, created=label.created or now()))
         return _label_id(image_id, label.task, version)
 
     def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
-        """The id of the study's newest label, under its tag; of several tasks the one labelled last."""
+        """The id of the study's newest label, under its tag; of several tasks the one saved last."""
         newest = [saved for saved in self.labels.newest() if saved.study == image_id]
-        newest.sort(key=lambda saved: (saved.label.created, saved.task))
+        # By the server's clock: ``created`` is what the client said.
+        newest.sort(key=lambda saved: (saved.path.stat().st_mtime_ns, saved.task))
         return {FINAL: _id_of(newest[-1])} if newest else {}
 
     def get_label_by_image_id(self, image_id: str, tag: str) -> str:
