@@ -100,9 +100,15 @@ def publish(workshop: Workshop, spread_out: Callable[..., None]) -> Callable[...
 
 @dataclass(frozen=True)
 class Client:
-    """The server with the requests that the tests make."""
+    """The server with the requests that the tests make.
+
+    Attributes:
+        process: the server.
+        log_settings: the one file that MONAI Label itself leaves in the temporary folder, at its start.
+    """
 
     process: ServerProcess
+    log_settings: Path
 
     def get(self, route: str, **options: object) -> requests.Response:
         return requests.get(f"{self.process.url}{route}", timeout=120, **options)  # type: ignore[arg-type]
@@ -139,7 +145,7 @@ class Client:
 
     def left_behind(self) -> list[Path]:
         """What lies in the server's temporary folder."""
-        return sorted(path for path in self.process.temporary.rglob("*") if path.suffix != ".json")
+        return sorted(set(self.process.temporary.rglob("*")) - {self.log_settings})
 
 
 @pytest.fixture(scope="session")
@@ -154,4 +160,6 @@ def client(workshop: Workshop, publish: Callable[..., ModelCard]) -> Iterator[Cl
         "models_dir": str(workshop.models),
     }
     with ServerProcess(workshop.studies, conf=conf) as process:
-        yield Client(process)
+        (log_settings,) = process.temporary.rglob("*")
+        assert "formatters" in log_settings.read_text()
+        yield Client(process, log_settings)

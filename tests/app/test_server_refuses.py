@@ -90,9 +90,68 @@ def magnetic_resonance(source: Path, folder: Path) -> Path:
     return changed_dicom(folder, source, "mr", change)
 
 
+def changed_headers(
+    folder: Path, source: Path, name: str, change: Callable[[int, pydicom.Dataset], None]
+) -> Path:
+    """The zipped series with every slice's header changed, given its number from below."""
+
+    def change_all(files: list[Path]) -> None:
+        slices = sorted(((pydicom.dcmread(each), each) for each in files), key=lambda pair: height(pair[0]))
+        for number, (dataset, path) in enumerate(slices):
+            change(number, dataset)
+            dataset.save_as(path)
+
+    return changed_dicom(folder, source, name, change_all)
+
+
+def height(dataset: pydicom.Dataset) -> float:
+    return float(dataset.ImagePositionPatient[2])
+
+
+def duplicate_slice(source: Path, folder: Path) -> Path:
+    def change(files: list[Path]) -> None:
+        again = pydicom.dcmread(files[7])
+        again.SOPInstanceUID = again.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        again.save_as(files[0].parent / "again.dcm")
+
+    return changed_dicom(folder, source, "twice", change)
+
+
+def uneven_spacing(source: Path, folder: Path) -> Path:
+    def change(number: int, dataset: pydicom.Dataset) -> None:
+        if number >= 20:  # 2.5 mm apart below, one step of 3.7 mm
+            x, y, z = dataset.ImagePositionPatient
+            dataset.ImagePositionPatient = [x, y, z + 1.2]
+
+    return changed_headers(folder, source, "uneven", change)
+
+
+def gantry_tilt(source: Path, folder: Path) -> Path:
+    def change(number: int, dataset: pydicom.Dataset) -> None:
+        x, y, z = dataset.ImagePositionPatient
+        dataset.ImagePositionPatient = [x, y + number, z]  # 1 mm for every 2.5 mm: 21.8 degrees
+
+    return changed_headers(folder, source, "tilt", change)
+
+
+def no_pixel_data(source: Path, folder: Path) -> Path:
+    def change(number: int, dataset: pydicom.Dataset) -> None:
+        del dataset.PixelData
+
+    return changed_headers(folder, source, "headers", change)
+
+
+def truncated_dicom(source: Path, folder: Path) -> Path:
+    def change(files: list[Path]) -> None:
+        files[7].write_bytes(files[7].read_bytes()[:-1000])
+
+    return changed_dicom(folder, source, "short", change)
+
+
 REFUSED: list[Maker] = [
     eight_bit, not_a_number, two_slices, cut_short, text, empty_zip, broken_zip, zip_that_leads_outside,
-    missing_slice, magnetic_resonance,
+    missing_slice, magnetic_resonance, duplicate_slice, uneven_spacing, gantry_tilt, no_pixel_data,
+    truncated_dicom,
 ]  # fmt: skip
 
 
@@ -106,6 +165,49 @@ def test_a_study_that_is_refused_is_a_422_in_the_librarys_words(
     response = client.infer(file=upload)
     assert response.status_code == 422
     assert response.json() == {"detail": caught.value.message, "hint": caught.value.hint}
+    assert client.left_behind() == []
+    assert client.infer(image="p02").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (duplicate_slice, "1 slice position is there twice"),
+        (uneven_spacing, "the slices are unevenly spaced: 2.50 to 3.70 mm apart"),
+        (gantry_tilt, "the gantry was tilted by 21.8 degrees"),
+        (no_pixel_data, "pixel data"),
+        (truncated_dicom, "damaged|cut short|too short|pixel data"),
+    ],
+)
+def test_each_of_these_is_refused_for_its_own_reason(
+    workshop, tmp_path: Path, make: Maker, message: str
+) -> None:
+    with pytest.raises(StudyError, match=message):
+        read_study(make(workshop.studies, tmp_path))
+
+
+def test_slices_for_less_than_half_a_clip_are_refused_with_the_numbers(
+    client, workshop, tmp_path: Path
+) -> None:
+    whole = SimpleITK.ReadImage(str(workshop.studies / "p02.nii.gz"))
+    SimpleITK.WriteImage(whole[:, :, :12], str(tmp_path / "twelve.nii"))
+    # slow_r50 sees 32 slices at once, and half of them is 16.
+    response = client.infer("nodule_slow_r50", file=tmp_path / "twelve.nii")
+    assert response.status_code == 422
+    assert response.json() == {
+        "detail": "twelve.nii: it has 12 slices; slow_r50 sees 32 at once and needs at least 16.",
+        "hint": "Choose a thinner reconstruction, or a model with shorter clips.",
+    }
+    assert client.left_behind() == []
+    assert client.infer(image="p02").status_code == 200
+
+
+def test_a_session_with_a_study_that_is_refused_leaves_nothing_temporary(client, workshop, tmp_path) -> None:
+    bad = missing_slice(workshop.studies, tmp_path)
+    session_id = client.open_session((bad.name, bad.read_bytes())).json()["session_id"]
+    response = client.infer(session_id=session_id)
+    assert response.status_code == 422
+    assert response.json()["detail"].startswith("gap.zip: 1 slice is missing")
     assert client.left_behind() == []
     assert client.infer(image="p02").status_code == 200
 
