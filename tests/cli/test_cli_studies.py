@@ -56,6 +56,13 @@ def test_the_series_of_one_examination_are_one_study(tmp_path: Path) -> None:
     assert expand([tmp_path]) == [tmp_path]
 
 
+def test_examinations_of_several_series_each_are_one_study_each(tmp_path: Path) -> None:
+    for patient, examination in (("anna", "1.2.1"), ("otto", "1.2.2")):
+        write_header(tmp_path / patient / "scout" / "1.dcm", examination)
+        write_header(tmp_path / patient / "thin" / "1.dcm", examination)
+    assert expand([tmp_path]) == [tmp_path / "anna", tmp_path / "otto"]
+
+
 def test_several_examinations_are_several_studies(tmp_path: Path) -> None:
     write_header(tmp_path / "anna" / "1.dcm", "1.2.1")
     write_header(tmp_path / "otto" / "1.dcm", "1.2.2")

@@ -43,6 +43,78 @@ def test_what_lies_below_a_dicom_folder_belongs_to_it(tmp_path: Path) -> None:
     assert StudyFolder(tmp_path).ids() == ["p1"]
 
 
+def dicom_of(examination: str) -> bytes:
+    """A DICOM file with a StudyInstanceUID of an even number of characters and nothing else."""
+    syntax, uid = b"1.2.840.10008.1.2.1\0", examination.encode()
+    meta = b"\2\0\x10\0UI" + len(syntax).to_bytes(2, "little") + syntax
+    return bytes(128) + b"DICM" + meta + b"\x20\0\x0d\0UI" + len(uid).to_bytes(2, "little") + uid
+
+
+def test_the_series_of_one_examination_side_by_side_are_one_study(tmp_path: Path) -> None:
+    study = tmp_path / "LIDC-1" / "CT"
+    put(study / "localizer" / "1.dcm", dicom_of("1.2.34"))
+    put(study / "reports" / "report.txt")
+    folder = StudyFolder(tmp_path, fresh_seconds=0)
+    assert folder.ids() == ["LIDC-1--CT--localizer"]
+    put(study / "thin" / "1.dcm", dicom_of("1.2.34"))
+    put(tmp_path / "RSNA" / "a" / "1.dcm", dicom_of("0c1d2e"))  # hashed, as anonymised files have it
+    put(tmp_path / "RSNA" / "b" / "1.dcm", dicom_of("0c1d2e"))
+    put(tmp_path / "LIDC-1" / "DX" / "series" / "1.dcm", dicom_of("1.2.56"))
+    assert folder.scan() == {
+        "LIDC-1--CT": study,
+        "LIDC-1--DX--series": tmp_path / "LIDC-1" / "DX" / "series",
+        "RSNA": tmp_path / "RSNA",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("b/1.dcm", dicom_of("1.2.56")),
+        ("b/1.dcm", DICOM),
+        ("b.nii", b"x"),
+        ("b/c.nii", b"x"),
+        ("b/c/1.dcm", dicom_of("1.2.34")),
+    ],
+)
+def test_an_examination_with_anything_else_to_read_beside_it_swallows_nothing(
+    tmp_path: Path, name: str, data: bytes
+) -> None:
+    for series in ("a1", "a2"):
+        put(tmp_path / "p1" / series / "1.dcm", dicom_of("1.2.34"))
+    put(tmp_path / "p1" / name, data)
+    assert len(StudyFolder(tmp_path).ids()) == 3
+
+
+def test_examinations_without_a_uid_are_not_taken_for_one(tmp_path: Path) -> None:
+    for series in ("a1", "a2"):
+        put(tmp_path / "p1" / series / "1.dcm", DICOM)
+    assert StudyFolder(tmp_path).ids() == ["p1--a1", "p1--a2"]
+
+
+def test_the_root_is_never_one_of_several_series_lest_ids_change_when_a_study_comes(tmp_path: Path) -> None:
+    for series in ("a1", "a2"):
+        put(tmp_path / series / "1.dcm", dicom_of("1.2.34"))
+    assert StudyFolder(tmp_path).ids() == ["a1", "a2"]
+
+
+def test_the_headers_of_a_folder_that_did_not_change_are_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    an_hour_ago = time.time() - 3600
+    for series in ("a1", "a2"):
+        put(tmp_path / "p1" / series / "1.dcm", dicom_of("1.2.34"))
+        os.utime(tmp_path / "p1" / series, (an_hour_ago, an_hour_ago))
+    folder = StudyFolder(tmp_path, fresh_seconds=0)
+    assert folder.ids() == ["p1"]
+
+    def refuse(path: Path) -> str:
+        raise AssertionError(f"{path} was read again")
+
+    monkeypatch.setattr("vpt_plugin.store.studies.read_examination", refuse)
+    assert folder.ids() == ["p1"]
+
+
 def test_a_dicomdir_does_not_make_its_folder_a_study(tmp_path: Path) -> None:
     put(tmp_path / "cd" / "DICOMDIR", DICOM)
     put(tmp_path / "cd" / "IMAGES" / "I1", DICOM)

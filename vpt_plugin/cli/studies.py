@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import pydicom
-from pydicom.errors import InvalidDicomError
-
+from vpt_plugin.ct.dicom_headers import read_examination
 from vpt_plugin.store.studies import StudyFolder
 
 
@@ -37,10 +35,5 @@ def _is_one_examination(studies: Sequence[Path]) -> bool:
 
 def _study_instance_uid(folder: Path) -> str:
     """StudyInstanceUID of the first DICOM file directly in the folder, or ""."""
-    for file in sorted(file for file in folder.iterdir() if file.is_file()):
-        try:
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["StudyInstanceUID"])
-        except (InvalidDicomError, OSError):
-            continue
-        return str(header.get("StudyInstanceUID", ""))
-    return ""
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    return next((uid for uid in map(read_examination, files) if uid), "")

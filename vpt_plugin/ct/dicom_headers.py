@@ -114,6 +114,17 @@ def read_header(path: Path) -> SliceHeader | LeftOutFile:
             return LeftOutFile(path, LeftOut.DAMAGED if complete else LeftOut.NOT_DICOM)
 
 
+def read_examination(path: Path) -> str:
+    """StudyInstanceUID of one file, or "" where none can be read. No file makes this fail."""
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID"])
+        # As stored: pydicom warns of a UID with letters in it, which anonymised files have.
+        stored: bytes = header.get_item("StudyInstanceUID").value
+        return stored.decode("ascii").strip("\0 ")
+    except Exception:  # a damaged file breaks pydicom anywhere, with any exception
+        return ""
+
+
 def _named_like_dicom(path: Path) -> bool:
     """Of an empty file only the name is left to judge by: a full disk leaves such slices behind."""
     return path.suffix.lower() in ("", ".dcm", ".ima") and not path.name.startswith(".")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vpt_plugin.ct.dicom_headers import read_examination
 from vpt_plugin.ct.reader import is_study_file
 from vpt_plugin.errors import StudyNotFoundError
 from vpt_plugin.store.ids import study_ids
@@ -31,6 +32,7 @@ class _Listing:
         folders: paths of the folders in it, but the hidden ones.
         files: paths of the study files directly in it.
         holds_dicom: DICOM files lie directly in it.
+        examination: StudyInstanceUID of the first of them, or "".
     """
 
     changed: float
@@ -38,15 +40,19 @@ class _Listing:
     folders: tuple[Path, ...] = ()
     files: tuple[Path, ...] = ()
     holds_dicom: bool = False
+    examination: str = ""
 
 
 class StudyFolder:
     """The studies below one folder; several threads may ask.
 
     A NIfTI, NRRD or MHA file is a study, and so is a folder that directly holds DICOM files, with everything
-    below it. Loose DICOM files in the root itself are a study only where there is no other: one stray file
-    must not swallow the rest. Hidden files and folders and the root's own ``labels`` are left out. Links to
-    folders are followed. An id leads to nothing but a path that the scan found.
+    below it. Where the series of one examination lie in folders side by side, with nothing else to read
+    beside them, the folder around them is the study: a localizer is none by itself. The root never is, lest
+    ids change when another study comes. Loose DICOM files in the root itself are a study only where there is
+    no other: one stray file must not swallow the rest. Hidden files and folders and the root's own
+    ``labels`` are left out. Links to folders are followed. An id leads to nothing but a path that the scan
+    found.
 
     Args:
         root: the folder.
@@ -122,7 +128,12 @@ class StudyFolder:
         if not studies and self.root in listings and listings[self.root].holds_dicom:
             studies = [self.root]
         self._listings = listings
-        return sorted(studies)
+        examinations = {
+            folder
+            for folder, listing in listings.items()
+            if folder != self.root and _is_examination(listing, listings)
+        }
+        return sorted(examinations.union(path for path in studies if path.parent not in examinations))
 
     def _list(self, folder: Path, seen: set[tuple[int, int]]) -> _Listing | None:
         """What the folder holds; None where it cannot be read, or was seen already (links in a circle)."""
@@ -158,10 +169,24 @@ class StudyFolder:
                     files.append(path)
                 elif _may_be_dicom(path):
                     candidates.append(path)
-        holds_dicom = any(_is_dicom(path) for path in sorted(candidates)[:_FILES_TO_TRY])
+        first = next((path for path in sorted(candidates)[:_FILES_TO_TRY] if _is_dicom(path)), None)
+        holds_dicom = first is not None
+        examination = "" if first is None else read_examination(first)
         # The first bytes of a file can come later than its name, which leaves the time stamp as it was.
         settled = settled and (holds_dicom or not candidates)
-        return _Listing(changed, settled, tuple(folders), tuple(files), holds_dicom)
+        return _Listing(changed, settled, tuple(folders), tuple(files), holds_dicom, examination)
+
+
+def _is_examination(listing: _Listing, listings: Mapping[Path, _Listing]) -> bool:
+    """Whether a folder holds several folders of DICOM files of one examination, and nothing else to read."""
+    inside = [listings.get(folder) for folder in listing.folders]
+    if listing.holds_dicom or listing.files or any(each is None for each in inside):
+        return False
+    series = [each for each in inside if each is not None and each.holds_dicom]
+    others = [each for each in inside if each is not None and not each.holds_dicom]
+    empty = not any(each.files or each.folders for each in others)
+    examinations = {each.examination for each in series}
+    return len(series) > 1 and empty and len(examinations) == 1 and examinations != {""}
 
 
 def _may_be_dicom(path: Path) -> bool:
