@@ -175,8 +175,8 @@ def test_a_study_that_is_refused_is_a_422_in_the_librarys_words(
         (duplicate_slice, "1 slice position is there twice"),
         (uneven_spacing, "the slices are unevenly spaced: 2.50 to 3.70 mm apart"),
         (gantry_tilt, "the gantry was tilted by 21.8 degrees"),
-        (no_pixel_data, "pixel data"),
-        (truncated_dicom, "damaged|cut short|too short|pixel data"),
+        (no_pixel_data, "CT0001.dcm has no pixel data"),
+        (truncated_dicom, "CT0008.dcm is cut short: 17432 bytes of pixels where its header says 18432"),
     ],
 )
 def test_each_of_these_is_refused_for_its_own_reason(
