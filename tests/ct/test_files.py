@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -157,6 +159,80 @@ def test_damage_inside_a_compressed_nifti_file_is_refused(tmp_path, chest_hu):
         read_study(file)
 
 
+def compressed(file, values):
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(file), True)
+    return file.with_suffix(".zraw") if file.suffix == ".mhd" else file
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.mhd", "a.nrrd"])
+def test_one_changed_byte_in_compressed_voxels_is_refused_wherever_it_is(tmp_path, chest_hu, name):
+    hu = chest_hu((20, 32, 32))
+    stored = compressed(tmp_path / name, hu)
+    np.testing.assert_array_equal(read_study(tmp_path / name).hu, hu)
+    whole = stored.read_bytes()
+    # From where the voxels are, for the time in the header of a gzip stream may be any.
+    for at in [*range(700, len(whole) - 8, len(whole) // 20), *range(len(whole) - 8, len(whole))]:
+        stored.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        with pytest.raises(UnreadableStudyError, match=r"cut short or damaged \("):
+            read_study(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.mhd", "a.nrrd"])
+@pytest.mark.parametrize("lost", [1, 4, 8, 9, 20_000])
+def test_compressed_voxels_that_are_cut_short_are_refused(tmp_path, chest_hu, name, lost):
+    stored = compressed(tmp_path / name, chest_hu((20, 32, 32)))
+    stored.write_bytes(stored.read_bytes()[:-lost])
+    with pytest.raises(UnreadableStudyError, match="cut short or damaged"):
+        read_study(tmp_path / name)
+
+
+def test_uncompressed_voxels_beside_their_header_that_are_cut_short_are_refused(tmp_path, chest_hu):
+    sitk.WriteImage(sitk.GetImageFromArray(chest_hu()), str(tmp_path / "a.mhd"))
+    (tmp_path / "a.raw").write_bytes((tmp_path / "a.raw").read_bytes()[:-1])
+    with pytest.raises(
+        UnreadableStudyError, match="cut short: 959 bytes of voxels where its header says 960"
+    ):
+        read_study(tmp_path / "a.mhd")
+
+
+@pytest.mark.parametrize("change", [-2, 2, 10_000_000])
+def test_compressed_voxels_of_another_length_than_the_header_says_are_refused(tmp_path, chest_hu, change):
+    voxels = chest_hu().tobytes()
+    voxels = voxels[:change] if change < 0 else voxels + bytes(change)
+    packed = zlib.compress(voxels)
+    meta = META.format(f"CompressedData = True\nCompressedDataSize = {len(packed)}\n", END)
+    (tmp_path / "a.mha").write_bytes(meta.encode() + packed)
+    (tmp_path / "a.nrrd").write_bytes(NRRD.replace("raw", "gz").format("").encode() + gzip.compress(voxels))
+    for name in ("a.mha", "a.nrrd"):
+        with pytest.raises(UnreadableStudyError, match=r"unpack to .* bytes where its header says 960"):
+            read_study(tmp_path / name)
+
+
+def test_voxels_that_cannot_be_checked_are_refused_with_a_way_out(tmp_path, chest_hu):
+    hu = chest_hu()
+    text, packed = " ".join(str(value) for value in hu.ravel()).encode(), zlib.compress(hu.tobytes())
+    files = {
+        "text.nrrd": NRRD.replace("raw", "ascii").format("").encode() + text,
+        "bzip2.nrrd": NRRD.replace("raw", "bzip2").format("").encode() + bz2.compress(hu.tobytes()),
+        "skip.nrrd": NRRD.format("byte skip: -1\n").encode() + hu.tobytes(),
+        "text.mha": META.format("BinaryData = False\n", END).encode() + text,
+        "nosize.mha": META.format("CompressedData = True\n", END).encode() + packed,
+        "twice.mha": META.format("CompressedData = False\nCompressedData = True\n", END).encode() + packed,
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UnreadableStudyError, match=r"cannot be checked\. Save it as \.nii\.gz"):
+            read_study(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["study.nii", "study.nrrd", "study.mha"])
+def test_complex_numbers_are_refused(tmp_path, chest_hu, name):
+    part = sitk.GetImageFromArray(chest_hu().astype(np.float32))
+    sitk.WriteImage(sitk.RealAndImaginaryToComplex(part, part), str(tmp_path / name))
+    with pytest.raises((NotHounsfieldError, UnreadableStudyError)):
+        read_study(tmp_path / name)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_something_else_under_the_name_of_a_study_is_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"%PDF-1.7 " * 200)
@@ -240,6 +316,7 @@ def test_a_header_may_not_point_to_another_file(tmp_path, chest_hu):
 META = (
     "ObjectType = Image\nNDims = 3\nDimSize = 10 8 6\nElementSpacing = 1 1 2\n{}ElementType = MET_SHORT\n{}"
 )
+END = "ElementDataFile = LOCAL\n"
 NRRD = "NRRD0004\ntype: short\ndimension: 3\nsizes: 10 8 6\nendian: little\nencoding: raw\n{}\n"
 
 

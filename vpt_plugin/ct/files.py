@@ -1,7 +1,7 @@
 """A study in one file (NIfTI, NRRD, MHA) as a Volume, by SimpleITK.
 
-SimpleITK reads the geometry and the voxels; what it lets pass in silence (a NIfTI file that is cut short,
-values of 8 bits, NaN, a header that points to another file) is asked for here.
+SimpleITK reads the geometry and the voxels; what it lets pass in silence (a file that is cut short or fails
+its checksum, values of 8 bits, NaN, a header that points to another file) is asked for here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813  the name its documentation uses
 
 from vpt_plugin.ct.hounsfield import clamp_hu, require_finite
+from vpt_plugin.ct.payload import refuse_damaged_payload
 from vpt_plugin.ct.text_headers import refuse_pointer
 from vpt_plugin.ct.volume import Provenance, Volume
 from vpt_plugin.errors import GeometryError, NotHounsfieldError, StudyError, UnreadableStudyError
@@ -32,6 +33,18 @@ _READERS: MappingProxyType[str, str] = MappingProxyType(
 # 2,000 slices of 1024 x 1024. A header of a few bytes can ask for far more memory than there is.
 _MAX_VOXELS = 2**31
 _EIGHT_BIT = (sitk.sitkUInt8, sitk.sitkInt8)
+_VOXEL_BYTES: MappingProxyType[int, int] = MappingProxyType(
+    {
+        sitk.sitkUInt16: 2,
+        sitk.sitkInt16: 2,
+        sitk.sitkUInt32: 4,
+        sitk.sitkInt32: 4,
+        sitk.sitkUInt64: 8,
+        sitk.sitkInt64: 8,
+        sitk.sitkFloat32: 4,
+        sitk.sitkFloat64: 8,
+    }
+)
 _NIFTI_FLOATS = MappingProxyType({"16": "f4", "64": "f8"})
 _NO_ORIENTATION = (
     "The file does not say how the patient lies in it; slices were taken as running from feet to head."
@@ -62,7 +75,11 @@ def read_file(path: Path, study: str) -> Volume:
         try:
             reader.ReadImageInformation()
             _refuse_header(reader, study)
-            _refuse_damaged_nifti(plain, reader, study)
+            if kind == "nifti":
+                _refuse_damaged_nifti(plain, reader, study)
+            else:
+                voxel_bytes = math.prod(reader.GetSize()) * _VOXEL_BYTES[reader.GetPixelIDValue()]
+                refuse_damaged_payload(path, suffix, voxel_bytes, study)
             image = reader.Execute()
         except RuntimeError as error:
             raise _refusal(error, kind, study) from error
@@ -117,6 +134,8 @@ def _refuse_header(reader: sitk.ImageFileReader, study: str) -> None:
             "its values have 8 bits (grey values or a label map); Hounsfield units need 12 at least.",
             "Give the original CT.",
         )
+    if pixel not in _VOXEL_BYTES:
+        raise NotHounsfieldError(study, "its voxels are no plain numbers.", "Give the original CT.")
     if math.prod(size) > _MAX_VOXELS:
         raise UnreadableStudyError(study, f"its header asks for {shape} voxels.", "No CT is that large.")
     if not all(math.isfinite(mm) and mm > 0 for mm in reader.GetSpacing()):
