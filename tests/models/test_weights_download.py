@@ -217,6 +217,23 @@ def test_the_right_checksum_is_accepted(
     assert names(folder) == ["TINY.pyth"]
 
 
+def test_a_damaged_record_is_told_before_the_download_and_deletes_nothing(
+    folder: WeightsFolder, source: WeightsSource, publisher: Publisher
+) -> None:
+    publisher.breaks_off_after = 500_000
+    with pytest.raises(WeightsError):
+        folder.fetch(source)
+    (folder.root / "TINY.pyth.sha256.json").write_text("{")
+    before = (folder.root / "TINY.pyth.part").read_bytes()
+    publisher.breaks_off_after = None
+    with pytest.raises(ChecksumError, match=r"TINY.pyth.sha256.json: is damaged\. Delete it"):
+        folder.fetch(source)
+    assert len(publisher.asked_ranges) == 1
+    assert (folder.root / "TINY.pyth.part").read_bytes() == before
+    (folder.root / "TINY.pyth.sha256.json").unlink()
+    assert folder.fetch(source).read_bytes() == publisher.content
+
+
 def test_a_file_that_does_not_fit_the_network_is_refused_and_nothing_is_kept(
     folder: WeightsFolder, source: WeightsSource, tmp_path: Path, publisher: Publisher,
     save_as_published: Callable[..., Path],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -179,8 +181,38 @@ def test_loading_or_verifying_what_is_not_here_names_the_commands(folder: Weight
             use(SOURCE)
 
 
-def test_a_damaged_record_is_an_error_that_names_it(folder: WeightsFolder, file: Path) -> None:
+@pytest.mark.parametrize("record", ["{", "[]", '{"sha256": null}', '{"sha256": ""}', '{"sha256": "00"}'])
+def test_a_damaged_record_is_an_error_that_names_it(folder: WeightsFolder, file: Path, record: str) -> None:
     folder.import_file(SOURCE, file)
-    (folder.root / "TINY.pyth.sha256.json").write_text("{")
-    with pytest.raises(ChecksumError, match=r"TINY.pyth.sha256.json: is damaged\. Delete it"):
-        folder.verify(SOURCE)
+    (folder.root / "TINY.pyth.sha256.json").write_text(record)
+    for use in (folder.verify, folder.load, folder.fetch, lambda source: folder.import_file(source, file)):
+        with pytest.raises(ChecksumError, match=r"TINY.pyth.sha256.json: is damaged\. Delete it"):
+            use(SOURCE)
+    assert sha256(folder.path(SOURCE)) == sha256(file)
+
+
+def test_a_copy_that_is_not_what_was_given_is_refused_and_not_kept(
+    folder: WeightsFolder, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changes_a_bit(given: BinaryIO, copy: BinaryIO, _length: int) -> None:
+        content = bytearray(given.read())
+        content[len(content) // 2] ^= 1
+        copy.write(content)
+
+    monkeypatch.setattr("shutil.copyfileobj", changes_a_bit)
+    with pytest.raises(ChecksumError, match=r"given\.pyth: its SHA-256 begins with"):
+        folder.import_file(replace(SOURCE, sha256=sha256(file)), file)
+    assert names(folder) == []
+
+
+def test_an_import_that_fills_the_disk_leaves_nothing_behind(
+    folder: WeightsFolder, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fills_the_disk(given: BinaryIO, copy: BinaryIO, _length: int) -> None:
+        copy.write(given.read(1000))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", fills_the_disk)
+    with pytest.raises(OSError, match="No space left"):
+        folder.import_file(SOURCE, file)
+    assert names(folder) == []

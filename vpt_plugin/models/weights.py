@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -29,6 +30,7 @@ __all__ = ["WEIGHTS", "WeightsFolder", "WeightsSource", "get_source", "vptct_hom
 
 Progress = Callable[[int, int | None], None]
 _CHUNK_BYTES = 1 << 18
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SECONDS_TO_CONNECT, _SECONDS_OF_SILENCE = 10, 60
 _PARTIAL, _RANGE_REFUSED = 206, 416
 _PLAIN = {"Accept-Encoding": "identity"}  # the file's own bytes, so that they can be counted
@@ -78,12 +80,13 @@ class WeightsFolder:
         if self.has(source):
             self.verify(source)
             return self.path(source)
+        recorded = self._recorded(source)  # before the download: a damaged record says nothing of what comes
         self.root.mkdir(parents=True, exist_ok=True)
         part = self.root / f"{source.filename}.part"
         with nullcontext(self._session) if self._session else requests.Session() as session:
             _Download(source, part, session).run(progress or (lambda *_: None))
         try:
-            digest = self._examine(source, part, what=source.filename)
+            digest = self._examine(source, part, recorded, what=source.filename)
         except WeightsError:
             part.unlink()
             raise
@@ -98,11 +101,18 @@ class WeightsFolder:
         """
         if not file.is_file():
             raise WeightsNotFoundError(f"{file}: there is no such file.")
-        digest = self._examine(source, file, what=str(file))
+        recorded = self._recorded(source)
         self.root.mkdir(parents=True, exist_ok=True)
         part = self.root / f"{source.filename}.import.part"
-        shutil.copyfile(file, part)
-        return self._keep(source, part, digest)
+        try:
+            with file.open("rb") as given, part.open("wb") as copy:
+                shutil.copyfileobj(given, copy, _CHUNK_BYTES)
+                copy.flush()
+                os.fsync(copy.fileno())
+            # Of the copy, which is what will be loaded.
+            return self._keep(source, part, self._examine(source, part, recorded, what=str(file)))
+        finally:
+            part.unlink(missing_ok=True)
 
     def verify(self, source: WeightsSource) -> str:
         """Checks the file against its published or recorded checksum, and records it at first use.
@@ -117,7 +127,7 @@ class WeightsFolder:
         """
         if not self.has(source):
             raise self._not_found(source)
-        digest = self._examine(source, self.path(source), what=source.filename)
+        digest = self._examine(source, self.path(source), self._recorded(source), what=source.filename)
         self._record(source, digest)
         return digest
 
@@ -141,9 +151,12 @@ class WeightsFolder:
         if not record.is_file():
             return ""
         try:
-            return str(json.loads(record.read_text(encoding="utf-8"))["sha256"])
+            digest = str(json.loads(record.read_text(encoding="utf-8"))["sha256"])
+            if not _SHA256.fullmatch(digest):
+                raise ValueError(digest)
         except (ValueError, KeyError, TypeError) as error:
             raise ChecksumError(f"{record}: is damaged.", "Delete it and fetch or import again.") from error
+        return digest
 
     def _record(self, source: WeightsSource, digest: str) -> None:
         record = self._record_path(source)
@@ -164,12 +177,11 @@ class WeightsFolder:
         self._record(source, digest)
         return self.path(source)
 
-    def _examine(self, source: WeightsSource, path: Path, *, what: str) -> str:
+    def _examine(self, source: WeightsSource, path: Path, recorded: str, *, what: str) -> str:
         """The SHA-256 of a file that is what it should be; ``what`` names it in the messages."""
         if _is_web_page(path):
             raise _web_page_instead(source, what)
         digest = _sha256(path)
-        recorded = self._recorded(source)
         for known, by in ((source.sha256 or source.sha256_prefix, "publisher"), (recorded, "first use")):
             if not digest.startswith(known):
                 raise self._wrong_checksum(source, what, digest, known, by)
