@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vpt_plugin.ct.volume import Volume
+from vpt_plugin.ct.volume import Provenance, Volume
 from vpt_plugin.data.prepared import PreparedStudies, PreparedStudy
 from vpt_plugin.errors import UnreadableStudyError
 from vpt_plugin.tasks import HUWindow
@@ -22,6 +22,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.reads = 0
+        self.patient_id = ""
 
     def __call__(self, path: Path, *, name: str | None, series_uid: str | None) -> Volume:
         self.reads += 1
@@ -29,7 +30,9 @@ class Reader:
             raise UnreadableStudyError(name or path.name, "it is broken.")
         hu = np.full((5, 16, 16), -1000, dtype=np.int16)
         hu[2] = 1000
-        return Volume(hu, (2.5, 1.0, 1.0), (0.0, 0.0, -10.0), np.eye(3)[::-1].copy(), study=name or path.name)
+        study, provenance = name or path.name, Provenance("nrrd", patient_id=self.patient_id)
+        axes = np.eye(3)[::-1].copy()
+        return Volume(hu, (2.5, 1.0, 1.0), (0.0, 0.0, -10.0), axes, study=study, provenance=provenance)
 
 
 @pytest.fixture
@@ -102,6 +105,49 @@ def test_one_dicom_file_stands_for_the_files_beside_it(tmp_path: Path, reader: R
     assert reader.reads == 2
 
 
+def write_mhd(folder: Path, name: str, voxels: str) -> Path:
+    (folder / f"{name}.mhd").write_text(f"ObjectType = Image\nElementDataFile = {name}.raw\n")
+    (folder / f"{name}.raw").write_text(voxels)
+    return folder / f"{name}.mhd"
+
+
+def test_two_mhd_files_of_one_folder_are_two_studies(tmp_path: Path, reader: Reader) -> None:
+    prepared = prepared_studies(tmp_path, reader)
+    a = prepared.get(write_mhd(tmp_path, "a", "voxels"))
+    b = prepared.get(write_mhd(tmp_path, "b", "voxels"))
+    assert (a.file != b.file, reader.reads) == (True, 2)
+    # A third one beside them changes neither; other voxels of the first change that one.
+    write_mhd(tmp_path, "c", "voxels")
+    prepared.get(tmp_path / "a.mhd")
+    assert reader.reads == 2
+    write_mhd(tmp_path, "a", "other voxels")
+    prepared.get(tmp_path / "b.mhd")
+    prepared.get(tmp_path / "a.mhd")
+    assert reader.reads == 3
+
+
+def test_two_dicom_files_of_one_folder_may_belong_to_two_series(tmp_path: Path, reader: Reader) -> None:
+    (tmp_path / "dicom").mkdir()
+    for name in ("1.dcm", "2.dcm"):
+        (tmp_path / "dicom" / name).write_text("slice")
+    prepared = prepared_studies(tmp_path, reader)
+    found = [prepared.get(tmp_path / "dicom" / name).file for name in ("1.dcm", "2.dcm")]
+    assert found[0] != found[1]
+
+
+def test_the_patient_is_known_again_and_not_written_down(tmp_path: Path, reader: Reader) -> None:
+    prepared = prepared_studies(tmp_path, reader)
+    patients = []
+    for name, patient_id in (("a", "MRN-4711"), ("b", "MRN-4711"), ("c", "MRN-4712"), ("d", "")):
+        path = tmp_path / f"{name}.nrrd"
+        path.write_text(name)
+        reader.patient_id = patient_id
+        patients.append(prepared.get(path).patient)
+    assert patients[0] == patients[1] != patients[2]
+    assert (len(patients[0]), patients[3]) == (64, "")
+    assert all(b"471" not in path.read_bytes() for path in files(tmp_path) if path.name == "study.json")
+
+
 def test_another_series_or_another_window_is_another_preparation(
     tmp_path: Path, reader: Reader, study: Path
 ) -> None:
@@ -143,6 +189,28 @@ def test_a_damaged_preparation_is_made_again(
     damage(files(tmp_path)[0].parent)
     assert prepared.get(study).slices[2].min() == 255
     assert reader.reads == 2
+
+
+def test_what_is_not_there_is_not_damaged_and_nothing_is_deleted(
+    tmp_path: Path, reader: Reader, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Between looking and deleting, another process may have written it.
+    deleted: list[str] = []
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **_: deleted.append(path.name))
+    prepared_studies(tmp_path, reader).get(study)
+    assert [name[:9] for name in deleted] == [".writing-"]
+
+
+def test_a_damaged_preparation_is_moved_away_before_it_is_deleted(
+    tmp_path: Path, reader: Reader, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = prepared_studies(tmp_path, reader)
+    prepared.get(study)
+    remove_fact(files(tmp_path)[0].parent)
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **_: None)
+    prepared.get(study)
+    assert sorted(path.name[:9] for path in (tmp_path / "cache").iterdir())[0] == ".damaged-"
+    assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
 def test_a_study_that_cannot_be_read_says_so_under_its_name_and_leaves_nothing(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Callable
@@ -25,9 +26,11 @@ from vpt_plugin.ct.volume import Volume
 from vpt_plugin.tasks import HUWindow
 
 # To be raised when reading or preparing changes what comes out; older prepared studies are then not used.
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 
 _SLICES, _STUDY = "slices.npy", "study.json"
+_MHD_VOXELS = re.compile(rb"^ElementDataFile *= *(\S.*?)\s*$", re.MULTILINE)
+_MHD_HEADER_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,13 @@ class PreparedStudy:
         file: of the slices.
         slice_z_mm: patient z of the centre of every slice, ascending.
         facts: of the volume as it was read.
+        patient: a hash of the PatientID, or "" where there is none; two studies of one patient have the same.
     """
 
     file: Path
     slice_z_mm: NDArray[np.float64]
     facts: StudyFacts
+    patient: str = ""
 
     @property
     def slices(self) -> NDArray[np.uint8]:
@@ -109,16 +114,30 @@ class PreparedStudies:
 def _identity(path: Path) -> list[str | int]:
     """The study's place, and name, size and time of change of all its files; their bytes are not read."""
     path = path.resolve()
-    suffix = path.suffix.lower()
-    if path.is_file() and suffix != ".zip" and (suffix == ".mhd" or not is_study_file(path)):
-        # One DICOM file stands for the series it lies in, an .mhd header for the voxels beside it.
-        path = path.parent
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     identity: list[str | int] = [str(path)]
-    for file in files:
+    for file in _files(path):
         status = file.stat()
         identity += [file.name, status.st_size, status.st_mtime_ns]
     return identity
+
+
+def _files(path: Path) -> list[Path]:
+    """The files that a study is read from."""
+    if path.is_file() and path.suffix.lower() == ".mhd":
+        return [path, *_mhd_voxels(path)]
+    if path.is_file() and (path.suffix.lower() == ".zip" or is_study_file(path)):
+        return [path]
+    # One DICOM file stands for the series that lies in its folder.
+    folder = path if path.is_dir() else path.parent
+    return sorted(file for file in folder.rglob("*") if file.is_file())
+
+
+def _mhd_voxels(header: Path) -> list[Path]:
+    """The file beside an ``.mhd`` header that holds its voxels; none where the header names none."""
+    with header.open("rb") as file:
+        named = _MHD_VOXELS.search(file.read(_MHD_HEADER_BYTES))
+    beside = header.parent / Path(named[1].decode("utf-8", errors="replace")).name if named else header.parent
+    return [beside] if beside.is_file() else []
 
 
 def _save(volume: Volume, slices: NDArray[np.uint8], place: Path) -> None:
@@ -131,6 +150,7 @@ def _save(volume: Volume, slices: NDArray[np.uint8], place: Path) -> None:
             "study": volume.study,
             "slice_z_mm": volume.slice_z_mm.tolist(),
             "facts": study_facts(volume).as_dict(),
+            "patient": _patient(volume.provenance.patient_id),
         }
         (temporary / _STUDY).write_text(json.dumps(about), encoding="utf-8")
         try:
@@ -143,16 +163,35 @@ def _save(volume: Volume, slices: NDArray[np.uint8], place: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _patient(patient_id: str) -> str:
+    """Tells patients apart without keeping who they are: the folder of prepared studies is only a cache."""
+    return hashlib.sha256(f"vptct.patient/1\n{patient_id}".encode()).hexdigest() if patient_id else ""
+
+
 def _load(place: Path, pixels: int) -> PreparedStudy | None:
     """The prepared study, or None where there is none or it is damaged (then it is removed)."""
+    # Looked at first: what is not there now may be written by another process in the next moment.
+    if not place.is_dir():
+        return None
     try:
         about = json.loads((place / _STUDY).read_text(encoding="utf-8"))
         z_mm = np.array(about["slice_z_mm"], dtype=np.float64)
-        prepared = PreparedStudy(place / _SLICES, z_mm, StudyFacts(**about["facts"]))
+        facts, patient = StudyFacts(**about["facts"]), str(about["patient"])
+        prepared = PreparedStudy(place / _SLICES, z_mm, facts, patient)
         if prepared.slices.shape == (len(z_mm), pixels, pixels):
             return prepared
     except (FileNotFoundError, ValueError, TypeError, KeyError, EOFError):
-        # Nothing there, or half of it after a full disk or a power cut: it is prepared again.
+        # Half of it is there, after a full disk or a power cut: it is prepared again.
         pass
-    shutil.rmtree(place, ignore_errors=True)
+    _remove(place)
     return None
+
+
+def _remove(place: Path) -> None:
+    """Rename the folder away and delete it there: nobody finds it half deleted, or loses what comes next."""
+    away = place.parent / f".damaged-{uuid.uuid4().hex}"
+    try:
+        place.rename(away)
+    except FileNotFoundError:
+        return  # another process was quicker
+    shutil.rmtree(away, ignore_errors=True)
