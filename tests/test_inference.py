@@ -158,21 +158,26 @@ def test_the_answer_does_not_depend_on_the_batch_size(clips_per_batch: int) -> N
         assert other.key_slice_mm == one.key_slice_mm
 
 
+MPS_IS_FULL = RuntimeError("MPS backend out of memory (MPS allocated: 5.00 GB, max allowed: 9.07 GB).")
+
+
 class ForgetfulClassifier(MeanClassifier):
     """Has memory for so many clips and no more."""
 
-    def __init__(self, clips: int) -> None:
+    def __init__(self, clips: int, error: Exception | None = None) -> None:
         super().__init__()
         self.clips = clips
+        self.error = error or torch.cuda.OutOfMemoryError()
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         if len(clips) > self.clips:
-            raise torch.cuda.OutOfMemoryError
+            raise self.error
         return super().forward(clips)
 
 
-def test_a_batch_that_does_not_fit_into_memory_is_halved_until_it_does() -> None:
-    classifier = ForgetfulClassifier(clips=2)
+@pytest.mark.parametrize("error", [torch.cuda.OutOfMemoryError(), MPS_IS_FULL])
+def test_a_batch_that_does_not_fit_into_memory_is_halved_until_it_does(error: Exception) -> None:
+    classifier = ForgetfulClassifier(clips=2, error=error)
     study = volume([(7 * i) % 4 for i in range(40)])  # 13 clips
     found = predictor(classifier, clips_per_batch=8).predict(study)
     assert [shape[0] for shape in classifier.shapes] == [2, 2, 2, 2, 2, 2, 1]
@@ -182,6 +187,29 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved_until_it_does() -> None
 def test_one_clip_that_does_not_fit_is_an_error_with_a_way_out() -> None:
     with pytest.raises(DeviceMemoryError, match=r"not even one clip fits .* of cpu\. End other"):
         predictor(ForgetfulClassifier(clips=0)).predict(volume([0] * 10))
+
+
+def test_another_error_of_the_network_is_passed_on() -> None:
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        predictor(ForgetfulClassifier(clips=0, error=RuntimeError("device-side assert"))).predict(
+            volume([0] * 10)
+        )
+
+
+@pytest.mark.parametrize("error", [torch.cuda.OutOfMemoryError("CUDA out of memory."), MPS_IS_FULL])
+def test_a_network_or_a_study_that_does_not_fit_is_an_error_with_a_way_out(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def is_full(*_: Any, **__: Any) -> torch.Tensor:
+        raise error
+
+    ready = predictor()
+    monkeypatch.setattr(torch.Tensor, "to", is_full)
+    with pytest.raises(DeviceMemoryError, match=r"the study does not fit into .* of cpu\. End other"):
+        ready.predict(volume([0] * 10))
+    monkeypatch.setattr(MeanClassifier, "to", is_full)
+    with pytest.raises(DeviceMemoryError, match=r"the network does not fit into .* of cpu\. End other"):
+        predictor()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from vpt_plugin.errors import ConfigurationError
-from vpt_plugin.models.device import available_devices, choose_device, choose_dtype, memory_format
+from vpt_plugin.models.device import (
+    available_devices,
+    choose_device,
+    choose_dtype,
+    memory_format,
+    out_of_memory,
+)
 
 CPU = torch.device("cpu")
 
@@ -52,3 +58,24 @@ def test_on_the_cpu_auto_takes_bfloat16_only_where_there_are_instructions_for_it
 def test_channels_last_goes_with_bfloat16() -> None:
     assert memory_format(torch.bfloat16) == torch.channels_last_3d
     assert memory_format(torch.float32) == torch.contiguous_format
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 5.00 GB, max allowed: 9.07 GB)."),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_every_way_in_which_torch_says_that_the_memory_is_full_is_known(error: RuntimeError) -> None:
+    assert out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("CUDA error: device-side assert triggered"), ValueError("CUDA error: out of memory")],
+)
+def test_another_error_is_not_taken_for_full_memory(error: Exception) -> None:
+    assert not out_of_memory(error)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 
 import numpy as np
@@ -15,12 +16,18 @@ from vpt_plugin.ct.intensity import air, centre_crop, prepare_slices
 from vpt_plugin.ct.statistics import range_warnings, study_facts
 from vpt_plugin.ct.volume import Volume
 from vpt_plugin.data.clip_dataset import scale_clips
-from vpt_plugin.errors import CancelledError, ConfigurationError, TooFewSlicesError, WeightsError
+from vpt_plugin.errors import (
+    CancelledError,
+    ConfigurationError,
+    DeviceMemoryError,
+    TooFewSlicesError,
+    WeightsError,
+)
 from vpt_plugin.inference.batch_size import BatchSize
 from vpt_plugin.inference.prediction import ClipProbability, FindingPrediction, Prediction
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.classifier import Classifier
-from vpt_plugin.models.device import choose_device, choose_dtype, memory_format
+from vpt_plugin.models.device import choose_device, choose_dtype, memory_format, out_of_memory
 from vpt_plugin.tasks import ReadingTask
 
 SYNTHETIC_WARNING = "this model was trained on synthetic phantoms only: for demonstration, never for patients"
@@ -44,6 +51,7 @@ class Predictor:
     Raises:
         ConfigurationError: unknown device or precision, or a classifier of another task.
         ClipShapeError: the network cannot take the task's clips.
+        DeviceMemoryError: the network does not fit into the device's memory.
     """
 
     def __init__(
@@ -75,7 +83,8 @@ class Predictor:
         self._spec.check_clip(self._length, self._spec.crop_px, self._spec.crop_px)
         self._clips_per_batch = clips_per_batch
         self._classifier = classifier.eval().requires_grad_(False)
-        self._classifier.to(self.device).to(memory_format=self._memory_format)
+        with _memory_needed(self.device, "the network does not fit"):
+            self._classifier.to(self.device).to(memory_format=self._memory_format)
 
     def predict(
         self,
@@ -97,7 +106,7 @@ class Predictor:
             TooFewSlicesError: fewer slices than half a clip.
             CancelledError: ``cancelled`` said so.
             WeightsError: the network gave something that is no number.
-            DeviceMemoryError: not even one clip fits into the device's memory.
+            DeviceMemoryError: the study or even one clip does not fit into the device's memory.
         """
         began = perf_counter()
         slices = self._prepare(volume)
@@ -133,7 +142,8 @@ class Predictor:
         slices = centre_crop(slices, self._spec.crop_px)
         missing = max(0, self._length - volume.slices)
         slices = np.pad(slices, ((0, missing), (0, 0), (0, 0)), constant_values=air(window))
-        return torch.from_numpy(slices).to(self.device)
+        with _memory_needed(self.device, "the study does not fit"):
+            return torch.from_numpy(slices).to(self.device)
 
     def _warnings(self, volume: Volume) -> tuple[str, ...]:
         warnings = [SYNTHETIC_WARNING] if self.card.synthetic else []
@@ -177,7 +187,9 @@ class Predictor:
         """Probabilities of some clips, (clips, findings); None when the memory does not take so many."""
         try:
             logits = self._logits(slices, starts)
-        except torch.cuda.OutOfMemoryError:
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
             # Nothing is tried again in here: as long as the exception lives, so do the tensors it failed on.
             return None
         if not torch.isfinite(logits).all():
@@ -225,3 +237,17 @@ class Predictor:
             ClipProbability(first, end, (float(z_mm[first]), float(z_mm[end])), float(probability))
             for first, end, probability in zip(starts, last, probabilities, strict=True)
         )
+
+
+@contextmanager
+def _memory_needed(device: torch.device, otherwise: str) -> Iterator[None]:
+    """Says in our words that the device's memory is full; ``otherwise`` is what then does not fit."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise DeviceMemoryError(
+            f"{otherwise} into the free memory of {device}.",
+            "End other programs that use it, or choose the device cpu.",
+        ) from error

@@ -9,6 +9,12 @@ import torch
 
 from vpt_plugin.errors import ConfigurationError
 
+_OUT_OF_MEMORY = (
+    "MPS backend out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -74,6 +80,17 @@ def has_native_bfloat16(device: torch.device) -> bool:
         capabilities = torch.cpu.get_capabilities()
         return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
     return False
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch says that the device has no memory left.
+
+    torch has a class for it where its own allocator on a GPU refuses. MPS, and CUDA where a context or one of
+    its libraries finds no room, give a plain RuntimeError with these words.
+    """
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def memory_format(dtype: torch.dtype) -> torch.memory_format:
