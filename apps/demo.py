@@ -169,7 +169,7 @@ def ask_about(server: ServerProcess, study: ManifestStudy, upload: Path | None) 
     """What the server says about one phantom, with the truth beside it."""
     label = study.labels[TASK.name].findings[FINDING]
     began = time.monotonic()
-    result = infer(server, study.study, upload)
+    result = infer(server, study.path.name, upload)
     sent = upload.name.partition(".")[2] if upload else "id"
     return Answer(study.study, sent, label.state, label.slices_mm or (), time.monotonic() - began, result)
 

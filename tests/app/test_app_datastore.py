@@ -40,61 +40,69 @@ def test_nothing_of_monai_labels_interface_is_missing() -> None:
 
 
 def test_studies_are_listed_with_their_labels(datastore: StudyDatastore) -> None:
-    assert datastore.list_images() == ["a", "b", "c"]
-    assert datastore.save("b", NODULE) == "b.nodule.0001"
-    assert datastore.save("b", PE) == "b.pe.0001"
-    assert datastore.get_labeled_images() == ["b"]
-    assert datastore.get_unlabeled_images() == ["a", "c"]
-    assert datastore.get_labels_by_image_id("b") == {"final": "b.pe.0001"}
-    assert datastore.get_label_by_image_id("a", "final") == ""
+    assert datastore.list_images() == ["a.nii.gz", "b.nrrd", "c.mha"]
+    assert datastore.save("b.nrrd", NODULE) == "b.nrrd.nodule.0001"
+    assert datastore.save("b.nrrd", PE) == "b.nrrd.pe.0001"
+    assert datastore.get_labeled_images() == ["b.nrrd"]
+    assert datastore.get_unlabeled_images() == ["a.nii.gz", "c.mha"]
+    assert datastore.get_labels_by_image_id("b.nrrd") == {"final": "b.nrrd.pe.0001"}
+    assert datastore.get_label_by_image_id("a.nii.gz", "final") == ""
     assert datastore.status() == {"total": 3, "completed": 1, "label_tags": {"final": 1}}
     assert datastore.datalist() == [
-        {"image": "b", "label": "b.nodule.0001"},
-        {"image": "b", "label": "b.pe.0001"},
+        {"image": "b.nrrd", "label": "b.nrrd.nodule.0001"},
+        {"image": "b.nrrd", "label": "b.nrrd.pe.0001"},
     ]
-    assert datastore.json()["objects"]["b"] == {"labels": {"final": ["b.nodule.0001", "b.pe.0001"]}}
+    assert datastore.json()["objects"]["b.nrrd"] == {
+        "labels": {"final": ["b.nrrd.nodule.0001", "b.nrrd.pe.0001"]}
+    }
 
 
 def test_the_newest_label_is_the_one_saved_last_whatever_time_the_client_says(
     datastore: StudyDatastore,
 ) -> None:
     for seconds, contract_json in ((1000, PE), (2000, NODULE)):
-        saved = datastore.save("a", contract_json)
+        saved = datastore.save("a.nii.gz", contract_json)
         os.utime(datastore.get_label_uri(saved, "final"), (seconds, seconds))
     # The nodule label says it was made nine minutes before the other one.
-    assert datastore.get_labels_by_image_id("a") == {"final": "a.nodule.0001"}
+    assert datastore.get_labels_by_image_id("a.nii.gz") == {"final": "a.nii.gz.nodule.0001"}
 
 
 def test_a_label_without_a_time_gets_the_servers(datastore: StudyDatastore) -> None:
     before = now()
-    saved = datastore.save("a", contract("nodule", "lung_nodule", "absent"))
+    saved = datastore.save("a.nii.gz", contract("nodule", "lung_nodule", "absent"))
     assert before <= datastore.get_label_info(saved, "final")["created"] <= now()
 
 
 def test_labelled_means_labelled_for_the_findings_that_are_asked_for(datastore: StudyDatastore) -> None:
-    datastore.save("a", NODULE)
-    assert datastore.get_labeled_images(labels=["lung_nodule"]) == ["a"]
+    datastore.save("a.nii.gz", NODULE)
+    assert datastore.get_labeled_images(labels=["lung_nodule"]) == ["a.nii.gz"]
     assert datastore.get_labeled_images(labels=["pulmonary_embolism"]) == []
-    assert datastore.get_unlabeled_images(labels=["pulmonary_embolism"]) == ["a", "b", "c"]
+    assert datastore.get_unlabeled_images(labels=["pulmonary_embolism"]) == ["a.nii.gz", "b.nrrd", "c.mha"]
 
 
 def test_every_version_of_a_label_can_be_read_again(datastore: StudyDatastore) -> None:
-    first = datastore.save("a", NODULE)
-    second = datastore.save("a", contract("nodule", "lung_nodule", "absent", annotator="bert"))
+    first = datastore.save("a.nii.gz", NODULE)
+    second = datastore.save("a.nii.gz", contract("nodule", "lung_nodule", "absent", annotator="bert"))
     assert datastore.get_label(first, "final")["annotator"] == "anna"
     assert datastore.get_label(second, "final")["annotator"] == "bert"
     assert datastore.get_label_info(first, "final") == {
-        "study": "a", "task": "nodule", "version": 1, "annotator": "anna", "created": "2026-11-20T20:31:05Z",
-    }  # fmt: skip
+        "study": "a.nii.gz",
+        "task": "nodule",
+        "version": 1,
+        "annotator": "anna",
+        "created": "2026-11-20T20:31:05Z",
+    }
     assert (
         Path(datastore.get_label_uri(first, "final")).read_bytes()
-        == Path(datastore.labels.root / "final" / "a" / "nodule.0001.json").read_bytes()
+        == Path(datastore.labels.root / "final" / "a.nii.gz" / "nodule.0001.json").read_bytes()
     )
 
 
 def test_a_label_in_a_file_is_saved_like_one_in_memory(datastore: StudyDatastore, tmp_path: Path) -> None:
     (tmp_path / "upload.json").write_bytes(NODULE)
-    assert datastore.save_label("a", str(tmp_path / "upload.json"), "final", {}) == "a.nodule.0001"
+    assert (
+        datastore.save_label("a.nii.gz", str(tmp_path / "upload.json"), "final", {}) == "a.nii.gz.nodule.0001"
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +127,7 @@ def test_a_label_that_does_not_follow_the_contract_is_refused(
     datastore: StudyDatastore, label: bytes, message: str
 ) -> None:
     with pytest.raises(LabelError, match=message):
-        datastore.save("a", label)
+        datastore.save("a.nii.gz", label)
     assert datastore.get_labeled_images() == []
 
 
@@ -127,36 +135,46 @@ def test_a_label_needs_a_study_and_the_tag_final(datastore: StudyDatastore) -> N
     with pytest.raises(StudyNotFoundError):
         datastore.save("../a", NODULE)
     with pytest.raises(BadRequestError, match="labels have the tag final"):
-        datastore.save("a", NODULE, "../../x")
+        datastore.save("a.nii.gz", NODULE, "../../x")
 
 
-@pytest.mark.parametrize("label_id", ["", "a", "a.nodule", "a.nodule.0002", "../a.nodule.0001", "a.nodule.1"])
+@pytest.mark.parametrize(
+    "label_id",
+    [
+        "",
+        "a.nii.gz",
+        "a.nii.gz.nodule",
+        "a.nii.gz.nodule.0002",
+        "../a.nii.gz.nodule.0001",
+        "a.nii.gz.nodule.1",
+    ],
+)
 def test_a_label_id_that_was_not_given_out_leads_nowhere(datastore: StudyDatastore, label_id: str) -> None:
-    datastore.save("a", NODULE)
+    datastore.save("a.nii.gz", NODULE)
     with pytest.raises(StudyNotFoundError):
         datastore.get_label(label_id, "final")
 
 
 def test_notes_about_a_study_are_kept_and_hold_no_path(datastore: StudyDatastore) -> None:
-    datastore.update_image_info("a", {"strategy": {"random": {"ts": 1}}})
-    assert datastore.get_image_info("a") == {"name": "a.nii.gz", "strategy": {"random": {"ts": 1}}}
+    datastore.update_image_info("a.nii.gz", {"strategy": {"random": {"ts": 1}}})
+    assert datastore.get_image_info("a.nii.gz") == {"name": "a.nii.gz", "strategy": {"random": {"ts": 1}}}
     with pytest.raises(StudyNotFoundError):
         datastore.update_image_info("z", {})
 
 
 def test_nothing_is_added_removed_or_changed_from_afar(datastore: StudyDatastore) -> None:
-    label = datastore.save("a", NODULE)
+    label = datastore.save("a.nii.gz", NODULE)
     for refused in (
-        lambda: datastore.add_image("d", "d.nii", {}),
-        lambda: datastore.remove_image("a"),
+        lambda: datastore.add_image("d.nii", "d.nii", {}),
+        lambda: datastore.remove_image("a.nii.gz"),
         lambda: datastore.remove_label(label, "final"),
         lambda: datastore.update_label_info(label, "final", {}),
         lambda: datastore.get_dataset_archive(None),
     ):
         with pytest.raises(NotOfferedError):
             refused()
-    assert datastore.list_images() == ["a", "b", "c"]
-    assert datastore.get_labeled_images() == ["a"]
+    assert datastore.list_images() == ["a.nii.gz", "b.nrrd", "c.mha"]
+    assert datastore.get_labeled_images() == ["a.nii.gz"]
 
 
 def test_a_study_that_is_copied_in_is_there_after_a_refresh(
@@ -165,4 +183,4 @@ def test_a_study_that_is_copied_in_is_there_after_a_refresh(
     assert len(datastore.list_images()) == 3
     (tmp_path / "d.nii").write_bytes(b"x")
     datastore.refresh()
-    assert datastore.list_images() == ["a", "b", "c", "d"]
+    assert datastore.list_images() == ["a.nii.gz", "b.nrrd", "c.mha", "d.nii"]

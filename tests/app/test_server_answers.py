@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-ONE_STUDY_IN_SEVEN_WAYS = ["p01--ct", "p02", "p03", "dicom.zip", "p02.nii.gz", "p03.nrrd", "volume.mha"]
+ONE_STUDY_IN_SEVEN_WAYS = [
+    "p01--ct",
+    "p02.nii.gz",
+    "p03.nrrd",
+    "dicom.zip",
+    "p02.nii.gz",
+    "p03.nrrd",
+    "volume.mha",
+]
 
 
 def answer(client, workshop, way: str) -> dict:
@@ -35,7 +43,7 @@ def test_one_study_by_id_and_by_upload_in_every_format_gets_one_answer(client, w
 
 
 def test_monai_labels_own_list_comes_first(client) -> None:
-    result = client.infer(image="p02").json()
+    result = client.infer(image="p02.nii.gz").json()
     assert list(result) == ["prediction", "vptct"]
     finding = result["vptct"]["findings"][0]
     assert result["prediction"] == [{"idx": 0, "label": "lung_nodule", "score": finding["probability"]}]
@@ -44,7 +52,7 @@ def test_monai_labels_own_list_comes_first(client) -> None:
 @pytest.mark.parametrize("output", ["json", "all"])
 def test_the_answer_is_json_whatever_way_a_stock_client_asks_for_it(client, output: str) -> None:
     response = client.infer(
-        image="p02", output=output, params='{"client_id": "x", "result_extension": ".nrrd"}'
+        image="p02.nii.gz", output=output, params='{"client_id": "x", "result_extension": ".nrrd"}'
     )
     assert response.headers["content-type"] == "application/json"
     assert "prediction" in response.json()
@@ -54,13 +62,13 @@ STOCK_CLIENT = """
 import json, sys
 from monailabel.client import MONAILabelClient
 client = MONAILabelClient(sys.argv[1], client_id="user-xyz")
-by_id = client.infer("nodule_tiny", "p02", {})
+by_id = client.infer("nodule_tiny", "p02.nii.gz", {})
 by_file = client.infer("nodule_tiny", "", {}, file=sys.argv[2])
 session = client.create_session(sys.argv[2])["session_id"]
 by_session = client.infer("nodule_tiny", "", {}, session_id=session)
 client.remove_session(session)
 sample = client.next_sample("random", {})
-label = client.save_label("p03", sys.argv[3])
+label = client.save_label("p03.nrrd", sys.argv[3])
 file = client.download_label(label["label"], "final")
 # An answer without a file comes as bytes out of this client.
 answers = [[file, body.decode()] for file, body in (by_id, by_file, by_session)]
@@ -91,7 +99,7 @@ def test_monai_labels_own_client_still_works(client, workshop, tmp_path: Path) -
     assert set(told["sample"]) >= {"id", "name"}
     assert "path" not in told["sample"]
     assert told["label"]["findings"] == label["findings"]
-    assert told["studies"]["objects"]["p03"]["labels"]["final"]
+    assert told["studies"]["objects"]["p03.nrrd"]["labels"]["final"]
 
 
 def test_a_session_of_single_slices_is_a_study(client, workshop) -> None:
@@ -105,15 +113,15 @@ def test_a_session_of_single_slices_is_a_study(client, workshop) -> None:
 
 def test_a_study_copied_in_while_the_server_runs_is_found(client, workshop) -> None:
     shutil.copy(workshop.studies / "p02.nii.gz", workshop.studies / "late.nii.gz")
-    assert client.infer(image="late").status_code == 200
+    assert client.infer(image="late.nii.gz").status_code == 200
     (workshop.studies / "late.nii.gz").unlink()
-    assert client.infer(image="late").status_code == 404
+    assert client.infer(image="late.nii.gz").status_code == 404
 
 
 def test_a_newly_published_version_answers_at_once(client, workshop, publish) -> None:
-    before = client.infer(image="p02").json()["vptct"]
+    before = client.infer(image="p02.nii.gz").json()["vptct"]
     card = publish("nodule", "tiny", seed=7)
-    after = client.infer(image="p02").json()["vptct"]
+    after = client.infer(image="p02.nii.gz").json()["vptct"]
     assert after["model"]["version"] == card.version == before["model"]["version"] + 1
     assert after["findings"][0]["probability"] != before["findings"][0]["probability"]
     models = {model["name"]: model for model in client.get("/info/").json()["vptct"]["models"]}
@@ -121,5 +129,5 @@ def test_a_newly_published_version_answers_at_once(client, workshop, publish) ->
 
 
 def test_the_warning_of_a_phantom_model_reaches_the_client(client) -> None:
-    warnings = client.infer(image="p02").json()["vptct"]["warnings"]
+    warnings = client.infer(image="p02.nii.gz").json()["vptct"]["warnings"]
     assert any("phantoms only" in warning for warning in warnings)

@@ -24,8 +24,8 @@ class Asking(threading.Thread):
 
 @pytest.mark.parametrize("model", ["nodule_tiny", "nodule_slow_r50"])
 def test_info_answers_in_under_half_a_second_while_an_inference_runs(client, model: str) -> None:
-    client.infer(model, image="p02")  # Loads the network, which is not what is measured here.
-    asking = Asking(client, model=model, image="long" if model == "nodule_tiny" else "p02")
+    client.infer(model, image="p02.nii.gz")  # Loads the network, which is not what is measured here.
+    asking = Asking(client, model=model, image="long.nii" if model == "nodule_tiny" else "p02.nii.gz")
     asking.start()
     seconds = []
     while asking.is_alive():
@@ -40,7 +40,7 @@ def test_info_answers_in_under_half_a_second_while_an_inference_runs(client, mod
 def test_inferences_are_answered_in_the_order_in_which_they_came(client) -> None:
     asking = []
     for _ in range(4):
-        asking.append(Asking(client, image="long"))
+        asking.append(Asking(client, image="long.nii"))
         asking[-1].start()
         time.sleep(0.3)
     for each in asking:
@@ -52,9 +52,9 @@ def test_inferences_are_answered_in_the_order_in_which_they_came(client) -> None
 def test_who_hangs_up_gives_the_turn_away(client) -> None:
     before = client.process.log.count(": 499 cancelled")
     with pytest.raises(requests.Timeout):
-        client.infer("nodule_slow_r50", image="long", timeout=2)
+        client.infer("nodule_slow_r50", image="long.nii", timeout=2)
     began = time.monotonic()
-    assert client.infer(image="p02").status_code == 200
+    assert client.infer(image="p02.nii.gz").status_code == 200
     # The whole of it would take minutes.
     assert time.monotonic() - began < 30
     assert client.process.log.count(": 499 cancelled") == before + 1

@@ -59,7 +59,7 @@ def test_the_comparison_finds_a_missing_key_and_a_wrong_type() -> None:
 
 
 def test_the_result_is_as_agreed(client) -> None:
-    assert differences(client.infer(image="p02").json(), golden("result.json")) == []
+    assert differences(client.infer(image="p02.nii.gz").json(), golden("result.json")) == []
 
 
 def test_the_info_is_as_agreed(client) -> None:
@@ -71,7 +71,7 @@ def test_the_label_is_as_agreed() -> None:
     assert StudyLabel.from_json(label).to_json() == label
 
 
-@pytest.mark.parametrize("study", ["p01--ct", "p03"])
+@pytest.mark.parametrize("study", ["p01--ct", "p03.nrrd"])
 def test_the_agreed_label_is_saved_as_it_was_sent(client, study: str) -> None:
     saved = client.save_label(study, (CONTRACT / "label.json").read_bytes())
     assert saved.status_code == 200, saved.text

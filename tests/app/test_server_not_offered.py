@@ -18,8 +18,8 @@ NOT_OFFERED = [
     ("POST", "/proxy/dicom/wado/x", "other servers are not asked from here"),
     ("GET", "/logs/", "logs are kept from HTTP"),
     ("GET", "/logs/gpu", "logs are kept from HTTP"),
-    ("POST", "/infer/wsi/nodule_tiny?image=p02", "slide images are not read here"),
-    ("POST", "/infer/wsi_v2/nodule_tiny?image=p02", "slide images are not read here"),
+    ("POST", "/infer/wsi/nodule_tiny?image=p02.nii.gz", "slide images are not read here"),
+    ("POST", "/infer/wsi_v2/nodule_tiny?image=p02.nii.gz", "slide images are not read here"),
     ("POST", "/reload", "the server is not reloaded over HTTP"),
 ]
 

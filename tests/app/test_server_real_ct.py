@@ -60,7 +60,9 @@ def test_the_clips_of_the_patient_differ_so_that_a_mistake_would_show(of_dicom: 
     assert max(probabilities) > 2 * min(probabilities)
 
 
-@pytest.mark.parametrize("way", ["plain", "flipped", "coronal", "permuted", "upload flipped", "upload zip"])
+@pytest.mark.parametrize(
+    "way", ["plain.nii", "flipped.nii", "coronal.nrrd", "permuted.mha", "upload flipped", "upload zip"]
+)
 def test_every_form_of_the_patient_has_the_answer_of_the_dicom_folder(
     client, patient: Path, real_data: Path, of_dicom: dict[str, Any], way: str
 ) -> None:

@@ -166,7 +166,7 @@ def test_a_study_that_is_refused_is_a_422_in_the_librarys_words(
     assert response.status_code == 422
     assert response.json() == {"detail": caught.value.message, "hint": caught.value.hint}
     assert client.left_behind() == []
-    assert client.infer(image="p02").status_code == 200
+    assert client.infer(image="p02.nii.gz").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_slices_for_less_than_half_a_clip_are_refused_with_the_numbers(
         "hint": "Choose a thinner reconstruction, or a model with shorter clips.",
     }
     assert client.left_behind() == []
-    assert client.infer(image="p02").status_code == 200
+    assert client.infer(image="p02.nii.gz").status_code == 200
 
 
 def test_a_session_with_a_study_that_is_refused_leaves_nothing_temporary(client, workshop, tmp_path) -> None:
@@ -209,24 +209,24 @@ def test_a_session_with_a_study_that_is_refused_leaves_nothing_temporary(client,
     assert response.status_code == 422
     assert response.json()["detail"].startswith("gap.zip: 1 slice is missing")
     assert client.left_behind() == []
-    assert client.infer(image="p02").status_code == 200
+    assert client.infer(image="p02.nii.gz").status_code == 200
 
 
 def test_a_study_of_the_folder_that_is_refused_is_named_by_its_id(client, workshop) -> None:
     bad = two_slices(workshop.studies, workshop.studies)
-    response = client.infer(image="two")
+    response = client.infer(image=bad.name)
     bad.unlink()
     assert response.status_code == 422
-    assert response.json()["detail"].startswith("two: it has 2")
+    assert response.json()["detail"].startswith(f"{bad.name}: it has 2")
 
 
 @pytest.mark.parametrize(
     "image",
     [
         "nobody",
-        "../p02",
+        "p02",
+        "../p02.nii.gz",
         "/etc/passwd",
-        "p02.nii.gz",
         "labels",
         ".",
         "..",
@@ -253,19 +253,21 @@ def test_an_image_is_an_id_of_the_datastore_and_never_a_path(client, image: str)
     ],
 )
 def test_params_can_change_nothing(client, params: str, message: str) -> None:
-    response = client.infer(image="p02", params=params)
+    response = client.infer(image="p02.nii.gz", params=params)
     assert response.status_code == 400
     assert message in response.json()["detail"]
 
 
 def test_requests_that_ask_for_nothing_or_for_the_wrong_thing(client, workshop) -> None:
-    assert client.infer("nodule_nothing", image="p02").status_code == 404
+    assert client.infer("nodule_nothing", image="p02.nii.gz").status_code == 404
     assert (
-        client.infer("nodule_nothing", image="p02").json()["hint"].startswith("choose from nodule_slow_r50")
+        client.infer("nodule_nothing", image="p02.nii.gz")
+        .json()["hint"]
+        .startswith("choose from nodule_slow_r50")
     )
     assert client.infer().status_code == 400
-    assert client.infer(image="p02", output="image").status_code == 400
-    assert client.infer(image="p02", output="nonsense").status_code == 422
+    assert client.infer(image="p02.nii.gz", output="image").status_code == 400
+    assert client.infer(image="p02.nii.gz", output="nonsense").status_code == 422
     assert client.infer(session_id="../../etc").status_code == 404
     assert client.infer(session_id="00000000-0000-0000-0000-000000000000").status_code == 404
 
@@ -279,7 +281,7 @@ def test_an_untrained_head_never_answers_and_says_how_to_train_it(client) -> Non
     assert client.save_label("p01--ct", json.dumps(label).encode()).status_code == 200
     counts = client.get("/info/").json()["vptct"]["tasks"][0]["labels"]
     assert counts["present"] >= 1
-    response = client.infer("pe_tiny", image="p02")
+    response = client.infer("pe_tiny", image="p02.nii.gz")
     assert response.status_code == 409
     assert response.json() == {
         "detail": "pe_tiny was never trained, so it does not answer. Labels for pulmonary embolism on this "
@@ -315,7 +317,7 @@ def test_an_untrained_head_never_answers_and_says_how_to_train_it(client) -> Non
     ],
 )
 def test_a_bad_label_is_refused_and_leaves_nothing(client, label: bytes, status: int, message: str) -> None:
-    response = client.save_label("p02", label)
+    response = client.save_label("p02.nii.gz", label)
     assert (response.status_code, message in response.json()["detail"]) == (status, True)
     assert client.left_behind() == []
 
@@ -325,9 +327,15 @@ def test_a_label_goes_to_a_study_that_is_there_under_the_tag_final(client, works
         b'{"schema": "vptct.label/1", "task": "pe", "findings": {"pulmonary_embolism": {"state": "absent"}}}'
     )
     assert client.save_label("../x", label).status_code == 404
-    assert client.save_label("p02", label, tag="../../x").status_code == 400
-    saved = client.save_label("p02", label).json()
-    file = workshop.studies / "labels" / "final" / "p02" / (saved["label"].removeprefix("p02.") + ".json")
+    assert client.save_label("p02.nii.gz", label, tag="../../x").status_code == 400
+    saved = client.save_label("p02.nii.gz", label).json()
+    file = (
+        workshop.studies
+        / "labels"
+        / "final"
+        / "p02.nii.gz"
+        / (saved["label"].removeprefix("p02.nii.gz.") + ".json")
+    )
     assert json.loads(file.read_text())["findings"] == {"pulmonary_embolism": {"state": "absent"}}
 
 
@@ -336,7 +344,7 @@ def test_studies_are_neither_added_nor_removed_over_http(client, workshop) -> No
     added = requests.put(
         f"{client.process.url}/datastore/image?image=x", files={"file": ("x.nii", b"x")}, timeout=60
     )
-    removed = requests.delete(f"{client.process.url}/datastore/image?id=p02", timeout=60)
+    removed = requests.delete(f"{client.process.url}/datastore/image?id=p02.nii.gz", timeout=60)
     assert (added.status_code, removed.status_code) == (405, 405)
     assert sorted(workshop.studies.rglob("*")) == before
     assert client.left_behind() == []
@@ -344,7 +352,11 @@ def test_studies_are_neither_added_nor_removed_over_http(client, workshop) -> No
 
 def test_no_answer_tells_where_on_the_server_things_lie(client, workshop) -> None:
     secret = re.compile(r"/[a-z]+/|Traceback|site-packages", re.IGNORECASE)
-    for route in ("/datastore/?output=all", "/datastore/?output=train", "/datastore/image/info?image=p02"):
+    for route in (
+        "/datastore/?output=all",
+        "/datastore/?output=train",
+        "/datastore/image/info?image=p02.nii.gz",
+    ):
         assert not secret.search(client.get(route).text), route
     assert str(workshop.studies) not in client.get("/info/").text
 
@@ -358,7 +370,7 @@ def test_a_model_whose_card_is_damaged_is_the_servers_fault_and_not_the_clients(
     damaged = workshop.models / "pe_slow_r50" / "v0001"
     damaged.mkdir(parents=True)
     (damaged / "card.json").write_text("{")
-    response = client.infer("pe_slow_r50", image="p02")
+    response = client.infer("pe_slow_r50", image="p02.nii.gz")
     models = {model["name"]: model for model in client.get("/info/").json()["vptct"]["models"]}
     shutil.rmtree(damaged.parent)
     assert response.status_code == 503

@@ -26,7 +26,7 @@ def everything(client) -> list[Path]:
 
 @pytest.mark.parametrize("packed", [tar_that_leads_outside(), b"nonsense"], ids=["hostile", "broken"])
 def test_an_archive_is_not_unpacked_and_nothing_of_it_is_kept(client, packed: bytes) -> None:
-    client.infer(image="p02")
+    client.infer(image="p02.nii.gz")
     before = everything(client)
     response = client.open_session(("x.tar", packed), uncompress="true")
     assert response.status_code == 400
@@ -36,7 +36,7 @@ def test_an_archive_is_not_unpacked_and_nothing_of_it_is_kept(client, packed: by
     }
     assert everything(client) == before
     assert client.left_behind() == []
-    assert client.infer(image="p02").status_code == 200
+    assert client.infer(image="p02.nii.gz").status_code == 200
 
 
 def test_a_session_tells_no_path_and_goes_when_it_is_removed(client, workshop) -> None:

@@ -29,9 +29,9 @@ def test_files_of_a_volume_and_folders_of_dicom_are_studies(tmp_path: Path) -> N
     put(tmp_path / "readme.txt")
     put(tmp_path / "reports" / "1.dcm", b"this is no DICOM")
     assert StudyFolder(tmp_path).scan() == {
-        "a": tmp_path / "a.nii.gz",
-        "c": tmp_path / "c.mha",
-        "deep--er--b": tmp_path / "deep" / "er" / "b.NRRD",
+        "a.nii.gz": tmp_path / "a.nii.gz",
+        "c.mha": tmp_path / "c.mha",
+        "deep--er--b.NRRD": tmp_path / "deep" / "er" / "b.NRRD",
         "p1--series": tmp_path / "p1" / "series",
         "p2": tmp_path / "p2",
     }
@@ -126,7 +126,7 @@ def test_hidden_folders_and_our_own_labels_are_left_out(tmp_path: Path) -> None:
     put(tmp_path / ".b.nii")
     put(tmp_path / "labels" / "final" / "c.nii.gz")
     put(tmp_path / "p1" / "labels" / "d.nii")
-    assert StudyFolder(tmp_path).ids() == ["p1--labels--d"]
+    assert StudyFolder(tmp_path).ids() == ["p1--labels--d.nii"]
 
 
 def test_dicom_files_in_the_root_are_a_study_only_where_there_is_no_other(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_study_that_is_copied_in_or_removed_later_is_noticed(tmp_path: Path) -
     folder = StudyFolder(tmp_path, fresh_seconds=0)
     assert folder.ids() == []
     put(tmp_path / "new" / "a.nii")
-    assert folder.ids() == ["new--a"]
+    assert folder.ids() == ["new--a.nii"]
     (tmp_path / "new" / "a.nii").unlink()
     assert folder.ids() == []
 
@@ -153,7 +153,7 @@ def test_a_file_that_comes_within_the_same_tick_of_the_clock_is_noticed(tmp_path
     assert folder.ids() == []
     put(tmp_path / "a.nii")
     os.utime(tmp_path, (stamp, stamp))
-    assert folder.ids() == ["a"]
+    assert folder.ids() == ["a.nii"]
 
 
 def test_a_folder_that_did_not_change_is_not_listed_again(
@@ -164,13 +164,13 @@ def test_a_folder_that_did_not_change_is_not_listed_again(
     for path in (tmp_path / "p1", tmp_path):
         os.utime(path, (an_hour_ago, an_hour_ago))
     folder = StudyFolder(tmp_path, fresh_seconds=0)
-    assert folder.ids() == ["p1--a"]
+    assert folder.ids() == ["p1--a.nii"]
 
     def refuse(path: object) -> None:
         raise AssertionError(f"{path} was listed again")
 
     monkeypatch.setattr("vpt_plugin.store.studies.os.scandir", refuse)
-    assert folder.ids() == ["p1--a"]
+    assert folder.ids() == ["p1--a.nii"]
 
 
 def test_dicom_whose_bytes_come_after_their_name_is_noticed(tmp_path: Path) -> None:
@@ -188,10 +188,10 @@ def test_an_id_leads_to_its_path_even_when_the_last_scan_is_fresh_and_too_old(tm
     folder = StudyFolder(tmp_path, fresh_seconds=3600)
     assert folder.ids() == []
     path = put(tmp_path / "a.nii")
-    assert folder.path("a") == path
+    assert folder.path("a.nii") == path
     path.rename(tmp_path / "b.nii")
-    with pytest.raises(StudyNotFoundError, match="'a': there is no study of this id"):
-        folder.path("a")
+    with pytest.raises(StudyNotFoundError, match=r"'a\.nii': there is no study of this id"):
+        folder.path("a.nii")
 
 
 @pytest.mark.parametrize("text", ["../secret", "/etc", "secret.nii", "", ".", "labels", "\0", "x" * 9999])
@@ -221,7 +221,7 @@ def test_a_link_to_nowhere_and_a_pipe_hide_nothing(tmp_path: Path) -> None:
     (tmp_path / "c.nii").symlink_to(put(tmp_path / "elsewhere" / "c.nii"))
     os.mkfifo(tmp_path / "pipe")  # to open it would wait for ever
     os.mkfifo(tmp_path / "pipe.nii")
-    assert StudyFolder(tmp_path).ids() == ["a", "c", "elsewhere--c"]
+    assert StudyFolder(tmp_path).ids() == ["a.nii", "c.nii", "elsewhere--c.nii"]
 
 
 def test_a_file_that_cannot_be_read_hides_nothing_and_is_named(
@@ -239,7 +239,7 @@ def test_a_file_that_cannot_be_read_hides_nothing_and_is_named(
         return real(path, *arguments)
 
     monkeypatch.setattr(Path, "open", deny)
-    assert StudyFolder(tmp_path).ids() == ["a", "p1"]
+    assert StudyFolder(tmp_path).ids() == ["a.nii", "p1"]
     assert "NOTES is not looked at: " in caplog.text
 
 
