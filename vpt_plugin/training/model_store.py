@@ -13,20 +13,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from vpt_plugin.errors import ChecksumError, ModelCardError, NotTrainedError
+from vpt_plugin.errors import ChecksumError, ModelCardError, NotTrainedError, WeightsNotFoundError
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import Classifier, load_weights, new_classifier, save_weights
 from vpt_plugin.models.weights import vptct_home
 from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.reading import reading_difference, reading_facts
 
+_logger = logging.getLogger(__name__)
 _WEIGHTS, _CARD = "weights.safetensors", "card.json"
 _VERSION = re.compile(r"v(\d{4,})")
 
@@ -91,18 +96,15 @@ class ModelStore:
         Raises:
             UnknownModelError: no such model in the catalog.
             NotTrainedError: nothing was published for this task and model, or not that version.
-            ModelCardError: its card cannot be read, or it was trained for other findings than the task has.
+            ModelCardError: its card cannot be read, or it was trained for other findings, or on studies that
+                were read in another way.
+            WeightsNotFoundError: the folder holds no weights.
             ChecksumError: the weights are not those that were published.
             WeightsLayoutError: the weights do not fit the network.
         """
         spec = get_model(model)
         card = self.card(task.name, model, version)
-        if card.findings != task.findings:
-            raise ModelCardError(
-                f"{task.name}_{model} version {card.version} was trained for {', '.join(card.findings)}, "
-                f"the task asks for {', '.join(task.findings)}.",
-                "Train it again, or use the task file it was trained with.",
-            )
+        _check_task(card, task, reading_facts(task, spec))
         weights = self._folder(task.name, model) / f"v{card.version:04d}" / _WEIGHTS
         _check(weights, card.weights_sha256)
         classifier = new_classifier(spec, card.findings)
@@ -114,27 +116,29 @@ class ModelStore:
 
         Raises:
             NotTrainedError: nothing was published for this task and model, or not that version.
-            ModelCardError: its card cannot be read.
+            ModelCardError: its card cannot be read, or is that of another task or model.
         """
-        wanted = version or self.current_version(task, model)
+        wanted = version if version is not None else self.current_version(task, model)
         folder = self._folder(task, model)
-        if wanted not in _versions(folder):
-            what = f"{task}_{model}" + (f" version {version}" if version else "")
+        if wanted is None or wanted not in _versions(folder):
+            what = f"{task}_{model}" + (f" version {version}" if version is not None else "")
             raise NotTrainedError(
                 f"{what} was never trained here (looked in {folder}).",
                 f"Train it: vpt finetune MANIFEST.csv --task {task} --model {model}; or copy a published "
                 f"folder v0001 from another computer into {folder}.",
             )
-        return _read_card(folder / f"v{wanted:04d}" / _CARD)
+        return _read_card(folder, wanted)
 
     def cards(self) -> list[ModelCard]:
-        """The cards of all versions of all tasks and models, by name and version."""
-        folders = sorted(self.root.iterdir()) if self.root.is_dir() else []
-        return [
-            _read_card(folder / f"v{version:04d}" / _CARD)
-            for folder in folders
-            for version in _versions(folder)
-        ]
+        """The cards of all versions of all tasks and models, by name and version; damaged ones are logged."""
+        cards = []
+        for folder in sorted(self.root.iterdir()) if self.root.is_dir() else []:
+            for version in _versions(folder):
+                try:
+                    cards.append(_read_card(folder, version))
+                except ModelCardError as error:
+                    _logger.warning("%s", error)
+        return cards
 
     def _folder(self, task: str, model: str) -> Path:
         return self.root / f"{task}_{model}"
@@ -148,16 +152,43 @@ def _versions(folder: Path) -> list[int]:
     return sorted(int(match[1]) for match in matches if match)
 
 
-def _read_card(path: Path) -> ModelCard:
+def _read_card(folder: Path, version: int) -> ModelCard:
+    """The card of ``<task>_<model>/v<version>``; the folder's name decides which version it is."""
+    path = folder / f"v{version:04d}" / _CARD
     try:
-        return ModelCard.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        card = ModelCard.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ModelCardError) as error:
         raise ModelCardError(
             f"{path}: the model card cannot be read: {error}.", "Copy it again, or remove this version."
         ) from error
+    if f"{card.task}_{card.model}" != folder.name:
+        raise ModelCardError(
+            f"{path}: this is the model card of {card.task}_{card.model}.",
+            f"Copy it into {folder.parent / f'{card.task}_{card.model}'}, or remove this version.",
+        )
+    return replace(card, version=version)
+
+
+def _check_task(card: ModelCard, task: ReadingTask, reading: Mapping[str, Any]) -> None:
+    """Refuse a classifier that was trained for other findings, or on studies read in another way."""
+    difference = ""
+    if card.findings != task.findings:
+        difference = f"for {', '.join(card.findings)}, the task asks for {', '.join(task.findings)}"
+    elif card.reading:  # a card written by hand says nothing of it
+        difference = reading_difference(card.reading, reading)
+        difference = difference and f"with {difference}"
+    if difference:
+        raise ModelCardError(
+            f"{card.task}_{card.model} version {card.version} was trained {difference}.",
+            "Train it again, or use the task file it was trained with.",
+        )
 
 
 def _check(weights: Path, sha256: str) -> None:
+    if not weights.is_file():
+        raise WeightsNotFoundError(
+            f"{weights} is not there.", "Copy it again from where it was published, or remove this version."
+        )
     digest = hashlib.sha256()
     with weights.open("rb") as file:
         while block := file.read(1 << 20):
