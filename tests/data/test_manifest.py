@@ -163,7 +163,7 @@ def test_a_name_that_cannot_be_a_folder_is_not_written(tmp_path: Path) -> None:
 @given(rows=st.lists(st.tuples(st.sampled_from("PQRS"), st.sampled_from(["train", "validation", "test"]))))
 def test_no_patient_is_on_two_sides_of_a_manifest(rows: list[tuple[str, str]]) -> None:
     studies = tuple(
-        ManifestStudy(str(number), Path("a"), patient, split, {})
+        ManifestStudy(str(number), Path(str(number)), patient, split, {})
         for number, (patient, split) in enumerate(rows)
     )
     if len(set(rows)) == len({patient for patient, _ in rows}):
@@ -171,3 +171,13 @@ def test_no_patient_is_on_two_sides_of_a_manifest(rows: list[tuple[str, str]]) -
     else:
         with pytest.raises(ManifestError, match="on one side only"):
             Manifest(studies)
+
+
+def test_one_scan_under_two_names_is_on_one_side_only(tmp_path: Path) -> None:
+    (tmp_path / "a.nii.gz").touch()
+    (tmp_path / "images").mkdir()
+    rows = "s1,a.nii.gz,,train\ns2,images/../a.nii.gz,,{}\n"
+    text = "study,path,patient,split\n" + rows
+    with pytest.raises(ManifestError, match=r"line 3, .*a\.nii\.gz' is in validation and in train.*line 2"):
+        Manifest.read(write_csv(tmp_path, text.format("validation")))
+    assert len(Manifest.read(write_csv(tmp_path, text.format("train"))).studies) == 2

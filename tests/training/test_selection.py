@@ -9,7 +9,7 @@ import pytest
 
 from vpt_plugin.data.clip_dataset import ClipShape
 from vpt_plugin.data.manifest import Manifest, ManifestStudy
-from vpt_plugin.data.prepared import PreparedStudies
+from vpt_plugin.data.prepared import PreparedStudies, PreparedStudy
 from vpt_plugin.errors import CancelledError, TrainingError
 from vpt_plugin.labels import FindingLabel, StudyLabel
 from vpt_plugin.tasks import TASKS
@@ -24,7 +24,7 @@ def select(manifest: Manifest, cache: Path, notes: list[str] | None = None, **fa
         "progress": lambda done, total, note: notes.append(note) if notes is not None and note else None,
         "cancelled": lambda: False,
     }
-    prepared = PreparedStudies(cache, NODULE.hu_window, pixels=40)
+    prepared = facts.pop("prepared", PreparedStudies(cache, NODULE.hu_window, pixels=40))
     shape = facts.pop("shape", SHAPE)
     return select_studies(manifest, NODULE, shape, prepared, **{**options, **facts})
 
@@ -59,12 +59,47 @@ def test_the_card_hears_of_counts_ranges_and_phantoms(ball_manifest: Manifest, b
     assert data.synthetic
 
 
-def test_one_phantom_among_patients_makes_the_model_a_synthetic_one(
+def as_patients(manifest: Manifest) -> Manifest:
+    return Manifest(tuple(replace(study, synthetic=False) for study in manifest.studies))
+
+
+def test_phantoms_and_patients_are_not_mixed_in_one_training(
     ball_manifest: Manifest, ball_cache: Path
 ) -> None:
-    real = Manifest(tuple(replace(study, synthetic=False) for study in ball_manifest.studies))
+    real = as_patients(ball_manifest)
     assert not select(real, ball_cache).synthetic
-    assert select(with_first(real, ball_manifest.studies[0]), ball_cache).synthetic
+    mixed = with_first(real, ball_manifest.studies[0])
+    with pytest.raises(
+        TrainingError, match=r"mixes phantoms \(study-000 and 0 more\) and patients \(study-001"
+    ):
+        select(mixed, ball_cache)
+    # What takes no part does not count: a phantom that has no label for this task.
+    assert not select(with_first(real, replace(ball_manifest.studies[0], labels={})), ball_cache).synthetic
+
+
+class OnePatient(PreparedStudies):
+    """Every study says that it is of the same patient."""
+
+    def get(self, path: Path, **options: Any) -> PreparedStudy:
+        return replace(super().get(path, **options), patient="5eb6")
+
+
+def test_one_patient_id_on_both_sides_is_refused_unless_the_manifest_knows_better(
+    ball_manifest: Manifest, ball_cache: Path
+) -> None:
+    same = OnePatient(ball_cache, NODULE.hu_window, pixels=40)
+    unnamed = Manifest(tuple(replace(study, patient=study.study) for study in ball_manifest.studies))
+    message = (
+        r"study-000 \(train\) and study-012 \(validation\) have the same PatientID\. Fill the patient column"
+    )
+    with pytest.raises(TrainingError, match=message):
+        select(unnamed, ball_cache, prepared=same)
+    with pytest.raises(TrainingError, match=message):
+        select(with_first(ball_manifest, unnamed.studies[0]), ball_cache, prepared=same)
+    # Two names for one ID: it only stands for anonymised studies.
+    assert len(select(ball_manifest, ball_cache, prepared=same).train) == 12
+    # No ID says nothing.
+    assert len(select(unnamed, ball_cache).train) == 12
 
 
 @pytest.mark.parametrize(
@@ -116,7 +151,7 @@ def test_an_unreadable_study_is_left_out_and_the_others_are_not(
         with_first(ball_manifest, replace(ball_manifest.studies[0], path=broken)), ball_cache, notes
     )
     assert data.left_out == {"unreadable": 1}
-    assert notes[0].startswith("study-000 is left out: study-000: the file is cut short or damaged")
+    assert notes[0].startswith("study-000 is left out: study-000: the file is cut short")
 
 
 def test_a_study_of_fewer_slices_than_half_a_clip_is_left_out(

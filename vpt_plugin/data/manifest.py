@@ -59,7 +59,7 @@ class Manifest:
     """Studies with their labels and their side of the split.
 
     Raises:
-        ManifestError: a name twice, or a patient on both sides of the split.
+        ManifestError: a name twice, or a patient or a path on two sides of the split.
     """
 
     studies: tuple[ManifestStudy, ...]
@@ -211,7 +211,7 @@ def _fill_splits(studies: list[ManifestStudy]) -> list[ManifestStudy]:
 
 def _check(studies: Iterable[ManifestStudy], places: list[str]) -> None:
     names: dict[str, str] = {}
-    sides: dict[str, tuple[str, str]] = {}
+    sides: dict[str | Path, tuple[str, str]] = {}
     for study, place in zip(studies, places, strict=True):
         if study.split not in SPLITS:
             raise ManifestError(
@@ -222,12 +222,14 @@ def _check(studies: Iterable[ManifestStudy], places: list[str]) -> None:
                 f"{place}, column study: {study.study!r} is there already ({names[study.study]})."
             )
         names[study.study] = place
-        split, first = sides.setdefault(study.patient, (study.split, place))
-        if split != study.split:
-            raise ManifestError(
-                f"{place}, column split: patient {study.patient!r} is in {study.split} and in {split}.",
-                f"A patient must be on one side only; see {first}.",
-            )
+        # By the path too: one scan under two names would be learned by heart and then recognised.
+        for what, key in (("patient", study.patient), ("path", study.path.resolve())):
+            split, first = sides.setdefault(key, (study.split, place))
+            if split != study.split:
+                raise ManifestError(
+                    f"{place}, column split: {what} {str(key)!r} is in {study.split} and in {split}.",
+                    f"A {what} must be on one side only; see {first}.",
+                )
 
 
 def _relative(path: Path, folder: Path) -> str:

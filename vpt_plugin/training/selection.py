@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -43,8 +43,8 @@ class TrainingData:
 
     @property
     def synthetic(self) -> bool:
-        """Whether a phantom is among the studies."""
-        return any(row.synthetic for row in self.rows)
+        """Whether the studies are phantoms; a training never mixes them with patients."""
+        return all(row.synthetic for row in self.rows)
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Lowest and highest value of every study fact over the training studies."""
@@ -93,10 +93,12 @@ def select_studies(
         cancelled: asked before every study.
 
     Raises:
-        TrainingError: a side lacks one of the states of a finding.
+        TrainingError: a side lacks one of the states of a finding, phantoms and patients are mixed, or a
+            PatientID is on both sides.
         CancelledError: ``cancelled`` said so.
     """
     rows = sorted((row for row in manifest.studies if row.split != "test"), key=lambda row: row.study)
+    _refuse_mixture(rows, task)
     left_out: Counter[str] = Counter()
     sides: dict[str, list[LabelledStudy]] = {"train": [], "validation": []}
     used = []
@@ -117,6 +119,7 @@ def select_studies(
         finally:
             pool.shutdown(cancel_futures=True)
     data = TrainingData(tuple(sides["train"]), tuple(sides["validation"]), tuple(used), dict(left_out))
+    _refuse_patient_on_both_sides(data)
     _require_both_states(data, task)
     return data
 
@@ -184,6 +187,38 @@ def _useless(label: FindingLabel | None, positive: NDArray[np.bool_], shape: Cli
     if seen_together < shape.min_positive_slices:
         return f"present, but on fewer than {shape.min_positive_slices} slices"
     return ""
+
+
+def _refuse_mixture(rows: Sequence[ManifestStudy], task: ReadingTask) -> None:
+    """Nobody could say whether a model of both knows patients or phantoms."""
+    labelled = [row for row in rows if task.name in row.labels]
+    phantoms = [row.study for row in labelled if row.synthetic]
+    patients = [row.study for row in labelled if not row.synthetic]
+    if phantoms and patients:
+        raise TrainingError(
+            f"the manifest mixes phantoms ({phantoms[0]} and {len(phantoms) - 1} more) and patients "
+            f"({patients[0]} and {len(patients) - 1} more).",
+            "Train on one of them; the column synthetic says which is which.",
+        )
+
+
+def _refuse_patient_on_both_sides(data: TrainingData) -> None:
+    """The files may know of one patient what the manifest does not say.
+
+    Where both rows name their patients, the manifest is believed: anonymised studies often share one ID.
+    """
+    rows = {row.study: row for row in data.rows}
+    trained_on: dict[str, list[str]] = {}
+    for study in data.train:
+        trained_on.setdefault(study.prepared.patient, []).append(study.study)
+    for study in data.validation:
+        for other in trained_on.get(study.prepared.patient, []) if study.prepared.patient else []:
+            if any(rows[name].patient == name for name in (study.study, other)):
+                raise TrainingError(
+                    f"{other} (train) and {study.study} (validation) have the same PatientID.",
+                    "Fill the patient column of both: with one name if it is one patient, with two if the ID "
+                    "only stands for anonymised studies.",
+                )
 
 
 def _require_both_states(data: TrainingData, task: ReadingTask) -> None:
