@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import FrozenInstanceError
 from typing import Any
 
@@ -55,3 +56,10 @@ def test_a_configuration_does_not_change() -> None:
 def test_a_setting_that_cannot_be_is_refused_by_name(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         FinetuneConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "brightness_gain", "brightness_shift"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_finite_number_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ConfigurationError, match=f"training setting {name} must be a finite number, not"):
+        FinetuneConfig.from_dict({name: value})

@@ -101,6 +101,24 @@ def test_every_step_and_every_validation_is_reported(classifier: Classifier) -> 
     assert all(p.seconds_left is not None and p.seconds_left > 0 for p in steps[:-2])
 
 
+@pytest.mark.parametrize("steps", [1, 2, 10])
+def test_the_loss_of_an_epoch_is_the_mean_over_its_own_steps(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    losses: list[float] = []
+
+    def recorded(logits: Tensor, labels: Tensor) -> Tensor:
+        loss = known_cross_entropy(logits, labels)
+        losses.append(float(loss.detach()))
+        return loss
+
+    monkeypatch.setattr("vpt_plugin.training.loop.known_cross_entropy", recorded)
+    loop = make_loop(classifier, replace(CONFIG, steps_per_epoch=steps))
+    loop.run()
+    expected = np.array(losses).reshape(3, steps).mean(axis=1)
+    assert [each.train_loss for each in loop.history] == pytest.approx(expected.tolist())
+
+
 def test_the_classifier_ends_in_its_best_state(classifier: Classifier) -> None:
     loop = make_loop(classifier)
     best = loop.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args, get_type_hints
@@ -51,6 +52,9 @@ class FinetuneConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("learning_rate", "weight_decay", "brightness_gain", "brightness_shift"):
+            value = getattr(self, name)
+            _require(value is None or math.isfinite(value), name, "a finite number", value)
         for name in ("epochs", "steps_per_epoch", "batch", "patience"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         _require(self.batch >= 2, "batch", "at least 2, a positive and a negative clip", self.batch)

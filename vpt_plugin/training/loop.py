@@ -139,6 +139,7 @@ class TrainingLoop:
             decollate=False,
             optim_set_to_none=True,
         )
+        trainer.add_event_handler(Events.EPOCH_STARTED, lambda engine: self._losses.clear())
         trainer.add_event_handler(Events.ITERATION_STARTED, self._set_learning_rate)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._after_step)
         trainer.add_event_handler(Events.EPOCH_COMPLETED, self._validate)
@@ -181,8 +182,6 @@ class TrainingLoop:
         if not math.isfinite(loss):
             self._stop(self._not_a_number(f"the loss became {loss} at step {engine.state.iteration}"))
             return
-        if engine.state.iteration % self._config.steps_per_epoch == 1 or not self._losses:
-            self._losses = []
         self._losses.append(loss)
         self._report("training")
         self._stop_if_cancelled()
