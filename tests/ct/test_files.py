@@ -378,3 +378,8 @@ def test_a_header_may_not_ask_for_more_voxels_than_any_ct_has(tmp_path):
     )
     with pytest.raises(UnreadableStudyError, match="asks for 30000 x 30000 x 30000 voxels"):
         read_study(tmp_path / "a.nrrd")
+
+
+def test_a_name_that_the_system_cannot_hold_is_refused_like_any_other() -> None:
+    with pytest.raises(UnreadableStudyError, match=r"cannot be read: .*too long"):
+        read_study(Path("a" * 300 + ".nii"), name="long")

@@ -38,9 +38,9 @@ def read_study(path: Path, *, name: str | None = None, series_uid: str | None = 
             ``NotCTError``, ``NotHounsfieldError``, ``GeometryError``, ``TooFewSlicesError``.
     """
     study = name or path.name
-    if not path.exists():
-        raise StudyNotFoundError(study, f"there is no {path}.", "Check the path.")
     try:
+        if not path.exists():
+            raise StudyNotFoundError(study, f"there is no {path}.", "Check the path.")
         volume = canonical(_read(path, study, series_uid))
     except OSError as error:
         raise UnreadableStudyError(study, f"cannot be read: {error}.") from error
