@@ -17,6 +17,7 @@ from vpt_plugin.errors import (
     CancelledError,
     ClipShapeError,
     ConfigurationError,
+    ModelCardError,
     TrainingError,
 )
 from vpt_plugin.models.card import ModelCard
@@ -62,8 +63,13 @@ def finished(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Finished
     return store, train(store=store, progress=told.append), told
 
 
-def test_a_finetuning_publishes_a_classifier_with_a_complete_card(finished: Finished) -> None:
+def test_a_finetuning_publishes_a_classifier_with_a_complete_card(
+    finished: Finished, small_spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, card, told = finished
+    with pytest.raises(ModelCardError, match="slices cropped to 32, the network has 96"):
+        store.load(NODULE, "tiny")
+    monkeypatch.setattr("vpt_plugin.training.model_store.get_model", lambda name: small_spec)
     loaded, same = store.load(NODULE, "tiny")
     assert same == card
     assert loaded.findings == ("lung_nodule",)
@@ -75,6 +81,10 @@ def test_a_finetuning_publishes_a_classifier_with_a_complete_card(finished: Fini
     assert estimate.n == 8
     assert 0 < card.thresholds["lung_nodule"] < 1
     assert card.ranges["slices"] == (20.0, 20.0)
+    assert card.reading == {
+        "hu_window": {"centre": -600, "width": 1500}, "offset": 0, "clip_slices": 8, "stride_slices": 6,
+        "min_positive_slices": 4, "aggregation": "max", "resize_px": 40, "crop_px": 32,
+    }  # fmt: skip
     settled = replace(SHORT, pretraining="none", learning_rate=0.001)
     assert FinetuneConfig.from_dict(card.training["config"]) == settled
     assert [each["epoch"] for each in card.training["history"]] == [1, 2]

@@ -15,12 +15,14 @@ from vpt_plugin.errors import (
     NotTrainedError,
     UnknownModelError,
     WeightsLayoutError,
+    WeightsNotFoundError,
 )
 from vpt_plugin.models.card import Estimate, ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import Classifier, new_classifier, save_weights
-from vpt_plugin.tasks import TASKS
+from vpt_plugin.tasks import TASKS, HUWindow
 from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.reading import reading_facts
 
 NODULE = TASKS["nodule"]
 CARD = ModelCard(
@@ -117,6 +119,73 @@ def test_a_damaged_card_is_named(store: ModelStore, classifier: Classifier) -> N
     path.write_text(path.read_text()[:40])
     with pytest.raises(ModelCardError, match=r"card\.json: the model card cannot be read"):
         store.load(NODULE, "tiny")
+
+
+def test_a_classifier_is_not_served_for_studies_that_are_read_in_another_way(
+    store: ModelStore, classifier: Classifier
+) -> None:
+    store.publish(classifier, replace(CARD, reading=reading_facts(NODULE, get_model("tiny"))))
+    assert store.load(NODULE, "tiny")[1].version == 1
+    other = replace(NODULE, hu_window=HUWindow(400, 1000))
+    message = "nodule_tiny version 1 was trained with HU window -600/1500, the task has 400/1000."
+    with pytest.raises(ModelCardError) as caught:
+        store.load(other, "tiny")
+    assert (caught.value.message, caught.value.hint) == (
+        message, "Train it again, or use the task file it was trained with.",
+    )  # fmt: skip
+    with pytest.raises(
+        ModelCardError, match=r"offset 0, the task has 0\.5; aggregation max, the task has mean"
+    ):
+        store.load(replace(NODULE, offset=0.5, aggregation="mean"), "tiny")
+
+
+def test_a_card_that_does_not_say_how_studies_were_read_is_served(
+    store: ModelStore, classifier: Classifier
+) -> None:
+    store.publish(classifier, CARD)
+    assert store.load(replace(NODULE, hu_window=HUWindow(400, 1000)), "tiny")[1].reading == {}
+
+
+def test_a_folder_copied_from_another_computer_is_the_version_it_is_called(
+    store: ModelStore, classifier: Classifier, tmp_path: Path
+) -> None:
+    for trained_on in (1, 2, 3):
+        store.publish(classifier, replace(CARD, trained_on=trained_on))
+    other = ModelStore(tmp_path / "other")
+    shutil.copytree(store.root / "nodule_tiny" / "v0003", other.root / "nodule_tiny" / "v0001")
+    _, card = other.load(NODULE, "tiny")
+    assert (card.version, card.trained_on) == (1, 3)
+    assert [card.version for card in other.cards()] == [1]
+    shutil.copytree(other.root / "nodule_tiny", other.root / "pe_tiny")
+    with pytest.raises(ModelCardError, match="this is the model card of nodule_tiny"):
+        other.load(TASKS["pe"], "tiny")
+
+
+def test_version_zero_is_not_the_newest(store: ModelStore, classifier: Classifier) -> None:
+    store.publish(classifier, CARD)
+    with pytest.raises(NotTrainedError, match="nodule_tiny version 0 was never trained"):
+        store.load(NODULE, "tiny", version=0)
+
+
+def test_weights_that_are_missing_are_named(store: ModelStore, classifier: Classifier) -> None:
+    store.publish(classifier, CARD)
+    (store.root / "nodule_tiny" / "v0001" / "weights.safetensors").unlink()
+    with pytest.raises(WeightsNotFoundError, match=r"weights\.safetensors is not there\. Copy it again"):
+        store.load(NODULE, "tiny")
+
+
+@pytest.mark.parametrize("damage", [{"schema": "vptct.card/2"}, {"validation_auroc": None}, {"extra": 1}])
+def test_a_damaged_card_does_not_hide_the_others(
+    store: ModelStore, classifier: Classifier, caplog: pytest.LogCaptureFixture, damage: dict[str, object]
+) -> None:
+    for _ in range(3):
+        store.publish(classifier, CARD)
+    path = store.root / "nodule_tiny" / "v0002" / "card.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+    assert [card.version for card in store.cards()] == [1, 3]
+    assert str(path) in caplog.text
+    with pytest.raises(ModelCardError, match=r"v0002.card\.json: the model card cannot be read"):
+        store.load(NODULE, "tiny", version=2)
 
 
 class PowerCutError(Exception):

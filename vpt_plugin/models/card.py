@@ -50,6 +50,7 @@ class ModelCard:
         temperature: what logits are divided by; 1 where nothing was calibrated.
         calibrated: whether the temperature was fitted.
         ranges: lowest and highest value per study fact (``vpt_plugin.ct.statistics``) seen in training.
+        reading: how studies were read for it (``vpt_plugin.training.reading``); empty where nobody knows.
         training: the training's configuration.
         counts: numbers of studies per split and state.
         split_hash: SHA-256 over which study was on which side.
@@ -72,6 +73,7 @@ class ModelCard:
     temperature: float = 1.0
     calibrated: bool = False
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: MappingProxyType({}))
+    reading: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     training: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     counts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     split_hash: str = ""
@@ -79,6 +81,10 @@ class ModelCard:
     weights_sha256: str = ""
     code_version: str = ""
     created: str = ""
+
+    def threshold(self, finding: str) -> float:
+        """Probability from which a finding counts as present; 0.5 where none was chosen."""
+        return self.thresholds.get(finding, 0.5)
 
     def to_json(self) -> dict[str, Any]:
         """The card as JSON."""

@@ -27,6 +27,7 @@ from vpt_plugin.training.loop import Observer, Placement, TrainingLoop
 from vpt_plugin.training.metrics import bootstrap_auroc, youden_threshold
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.progress import Progress
+from vpt_plugin.training.reading import reading_facts
 from vpt_plugin.training.selection import TrainingData, select_studies
 from vpt_plugin.training.validation import StudyAuroc, Validation
 
@@ -178,6 +179,7 @@ class _Finetuning:
             validation_auroc={finding: bootstrap_auroc(*pair) for finding, pair in scored.items()},
             thresholds={finding: youden_threshold(*pair) for finding, pair in scored.items()},
             ranges=data.ranges(),
+            reading=reading_facts(self.task, self.spec),
             training={
                 "config": self.config.to_dict(),
                 "best_epoch": best.epoch,
