@@ -48,6 +48,18 @@ def test_a_stride_never_skips_slices():
     assert ClipRule(stride_slices=8).stride(32) == 8
 
 
+def test_a_short_clip_may_have_few_positive_slices(tmp_path):
+    text = SOUND + "clips: {length_slices: 2, stride_slices: 2, min_positive_slices: 2}\n"
+    assert load_task_file(task_file(tmp_path, text)).clips == ClipRule(2, 2, 2)
+    with pytest.raises(ValueError, match="stride_slices must be at most length_slices, which is 8, not 9"):
+        ReadingTask("effusion", "Effusion", ("pleural_effusion",), HUWindow(40, 400), clips=ClipRule(8, 9))
+
+
+def test_a_study_needs_half_a_clip_at_least():
+    assert [ClipRule().min_slices(network) for network in (32, 24, 1)] == [16, 12, 1]
+    assert ClipRule(length_slices=9).min_slices(32) == 5
+
+
 def test_an_unknown_task_is_told_what_there_is():
     with pytest.raises(UnknownTaskError, match=r"unknown task 'ped'; choose from nodule, pe\."):
         get_task("ped")
@@ -117,6 +129,17 @@ aggregation: top3_mean
         (SOUND + "clips:\n  length_slices: 16\n  stride_slices: 0\n",
          "line 8: clips.stride_slices cannot be used: stride_slices must be at least 1, not 0"),
         (SOUND + "clips: {length_slices: 1.5}\n", "line 6: clips.length_slices must be a whole number"),
+        (SOUND + "clips:\n  length_slices: 8\n  stride_slices: 50\n",
+         "line 8: clips.stride_slices cannot be used: .* at most length_slices, which is 8, not 50"),
+        (SOUND + "clips:\n  min_positive_slices: 9\n  length_slices: 8\n",
+         "line 7: clips.min_positive_slices cannot be used: .* at most length_slices, which is 8, not 9"),
+        (SOUND + "clips:\n  length_slices: 2\n",
+         "line 7: clips.length_slices cannot be used: min_positive_slices must be at most .* 2, not 4"),
+        (SOUND.replace("effusion\n", "nodule\n", 1),
+         "line 1: name cannot be used: nodule is a built-in task; take another name"),
+        (SOUND + "? [a, b]\n: 1\n", r"line 6: the file has a key that is no name\. Fields: name, title"),
+        (SOUND + "clips: {{a: b}: 1}\n", "line 6: clips has a key that is no name"),
+        (SOUND + "offset: 2026-99-99\n", "line 6: offset cannot be used: month must be in 1..12"),
         (SOUND + "offset: !!python/object:os.system {}\n", "line 6: offset cannot be used: could not"),
     ],
 )  # fmt: skip

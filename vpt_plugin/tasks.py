@@ -66,6 +66,21 @@ class ClipRule:
         length = self.length(network_slices)
         return min(self.stride_slices or max(1, length * 3 // 4), length)
 
+    def min_slices(self, network_slices: int) -> int:
+        """Slices a study needs at least: half a clip, or most of what the network sees would be made up."""
+        return -(-self.length(network_slices) // 2)
+
+    def contradiction(self) -> tuple[str, str]:
+        """The field that does not go with ``length_slices``, and why; two empty texts where all is well."""
+        for name in ("stride_slices", "min_positive_slices"):
+            value = getattr(self, name)
+            if self.length_slices and value and value > self.length_slices:
+                return (
+                    name,
+                    f"{name} must be at most length_slices, which is {self.length_slices}, not {value}",
+                )
+        return "", ""
+
 
 @dataclass(frozen=True)
 class ReadingTask:
@@ -105,6 +120,8 @@ class ReadingTask:
             value = getattr(self.clips, field_name)
             if value is not None and value < 1:
                 raise ValueError(f"{field_name} must be at least 1, not {value}")
+        if problem := self.clips.contradiction()[1]:
+            raise ValueError(problem)
 
 
 TASKS: MappingProxyType[str, ReadingTask] = MappingProxyType(
@@ -168,7 +185,10 @@ def _try_field(kind: type, name: str, value: Any) -> None:
     if kind is HUWindow:
         replace(sound, hu_window=replace(sound.hu_window, **{name: value}))
     elif kind is ClipRule:
-        replace(sound, clips=replace(sound.clips, **{name: value}))
+        # Alone, no field contradicts another; together they are looked at when all are there.
+        replace(sound, clips=ClipRule(**{"min_positive_slices": 1, name: value}))
+    elif name == "name" and value in TASKS:
+        raise ValueError(f"{value} is a built-in task; take another name")
     else:
         replace(sound, **{name: value})
 
@@ -202,6 +222,8 @@ class _TaskFile:
         known = {field.name for field in fields(kind)}
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise self._error(key_node, at.rstrip(".") or "the file", "has a key that is no name", kind)
             key = str(key_node.value)
             if key not in known:
                 raise self._error(key_node, f"{at}{key}", "is not a known field", kind)
@@ -219,13 +241,18 @@ class _TaskFile:
         if wanted in (HUWindow, ClipRule):
             values = self._mapping(node, wanted, f"{at}.")
             try:
-                return wanted(**values)
+                rule = wanted(**values)
             except TypeError as error:
                 raise self._error(node, at, f"is incomplete ({error})", wanted) from error
+            if isinstance(rule, ClipRule):
+                self._check_clips(node, rule, at)
+            return rule
         try:
             value = yaml.SafeLoader("").construct_object(node, deep=True)
         except yaml.MarkedYAMLError as error:
             raise self._error(node, at, f"cannot be used: {error.problem}", None) from error
+        except ValueError as error:  # a date like 2026-99-99
+            raise self._error(node, at, f"cannot be used: {error}", None) from error
         if wanted is list and isinstance(value, list) and all(isinstance(v, str) for v in value):
             return tuple(value)
         if isinstance(value, bool):
@@ -236,6 +263,14 @@ class _TaskFile:
             return value
         names = {list: "a list of names", float: "a number", int: "a whole number", str: "a text"}
         raise self._error(node, at, f"must be {names[wanted]}, not {value!r}", None)
+
+    def _check_clips(self, node: yaml.Node, rule: ClipRule, at: str) -> None:
+        name, problem = rule.contradiction()
+        if problem:
+            # A default may be what does not go with the length: then the length is pointed at.
+            nodes = {key.value: value for key, value in node.value}
+            name = name if name in nodes else "length_slices"
+            raise self._error(nodes[name], f"{at}.{name}", f"cannot be used: {problem}", None)
 
     def _error(self, node: yaml.Node, field_name: str, problem: str, kind: type | None) -> TaskFileError:
         hint = self._fields_hint(kind) if kind else ""

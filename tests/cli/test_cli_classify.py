@@ -19,7 +19,11 @@ from vpt_plugin.ct.volume import Volume
 from vpt_plugin.data.phantom import PhantomConfig, make_phantom, write_dicom
 from vpt_plugin.errors import CancelledError, ClipShapeError
 from vpt_plugin.inference import Prediction, Predictor
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.catalog import get_model
+from vpt_plugin.models.classifier import new_classifier
 from vpt_plugin.models.device import PRECISIONS
+from vpt_plugin.training.model_store import ModelStore
 
 WriteStudy = Callable[[Path], Path]
 
@@ -33,13 +37,14 @@ def tiny(models_dir: Path) -> list[object]:
     return ["--task", "nodule", "--model", "tiny", "--models-dir", models_dir, "--device", "cpu"]
 
 
-def own_task(folder: Path, more: str) -> Path:
-    """The built-in task in a file, with one more line."""
-    file = folder / "own.yaml"
-    file.write_text(
-        f"name: nodule\nfindings: [lung_nodule]\nhu_window: {{centre: -600, width: 1500}}\n{more}\n"
-    )
-    return file
+def own_task(folder: Path, more: str) -> list[object]:
+    """Options for a site's own task, with one more line in its file, and for a model of random weights."""
+    file, models = folder / "own.yaml", folder / "models"
+    file.write_text(f"name: own\nfindings: [own]\nhu_window: {{centre: -600, width: 1500}}\n{more}\n")
+    spec = get_model("tiny")
+    card = ModelCard("own", spec.name, ("own",), "none", spec.clip_slices)
+    ModelStore(models).publish(new_classifier(spec, ("own",), seed=3), card)
+    return ["--task-file", file, "--model", "tiny", "--models-dir", models, "--device", "cpu"]
 
 
 def test_one_study_gives_a_table_and_nothing_on_stderr(
@@ -136,12 +141,10 @@ def test_the_help_names_every_precision() -> None:
         assert PRECISION_HELP in " ".join(told.split())
 
 
-def test_the_json_is_the_result_contract_with_the_study(
-    tmp_path: Path, write_study: WriteStudy, tiny: list[object]
-) -> None:
-    file = own_task(tmp_path, "clips: {length_slices: 16, stride_slices: 12}")
+def test_the_json_is_the_result_contract_with_the_study(tmp_path: Path, write_study: WriteStudy) -> None:
+    options = own_task(tmp_path, "clips: {length_slices: 16, stride_slices: 12}")
     study = write_study(tmp_path / "ct.nrrd")
-    (answer,) = json.loads(classify(study, *tiny, "--task-file", file, "--json").stdout)
+    (answer,) = json.loads(classify(study, "--task", "own", *options, "--json").stdout)
     assert list(answer) == ["study", "prediction", "vptct"]
     result = answer["vptct"]
     assert result["schema"] == "vptct.result/1"
@@ -183,12 +186,10 @@ def test_a_version_that_does_not_exist_is_an_error(tmp_path: Path, tiny: list[ob
     assert "version 7" in result.stderr
 
 
-def test_a_task_file_alone_says_what_to_look_for(
-    tmp_path: Path, write_study: WriteStudy, tiny: list[object]
-) -> None:
-    file = own_task(tmp_path, "aggregation: mean")
+def test_a_task_file_alone_says_what_to_look_for(tmp_path: Path, write_study: WriteStudy) -> None:
+    options = own_task(tmp_path, "aggregation: mean")
     study = write_study(tmp_path / "ct.nii")
-    (answer,) = json.loads(classify(study, *tiny[2:], "--task-file", file, "--json").stdout)
+    (answer,) = json.loads(classify(study, *options, "--json").stdout)
     (finding,) = answer["vptct"]["findings"]
     probabilities = [clip["probability"] for clip in finding["clips"]]
     assert len(probabilities) > 1

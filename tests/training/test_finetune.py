@@ -183,3 +183,10 @@ def test_the_clip_shape_joins_the_facts_of_task_and_network() -> None:
     task = replace(NODULE, clips=ClipRule(length_slices=64, stride_slices=16))
     longer = clip_shape(task, get_model("swin_t"))
     assert (longer.length, longer.stride) == (64, 16)
+
+
+def test_a_network_whose_clips_could_never_be_positive_is_refused() -> None:
+    task = replace(NODULE, clips=ClipRule(min_positive_slices=33))
+    with pytest.raises(ClipShapeError, match=r"swin_t sees clips of 32 slices; .* only from 33 slices on"):
+        clip_shape(task, get_model("swin_t"))
+    assert clip_shape(replace(task, clips=ClipRule(min_positive_slices=32)), get_model("swin_t")).length == 32

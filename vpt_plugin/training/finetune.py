@@ -15,6 +15,7 @@ from vpt_plugin.ct.intensity import air
 from vpt_plugin.data.clip_dataset import ClipShape, CoveringClips, Jitter, TrainingClips
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.data.prepared import PreparedStudies
+from vpt_plugin.errors import ClipShapeError
 from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
@@ -102,9 +103,15 @@ def clip_shape(task: ReadingTask, spec: ModelSpec) -> ClipShape:
     """The numbers of the task's clip rule for this network.
 
     Raises:
-        ClipShapeError: the network cannot take such clips.
+        ClipShapeError: the network cannot take such clips, or none of them could be positive.
     """
     length = task.clips.length(spec.clip_slices)
+    if length < task.clips.min_positive_slices:
+        raise ClipShapeError(
+            f"{spec.name} sees clips of {length} slices; for the task {task.name} a clip is positive only "
+            f"from {task.clips.min_positive_slices} slices on.",
+            "Lower min_positive_slices in the task file, or choose a model with longer clips.",
+        )
     spec.check_clip(length, spec.crop_px, spec.crop_px)
     return ClipShape(
         length=length,

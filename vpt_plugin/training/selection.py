@@ -148,7 +148,7 @@ def _take(
     except StudyError as error:
         raise _LeftOutError("unreadable", str(error)) from error
     slices = len(study.slice_z_mm)
-    if slices < math.ceil(shape.length / 2):
+    if slices < task.clips.min_slices(shape.length):
         raise _LeftOutError("too few slices", f"it has {slices} slices, a clip has {shape.length}")
     states = np.array([_STATES[label.state] if label else math.nan for label in labels])
     positive = np.stack([_positive(label, study.slice_z_mm) for label in labels], axis=1)
