@@ -33,9 +33,7 @@ def card_in_words(card: ModelCard) -> str:
     for name in card.findings:
         estimate = card.validation_auroc.get(name)
         auroc = estimate_in_words(estimate) if estimate else "n/a"
-        lines.append(
-            f"  {name}: validation AUROC {auroc}; present from {card.thresholds.get(name, 0.5):.3f} on"
-        )
+        lines.append(f"  {name}: validation AUROC {auroc}; present from {card.threshold(name):.3f} on")
     return "\n".join(lines)
 
 

@@ -129,7 +129,7 @@ class Predictor:
 
     def _prepare(self, volume: Volume) -> torch.Tensor:
         """The study as the network sees it but for the scale: uint8 (slices, rows, columns) on the device."""
-        at_least = -(-self._length // 2)
+        at_least = self.task.clips.min_slices(self._spec.clip_slices)
         if volume.slices < at_least:
             raise TooFewSlicesError(
                 volume.study,
@@ -220,7 +220,7 @@ class Predictor:
                 FindingPrediction(
                     name=name,
                     probability=float(study[index]),
-                    threshold=self.card.thresholds.get(name, 0.5),
+                    threshold=self.card.threshold(name),
                     key_slice_mm=float(volume.slice_z_mm[key_slice(evidence)]),
                     clips=self._clips(volume, starts, clips[:, index]),
                 )
