@@ -13,6 +13,7 @@ from vpt_plugin.errors import (
     ChecksumError,
     ModelCardError,
     NotTrainedError,
+    TrainingError,
     UnknownModelError,
     WeightsLayoutError,
     WeightsNotFoundError,
@@ -207,6 +208,12 @@ def test_a_crash_between_writing_and_renaming_leaves_what_was_served(
         store.publish(classifier, CARD)
     assert listing(store) == before
     assert store.current_version("nodule", "tiny") == 1
+
+
+def test_a_store_that_cannot_be_written_is_told(tmp_path: Path, classifier: Classifier) -> None:
+    (tmp_path / "models").write_text("a file where the folder should be")
+    with pytest.raises(TrainingError, match=r"nodule_tiny cannot be published in .*Make room"):
+        ModelStore(tmp_path / "models").publish(classifier, CARD)
 
 
 def test_what_a_killed_training_left_behind_is_no_version(store: ModelStore, classifier: Classifier) -> None:

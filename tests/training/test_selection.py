@@ -192,6 +192,12 @@ def test_hashes_follow_the_split_and_the_labels_and_nothing_else(
     assert hashes(with_first(ball_manifest, signed)) == (split, labels)
 
 
+def test_a_disk_that_takes_no_prepared_study_is_told(ball_manifest: Manifest, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(TrainingError, match=r"prepared study study-000 cannot be kept: .*Make room"):
+        select(ball_manifest, tmp_path / "cache")
+
+
 def test_preparing_can_be_cancelled(ball_manifest: Manifest, ball_cache: Path) -> None:
     with pytest.raises(CancelledError):
         select(ball_manifest, ball_cache, cancelled=lambda: True)

@@ -201,6 +201,17 @@ def test_a_validation_that_is_no_number_ends_the_training_too(classifier: Classi
         make_loop(classifier, observer=Observer(report=poison)).run()
 
 
+def test_full_memory_is_told_with_the_way_out(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(classifier.backbone, "forward", full)
+    with pytest.raises(TrainingError, match=r"memory of cpu does not take 4 clips.*Use a smaller batch"):
+        make_loop(classifier).run()
+
+
 @pytest.mark.parametrize("state", ["training", "validating"])
 def test_it_can_be_cancelled_in_a_step_and_in_a_validation(
     classifier: Classifier, state: str, caplog: pytest.LogCaptureFixture

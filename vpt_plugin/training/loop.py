@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from vpt_plugin.data.clip_dataset import scale_clips
 from vpt_plugin.errors import CancelledError, TrainingError, VptError
 from vpt_plugin.models.classifier import Classifier
-from vpt_plugin.models.device import memory_format
+from vpt_plugin.models.device import memory_format, out_of_memory
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.validation import StudyAuroc, Validation
@@ -108,7 +108,7 @@ class TrainingLoop:
             The best validation; the classifier is in the state that made it.
 
         Raises:
-            TrainingError: the loss is no longer a number.
+            TrainingError: the loss is no longer a number, or the memory is full.
             CancelledError: the observer said so.
         """
         self._began = time.monotonic()
@@ -117,7 +117,15 @@ class TrainingLoop:
             torch.default_generator.manual_seed(self._config.seed)
             if device.type == "cuda":
                 torch.cuda.manual_seed(self._config.seed)
-            self._trainer.run()
+            try:
+                self._trainer.run()
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                raise TrainingError(
+                    f"the memory of {device} does not take {self._config.batch} clips at once.",
+                    "Use a smaller batch, or train the head alone.",
+                ) from error
         if self._failure is not None:
             raise self._failure
         if self._best is None:

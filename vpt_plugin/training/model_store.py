@@ -23,7 +23,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vpt_plugin.errors import ChecksumError, ModelCardError, NotTrainedError, WeightsNotFoundError
+from vpt_plugin.errors import (
+    ChecksumError,
+    ModelCardError,
+    NotTrainedError,
+    TrainingError,
+    WeightsNotFoundError,
+)
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import Classifier, load_weights, new_classifier, save_weights
@@ -55,15 +61,22 @@ class ModelStore:
 
         Returns:
             The card as published.
+
+        Raises:
+            TrainingError: it cannot be written; what was published before stays as it was.
         """
         folder = self._folder(card.task, card.model)
-        folder.mkdir(parents=True, exist_ok=True)
         # Not tempfile.mkdtemp: its folders are private, and the server may be another user.
         unfinished = folder / f".unfinished-{uuid.uuid4().hex}"
-        unfinished.mkdir()
         try:
+            unfinished.mkdir(parents=True)
             checksum = save_weights(classifier, unfinished / _WEIGHTS)
             return self._rename(unfinished, folder, replace(card, weights_sha256=checksum))
+        except OSError as error:
+            raise TrainingError(
+                f"{card.task}_{card.model} cannot be published in {folder}: {error}.",
+                "Make room on that disk and see who may write there.",
+            ) from error
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 

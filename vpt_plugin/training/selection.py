@@ -93,8 +93,8 @@ def select_studies(
         cancelled: asked before every study.
 
     Raises:
-        TrainingError: a side lacks one of the states of a finding, phantoms and patients are mixed, or a
-            PatientID is on both sides.
+        TrainingError: a side lacks one of the states of a finding, phantoms and patients are mixed, a
+            PatientID is on both sides, or there is no room for prepared studies.
         CancelledError: ``cancelled`` said so.
     """
     rows = sorted((row for row in manifest.studies if row.split != "test"), key=lambda row: row.study)
@@ -147,6 +147,12 @@ def _take(
         study = prepared.get(row.path, name=row.study, series_uid=series_uid or None)
     except StudyError as error:
         raise _LeftOutError("unreadable", str(error)) from error
+    except OSError as error:
+        # Reading a study tells its own errors: this one is of the disk that prepared studies are kept on.
+        raise TrainingError(
+            f"the prepared study {row.study} cannot be kept: {error}.",
+            "Make room on that disk, or have prepared studies kept elsewhere.",
+        ) from error
     slices = len(study.slice_z_mm)
     if slices < task.clips.min_slices(shape.length):
         raise _LeftOutError("too few slices", f"it has {slices} slices, a clip has {shape.length}")
