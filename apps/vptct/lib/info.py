@@ -13,6 +13,7 @@ from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.reading import reading_difference, reading_facts
 
 from .conf import AppConf
 
@@ -83,6 +84,8 @@ def _current_card(
         return None, "Its model card cannot be read; the server's log says why."
     if card.findings != task.findings:
         return None, f"It was trained for {', '.join(card.findings)}: train it again for this task."
+    if card.reading and (difference := reading_difference(card.reading, reading_facts(task, spec))):
+        return None, f"It was trained with {difference}: train it again for this task."
     return card, None
 
 
