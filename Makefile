@@ -27,7 +27,7 @@ demo: install  ## phantoms, training, the real server, answers beside the truth:
 serve: export OMP_WAIT_POLICY ?= PASSIVE
 serve: install  ## serve a folder of studies: make serve STUDIES=/data/studies PORT=8000
 	@test -n "$(STUDIES)" || { echo "Name the folder of studies: make serve STUDIES=/data/studies"; exit 2; }
-	"$(BIN)/python" -m monailabel.main start_server --app apps/vptct --studies "$(STUDIES)" --host 127.0.0.1 --port $(PORT)
+	"$(BIN)/python" -m monailabel.main start_server --app apps/vptct --studies "$(STUDIES)" --host 127.0.0.1 --port $(PORT) $(CONF)
 
 test: check  ## format, lint, types, then all tests; the slowest are listed at the end
 	"$(BIN)/python" -m pytest

@@ -81,6 +81,8 @@ class Outcome:
 def print_report(console: Console, answers: Sequence[Answer], outcome: Outcome) -> None:
     """The table of answers beside the truth, and the figures below it."""
     console.print(_table(answers))
+    threshold = answers[0].finding["threshold"]
+    console.print(f"A nodule is called present from {threshold:.3f} on, as chosen on the validation studies.")
     for answer in answers:
         if not answer.truth:
             console.print(

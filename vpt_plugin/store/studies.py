@@ -98,7 +98,11 @@ class StudyFolder:
             path = self.scan(now=True).get(study_id)
         if path is None:
             # Only the beginning: the text comes from a caller and may be of any length.
-            raise StudyNotFoundError(repr(study_id[:100]), "there is no study of this id.")
+            raise StudyNotFoundError(
+                repr(study_id[:100]),
+                "there is no study of this id.",
+                "An id is the path below the studies folder with -- for /; /datastore/?output=all lists all.",
+            )
         return path
 
     def _by_id(self, found: list[Path]) -> Mapping[str, Path]:
