@@ -20,7 +20,7 @@ LAYERS = [
     {"store", "data", "models"},
     {"ct", "acquisition", "labels"},
     {"tasks"},
-    {"errors"},
+    {"errors", "durable"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 HEAVY = {"torch", "torchvision", "monai", "ignite", "pytorchvideo"}

@@ -12,11 +12,16 @@ class into one HTTP status (``apps/vptct/lib/errors.py``); the command line prin
     │   ├── NotCTError                  it is something else than a CT
     │   ├── NotHounsfieldError          its values cannot be Hounsfield units: 8-bit, NaN
     │   ├── GeometryError               missing, duplicate or unevenly spaced slices, gantry tilt
-    │   └── TooFewSlicesError           fewer slices than a clip can honestly be made of
+    │   ├── TooFewSlicesError           fewer slices than a clip can honestly be made of
+    │   └── StudyTooLargeError          more files or bytes than are accepted for one study
+    ├── ArchiveError                the DICOM archive does not hand out what is needed
+    │   ├── ArchiveUnreachableError     it is down, too slow, or refuses the login
+    │   └── IncompleteSeriesError       fewer slices came than it lists; nothing partial is ever read
     ├── ConfigurationError          something is wrong with what was asked for
     │   ├── UnknownTaskError
     │   ├── UnknownModelError
     │   ├── TaskFileError               a site's own task file; names the line and the field
+    │   ├── TokenFileError              a file of access tokens; names the line
     │   └── ClipShapeError              a clip this network cannot take
     ├── WeightsError                something is wrong with a file of weights
     │   ├── WeightsNotFoundError        names the file, the URL and the import command
@@ -26,12 +31,16 @@ class into one HTTP status (``apps/vptct/lib/errors.py``); the command line prin
     ├── DeviceMemoryError           not even one clip fits into the device's memory
     ├── NotTrainedError             this head was never trained, so it never answers
     ├── LabelError                  a label that does not follow the label contract
+    │   └── LabelConflictError          somebody else saved a newer version in the meantime
     ├── ManifestError               a manifest of studies that cannot be used
     ├── TrainingError               a training that cannot start or went wrong
     └── CancelledError              the caller asked to stop
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class VptError(Exception):
@@ -90,6 +99,22 @@ class TooFewSlicesError(StudyError):
     """Fewer slices than a clip can be made of without inventing most of it."""
 
 
+class StudyTooLargeError(StudyError):
+    """More files or bytes than are accepted for one study."""
+
+
+class ArchiveError(VptError):
+    """The DICOM archive does not hand out what is needed. Later it may."""
+
+
+class ArchiveUnreachableError(ArchiveError):
+    """The archive is down, too slow, refuses the login, or answers what is no DICOMweb."""
+
+
+class IncompleteSeriesError(ArchiveError):
+    """Fewer slices came than the archive lists. What came is kept and completed; nothing partial is read."""
+
+
 class ConfigurationError(VptError):
     """Something is wrong with what was asked for."""
 
@@ -110,6 +135,10 @@ class UnknownModelError(ConfigurationError):
 
 class TaskFileError(ConfigurationError):
     """A task file that cannot be used; the message names the file, the line and the field."""
+
+
+class TokenFileError(ConfigurationError):
+    """A file of access tokens that cannot be used; the message names the file and the line."""
 
 
 class ClipShapeError(ConfigurationError):
@@ -146,6 +175,35 @@ class NotTrainedError(VptError):
 
 class LabelError(VptError):
     """A label that does not follow the label contract."""
+
+
+class LabelConflictError(LabelError):
+    """Somebody else saved a newer version than the one this label was made upon.
+
+    Args:
+        message: what happened; names the study and the task.
+        hint: the way out.
+        expected_version: the version the refused label was made upon; 0 for none.
+        newest_version: the version that counts.
+        newest: that version as the JSON of the label contract; None where its file is damaged.
+        yours: the refused label as the JSON of the label contract; it is set aside, not lost.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        expected_version: int,
+        newest_version: int,
+        newest: Mapping[str, Any] | None,
+        yours: Mapping[str, Any],
+    ) -> None:
+        super().__init__(message, hint)
+        self.expected_version = expected_version
+        self.newest_version = newest_version
+        self.newest = newest
+        self.yours = yours
 
 
 class ManifestError(VptError):

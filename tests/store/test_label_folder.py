@@ -130,7 +130,7 @@ def test_a_disk_without_hard_links_keeps_every_version_too(
     def no_links(source: object, target: Path) -> None:
         raise OSError(errno.EPERM, "no hard links here")
 
-    monkeypatch.setattr("vpt_plugin.store.durable.os.link", no_links)
+    monkeypatch.setattr("vpt_plugin.durable.os.link", no_links)
     labels = LabelFolder(tmp_path)
     assert [labels.save("a", nodule(state)) for state in ("present", "absent")] == [1, 2]
     assert [len(saved.label.findings) for saved in labels.history("a", "nodule")] == [1, 1]
@@ -145,7 +145,7 @@ def test_a_write_that_fails_leaves_nothing_behind_and_is_told(
     def disk_full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("vpt_plugin.store.durable.os.fsync", disk_full)
+    monkeypatch.setattr("vpt_plugin.durable.os.fsync", disk_full)
     with pytest.raises(OSError, match="No space left"):
         labels.save("a", nodule("absent"))
     assert [path.name for path in (tmp_path / "final" / "a").iterdir()] == ["nodule.0001.json"]

@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vpt_plugin.durable import make_folder, write_new
 from vpt_plugin.errors import LabelError, StudyNotFoundError
 from vpt_plugin.labels import STATES, StudyLabel
-from vpt_plugin.store.durable import make_folder, write_new
 from vpt_plugin.store.ids import is_study_id
 
 _logger = logging.getLogger(__name__)

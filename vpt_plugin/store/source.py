@@ -1,0 +1,89 @@
+"""StudySource: where studies come from, be it a folder or a DICOM archive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class OpenedStudy:
+    """A study that lies on this computer for as long as it is open.
+
+    Attributes:
+        path: what ``read_study`` takes: a DICOM folder or a file.
+        notes: what whoever reads the answer must know, such as that a copy was read while the archive was
+            not reachable.
+    """
+
+    path: Path
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """Whether studies can be had at the moment.
+
+    Attributes:
+        kind: ``folder`` or ``archive``.
+        reachable: the last look at it succeeded.
+        problem: what is wrong, for people; "" where nothing is. No path of the server is in it.
+    """
+
+    kind: str
+    reachable: bool = True
+    problem: str = ""
+
+
+class StudySource(Protocol):
+    """Several threads may ask."""
+
+    @property
+    def name(self) -> str:
+        """What to call it on a screen; no path of the server."""
+
+    def ids(self) -> list[str]:
+        """The ids of all studies, sorted.
+
+        Raises:
+            ArchiveError: the archive was never reached, so nothing is known.
+        """
+
+    def require(self, study_id: str) -> None:
+        """Make sure that there is such a study, without fetching it.
+
+        Raises:
+            StudyNotFoundError: there is none.
+            ArchiveError: it is not known, and the archive cannot be asked.
+        """
+
+    def opened(
+        self, study_id: str, *, cancelled: Callable[[], bool] | None = None
+    ) -> AbstractContextManager[OpenedStudy]:
+        """The whole study, on this computer until the ``with`` block is left.
+
+        Args:
+            study_id: an id.
+            cancelled: asked while slices are fetched.
+
+        Raises:
+            StudyNotFoundError: there is no such study.
+            ArchiveError: the archive cannot be asked, or does not hand out every slice.
+            CancelledError: ``cancelled`` said so.
+        """
+
+    def facts(self, study_id: str) -> dict[str, Any]:
+        """What a client may know of a study without reading it: ``name`` at least; never a path.
+
+        Raises:
+            StudyNotFoundError, ArchiveError.
+        """
+
+    def refresh(self) -> None:
+        """Look for new studies now. An archive that is down is not an error here: ``state`` tells."""
+
+    def state(self) -> SourceState:
+        """What the last look found; asks nobody."""
