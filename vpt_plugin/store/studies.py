@@ -6,14 +6,17 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vpt_plugin.ct.dicom_headers import read_examination
 from vpt_plugin.ct.reader import is_study_file
-from vpt_plugin.errors import StudyNotFoundError
+from vpt_plugin.errors import ArchiveUnreachableError, StudyNotFoundError
 from vpt_plugin.store.ids import study_ids
+from vpt_plugin.store.source import OpenedStudy, SourceState
 
 LABELS_FOLDER = "labels"
 _logger = logging.getLogger(__name__)
@@ -58,10 +61,23 @@ class StudyFolder:
         root: the folder.
         fresh_seconds: for so long the last scan is believed. A scan asks every folder for its time stamp and
             lists only those that changed, which is cheap on a network share, too.
+        labelled: asks for the ids that have labels, ``LabelFolder.labelled``: a study keeps its labelled id
+            when its place moves up or down the folders.
+        index_folder: where to keep what speeds up the next start; None keeps nothing.
     """
 
-    def __init__(self, root: Path, *, fresh_seconds: float = 2.0) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        fresh_seconds: float = 2.0,
+        labelled: Callable[[], Collection[str]] = tuple,
+        index_folder: Path | None = None,
+    ) -> None:
         self.root = root
+        self._labelled = labelled
+        self._index_folder = index_folder
+        self._problem = ""
         self._fresh_seconds = fresh_seconds
         self._scanned_at = -float("inf")
         self._listings: dict[Path, _Listing] = {}
@@ -83,9 +99,55 @@ class StudyFolder:
                 self._scanned_at = time.monotonic()
             return self._paths
 
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.root.resolve().name or "studies"
+
     def ids(self) -> list[str]:
-        """The ids of all studies, sorted."""
+        """The ids of all studies, sorted; while the folder cannot be read, those of the last look.
+
+        Raises:
+            ArchiveUnreachableError: the folder could never be read, so nothing is known.
+        """
         return list(self.scan())
+
+    def require(self, study_id: str) -> None:
+        """Make sure that there is such a study.
+
+        Raises:
+            StudyNotFoundError: there is none.
+            ArchiveUnreachableError: the folder cannot be read.
+        """
+        self.path(study_id)
+
+    @contextmanager
+    def opened(self, study_id: str, *, cancelled: Callable[[], bool] | None = None) -> Iterator[OpenedStudy]:
+        """The study where it lies: nothing is copied.
+
+        Raises:
+            StudyNotFoundError: there is none.
+            ArchiveUnreachableError: the folder cannot be read.
+        """
+        yield OpenedStudy(self.path(study_id))
+
+    def facts(self, study_id: str) -> dict[str, Any]:
+        """The ``name`` of the study's file or folder.
+
+        Raises:
+            StudyNotFoundError: there is none.
+            ArchiveUnreachableError: the folder cannot be read.
+        """
+        return {"name": self.path(study_id).name}
+
+    def refresh(self) -> None:
+        """Look for new studies now."""
+        with suppress(ArchiveUnreachableError):
+            self.scan(now=True)
+
+    def state(self) -> SourceState:
+        """Whether the last look found the folder."""
+        return SourceState("folder", reachable=not self._problem, problem=self._problem)
 
     def path(self, study_id: str) -> Path:
         """Where the study of that id lies.
