@@ -37,6 +37,14 @@ from vpt_plugin.errors import (
     WeightsError,
 )
 
+from .access.errors import (
+    AccessError,
+    ForeignHostError,
+    LoginServiceError,
+    NotLoggedInError,
+    TooManyLoginsError,
+)
+
 _logger = logging.getLogger(__name__)
 
 
@@ -70,6 +78,11 @@ STATUS: MappingProxyType[type[Exception], int] = MappingProxyType(
         BadRequestError: 400,
         NotOfferedError: 405,
         BusyError: 503,
+        NotLoggedInError: 401,
+        AccessError: 403,
+        ForeignHostError: 400,
+        TooManyLoginsError: 429,
+        LoginServiceError: 503,
         VptError: 500,
     }
 )

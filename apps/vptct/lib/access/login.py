@@ -1,0 +1,117 @@
+"""The ways to log in: none, a file of tokens, Keycloak (``keycloak.py``)."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import time
+from pathlib import Path
+from typing import Protocol
+
+from vpt_plugin.errors import TokenFileError
+from vpt_plugin.store.tokens import TokenFile
+
+from .errors import LoginServiceError, NotLoggedInError
+from .person import LOCAL, Person
+
+_logger = logging.getLogger(__name__)
+# A broken file is told again after this time, not at every request.
+_TELL_AGAIN_SECONDS = 60.0
+HOW_TO_LOG_IN = "Send the header: Authorization: Bearer TOKEN"
+
+
+class Login(Protocol):
+    """How people prove who they are. Several threads may ask; it may take as long as a disk or a network."""
+
+    @property
+    def kind(self) -> str:
+        """``none``, ``token_file`` or ``keycloak``."""
+
+    def person(self, token: str) -> Person:
+        """Whose token this is.
+
+        Args:
+            token: what came after ``Bearer``; "" where nothing came.
+
+        Raises:
+            NotLoggedInError: nobody's.
+            LoginServiceError: it cannot be found out at the moment.
+        """
+
+    def token(self, username: str, password: str) -> str:
+        """A token for a name and a password.
+
+        Raises:
+            NotLoggedInError: they are wrong.
+            LoginServiceError: it cannot be found out at the moment.
+        """
+
+
+class NoLogin:
+    """Everybody is the local administrator."""
+
+    kind = "none"
+
+    def person(self, token: str) -> Person:
+        """The local administrator."""
+        return LOCAL
+
+    def token(self, username: str, password: str) -> str:
+        """No token: none is needed."""
+        return ""
+
+
+class TokenFileLogin:
+    """The file of tokens. While it cannot be used nobody gets in: a token might have been taken away.
+
+    Args:
+        path: the file.
+
+    Raises:
+        TokenFileError: it cannot be used, so the server does not start.
+    """
+
+    kind = "token_file"
+
+    def __init__(self, path: Path) -> None:
+        self._file = TokenFile(path)
+        self._told_at = -float("inf")
+        if not self._file.people():
+            _logger.warning(
+                "%s holds no token, so nobody can log in; vpt tokens add makes one, no restart needed", path
+            )
+
+    def person(self, token: str) -> Person:
+        """Whose token this is; see ``Login``."""
+        if not token:
+            raise NotLoggedInError("this server wants a login.", HOW_TO_LOG_IN)
+        try:
+            owner = self._file.find(token)
+        except TokenFileError as error:
+            self._tell(error)
+            raise LoginServiceError(
+                "nobody can log in: the server's file of tokens cannot be used.",
+                "The server's log says what is wrong with it.",
+            ) from error
+        if owner is None:
+            raise NotLoggedInError(
+                "this server does not know this token.",
+                "It may have been taken away; who runs this server makes a new one.",
+                token_given=True,
+            )
+        return Person(owner.name, owner.role)
+
+    def token(self, username: str, password: str) -> str:
+        """The password itself, which is the token: so clients log in that ask for a name and a password."""
+        person = self.person(password) if password else None
+        if person is None or not hmac.compare_digest(person.name.encode(), username.encode()):
+            raise NotLoggedInError(
+                "wrong name or token.", "The name is that of the token, the password is the token.",
+                token_given=True,
+            )  # fmt: skip
+        return password
+
+    def _tell(self, error: TokenFileError) -> None:
+        if time.monotonic() - self._told_at >= _TELL_AGAIN_SECONDS:
+            self._told_at = time.monotonic()
+            _logger.error("nobody can log in until this is put right: %s", error)
