@@ -1,14 +1,26 @@
-"""Writing a file so that it is there whole or not at all, stays after a power cut, and replaces nothing."""
+"""Files and folders that are there whole or not at all, and stay after a power cut.
+
+Everything is written beside its place under a hidden name first; a reader never sees half of it. What a
+killed process leaves behind has a name of ``LEFTOVERS`` and is swept at the next start.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
+import time
 import uuid
+from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
+
+LEFTOVERS = (".*.tmp", ".unfinished-*", ".writing-*", ".damaged-*")
+_logger = logging.getLogger(__name__)
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """Write a new file that is on the disk when this returns; readers see all of it or nothing.
+    """Write a new file that is on the disk when this returns; what is there already is never replaced.
 
     The data goes into a temporary file of the same folder first, which then gets its name by a hard link:
     unlike a renaming, that fails when the name is taken.
@@ -17,16 +29,72 @@ def write_new(path: Path, data: bytes) -> None:
         FileExistsError: the name is taken; what is there stays as it is.
         OSError: the disk is full, the folder is not writable.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = _temporary(path)
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        _give_name(temporary, path)
+        _write(temporary, data, durable=True)
+        _give_new_name(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def write_over(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a file, in place of the one that is there; readers see all of the old one or all of the new one.
+
+    Args:
+        durable: it is on the disk when this returns. A cache that can be made again need not be.
+
+    Raises:
+        OSError: the disk is full, the folder is not writable; what was there stays as it is.
+    """
+    temporary = _temporary(path)
+    try:
+        _write(temporary, data, durable=durable)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    if durable:
+        sync_folder(path.parent)
+
+
+def publish_file(unfinished: Path, path: Path) -> None:
+    """Give a finished file its name, in place of the one that has it; on the disk when this returns.
+
+    Args:
+        unfinished: a closed file on the same disk.
+
+    Raises:
+        OSError: the disk is full, the folder is not writable; what was there stays as it is.
+    """
+    _sync_file(unfinished)
+    unfinished.replace(path)
+    sync_folder(path.parent)
+
+
+def publish_folder(unfinished: Path, place: Path, *, durable: bool = True) -> None:
+    """Give a finished folder its place; a folder with something in it is never replaced.
+
+    Args:
+        unfinished: the folder, with files but no folders in it, on the same disk.
+        durable: all of it is on the disk when this returns. A cache that can be made again need not be.
+
+    Raises:
+        FileExistsError: the place is taken; what is there stays as it is.
+        OSError: the disk is full, the folder is not writable.
+    """
+    if durable:
+        for file in unfinished.iterdir():
+            _sync_file(file)
+        sync_folder(unfinished)
+    try:
+        # A folder that is there and not empty cannot be replaced by renaming, on any system.
+        unfinished.rename(place)
+    except OSError as error:
+        if not place.exists():
+            raise
+        raise FileExistsError(error.errno, "the place is taken", str(place)) from error
+    if durable:
+        sync_folder(place.parent)
 
 
 def make_folder(path: Path) -> None:
@@ -49,14 +117,106 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _give_name(temporary: Path, path: Path) -> None:
+def find_leftovers(folder: Path, *, older_than_seconds: float = 3600) -> list[Path]:
+    """What killed processes left in a folder and all folders below it.
+
+    Args:
+        folder: need not be there. Only for folders that VPTCT alone writes to.
+        older_than_seconds: what is younger may still be in the making.
+    """
+    return [path for path in _hidden(folder) if _age_seconds(path) > older_than_seconds]
+
+
+def sweep_leftovers(folder: Path, *, older_than_seconds: float = 3600) -> list[Path]:
+    """Remove what killed processes left, see ``find_leftovers``.
+
+    Returns:
+        What was removed. What cannot be removed is logged and stays.
+    """
+    removed = []
+    for path in find_leftovers(folder, older_than_seconds=older_than_seconds):
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except FileNotFoundError:
+            continue  # another server sweeps, too
+        except OSError as error:
+            _logger.warning("%s is left over and cannot be removed: %s", path, error)
+        else:
+            removed.append(path)
+    return removed
+
+
+def _hidden(folder: Path) -> Iterator[Path]:
+    # os.walk passes over what cannot be listed, and does not follow links.
+    for above, folders, files in os.walk(folder):
+        left = [name for name in (*folders, *files) if any(fnmatch(name, each) for each in LEFTOVERS)]
+        yield from (Path(above) / name for name in sorted(left))
+        folders[:] = [name for name in folders if name not in left]
+
+
+def _age_seconds(path: Path) -> float:
+    try:
+        return time.time() - path.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0  # whoever made it has just finished
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+
+
+def _write(path: Path, data: bytes, *, durable: bool) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _sync_file(path: Path) -> None:
+    # Windows flushes only what is open for writing.
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _give_new_name(temporary: Path, path: Path) -> None:
     try:
         os.link(temporary, path)
-    except FileExistsError:
-        raise
-    except OSError:
-        # No hard links here (FAT, some network shares): take the name with an empty file, then replace our
-        # own. A reader in between sees a file that is no label yet and passes over it.
-        with path.open("xb"):
-            pass
+    except OSError as error:
+        if _is_ours(temporary, path):
+            return
+        if isinstance(error, FileExistsError):
+            raise
+        _take_name_without_links(temporary, path)
+
+
+def _is_ours(temporary: Path, path: Path) -> bool:
+    """Whether the link was made although an error came back.
+
+    NFS sends a call again when the answer is lost, and the second call then finds the link of the first. Two
+    names of one file are looked for, not only a link count of 2: that a backup made by links raises, too.
+    """
+    try:
+        return temporary.stat().st_nlink > 1 and temporary.samefile(path)
+    except FileNotFoundError:
+        return False
+
+
+def _take_name_without_links(temporary: Path, path: Path) -> None:
+    """For disks without hard links (FAT, some network shares): take the name with an empty file, replace it.
+
+    A reader in between, or after a crash in between, finds an empty file.
+    """
+    with path.open("xb"):
+        pass
+    try:
         temporary.replace(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise

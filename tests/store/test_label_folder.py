@@ -20,9 +20,9 @@ def nodule(state: str, annotator: str = "anna", task: str = "nodule") -> StudyLa
 
 def test_a_label_is_one_readable_file_per_study_task_and_version(tmp_path: Path) -> None:
     labels = LabelFolder(tmp_path)
-    assert labels.save("p1", nodule("present")) == 1
-    assert labels.save("p1", nodule("absent", "bert")) == 2
-    assert labels.save("p2", nodule("absent", task="other")) == 1
+    assert labels.save("p1", nodule("present")).version == 1
+    assert labels.save("p1", nodule("absent", "bert")).version == 2
+    assert labels.save("p2", nodule("absent", task="other")).version == 1
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.json")) == [
         "final/p1/nodule.0001.json",
         "final/p1/nodule.0002.json",
@@ -93,7 +93,7 @@ def test_a_damaged_file_is_reported_and_the_labels_around_it_still_count(tmp_pat
     (tmp_path / "final/a/nodule.0002.json").write_text(damage)
     assert labels.counts("nodule")["present"] == 2
     assert [damaged.path.name for damaged in labels.damaged()] == ["nodule.0002.json"]
-    assert labels.save("a", nodule("absent")) == 3
+    assert labels.save("a", nodule("absent")).version == 3
     assert labels.counts("nodule") == {"present": 1, "absent": 1, "indeterminate": 0}
     assert (tmp_path / "final/a/nodule.0002.json").read_text() == damage
 
@@ -112,7 +112,7 @@ def test_forty_labels_of_four_annotators_at_once_are_forty_versions(tmp_path: Pa
 
     def annotate(name: str) -> None:
         labels = LabelFolder(tmp_path)
-        versions.extend(labels.save("a", nodule("present", name)) for _ in range(10))
+        versions.extend(labels.save("a", nodule("present", name)).version for _ in range(10))
 
     threads = [threading.Thread(target=annotate, args=(name,)) for name in "abcd"]
     for thread in threads:
@@ -132,7 +132,7 @@ def test_a_disk_without_hard_links_keeps_every_version_too(
 
     monkeypatch.setattr("vpt_plugin.durable.os.link", no_links)
     labels = LabelFolder(tmp_path)
-    assert [labels.save("a", nodule(state)) for state in ("present", "absent")] == [1, 2]
+    assert [labels.save("a", nodule(state)).version for state in ("present", "absent")] == [1, 2]
     assert [len(saved.label.findings) for saved in labels.history("a", "nodule")] == [1, 1]
 
 

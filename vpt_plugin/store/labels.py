@@ -2,69 +2,61 @@
 
 ::
 
-    labels/final/<study>/<task>.0001.json      the label contract, vptct.label/1
-    labels/final/<study>/<task>.0002.json      a later version; the newest counts, the older ones stay
+    labels/final/<study>/<task>.0001.json          the label contract, vptct.label/1
+    labels/final/<study>/<task>.0002.json          a later version; the newest counts, the older ones stay
+    labels/conflicts/<study>/<task>.0001.json      a label that was refused, see label_conflicts.py
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-import re
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
-from vpt_plugin.durable import make_folder, write_new
-from vpt_plugin.errors import LabelError, StudyNotFoundError
+from vpt_plugin.durable import make_folder, sync_folder, write_new
+from vpt_plugin.errors import LabelConflictError, StudyNotFoundError
 from vpt_plugin.labels import STATES, StudyLabel
 from vpt_plugin.store.ids import is_study_id
+from vpt_plugin.store.label_conflicts import (
+    Disagreement,
+    SetAsideLabel,
+    SetAsideLabels,
+    is_settled,
+    states_in_dispute,
+)
+from vpt_plugin.store.label_versions import (
+    DamagedLabel,
+    SavedLabel,
+    StudyVersions,
+    label_bytes,
+    newest_number,
+    read_versions,
+    saved_label,
+    version_file,
+)
 
-_logger = logging.getLogger(__name__)
-_FILE = re.compile(r"([a-z][a-z0-9_]{0,39})\.([0-9]{4,9})\.json")
-_TASK = re.compile(r"[a-z][a-z0-9_]{0,39}")
-# As for studies: a folder's time stamp may be as coarse as two seconds.
-_SETTLED_SECONDS = 3.0
+__all__ = [
+    "DamagedLabel",
+    "Disagreement",
+    "LabelFolder",
+    "SavedLabel",
+    "SetAsideLabel",
+    "label_bytes",
+]
 
-
-@dataclass(frozen=True)
-class SavedLabel:
-    """One version of a label, as it lies in the folder."""
-
-    study: str
-    task: str
-    version: int
-    label: StudyLabel
-    path: Path
-
-
-@dataclass(frozen=True)
-class DamagedLabel:
-    """A file that should be a label and is none."""
-
-    study: str
-    path: Path
-    problem: str
-
-
-@dataclass(frozen=True)
-class _StudyFolderRead:
-    """All versions of all tasks of one study, read when the folder's time stamp was ``changed``."""
-
-    changed: float
-    settled: bool
-    versions: Mapping[str, tuple[SavedLabel, ...]] = field(default_factory=dict)
-    damaged: tuple[DamagedLabel, ...] = ()
+# On a network share a look at a folder is mostly waiting, and many can wait at once.
+_LOOKS_AT_ONCE = 16
 
 
 class LabelFolder:
-    """The labels below one folder; several threads and several processes may read and write at once.
+    """The labels below one folder; several threads, processes and computers may read and write at once.
 
-    The files are all there is: no index that could be lost. What was read is remembered as long as the
-    study's folder keeps its time stamp.
+    The files are all there is: no index that could be lost, and no locks. What was read is remembered as long
+    as the study's folder keeps its time stamp.
 
     Args:
         root: the folder; it is made when the first label is saved.
@@ -76,38 +68,42 @@ class LabelFolder:
         self.root = root
         self._fresh_seconds = fresh_seconds
         self._final = root / "final"
-        self._read: dict[str, _StudyFolderRead] = {}
-        self._saves = 0
-        # How many labels were saved here by then, when it was, and what was found.
-        self._looked: tuple[int, float, list[_StudyFolderRead]] = (-1, 0.0, [])
+        self._set_aside = SetAsideLabels(root / "conflicts")
+        self._read: dict[str, StudyVersions] = {}
+        # What the last look at all studies found, when it began, and the studies with something newer.
+        self._looked: dict[str, StudyVersions] = {}
+        self._looked_at = float("-inf")
+        self._news: set[str] = set()
+        self._one_look = threading.Lock()
         self._lock = threading.Lock()
 
-    def save(self, study_id: str, label: StudyLabel) -> int:
+    def save(self, study_id: str, label: StudyLabel, *, if_version: int | None = None) -> SavedLabel:
         """Save a label as a new version; it is on the disk when this returns.
+
+        Args:
+            study_id: the study's id.
+            label: what the reader said.
+            if_version: save only if the newest file of this study and task has this number (0: there is
+                none). None saves in any case. The same label upon the same version again is the first save
+                again: an answer may have been lost on its way.
 
         Raises:
             StudyNotFoundError: ``study_id`` is no id of a study.
-            LabelError: the label's task is no name of a task, or a number in it is not finite.
+            LabelError: the label does not follow the contract, or its task is no name of a task.
+            LabelConflictError: another version is the newest; the label was set aside.
             OSError: the disk is full, the folder is not writable.
         """
         folder = self._folder(study_id)
-        if not _TASK.fullmatch(label.task):
-            raise LabelError(f"{label.task[:100]!r} is no name of a task.")
-        try:
-            data = (json.dumps(label.to_json(), indent=1, allow_nan=False) + "\n").encode()
-        except ValueError as error:
-            raise LabelError(f"the label holds a number that JSON does not know: {error}.") from error
-        make_folder(folder)
-        while True:
-            version = 1 + max(self._numbers(folder, label.task), default=0)
-            try:
-                write_new(folder / f"{label.task}.{version:04d}.json", data)
-            except FileExistsError:
-                # Another annotator was quicker; both versions stay, this one is the newer.
-                continue
-            with self._lock:
-                self._saves += 1
-            return version
+        data = label_bytes(label)
+        if if_version is None:
+            version = _append(folder, label.task, data)
+        elif _put(folder, label.task, data, if_version + 1):
+            version = if_version + 1
+        else:
+            raise self._conflict(study_id, label, if_version)
+        with self._lock:
+            self._news.add(study_id)
+        return saved_label(study_id, label.task, version, version_file(folder, label.task, version), data)
 
     def latest(self, study_id: str, task: str) -> SavedLabel | None:
         """The newest readable version; None where there is none.
@@ -119,12 +115,24 @@ class LabelFolder:
         return history[-1] if history else None
 
     def history(self, study_id: str, task: str) -> tuple[SavedLabel, ...]:
-        """All readable versions, oldest first.
+        """All readable versions, oldest first; ``damaged(study_id)`` has the others.
 
         Raises:
             StudyNotFoundError: ``study_id`` is no id of a study.
         """
-        return self._study(self._folder(study_id)).versions.get(task, ())
+        read = self._study(self._folder(study_id))
+        with self._lock:
+            if read.versions and read is not self._looked.get(study_id):
+                self._news.add(study_id)
+        return read.versions.get(task, ())
+
+    def newest_version(self, study_id: str, task: str) -> int:
+        """The number that ``if_version`` is compared with: of the newest file, readable or not; 0 for none.
+
+        Raises:
+            StudyNotFoundError: ``study_id`` is no id of a study.
+        """
+        return newest_number(self._folder(study_id), task)
 
     def newest(self) -> list[SavedLabel]:
         """The newest readable version of every study and task, in the order of their names."""
@@ -142,73 +150,153 @@ class LabelFolder:
                 counts[next(s for s in ("present", "indeterminate", "absent") if s in states)] += 1
         return counts
 
-    def damaged(self) -> list[DamagedLabel]:
-        """The files that should be labels and are none."""
-        return [damaged for read in self._all() for damaged in read.damaged]
+    def labelled(self) -> frozenset[str]:
+        """The ids of all studies with a folder of labels. Reads no label: quick however many there are."""
+        try:
+            with os.scandir(self._final) as entries:
+                return frozenset(each.name for each in entries if is_study_id(each.name) and each.is_dir())
+        except FileNotFoundError:
+            return frozenset()
+
+    def damaged(self, study_id: str | None = None) -> list[DamagedLabel]:
+        """The files that should be labels and are none, of one study or of all; set-aside ones, too.
+
+        Raises:
+            StudyNotFoundError: ``study_id`` is no id of a study.
+        """
+        reads = self._all() if study_id is None else [self._study(self._folder(study_id))]
+        asides = self._set_aside.studies() if study_id is None else [study_id]
+        found = [damaged for read in reads for damaged in read.damaged]
+        return found + [damaged for study in asides for damaged in self._set_aside.read(study)[1]]
+
+    def conflicts(self, study_id: str | None = None) -> list[SetAsideLabel]:
+        """The labels that were set aside, of one study or of all; ``settled`` tells which ask for no more.
+
+        Raises:
+            StudyNotFoundError: ``study_id`` is no id of a study.
+        """
+        if study_id is not None:
+            self._folder(study_id)
+        return [
+            replace(aside, settled=is_settled(aside, self.history(study, aside.task)))
+            for study in (self._set_aside.studies() if study_id is None else [study_id])
+            for aside in self._set_aside.read(study)[0]
+        ]
+
+    def disagreements(self) -> list[Disagreement]:
+        """The studies whose annotators' newest labels of one task differ in the state of a finding."""
+        found = []
+        for read in self._all():
+            for task, versions in sorted(read.versions.items()):
+                labels = {saved.label.annotator: saved for saved in versions}  # the last one stays
+                if findings := states_in_dispute(saved.label for saved in labels.values()):
+                    found.append(Disagreement(versions[0].study, task, findings, labels))
+        return found
 
     def _folder(self, study_id: str) -> Path:
         if not is_study_id(study_id):
             raise StudyNotFoundError(repr(study_id[:100]), "this is no id of a study.")
         return self._final / study_id
 
-    def _all(self) -> list[_StudyFolderRead]:
-        """What there is about every study with a label, in the order of their names."""
-        with self._lock:
-            saves, (saves_then, looked_at, looked) = self._saves, self._looked
-        began = time.monotonic()
-        if saves == saves_then and began - looked_at < self._fresh_seconds:
-            return looked
-        try:
-            with os.scandir(self._final) as entries:
-                names = sorted(each.name for each in entries if is_study_id(each.name) and each.is_dir())
-        except FileNotFoundError:
-            names = []
-        found = [self._study(self._final / name) for name in names]
-        with self._lock:
-            self._looked = (saves, began, found)
-        return found
+    def _conflict(self, study_id: str, label: StudyLabel, if_version: int) -> LabelConflictError:
+        """Set the label aside; the error to raise."""
+        newest_version = self.newest_version(study_id, label.task)
+        self._set_aside.add(study_id, label, expected_version=if_version, newest_version=newest_version)
+        newest = self.latest(study_id, label.task)
+        readable = newest if newest is not None and newest.version == newest_version else None
+        by = f" by {readable.label.annotator}" if readable and readable.label.annotator else ""
+        return LabelConflictError(
+            f"{study_id}: this {label.task} label was made upon version {if_version}, but the newest is "
+            f"version {newest_version}{by}.",
+            f"Yours was set aside, not lost. Look at both, and save again upon version {newest_version}.",
+            expected_version=if_version,
+            newest_version=newest_version,
+            newest=readable.label.to_json() if readable else None,
+            yours=label.to_json(),
+        )
 
-    def _study(self, folder: Path) -> _StudyFolderRead:
+    def _all(self) -> list[StudyVersions]:
+        """What there is about every study with a label, in the order of their names."""
+        with self._one_look:
+            with self._lock:
+                news, self._news = self._news, set()
+            began = time.monotonic()
+            looked_at, self._looked_at = self._looked_at, float("-inf")  # a look that fails is done again
+            if began - looked_at < self._fresh_seconds:
+                if news:
+                    self._look(self._looked.keys() | news, news)
+                self._looked_at = looked_at
+            else:
+                names = self.labelled()
+                self._look(names, names)
+                self._looked_at = began
+            return list(self._looked.values())
+
+    def _look(self, all_names: Iterable[str], at: Iterable[str]) -> None:
+        """Look at the folders of some studies, several at once."""
+        if waiting := sorted(at):
+            parts = [waiting[i::_LOOKS_AT_ONCE] for i in range(min(_LOOKS_AT_ONCE, len(waiting)))]
+            with ThreadPoolExecutor(len(parts)) as threads:
+                for found in threads.map(self._studies, parts):
+                    self._looked |= found
+        self._looked = {name: self._looked[name] for name in sorted(all_names)}
+
+    def _studies(self, names: Iterable[str]) -> dict[str, StudyVersions]:
+        return {name: self._study(self._final / name) for name in names}
+
+    def _study(self, folder: Path) -> StudyVersions:
         """All there is about one study; read anew when its folder has changed."""
         try:
-            changed = folder.stat().st_mtime
+            changed_ns = folder.stat().st_mtime_ns
         except FileNotFoundError:
-            return _StudyFolderRead(0.0, settled=False)
+            return StudyVersions(0, settled=False)
         with self._lock:
             known = self._read.get(folder.name)
-        if known is not None and known.settled and known.changed == changed:
+        if known is not None and known.settled and known.changed_ns == changed_ns:
             return known
-        read = self._read_study(folder, changed)
+        read = read_versions(folder, changed_ns)
         with self._lock:
             self._read[folder.name] = read
         return read
 
-    def _read_study(self, folder: Path, changed: float) -> _StudyFolderRead:
-        settled = time.time() - changed > _SETTLED_SECONDS
-        versions: dict[str, list[SavedLabel]] = {}
-        damaged: list[DamagedLabel] = []
-        for path in folder.iterdir():
-            if match := _FILE.fullmatch(path.name):
-                task, version = match[1], int(match[2])
-                try:
-                    label = _read_label(path, task)
-                except (OSError, LabelError, RecursionError) as error:
-                    _logger.warning("%s is left out of the labels: %s", path, error)
-                    damaged.append(DamagedLabel(folder.name, path, str(error)))
-                else:
-                    saved = SavedLabel(folder.name, task, version, label, path)
-                    versions.setdefault(task, []).append(saved)
-        ordered = {task: tuple(sorted(each, key=lambda s: s.version)) for task, each in versions.items()}
-        return _StudyFolderRead(changed, settled, ordered, tuple(damaged))
 
-    @staticmethod
-    def _numbers(folder: Path, task: str) -> list[int]:
-        matches = (_FILE.fullmatch(path.name) for path in folder.iterdir())
-        return [int(match[2]) for match in matches if match and match[1] == task]
+def _append(folder: Path, task: str, data: bytes) -> int:
+    """Write the file as the next version, whatever that is; returns its number."""
+    version = newest_number(folder, task) + 1
+    while True:
+        try:
+            _write(folder, task, version, data)
+            return version
+        except FileExistsError:
+            # Another annotator was quicker; a network share may not list that file yet.
+            version = max(version, newest_number(folder, task)) + 1
 
 
-def _read_label(path: Path, task: str) -> StudyLabel:
-    label = StudyLabel.from_json(path.read_bytes())
-    if label.task != task:
-        raise LabelError(f"the file is named after the task {task}, the label in it is of {label.task!r}.")
-    return label
+def _put(folder: Path, task: str, data: bytes, version: int) -> bool:
+    """Write the file as this version, if that is the next one; whether it is there now."""
+    if newest_number(folder, task) == version - 1:
+        try:
+            _write(folder, task, version, data)
+            return True
+        except FileExistsError:
+            pass  # Another annotator was quicker, or this very label came before.
+    return _is_there(folder, task, version, data)
+
+
+def _write(folder: Path, task: str, version: int, data: bytes) -> None:
+    make_folder(folder)
+    write_new(version_file(folder, task, version), data)
+    if version == 1:
+        # Whoever made the study's folder just now may not have brought its name to the disk yet.
+        sync_folder(folder.parent)
+
+
+def _is_there(folder: Path, task: str, version: int, data: bytes) -> bool:
+    """Whether that version is this very label; if so, it is on the disk when this returns."""
+    try:
+        same = version_file(folder, task, version).read_bytes() == data
+    except OSError:
+        return False
+    if same:
+        sync_folder(folder)
+    return same

@@ -145,8 +145,7 @@ class StudyDatastore(Datastore):
         label = StudyLabel.from_json(contract)
         self._check_served(label)
         _check_text(label)
-        version = self.labels.save(image_id, replace(label, created=label.created or now()))
-        return _label_id(image_id, label.task, version)
+        return _id_of(self.labels.save(image_id, replace(label, created=label.created or now())))
 
     def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
         """The id of the study's newest label, under its tag; of several tasks the one saved last."""
