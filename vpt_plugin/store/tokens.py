@@ -21,7 +21,7 @@ import uuid
 from pathlib import Path
 from typing import NamedTuple
 
-from vpt_plugin.durable import sync_folder, write_new
+from vpt_plugin.durable import publish_file
 from vpt_plugin.errors import TokenFileError
 
 # Each includes those before it.
@@ -184,10 +184,9 @@ class TokenFile:
         """Put a new file, readable by its owner only, into the place of the old one."""
         new = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
         try:
-            write_new(new, text.encode())
-            new.chmod(0o600)
-            new.replace(self.path)
-            sync_folder(self.path.parent)
+            new.touch(mode=0o600)
+            new.write_text(text, encoding="utf-8", newline="\n")
+            publish_file(new, self.path)
         except OSError as error:
             raise TokenFileError(f"{self.path}: cannot be written: {error.strerror or error}.") from error
         finally:

@@ -36,8 +36,12 @@ class ForeignOriginError(AccessError):
     """A web page from elsewhere asks."""
 
 
+class ForeignComputerError(AccessError):
+    """Another computer asks a server without login, which answers its own computer only."""
+
+
 class ForeignHostError(AccessError):
-    """The request is for another host, or comes in where nobody may ask without a login."""
+    """The request is for a host by whose name this server does not know itself."""
 
 
 class TooManyLoginsError(AccessError):

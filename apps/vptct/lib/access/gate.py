@@ -7,26 +7,23 @@ could fill the disk with uploads.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import anyio
 from anyio import to_thread
-from fastapi import Request, Security
-from fastapi.responses import JSONResponse
+from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vpt_plugin.store.tokens import ROLES
 
-from ..errors import body_of, status_of
 from .errors import AccessError, NotLoggedInError
 from .login import HOW_TO_LOG_IN, Login, NoLogin
 from .person import LOCAL, Person
+from .refusal import refusal
 
-_logger = logging.getLogger(__name__)
 _PERSON = "vptct.person"
 # Pages that are the same for everybody and tell nothing of this site.
 _OPEN_PAGES = frozenset({"/", "/docs", "/openapi.json", "/favicon.ico"})
@@ -41,6 +38,19 @@ _MAX_WAITING = 64
 _FieldInDocs = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))]
 
 
+async def logged_in(request: Request, field: _FieldInDocs) -> Person:
+    """A FastAPI dependency: who asks, be it somebody without any role.
+
+    Raises:
+        NotLoggedInError.
+    """
+    person = request.scope.get(_PERSON)
+    if not isinstance(person, Person):
+        # No gate stood before this route: nobody gets in.
+        raise NotLoggedInError("this server wants a login.", HOW_TO_LOG_IN)
+    return person
+
+
 def require(role: str) -> Callable[..., Awaitable[Person]]:
     """A FastAPI dependency that lets through who has this role, and tells the route who it is.
 
@@ -50,11 +60,7 @@ def require(role: str) -> Callable[..., Awaitable[Person]]:
     if role not in ROLES:
         raise ValueError(f"{role!r}; choose from {', '.join(ROLES)}")
 
-    async def checked(request: Request, field: _FieldInDocs) -> Person:
-        person = request.scope.get(_PERSON)
-        if not isinstance(person, Person):
-            # No gate stood before this route: nobody gets in.
-            raise NotLoggedInError("this server wants a login.", HOW_TO_LOG_IN)
+    async def checked(person: Annotated[Person, Depends(logged_in)]) -> Person:
         person.check(role)
         return person
 
@@ -131,11 +137,3 @@ def route_path(scope: Scope) -> str:
     """The path that routes are found by: without what a reverse proxy put before it (``--root_path``)."""
     path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
     return path[len(root) :] if root and path.startswith(root + "/") else path
-
-
-def refusal(scope: Scope, error: AccessError) -> JSONResponse:
-    """What a client gets to read before any route was asked; the log has it, too."""
-    status = status_of(error)
-    _logger.info("%s %s: %d %s", scope["method"], scope["path"], status, error)
-    body = body_of(error.message, error.hint, ())
-    return JSONResponse(body, status, headers=dict(error.headers))
