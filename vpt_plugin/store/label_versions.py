@@ -140,6 +140,19 @@ def newest_number(folder: Path, task: str) -> int:
     return max((version for name, version, _ in label_files(folder) if name == task), default=0)
 
 
+def read_label_file(path: Path) -> bytes:
+    """The bytes of a file that may be a label.
+
+    Raises:
+        LabelError: it is far too large for one, or no file.
+        OSError: it cannot be read.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
+        raise LabelError(f"this is no file of a label ({status.st_size} bytes).")
+    return path.read_bytes()
+
+
 def read_versions(folder: Path, changed_ns: int) -> StudyVersions:
     """All there is about one study; damaged files are reported and logged.
 
@@ -152,7 +165,7 @@ def read_versions(folder: Path, changed_ns: int) -> StudyVersions:
     damaged = []
     for task, version, path in label_files(folder):
         try:
-            saved = saved_label(folder.name, task, version, path, _bytes_of(path))
+            saved = saved_label(folder.name, task, version, path, read_label_file(path))
         except (OSError, LabelError, RecursionError) as error:
             damaged.append(_damaged(folder.name, task, version, path, error))
         else:
@@ -166,13 +179,6 @@ def time_of(status: os.stat_result) -> str:
     """When a file was written, to the millisecond: ``2026-11-20T20:31:05.123Z``."""
     moment = datetime.fromtimestamp(status.st_mtime_ns / 1e9, timezone.utc)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
-
-
-def _bytes_of(path: Path) -> bytes:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
-        raise LabelError(f"this is no file of a label ({status.st_size} bytes).")
-    return path.read_bytes()
 
 
 def _damaged(study: str, task: str, version: int, path: Path, error: Exception) -> DamagedLabel:
