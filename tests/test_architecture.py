@@ -24,7 +24,7 @@ LAYERS = [
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 HEAVY = {"torch", "torchvision", "monai", "ignite", "pytorchvideo"}
-NETWORK = {"requests", "urllib", "http", "socket", "ftplib", "httpx"}
+NETWORK = {"requests", "urllib", "http", "socket", "ftplib", "httpx", "dicomweb_client"}
 
 
 def modules() -> list[Path]:
@@ -61,12 +61,12 @@ def test_imports_point_down_only(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_the_upper_floors_know_torch_and_only_weights_knows_the_network(path: Path) -> None:
+def test_only_the_upper_floors_know_torch_and_only_weights_and_archives_the_network(path: Path) -> None:
     roots = {name.split(".")[0] for name in imported(path)}
     if part_of(path) in {"ct", "acquisition", "labels", "tasks", "errors"}:
         assert not roots & HEAVY
     assert not roots & {"monailabel", "slicer", "qt", "ctk", "vtk"}
-    if path.relative_to(PACKAGE).parts[:2] != ("models", "weights.py"):
+    if path.relative_to(PACKAGE).parts[:2] not in {("models", "weights.py"), ("store", "archive")}:
         assert not roots & NETWORK
 
 

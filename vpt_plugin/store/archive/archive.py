@@ -1,0 +1,272 @@
+"""DicomArchive: the CT series of a DICOMweb archive as studies, read from a cache on this computer."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from vpt_plugin.errors import (
+    ArchiveError,
+    ArchiveUnreachableError,
+    IncompleteSeriesError,
+    StudyNotFoundError,
+)
+from vpt_plugin.store.archive.address import ArchiveAddress, Credentials
+from vpt_plugin.store.archive.cache import ListedSeries, SeriesCache
+from vpt_plugin.store.archive.client import USUAL_PATIENCE, ArchiveClient, Patience
+from vpt_plugin.store.archive.failures import LoginRefusedError, RefusedRequestError, no_search
+from vpt_plugin.store.archive.fetch import SeriesFetch
+from vpt_plugin.store.archive.identity import is_uid
+from vpt_plugin.store.archive.listing import CT_SERIES, SeriesFilter, SeriesRecord, count_slices, find_series
+from vpt_plugin.store.archive.reachability import Reachability
+from vpt_plugin.store.archive.remembered import RememberedListing
+from vpt_plugin.store.archive.usage import SeriesUse
+from vpt_plugin.store.source import OpenedStudy, SourceState
+
+_logger = logging.getLogger(__name__)
+# Who asks for a series that is not listed may have sent it to the archive just now.
+_SOON_SECONDS = 2.0
+_GIGABYTE = 1e9
+
+
+class DicomArchive:
+    """The studies of an archive, a ``StudySource``: each series is one, its id the SeriesInstanceUID.
+
+    Making one never fails and asks nobody: an archive that is down is told by ``state`` and when something is
+    wanted of it.
+
+    Args:
+        address: where the archive is.
+        cache_folder: where its series and the last listing are kept; for this archive alone.
+        credentials: who asks; None asks without a login.
+        wanted: which series are studies.
+        cache_gb: above it, the series used least recently leave the cache.
+        fresh_seconds: how long a listing is believed before the archive is asked again.
+        memory_seconds: how long a failure is believed.
+        patience: how long to wait for the archive.
+        threads: how many files to fetch at a time.
+    """
+
+    def __init__(
+        self,
+        address: ArchiveAddress,
+        cache_folder: Path,
+        *,
+        credentials: Credentials | None = None,
+        wanted: SeriesFilter = CT_SERIES,
+        cache_gb: float = 50.0,
+        fresh_seconds: float = 30.0,
+        memory_seconds: float = 5.0,
+        patience: Patience = USUAL_PATIENCE,
+        threads: int = 4,
+    ) -> None:
+        self.address = address
+        self._credentials = credentials
+        self._wanted = wanted
+        self._patience = patience
+        self._threads = threads
+        self._use = SeriesUse()
+        self._cache = SeriesCache(cache_folder, limit_bytes=cache_gb * _GIGABYTE, use=self._use)
+        self._reachability = Reachability(memory_seconds=memory_seconds)
+        # Another filter, another listing: what is remembered must not show what is no longer wanted.
+        digest = hashlib.sha256(repr(wanted).encode()).hexdigest()[:12]
+        file = cache_folder / f"listing-{digest}.json"
+        self._listing = RememberedListing(
+            self._ask_for_series, file, check=self._reachability.check, fresh_seconds=fresh_seconds
+        )
+
+    @property
+    def name(self) -> str:
+        """The archive's host."""
+        return self.address.host
+
+    def ids(self) -> list[str]:
+        """The SeriesInstanceUIDs of all wanted series, sorted.
+
+        Raises:
+            ArchiveUnreachableError: the archive was never listed and cannot be asked.
+        """
+        return list(self._listing.records())
+
+    def require(self, study_id: str) -> None:
+        """Make sure that there is such a series, without fetching it.
+
+        Raises:
+            StudyNotFoundError: there is none.
+            ArchiveUnreachableError: it is not known, and the archive cannot be asked.
+        """
+        self._record(study_id)
+
+    def facts(self, study_id: str) -> dict[str, Any]:
+        """What the archive says of a series.
+
+        ``name``, ``patient``, ``study_date`` (20201231), ``description``, ``modality`` and ``slices``, None
+        where it does not count them.
+
+        Raises:
+            StudyNotFoundError, ArchiveUnreachableError: as ``require``.
+        """
+        record = self._record(study_id)
+        known = (record.patient, record.study_date, record.description)
+        return {
+            "name": " ".join(filter(None, known)) or record.uid,
+            "patient": record.patient,
+            "study_date": record.study_date,
+            "description": record.description,
+            "modality": record.modality,
+            "slices": record.slices,
+        }
+
+    @contextmanager
+    def opened(self, study_id: str, *, cancelled: Callable[[], bool] | None = None) -> Iterator[OpenedStudy]:
+        """All slices of a series as the archive lists them now; those that are missing here are fetched.
+
+        While the archive is down a series that is whole in the cache is read from there, with a note.
+
+        Raises:
+            StudyNotFoundError: there is no such series.
+            ArchiveUnreachableError: the archive cannot be asked, and the series is not whole in the cache.
+            IncompleteSeriesError: the archive does not hand out every slice; what came is kept.
+            ArchiveError: the cache cannot be written to.
+            CancelledError: ``cancelled`` said so.
+        """
+        record = self._record(study_id)
+        asked = cancelled or (lambda: False)
+        with self._use.checking(record.uid, asked):
+            notes = self._make_whole(record, asked)
+            self._use.begin_reading(record.uid)
+        try:
+            yield OpenedStudy(self._cache.slices(record.uid), notes)
+        finally:
+            self._use.end_reading(record.uid)
+            self._cache.make_room()
+
+    def refresh(self) -> None:
+        """Ask the archive for its series now; one that is down is no error here, ``state`` tells."""
+        with suppress(ArchiveUnreachableError):
+            self._listing.look()
+
+    def state(self) -> SourceState:
+        """What the last question to the archive found; asks nobody."""
+        failure = self._reachability.failure
+        return SourceState("archive", failure is None, "" if failure is None else str(failure))
+
+    def _client(self, cancelled: Callable[[], bool] | None = None) -> ArchiveClient:
+        return ArchiveClient(self.address, self._credentials, patience=self._patience, cancelled=cancelled)
+
+    def _ask_for_series(self) -> list[SeriesRecord]:
+        with self._reachability.asking(), self._client() as client:
+            return find_series(client, self._wanted)
+
+    def _record(self, study_id: str) -> SeriesRecord:
+        if not is_uid(study_id):
+            raise _not_found(study_id)
+        try:
+            found = self._listing.records().get(study_id)
+            found = found or self._listing.look(not_older_than_seconds=_SOON_SECONDS).get(study_id)
+        except ArchiveUnreachableError:
+            cached = self._cache.listed(study_id)
+            if cached is None or not self._wanted.matches(cached.record):
+                raise
+            return cached.record
+        if found is None:
+            raise _not_found(study_id)
+        return found
+
+    def _make_whole(self, record: SeriesRecord, cancelled: Callable[[], bool]) -> tuple[str, ...]:
+        """Bring the cache to what the archive lists; the notes for whoever reads the answer."""
+        try:
+            with self._reachability.asking(), self._client(cancelled) as client:
+                instances = self._ask_for_instances(client, record)
+        except LoginRefusedError:
+            raise  # the archive is there, and says no
+        except ArchiveUnreachableError as error:
+            cached = self._cache.listed(record.uid)
+            if cached is None or not self._cache.is_whole(cached):
+                raise type(error)(
+                    f"{record.uid} is not whole in the cache, and {error.message}", error.hint
+                ) from error
+            self._cache.used_now(record.uid)
+            return (f"The archive cannot be reached: this is the copy of {cached.asked[:10]}.",)
+        self._complete(record, instances, cancelled)
+        self._cache.used_now(record.uid)
+        return ()
+
+    def _ask_for_instances(self, client: ArchiveClient, record: SeriesRecord) -> list[str]:
+        try:
+            instances = client.instances(record.study_uid, record.uid)
+        except RefusedRequestError as error:
+            if error.status != 404:  # which some answer for a series that is gone
+                raise no_search(error, self.name) from error
+            return []
+        unsafe = next((each for each in instances if not is_uid(each)), None)
+        if unsafe is not None:
+            raise IncompleteSeriesError(
+                f"{record.uid}: an instance of it has no valid UID: {unsafe[:100]!r}.",
+                "Correct it in the archive.",
+            )
+        if instances and record.slices is not None and len(instances) < record.slices:
+            counted = count_slices(client, record) or 0
+            if len(instances) < counted:
+                raise IncompleteSeriesError(
+                    f"{record.uid}: the archive counts {counted} slices and lists {len(instances)} of them.",
+                    "Ask again; if it stays, the archive limits the results of a search: raise that limit.",
+                )
+        return instances
+
+    def _complete(self, record: SeriesRecord, instances: list[str], cancelled: Callable[[], bool]) -> None:
+        here = self._cache.here(record.uid)
+        missing = [each for each in instances if each not in here]
+        if missing or here - set(instances):
+            # Whoever reads the series as it was must not find it changed halfway.
+            self._use.wait_for_readers(record.uid, cancelled)
+        if not instances:
+            self._cache.forget(record.uid)
+            raise StudyNotFoundError(record.uid, "the archive no longer has it.", "Its labels are kept.")
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        # First the list, then the slices: without one of them the series counts as not whole from here on.
+        self._cache.write_list(ListedSeries(record, tuple(instances), now))
+        self._cache.drop_all_but(record.uid, instances)
+        if missing:
+            self._fetch(record, missing, len(instances), cancelled)
+
+    def _fetch(
+        self, record: SeriesRecord, missing: list[str], listed: int, cancelled: Callable[[], bool]
+    ) -> None:
+        fetch = SeriesFetch(
+            record,
+            self._client,
+            lambda instance, data: self._cache.keep(record.uid, instance, data),
+            threads=self._threads,
+        )
+        try:
+            refused = fetch.run(missing, cancelled)
+        except ArchiveUnreachableError as error:
+            self._reachability.failed(error)
+            have = len(self._cache.here(record.uid))
+            cause = f"{record.uid}: {have} of {listed} slices came and are kept, then {error.message}"
+            raise type(error)(cause, error.hint) from error
+        if refused:
+            raise self._incomplete(record, listed, refused[0])
+
+    def _incomplete(self, record: SeriesRecord, listed: int, cause: ArchiveError) -> IncompleteSeriesError:
+        have = len(self._cache.here(record.uid))
+        return IncompleteSeriesError(
+            f"{record.uid}: {have} of {listed} slices came from {self.name}: {cause.message}",
+            "What came is kept, and nothing is read before the rest is here: ask again. If it stays, send "
+            "the series to the archive once more.",
+        )
+
+
+def _not_found(study_id: str) -> StudyNotFoundError:
+    # Only the beginning: the text comes from a caller and may be of any length.
+    return StudyNotFoundError(
+        repr(study_id[:100]),
+        "there is no study of this id.",
+        "An id is the SeriesInstanceUID of a series in the archive; /datastore/?output=all lists all.",
+    )
