@@ -193,7 +193,7 @@ class PowerCutError(Exception):
     pass
 
 
-@pytest.mark.parametrize("step", ["save_weights", "_flush"])
+@pytest.mark.parametrize("step", ["save_weights", "write_over", "publish_folder"])
 def test_a_crash_between_writing_and_renaming_leaves_what_was_served(
     store: ModelStore, classifier: Classifier, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

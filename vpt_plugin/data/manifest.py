@@ -16,13 +16,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vpt_plugin.data.splits import SPLITS, split_of
+from vpt_plugin.durable import make_folder, write_new, write_over
 from vpt_plugin.errors import LabelError, ManifestError
 from vpt_plugin.labels import StudyLabel
 
@@ -93,7 +93,7 @@ class Manifest:
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        _write_text(path, text.getvalue())
+        write_over(path, text.getvalue().encode())
 
     @staticmethod
     def _row(study: ManifestStudy, tasks: Iterable[str], folder: Path) -> dict[str, str]:
@@ -238,19 +238,15 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _write_label(label: StudyLabel, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     written = sorted(folder.glob(f"{label.task}.[0-9][0-9][0-9][0-9].json"))
     text = json.dumps(label.to_json(), indent=2) + "\n"
     if written and written[-1].read_text(encoding="utf-8") == text:
         return written[-1]
     number = int(written[-1].name.split(".")[-2]) + 1 if written else 1
     path = folder / f"{label.task}.{number:04d}.json"
-    _write_text(path, text)
+    try:
+        write_new(path, text.encode())
+    except FileExistsError:  # another process was quicker
+        return _write_label(label, folder)
     return path
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8", newline="")
-    temporary.replace(path)

@@ -13,6 +13,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from vpt_plugin.ct.intensity import prepare_slices
 from vpt_plugin.ct.reader import is_study_file, read_study
 from vpt_plugin.ct.statistics import StudyFacts, study_facts
 from vpt_plugin.ct.volume import Volume
+from vpt_plugin.durable import publish_folder
 from vpt_plugin.tasks import HUWindow
 
 # To be raised when reading or preparing changes what comes out; older prepared studies are then not used.
@@ -153,12 +155,8 @@ def _save(volume: Volume, slices: NDArray[np.uint8], place: Path) -> None:
             "patient": _patient(volume.provenance.patient_id),
         }
         (temporary / _STUDY).write_text(json.dumps(about), encoding="utf-8")
-        try:
-            temporary.rename(place)
-        except OSError:
-            # Another process was quicker; what it wrote is the same.
-            if not place.is_dir():
-                raise
+        with suppress(FileExistsError):  # Another process was quicker; what it wrote is the same.
+            publish_folder(temporary, place, durable=False)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

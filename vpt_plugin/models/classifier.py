@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import safetensors.torch
@@ -11,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from vpt_plugin.durable import write_over
 from vpt_plugin.errors import ClipShapeError, ConfigurationError, WeightsError, WeightsNotFoundError
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.layouts import check_layout, load_strictly
@@ -109,12 +109,7 @@ def save_weights(classifier: Classifier, path: Path) -> str:
     """
     entries = {name: each.detach().cpu().contiguous() for name, each in classifier.state_dict().items()}
     content = safetensors.torch.save(entries)
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    write_over(path, content)
     return hashlib.sha256(content).hexdigest()
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 import requests
 
+from vpt_plugin.durable import publish_file, write_over
 from vpt_plugin.errors import ChecksumError, WeightsError, WeightsNotFoundError
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.sources import WEIGHTS, WeightsSource, get_source
@@ -107,8 +108,6 @@ class WeightsFolder:
         try:
             with file.open("rb") as given, part.open("wb") as copy:
                 shutil.copyfileobj(given, copy, _CHUNK_BYTES)
-                copy.flush()
-                os.fsync(copy.fileno())
             # Of the copy, which is what will be loaded.
             return self._keep(source, part, self._examine(source, part, recorded, what=str(file)))
         finally:
@@ -167,13 +166,11 @@ class WeightsFolder:
             "url": source.url,
             "first_used": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
-        part = record.with_name(f"{record.name}.part")
-        part.write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        part.replace(record)
+        write_over(record, json.dumps(facts, indent=1).encode())
 
     def _keep(self, source: WeightsSource, part: Path, digest: str) -> Path:
         """Gives a finished and examined file its name."""
-        part.replace(self.path(source))
+        publish_file(part, self.path(source))
         self._record(source, digest)
         return self.path(source)
 
@@ -292,8 +289,6 @@ class _Download:
                 file.write(chunk)
                 here += len(chunk)
                 progress(here, total)
-            file.flush()
-            os.fsync(file.fileno())
         if total is not None and here != total:
             raise requests.ConnectionError(f"{here} of {total} bytes came")
 

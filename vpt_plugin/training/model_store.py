@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 import uuid
@@ -23,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vpt_plugin.durable import make_folder, publish_folder, write_over
 from vpt_plugin.errors import (
     ChecksumError,
     ModelCardError,
@@ -69,7 +69,7 @@ class ModelStore:
         # Not tempfile.mkdtemp: its folders are private, and the server may be another user.
         unfinished = folder / f".unfinished-{uuid.uuid4().hex}"
         try:
-            unfinished.mkdir(parents=True)
+            make_folder(unfinished)
             checksum = save_weights(classifier, unfinished / _WEIGHTS)
             return self._rename(unfinished, folder, replace(card, weights_sha256=checksum))
         except OSError as error:
@@ -85,18 +85,11 @@ class ModelStore:
         while True:
             card = replace(card, version=max(_versions(folder), default=0) + 1)
             text = json.dumps(card.to_json(), indent=2) + "\n"
-            (unfinished / _CARD).write_text(text, encoding="utf-8")
-            _flush(unfinished / _CARD)
-            _flush(unfinished)
-            place = folder / f"v{card.version:04d}"
+            write_over(unfinished / _CARD, text.encode())
             try:
-                # A folder that is there and not empty cannot be replaced by renaming, on any system.
-                unfinished.rename(place)
-            except OSError:
-                if not place.exists():
-                    raise
+                publish_folder(unfinished, folder / f"v{card.version:04d}")
+            except FileExistsError:
                 continue
-            _flush(folder)
             return card
 
     def current_version(self, task: str, model: str) -> int | None:
@@ -211,15 +204,3 @@ def _check(weights: Path, sha256: str) -> None:
             f"{weights} is not the file that was published: SHA-256 {found}, in the card {sha256}.",
             "Copy it again from where it was published, or train again.",
         )
-
-
-def _flush(path: Path) -> None:
-    """Make sure that a file, or a folder's list of files, is on the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows cannot open a folder; it writes its lists through.
-    # Windows flushes only what is open for writing.
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
