@@ -73,6 +73,11 @@ def figure(value: float) -> str:
     return "n/a" if math.isnan(value) else f"{value:.3f}"
 
 
+def count(number: int, one: str, many: str = "") -> str:
+    """``1 study``, ``2 studies``; the plural is made with an s where none is given."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
 def megabytes(size: int) -> str:
     """``112 MB``."""
     return f"{size / 1e6:.0f} MB"

@@ -126,6 +126,14 @@ class LabelFolder:
                 self._news.add(study_id)
         return read.versions.get(task, ())
 
+    def tasks(self, study_id: str) -> list[str]:
+        """The tasks that a study has a readable label for, sorted.
+
+        Raises:
+            StudyNotFoundError: ``study_id`` is no id of a study.
+        """
+        return sorted(self._study(self._folder(study_id)).versions)
+
     def newest_version(self, study_id: str, task: str) -> int:
         """The number that ``if_version`` is compared with: of the newest file, readable or not; 0 for none.
 

@@ -1,0 +1,83 @@
+"""Where labels lie, and which studies they are of, from what the command line says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vpt_plugin.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from vpt_plugin.store.labels import LabelFolder
+
+FolderArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER", help="The folder of the studies, or that of their labels.", show_default=False
+    ),
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option("--labels", help="The folder of the labels, where it is elsewhere.", show_default=False),
+]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder of labels and what is known about its studies.
+
+    Attributes:
+        root: the folder of the labels.
+        studies_root: the folder of the studies; None where it is not known, as with an archive.
+    """
+
+    root: Path
+    studies_root: Path | None
+
+    def labels(self) -> LabelFolder:
+        """The labels; a look at all of them is believed for as long as a command runs."""
+        from vpt_plugin.store.labels import LabelFolder
+
+        return LabelFolder(self.root, fresh_seconds=3600)
+
+    def study_ids(self) -> frozenset[str] | None:
+        """The ids of the studies that are there; None where nobody knows."""
+        if self.studies_root is None:
+            return None
+        from vpt_plugin.store.studies import StudyFolder
+
+        found = StudyFolder(self.studies_root, labelled=self.labels().labelled).ids()
+        return frozenset(found)
+
+
+def place_of(folder: Path, labels: Path | None) -> Place:
+    """The place that FOLDER and ``--labels`` mean.
+
+    A folder of labels that is called ``labels`` lies, by default, in the folder of its studies; where there
+    are no studies around it, theirs is an archive, or unknown.
+
+    Raises:
+        ConfigurationError: there is no such folder.
+    """
+    from vpt_plugin.store.studies import LABELS_FOLDER, StudyFolder
+
+    if not folder.is_dir():
+        raise ConfigurationError(
+            f"{folder}: there is no such folder.",
+            "Give the folder of the studies, or that of their labels; for an archive, that of the labels.",
+        )
+    if labels is not None:
+        return Place(labels, folder)
+    if (folder / LABELS_FOLDER).is_dir() or not _holds_labels(folder):
+        return Place(folder / LABELS_FOLDER, folder)
+    around = folder.absolute().parent
+    if folder.absolute().name == LABELS_FOLDER and StudyFolder(around).ids():
+        return Place(folder, around)
+    return Place(folder, None)
+
+
+def _holds_labels(folder: Path) -> bool:
+    return any((folder / name).is_dir() for name in ("final", "conflicts"))
