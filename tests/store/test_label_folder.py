@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -96,6 +98,102 @@ def test_a_damaged_file_is_reported_and_the_labels_around_it_still_count(tmp_pat
     assert labels.save("a", nodule("absent")).version == 3
     assert labels.counts("nodule") == {"present": 1, "absent": 1, "indeterminate": 0}
     assert (tmp_path / "final/a/nodule.0002.json").read_text() == damage
+
+
+def test_an_empty_file_is_told_apart_from_a_damaged_one(tmp_path: Path) -> None:
+    labels = LabelFolder(tmp_path)
+    labels.save("a", nodule("present"))
+    (tmp_path / "final/a/nodule.0002.json").write_text("")
+    (tmp_path / "final/a/nodule.0003.json").write_text("{")
+    told = [(each.task, each.version, each.unfinished) for each in labels.damaged("a")]
+    assert told == [("nodule", 2, True), ("nodule", 3, False)]
+    assert "broken off before it was acknowledged" in labels.damaged("a")[0].problem
+    assert [saved.version for saved in labels.history("a", "nodule")] == [1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no named pipes")
+def test_what_is_no_file_and_what_is_far_too_large_is_damaged_and_not_read(tmp_path: Path) -> None:
+    labels = LabelFolder(tmp_path)
+    labels.save("a", nodule("present"))
+    os.mkfifo(tmp_path / "final/a/nodule.0002.json")  # whoever opens it waits for ever
+    (tmp_path / "final/a/nodule.0003.json").mkdir()
+    with (tmp_path / "final/a/nodule.0004.json").open("wb") as film:
+        film.truncate(1 << 40)
+    (tmp_path / "final/a/nodule.0005.json").symlink_to("nowhere")
+    assert [damaged.version for damaged in labels.damaged()] == [2, 3, 4, 5]
+    assert labels.newest_version("a", "nodule") == 5
+    assert labels.save("a", nodule("absent")).version == 6
+
+
+def test_the_labelled_studies_are_known_without_reading_a_label(tmp_path: Path) -> None:
+    labels = LabelFolder(tmp_path)
+    assert labels.labelled() == frozenset()
+    labels.save("a", nodule("present"))
+    labels.save("b", nodule("present"))
+    (tmp_path / "final/b/nodule.0001.json").write_text("{")
+    (tmp_path / "final/c.json").write_text("{}")
+    (tmp_path / "final/.hidden").mkdir()
+    assert labels.labelled() == {"a", "b"}
+
+
+def test_the_tasks_of_a_study_are_those_with_a_readable_label(tmp_path: Path) -> None:
+    labels = LabelFolder(tmp_path)
+    labels.save("a", nodule("present", task="two"))
+    labels.save("a", nodule("present", task="one"))
+    labels.save("b", nodule("present", task="three"))
+    (tmp_path / "final/a/four.0001.json").write_text("{")
+    assert labels.tasks("a") == ["one", "two"]
+
+
+def test_labels_that_are_removed_by_hand_are_gone_at_the_next_look(tmp_path: Path) -> None:
+    labels = LabelFolder(tmp_path)
+    for study in ("a", "b"):
+        labels.save(study, nodule("present"))
+    assert labels.counts("nodule")["present"] == 2
+    shutil.rmtree(tmp_path / "final/a")
+    assert [saved.study for saved in labels.newest()] == ["b"]
+
+
+def test_a_look_that_fails_is_done_again_and_forgets_no_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = LabelFolder(tmp_path, fresh_seconds=3600)
+    labels.save("a", nodule("present"))
+    assert labels.counts("nodule")["present"] == 1
+    labels.save("b", nodule("present"))
+
+    def away(folder: Path, changed_ns: int) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as share:
+        share.setattr("vpt_plugin.store.labels.read_versions", away)
+        with pytest.raises(OSError, match="Stale"):
+            labels.newest()
+    assert labels.counts("nodule")["present"] == 2
+
+
+def test_three_hundred_labelled_studies_are_counted_while_labels_are_saved(tmp_path: Path) -> None:
+    template = LabelFolder(tmp_path).save("s0000", nodule("absent")).path.read_bytes()
+    for number in range(1, 300):
+        folder = tmp_path / f"final/s{number:04d}"
+        folder.mkdir()
+        (folder / "nodule.0001.json").write_bytes(template)
+    labels = LabelFolder(tmp_path, fresh_seconds=0.01)
+    done = threading.Event()
+
+    def annotate() -> None:
+        for number in range(40):
+            labels.save(f"s{number:04d}", nodule("present"))
+            # What is saved here counts at once, whatever look goes on at the same time.
+            assert labels.counts("nodule")["present"] > number
+        done.set()
+
+    thread = threading.Thread(target=annotate)
+    thread.start()
+    while thread.is_alive():
+        assert sum(labels.counts("nodule").values()) == 300
+    assert done.is_set()
+    assert labels.counts("nodule") == {"present": 40, "absent": 260, "indeterminate": 0}
 
 
 def test_other_files_among_the_labels_are_left_alone(tmp_path: Path) -> None:

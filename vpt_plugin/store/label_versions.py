@@ -26,6 +26,7 @@ _SETTLED_SECONDS = 3.0
 _EMPTY = "the file is empty: its saving goes on at this moment, or was broken off before it was acknowledged."
 # A label has some kilobytes. A film of that name must not fill the memory.
 _MAX_BYTES = 1 << 24
+_YEAR_9999 = 253_402_300_799  # the last second that can be written as a date
 
 
 @dataclass(frozen=True)
@@ -177,8 +178,10 @@ def read_versions(folder: Path, changed_ns: int) -> StudyVersions:
 
 def time_of(status: os.stat_result) -> str:
     """When a file was written, to the millisecond: ``2026-11-20T20:31:05.123Z``."""
-    moment = datetime.fromtimestamp(status.st_mtime_ns / 1e9, timezone.utc)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    seconds, nanoseconds = divmod(status.st_mtime_ns, 10**9)
+    # A damaged disk may give any number; a label is not lost for that.
+    moment = datetime.fromtimestamp(min(max(seconds, 0), _YEAR_9999), timezone.utc)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds // 10**6:03d}Z"
 
 
 def _damaged(study: str, task: str, version: int, path: Path, error: Exception) -> DamagedLabel:
