@@ -87,7 +87,8 @@ def is_loopback(host: str) -> bool:
 def _starting() -> list[uvicorn.Config]:
     """The configurations of the servers that do not listen yet; there is one, unless something else runs
     the app."""
-    servers = [each for each in gc.get_objects() if isinstance(each, uvicorn.Server)]
+    # Not isinstance: among all objects there are some that make up their class when they are asked for it.
+    servers = [each for each in gc.get_objects() if issubclass(type(each), uvicorn.Server)]
     return [server.config for server in servers if not server.started]
 
 

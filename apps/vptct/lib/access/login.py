@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 import time
 from pathlib import Path
@@ -85,6 +84,27 @@ class TokenFileLogin:
         """Whose token this is; see ``Login``."""
         if not token:
             raise NotLoggedInError("this server wants a login.", HOW_TO_LOG_IN)
+        person = self._find(token)
+        if person is None:
+            raise NotLoggedInError(
+                "this server does not know this token.",
+                "It may have been taken away; who runs this server makes a new one.",
+                token_given=True,
+            )
+        return person
+
+    def token(self, username: str, password: str) -> str:
+        """The password itself, which is the token: so clients log in that ask for a name and a password."""
+        person = self._find(password)
+        if person is None or person.name != username:
+            raise NotLoggedInError(
+                "wrong name or token.",
+                "The name is that of the token, the password is the token itself.",
+                token_given=True,
+            )
+        return password
+
+    def _find(self, token: str) -> Person | None:
         try:
             owner = self._file.find(token)
         except TokenFileError as error:
@@ -93,23 +113,7 @@ class TokenFileLogin:
                 "nobody can log in: the server's file of tokens cannot be used.",
                 "The server's log says what is wrong with it.",
             ) from error
-        if owner is None:
-            raise NotLoggedInError(
-                "this server does not know this token.",
-                "It may have been taken away; who runs this server makes a new one.",
-                token_given=True,
-            )
-        return Person(owner.name, owner.role)
-
-    def token(self, username: str, password: str) -> str:
-        """The password itself, which is the token: so clients log in that ask for a name and a password."""
-        person = self.person(password) if password else None
-        if person is None or not hmac.compare_digest(person.name.encode(), username.encode()):
-            raise NotLoggedInError(
-                "wrong name or token.", "The name is that of the token, the password is the token.",
-                token_given=True,
-            )  # fmt: skip
-        return password
+        return None if owner is None else Person(owner.name, owner.role)
 
     def _tell(self, error: TokenFileError) -> None:
         if time.monotonic() - self._told_at >= _TELL_AGAIN_SECONDS:
