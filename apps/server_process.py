@@ -72,6 +72,21 @@ class ServerProcess:
     ) -> None:
         self._stop()
 
+    def kill(self) -> None:
+        """End the server and all it started at once, in the middle of whatever it does."""
+        if os.name == "nt":
+            self._process.kill()
+        else:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def start_again(self) -> float:
+        """Start the killed server over the same folders, on another port; returns the seconds it took."""
+        began = time.monotonic()
+        self._start()
+        self._wait_until_it_answers()
+        return time.monotonic() - began
+
     @property
     def log(self) -> str:
         """All that the server has written so far."""
@@ -86,7 +101,7 @@ class ServerProcess:
         command += ["--host", "127.0.0.1", "--port", str(port)]
         for key, value in self.conf.items():
             command += ["--conf", key, value]
-        with self.log_path.open("wb") as log:
+        with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  our own command, no shell
                 command,
                 stdout=log,
