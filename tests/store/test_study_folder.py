@@ -14,6 +14,16 @@ from vpt_plugin.store.studies import StudyFolder
 DICOM = bytes(128) + b"DICM" + bytes(50)
 
 
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
 def put(path: Path, data: bytes = b"x") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
@@ -101,17 +111,15 @@ def test_the_root_is_never_one_of_several_series_lest_ids_change_when_a_study_co
 def test_the_headers_of_a_folder_that_did_not_change_are_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    an_hour_ago = time.time() - 3600
     for series in ("a1", "a2"):
         put(tmp_path / "p1" / series / "1.dcm", dicom_of("1.2.34"))
-        os.utime(tmp_path / "p1" / series, (an_hour_ago, an_hour_ago))
     folder = StudyFolder(tmp_path, fresh_seconds=0)
     assert folder.ids() == ["p1"]
 
     def refuse(path: Path) -> str:
         raise AssertionError(f"{path} was read again")
 
-    monkeypatch.setattr("vpt_plugin.store.studies.read_examination", refuse)
+    monkeypatch.setattr("vpt_plugin.store.listings.read_examination", refuse)
     assert folder.ids() == ["p1"]
 
 
@@ -160,16 +168,16 @@ def test_a_folder_that_did_not_change_is_not_listed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(tmp_path / "p1" / "a.nii")
-    an_hour_ago = time.time() - 3600
-    for path in (tmp_path / "p1", tmp_path):
-        os.utime(path, (an_hour_ago, an_hour_ago))
-    folder = StudyFolder(tmp_path, fresh_seconds=0)
+    clock = Clock()
+    folder = StudyFolder(tmp_path, fresh_seconds=0, clock=clock)
+    assert folder.ids() == ["p1--a.nii"]
+    clock.seconds += 4
     assert folder.ids() == ["p1--a.nii"]
 
     def refuse(path: object) -> None:
         raise AssertionError(f"{path} was listed again")
 
-    monkeypatch.setattr("vpt_plugin.store.studies.os.scandir", refuse)
+    monkeypatch.setattr("vpt_plugin.store.listings.os.scandir", refuse)
     assert folder.ids() == ["p1--a.nii"]
 
 
@@ -243,5 +251,3 @@ def test_a_file_that_cannot_be_read_hides_nothing_and_is_named(
     assert "NOTES is not looked at: " in caplog.text
 
 
-def test_a_root_that_is_not_there_has_no_studies(tmp_path: Path) -> None:
-    assert StudyFolder(tmp_path / "away").ids() == []

@@ -29,18 +29,28 @@ def study_ids(relative_paths: Iterable[PurePath]) -> Mapping[str, PurePath]:
     Args:
         relative_paths: of studies, files or folders, below one common folder; each once.
     """
-    return dict(sorted((_id(path.as_posix()), path) for path in relative_paths))
+    return dict(sorted((study_id(path.as_posix()), path) for path in relative_paths))
 
 
-def _id(relative: str) -> str:
-    """The path as an id; with a hash where letters are replaced, lest two paths become one id."""
+def study_id(relative: str, *, examination: str = "") -> str:
+    """The id of the study at one path, ``/`` between its folders; see ``study_ids``.
+
+    A path that does not fit gets a hash, lest two paths become one id.
+
+    Args:
+        relative: the path below the studies folder.
+        examination: StudyInstanceUID, for a study whose plain id has the labels of another examination that
+            lay there before: it gets an id with a hash of both.
+    """
+    if examination:
+        return _hashed(relative, f"{relative}\0{examination}")
     parts = relative.split("/")
     plain = _JOINT.join(parts)
     fits = is_study_id(plain) and not any(_JOINT in part for part in parts)
-    return plain if fits else _hashed(relative)
+    return plain if fits else _hashed(relative, relative)
 
 
-def _hashed(relative: str) -> str:
-    digest = hashlib.sha256(relative.encode("utf-8", "surrogateescape")).hexdigest()[:_HASH_DIGITS]
+def _hashed(relative: str, text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_HASH_DIGITS]
     readable = _UNSAFE.sub("-", relative.replace("/", _JOINT)).strip(".-_")[: MAX_LENGTH - 1 - _HASH_DIGITS]
     return f"{readable}-{digest}" if readable else digest
