@@ -1,0 +1,59 @@
+"""Figures of merit over studies or clips, their intervals, and thresholds. Undefined is nan, never 0.
+
+``figures`` holds what each figure means, ``bootstrap`` the intervals over patients, ``thresholds`` the rules
+that choose from which probability on a finding counts as present.
+"""
+
+from __future__ import annotations
+
+from vpt_plugin.training.metrics.bootstrap import (
+    PatientBootstrap,
+    Resampled,
+    bootstrap_auroc,
+    figures,
+    resampled_figures,
+)
+from vpt_plugin.training.metrics.figures import (
+    FIGURES,
+    auroc,
+    average_precision,
+    brier_score,
+    calibration_error,
+    figure_value,
+    log_loss,
+    negative_predictive_value,
+    positive_predictive_value,
+    sensitivity,
+    specificity,
+)
+from vpt_plugin.training.metrics.thresholds import (
+    THRESHOLD_RULES,
+    choose_threshold,
+    sensitivity_threshold,
+    threshold_rule,
+    youden_threshold,
+)
+
+__all__ = [
+    "FIGURES",
+    "THRESHOLD_RULES",
+    "PatientBootstrap",
+    "Resampled",
+    "auroc",
+    "average_precision",
+    "bootstrap_auroc",
+    "brier_score",
+    "calibration_error",
+    "choose_threshold",
+    "figure_value",
+    "figures",
+    "log_loss",
+    "negative_predictive_value",
+    "positive_predictive_value",
+    "resampled_figures",
+    "sensitivity",
+    "sensitivity_threshold",
+    "specificity",
+    "threshold_rule",
+    "youden_threshold",
+]
