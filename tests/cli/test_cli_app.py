@@ -33,7 +33,9 @@ def test_the_version_is_the_librarys() -> None:
 @pytest.mark.parametrize(
     "command",
     [[], *([name] for name in ("classify", "models", "tasks", "finetune", "phantom", "weights"))]
-    + [["weights", name] for name in ("list", "fetch", "import", "verify")],
+    + [["weights", name] for name in ("list", "fetch", "import", "verify")]
+    + [["labels", name] for name in ("check", "history", "export", "import")]
+    + [["tokens", name] for name in ("add", "list", "remove")],
     ids=" ".join,
 )
 def test_every_command_has_help_with_examples(command: list[str]) -> None:

@@ -186,7 +186,7 @@ def import_labels(
     from vpt_plugin.cli.labels_report import print_import
     from vpt_plugin.store.exchange import carry_out, plan_import
 
-    place = place_of(folder, labels)
+    place = place_of(folder, labels, new=True)
     entries, damaged = _entries(source)
     studies = None if keep_unknown else place.study_ids()
     if studies is None and not keep_unknown:

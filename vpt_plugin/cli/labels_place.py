@@ -53,11 +53,16 @@ class Place:
         return frozenset(found)
 
 
-def place_of(folder: Path, labels: Path | None) -> Place:
+def place_of(folder: Path, labels: Path | None, *, new: bool = False) -> Place:
     """The place that FOLDER and ``--labels`` mean.
 
     A folder of labels that is called ``labels`` lies, by default, in the folder of its studies; where there
     are no studies around it, theirs is an archive, or unknown.
+
+    Args:
+        folder: FOLDER.
+        labels: what ``--labels`` says.
+        new: whether the folder of ``--labels`` may still have to be made.
 
     Raises:
         ConfigurationError: there is no such folder.
@@ -70,6 +75,8 @@ def place_of(folder: Path, labels: Path | None) -> Place:
             "Give the folder of the studies, or that of their labels; for an archive, that of the labels.",
         )
     if labels is not None:
+        if not (new or labels.is_dir()):
+            raise ConfigurationError(f"{labels}: there is no such folder.", "Give the folder of the labels.")
         return Place(labels, folder)
     if (folder / LABELS_FOLDER).is_dir() or not _holds_labels(folder):
         return Place(folder / LABELS_FOLDER, folder)

@@ -50,8 +50,8 @@ def print_checkup(found: Checkup, place: Place) -> None:
         [str(path) for path in found.leftovers],
     )
     things = len(found.damaged) + len(found.orphans) + len(found.set_aside)
-    verdict = f"{count(things, 'thing needs', 'things need')} a person." if things else "All is well."
-    typer.echo(f"\n{verdict}")
+    verdict = "All is well." if found.labelled else "There are no labels yet."
+    typer.echo(f"\n{count(things, 'thing needs', 'things need')} a person." if things else f"\n{verdict}")
 
 
 def _section(title: str, items: Sequence[str]) -> None:
