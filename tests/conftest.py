@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from orthanc_process import HOW_TO_INSTALL, OrthancProcess, what_is_missing
 
 if TYPE_CHECKING:
     from vpt_plugin.ct.volume import Volume
@@ -52,3 +54,15 @@ def spread_out() -> Callable[[Classifier, ReadingTask, Volume], None]:
         classifier.head.bias.copy_(-(features.mean(dim=0) @ weight))
 
     return spread
+
+
+@pytest.fixture(scope="session")
+def new_orthanc() -> Iterator[Callable[..., OrthancProcess]]:
+    """Starts a real Orthanc, a DICOM archive, and stops it after the last test."""
+    if missing := what_is_missing():
+        # CI sets it: there the archive's tests must not be left out in silence.
+        if os.environ.get("VPT_REQUIRE_ARCHIVE") == "1":
+            pytest.fail(f"{missing} not found. {HOW_TO_INSTALL}")
+        pytest.skip(f"needs a DICOM archive: {missing} not found. {HOW_TO_INSTALL}")
+    with ExitStack() as running:
+        yield lambda **options: running.enter_context(OrthancProcess(**options))

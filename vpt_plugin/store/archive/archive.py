@@ -32,6 +32,7 @@ _logger = logging.getLogger(__name__)
 # Who asks for a series that is not listed may have sent it to the archive just now.
 _SOON_SECONDS = 2.0
 _GIGABYTE = 1e9
+_AGAIN = "Ask again; if it stays, send the series to the archive once more."
 
 
 class DicomArchive:
@@ -183,25 +184,39 @@ class DicomArchive:
         try:
             with self._reachability.asking(), self._client(cancelled) as client:
                 instances = self._ask_for_instances(client, record)
+            # An address that leads elsewhere has no instances either; then this says so.
+            listed = bool(instances) or record.uid in self._listing.look()
         except LoginRefusedError:
             raise  # the archive is there, and says no
         except ArchiveUnreachableError as error:
-            cached = self._cache.listed(record.uid)
-            if cached is None or not self._cache.is_whole(cached):
-                raise type(error)(
-                    f"{record.uid} is not whole in the cache, and {error.message}", error.hint
-                ) from error
-            self._cache.used_now(record.uid)
-            return (f"The archive cannot be reached: this is the copy of {cached.asked[:10]}.",)
+            return (self._note_of_copy(record, error),)
+        if not listed:
+            self._use.wait_for_readers(record.uid, cancelled)
+            self._cache.forget(record.uid)
+            raise StudyNotFoundError(record.uid, "the archive no longer has it.", "Its labels are kept.")
+        if not instances:
+            raise IncompleteSeriesError(
+                f"{record.uid}: {self.name} lists the series and no slice of it.", _AGAIN
+            )
         self._complete(record, instances, cancelled)
         self._cache.used_now(record.uid)
         return ()
 
+    def _note_of_copy(self, record: SeriesRecord, error: ArchiveUnreachableError) -> str:
+        """What must be said of the copy in the cache; raises where there is no whole one."""
+        cached = self._cache.listed(record.uid)
+        if cached is None or not self._cache.is_whole(cached):
+            cause = f"{record.uid} is not whole in the cache, and {error.message}"
+            raise type(error)(cause, error.hint) from error
+        self._cache.used_now(record.uid)
+        return f"The archive cannot be reached: this is the copy of {cached.asked[:10]}."
+
     def _ask_for_instances(self, client: ArchiveClient, record: SeriesRecord) -> list[str]:
+        """Empty where there is none, or no such series."""
         try:
             instances = client.instances(record.study_uid, record.uid)
         except RefusedRequestError as error:
-            if error.status != 404:  # which some answer for a series that is gone
+            if error.status != 404:
                 raise no_search(error, self.name) from error
             return []
         unsafe = next((each for each in instances if not is_uid(each)), None)
@@ -225,9 +240,6 @@ class DicomArchive:
         if missing or here - set(instances):
             # Whoever reads the series as it was must not find it changed halfway.
             self._use.wait_for_readers(record.uid, cancelled)
-        if not instances:
-            self._cache.forget(record.uid)
-            raise StudyNotFoundError(record.uid, "the archive no longer has it.", "Its labels are kept.")
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         # First the list, then the slices: without one of them the series counts as not whole from here on.
         self._cache.write_list(ListedSeries(record, tuple(instances), now))
@@ -258,8 +270,7 @@ class DicomArchive:
         have = len(self._cache.here(record.uid))
         return IncompleteSeriesError(
             f"{record.uid}: {have} of {listed} slices came from {self.name}: {cause.message}",
-            "What came is kept, and nothing is read before the rest is here: ask again. If it stays, send "
-            "the series to the archive once more.",
+            f"What came is kept, and nothing is read before the rest is here. {_AGAIN}",
         )
 
 

@@ -19,6 +19,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,8 @@ class SeriesCache:
         self._use = use
         self._sizes: dict[str, int] | None = None
         self._lock = threading.Lock()
+        self._evicting = threading.Lock()
+        self._evictions = 0
 
     def slices(self, uid: str) -> Path:
         """The folder of a series' DICOM files."""
@@ -88,13 +91,19 @@ class SeriesCache:
             return None
 
     def here(self, uid: str) -> set[str]:
-        """The SOPInstanceUIDs of the files that are here."""
+        """The SOPInstanceUIDs of the files that are here.
+
+        Raises:
+            ArchiveError: the folder cannot be read.
+        """
         try:
             with os.scandir(self.slices(uid)) as entries:
                 # An empty file is what a crash leaves on a disk without hard links.
                 return {each.name.removesuffix(".dcm") for each in entries if each.stat().st_size}
         except FileNotFoundError:
             return set()
+        except OSError as error:
+            raise _unusable(error) from error
 
     def is_whole(self, listed: ListedSeries) -> bool:
         """Whether every instance is here."""
@@ -104,7 +113,7 @@ class SeriesCache:
         """Note what the archive says; on the disk when this returns.
 
         Raises:
-            ArchiveError: the disk is full, the folder cannot be written to.
+            ArchiveError: the disk is full, the folder cannot be used.
         """
         data = {
             "schema": _SCHEMA,
@@ -119,7 +128,7 @@ class SeriesCache:
         """Put one file into the cache; it is on the disk when this returns.
 
         Raises:
-            ArchiveError: the disk is full, the folder cannot be written to.
+            ArchiveError: the disk is full, the folder cannot be used.
         """
         with self._lock:
             self._known_sizes()  # before the file comes, lest it be counted twice
@@ -133,7 +142,7 @@ class SeriesCache:
         """Remove the files that the archive no longer lists, and what a killed process left.
 
         Raises:
-            ArchiveError: the folder cannot be written to.
+            ArchiveError: the folder cannot be used.
         """
         wanted = {f"{each}.dcm" for each in instances}
         try:
@@ -143,18 +152,21 @@ class SeriesCache:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise _not_writable(error) from error
+            raise _unusable(error) from error
         with self._lock:
             self._known_sizes()[uid] = _size(self.slices(uid))
 
     def used_now(self, uid: str) -> None:
         """Note that the series is read, for the order of eviction; the note outlasts a restart."""
-        os.utime(self._root / uid / "series.json")
+        with suppress(OSError):  # the slices are here all the same
+            os.utime(self._root / uid / "series.json")
 
     def make_room(self) -> None:
         """Evict what was used least recently and is not in use, until the cache is within its limit."""
-        while self._total() > self._limit_bytes and self._evict_one():
-            pass
+        # One at a time, lest two evict for the same want.
+        with self._evicting:
+            while self._total() > self._limit_bytes and self._evict_one():
+                pass
 
     def forget(self, uid: str) -> None:
         """Remove a series that the archive no longer has. Only for who may change it."""
@@ -166,21 +178,27 @@ class SeriesCache:
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise _not_writable(error) from error
+            raise _unusable(error) from error
         with self._lock:
             self._known_sizes().pop(uid, None)
 
     def _write(self, path: Path, data: bytes) -> None:
         while True:
+            evictions = self._evictions
             try:
                 make_folder(path.parent)
                 write_over(path, data)
             except OSError as error:
-                if error.errno in _FULL and self._evict_one():
+                if error.errno in _FULL and self._make_room_since(evictions):
                     continue
                 _logger.warning("%s cannot be written: %s", path, error)
-                raise _not_writable(error) from error
+                raise _unusable(error) from error
             return
+
+    def _make_room_since(self, evictions: int) -> bool:
+        """Whether something was evicted since then, if need be now."""
+        with self._evicting:
+            return self._evictions != evictions or self._evict_one()
 
     def _evict_one(self) -> bool:
         """Evict the series that was used least recently; False where all are in use."""
@@ -191,6 +209,7 @@ class SeriesCache:
                 if free:
                     _logger.info("series %s is evicted from the cache", uid)
                     self.forget(uid)
+                    self._evictions += 1
                     return True
         return False
 
@@ -221,7 +240,7 @@ def _size(folder: Path) -> int:
         return 0
 
 
-def _not_writable(error: OSError) -> ArchiveError:
+def _unusable(error: OSError) -> ArchiveError:
     # No path in it: clients read this.
     if error.errno in _FULL:
         return ArchiveError(
@@ -229,6 +248,6 @@ def _not_writable(error: OSError) -> ArchiveError:
             "Free some space there, or name a folder on another disk with --conf cache_dir.",
         )
     return ArchiveError(
-        f"the cache of the archive cannot be written to: {error.strerror}.",
+        f"the cache of the archive cannot be used: {error.strerror}.",
         "Let the server write there, or name another folder with --conf cache_dir.",
     )

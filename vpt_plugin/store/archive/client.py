@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -79,6 +80,8 @@ class ArchiveClient:
         # Anonymised files have UIDs with letters in them.
         self._dicomweb = DICOMwebClient(address.url, session=self._session, permissive_uid=True)
         self._dicomweb.set_http_retry_params(retry=False)  # ours know a deadline and connections that break
+        # Without retries it still logs every failure with its stack; the errors raised here tell enough.
+        logging.getLogger("retrying").setLevel(logging.ERROR)
 
     def __enter__(self) -> ArchiveClient:
         return self

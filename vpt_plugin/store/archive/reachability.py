@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from vpt_plugin.errors import ArchiveUnreachableError
+
+_logger = logging.getLogger(__name__)
 
 
 class Reachability:
@@ -48,8 +51,7 @@ class Reachability:
             self.failed(error)
             raise
         else:
-            with self._lock:
-                self._failure = None
+            self._reached()
         finally:
             if first_again:
                 self._somebody_asks = False
@@ -66,13 +68,21 @@ class Reachability:
     def failed(self, error: ArchiveUnreachableError) -> None:
         """Remember that it cannot be reached."""
         with self._lock:
-            self._failure, self._failed_at = error, self._clock()
+            known, self._failure, self._failed_at = self._failure, error, self._clock()
+        if known is None or known.message != error.message:
+            _logger.warning("%s", error)
 
     def _enter(self) -> bool:
         with self._lock:
             self._check()
             self._somebody_asks = self._failure is not None
             return self._somebody_asks
+
+    def _reached(self) -> None:
+        with self._lock:
+            known, self._failure = self._failure, None
+        if known is not None:
+            _logger.warning("the DICOM archive can be reached again.")
 
     def _check(self) -> None:
         fresh = self._clock() - self._failed_at < self._memory_seconds
