@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vpt_plugin.errors import ConfigurationError
@@ -13,14 +13,13 @@ from vpt_plugin.models.weights import vptct_home
 from vpt_plugin.store.archive import ArchiveAddress, Credentials, DicomArchive, SeriesFilter
 from vpt_plugin.store.archive.listing import CT_SERIES
 
-KEYS = (
-    "cache_dir",
-    "cache_gb",
-    "archive_modality",
-    "archive_from",
-    "archive_to",
-    "archive_description",
-)
+_FILTER_KEYS = {
+    "archive_modality": "modality",
+    "archive_from": "date_from",
+    "archive_to": "date_to",
+    "archive_description": "description",
+}
+KEYS = ("cache_dir", "cache_gb", *_FILTER_KEYS)
 _DEFAULT_CACHE_GB = 50.0
 
 
@@ -53,15 +52,11 @@ def read_archive_conf(conf: Mapping[str, str]) -> ArchiveConf:
     cache_dir = Path(conf["cache_dir"]).expanduser().absolute() if conf.get("cache_dir") else None
     if cache_dir is not None and cache_dir.exists() and not cache_dir.is_dir():
         raise ConfigurationError(f"--conf cache_dir: {cache_dir} is no folder.")
-    try:
-        wanted = SeriesFilter(
-            modality=conf.get("archive_modality", "CT").strip().upper(),
-            date_from=conf.get("archive_from", "").strip(),
-            date_to=conf.get("archive_to", "").strip(),
-            description=conf.get("archive_description", "").strip(),
-        )
-    except ConfigurationError as error:
-        raise ConfigurationError(f"--conf archive_...: {error.message}", error.hint) from error
+    wanted = CT_SERIES
+    for key, attribute in _FILTER_KEYS.items():
+        text = conf.get(key, "").strip()
+        if text:
+            wanted = _narrowed(wanted, key, attribute, text)
     return ArchiveConf(cache_dir, _gigabytes(conf), wanted)
 
 
@@ -101,6 +96,13 @@ def archive_labels_dir(studies: str) -> Path:
         ConfigurationError: the address cannot be.
     """
     return archive_home(ArchiveAddress.parse(studies)) / "labels"
+
+
+def _narrowed(wanted: SeriesFilter, key: str, attribute: str, text: str) -> SeriesFilter:
+    try:
+        return replace(wanted, **{attribute: text.upper() if attribute == "modality" else text})
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--conf {key}: {error.message}", error.hint) from error
 
 
 def _gigabytes(conf: Mapping[str, str]) -> float:
