@@ -54,15 +54,16 @@ def test_a_damaged_file_needs_a_person(tmp_path: Path) -> None:
 
 def test_labels_without_their_study_are_told_with_the_place_it_may_have_moved_to(tmp_path: Path) -> None:
     labels = LabelFolder(tmp_path)
-    for study in ("old--p1.nii", "p2.nii", "x--p3.nii", "here.nii"):
+    for study in ("old--p1.nii", "p2.nii", "x--p3.nii", "p4.nii", "here.nii"):
         labels.save(study, nodule("present"))
-    there = {"here.nii", "new--p1.nii", "one--p2.nii", "two--p2.nii", "y--here.nii"}
+    there = {"here.nii", "new--p1.nii", "one--p2.nii", "two--p2.nii", "y--here.nii", "a--p4.nii.gz"}
     found = check_labels(labels, there)
     assert found.needs_a_person
     # p2.nii could be either of two studies; p3.nii is nowhere.
     assert [(each.study, each.moved_to) for each in found.orphans] == [
         ("old--p1.nii", "new--p1.nii"),
         ("p2.nii", ""),
+        ("p4.nii", "a--p4.nii.gz"),
         ("x--p3.nii", ""),
     ]
 

@@ -114,7 +114,9 @@ def test_no_cell_begins_like_a_formula_however_a_spreadsheet_takes_the_lines_apa
 
 
 def test_a_table_is_what_a_person_expects_to_see() -> None:
-    first, second = as_spreadsheet(write_table([ENTRY]))
+    text = write_table([ENTRY])
+    assert text.endswith("\r\n")
+    first, second = as_spreadsheet(text)
     assert first == {
         "study": "p01--ct.nii.gz",
         "task": "pe",

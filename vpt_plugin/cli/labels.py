@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vpt_plugin.cli.console import progress_bars
 from vpt_plugin.cli.labels_place import FolderArgument, LabelsOption, place_of
 from vpt_plugin.cli.words import count
 from vpt_plugin.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from vpt_plugin.store.exchange import ImportPlan
     from vpt_plugin.store.label_table import LabelEntry
+    from vpt_plugin.store.labels import LabelFolder, SavedLabel
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -184,7 +187,7 @@ def import_labels(
       vpt labels import studies /media/backup/labels
     """
     from vpt_plugin.cli.labels_report import print_import
-    from vpt_plugin.store.exchange import carry_out, plan_import
+    from vpt_plugin.store.exchange import plan_import
 
     place = place_of(folder, labels, new=True)
     entries, damaged = _entries(source)
@@ -196,10 +199,20 @@ def import_labels(
         )
     target = place.labels()
     plan = plan_import(entries, target, studies)
-    saved = [] if dry_run else carry_out(plan, target)
+    saved = [] if dry_run else _carry_out(plan, target)
     print_import(plan, saved, damaged, dry_run=dry_run)
     if plan.strangers or damaged:
         raise typer.Exit(1)
+
+
+def _carry_out(plan: ImportPlan, target: LabelFolder) -> list[SavedLabel]:
+    from vpt_plugin.store.exchange import carry_out
+
+    with progress_bars() as progress:
+        bar = progress.add_task("labels", total=len(plan.new))
+        return carry_out(
+            plan, target, progress=lambda done, total: progress.update(bar, completed=done, total=total)
+        )
 
 
 def _entries(source: Path) -> tuple[list[LabelEntry], Sequence[Path]]:

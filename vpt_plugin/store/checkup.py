@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vpt_plugin.ct.files import KINDS
 from vpt_plugin.durable import find_leftovers
 from vpt_plugin.store.label_conflicts import SetAsideLabel
 from vpt_plugin.store.label_versions import DamagedLabel, SavedLabel
@@ -23,8 +24,8 @@ class Orphan:
     Attributes:
         study: the id under which the labels lie.
         tasks: what it is labelled for.
-        moved_to: the id of the one study without labels whose file or folder has the same name; "" where
-            there is none, or more than one.
+        moved_to: the id of the one study without labels whose file or folder has the same name, be
+            it of another kind of file; "" where there is none, or more than one.
     """
 
     study: str
@@ -147,5 +148,6 @@ def _orphans(newest: Collection[SavedLabel], studies: Collection[str]) -> tuple[
 
 
 def _own_name(study: str) -> str:
-    """The name of the study's own file or folder, without the folders around it."""
-    return study.rpartition("--")[2]
+    """The name of the study's own file or folder, without the folders around it and the kind of its file."""
+    name = study.rpartition("--")[2]
+    return next((name[: -len(kind)] for kind in KINDS if name.lower().endswith(kind)), name)

@@ -13,7 +13,7 @@ over, what it does not hold becomes a new version, the oldest first.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -195,13 +195,25 @@ def plan_import(
     return ImportPlan(tuple(new), tuple(known), tuple(strangers), tuple(followed))
 
 
-def carry_out(plan: ImportPlan, labels: LabelFolder) -> list[SavedLabel]:
+def carry_out(
+    plan: ImportPlan, labels: LabelFolder, *, progress: Callable[[int, int], None] | None = None
+) -> list[SavedLabel]:
     """Save what is new. After a crash or a full disk in between, the same import goes on where it stopped.
+
+    Args:
+        plan: what to do.
+        labels: the folder that it was planned for.
+        progress: called with how many labels are saved, and of how many.
 
     Raises:
         OSError: the disk is full, the folder is not writable.
     """
-    return [labels.save(entry.study, entry.label) for entry in plan.new]
+    saved = []
+    for entry in plan.new:
+        saved.append(labels.save(entry.study, entry.label))
+        if progress is not None:
+            progress(len(saved), len(plan.new))
+    return saved
 
 
 def _study_and_task(entry: LabelEntry) -> tuple[str, str]:
