@@ -232,8 +232,8 @@ def main() -> int:
         sum(getattr(row, each) for row in rows) for each in ("acknowledged", "found", "finished", "lost")
     )
     print(
-        f"{len(rows)} times killed; {acknowledged} labels acknowledged before, {found} of them found after the "
-        f"restart; {finished} acknowledged and there at the end of their round; {lost} lost."
+        f"{len(rows)} times killed; {acknowledged} labels acknowledged before, {found} of them found after "
+        f"the restart; {finished} acknowledged and there at the end of their round; {lost} lost."
     )
     RESULTS.mkdir(exist_ok=True)
     content = {"seed": seed, "lost": lost, "rounds": [asdict(row) for row in rows]}
