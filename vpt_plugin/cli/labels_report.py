@@ -139,8 +139,9 @@ def print_import(
     )
     if plan.known:
         typer.echo(f"{count(len(plan.known), 'label is', 'labels are')} there already.")
+    counts = "would no longer count" if dry_run else "no longer counts"
     _section(
-        "The newest label until now, by another reader or of a later time, no longer counts",
+        f"The newest label until now, by another reader or of a later time, {counts}",
         [_followed(each) for each in plan.followed],
     )
     strangers = sorted({each.study for each in plan.strangers})

@@ -241,14 +241,16 @@ def _joined(before: LabelEntry, entry: LabelEntry, row: _Row) -> LabelEntry:
     (name,) = entry.label.findings
     if name in before.label.findings:
         raise row.error(
-            "finding", f"{name[:100]!r} is already in {before.place}.", "Another label needs another version."
+            "finding",
+            f"{name[:100]!r} is already in {before.place}.",
+            "Give another label another number in the column version.",
         )
     for each in fields(StudyLabel):
         if each.name != "findings" and getattr(entry.label, each.name) != getattr(before.label, each.name):
             raise row.error(
                 each.name,
                 f"it differs from {before.place}, though study, task and version are the same.",
-                "Another label needs another version.",
+                "Give another label another number in the column version.",
             )
     findings = {**before.label.findings, **entry.label.findings}
     return replace(before, label=replace(before.label, findings=findings))
