@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -193,6 +194,27 @@ def test_a_finished_folder_is_never_put_over_another(tmp_path: Path, durable: bo
                 publish_folder(unfinished, tmp_path / "v0001", durable=durable)
     assert names(tmp_path) == [".unfinished-1", ".unfinished-1/card.json", "v0001", "v0001/card.json"]
     assert (tmp_path / "v0001" / "card.json").read_text() == "first"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders are not opened there")
+@pytest.mark.parametrize(("number", "is_told"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_share_that_cannot_sync_folders_is_written_to_and_one_with_an_error_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, is_told: bool
+) -> None:
+    fsync = os.fsync
+
+    def refuse_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    monkeypatch.setattr("vpt_plugin.durable.os.fsync", refuse_folders)
+    if is_told:
+        with pytest.raises(OSError, match="Input/output error"):
+            write_new(tmp_path / "a", b"data")
+    else:
+        write_new(tmp_path / "a", b"data")
+        assert (tmp_path / "a").read_bytes() == b"data"
 
 
 def test_a_folder_is_made_with_those_above_it(tmp_path: Path) -> None:

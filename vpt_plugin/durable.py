@@ -6,6 +6,7 @@ killed process leaves behind has a name of ``LEFTOVERS`` and is swept at the nex
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -16,6 +17,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 LEFTOVERS = (".*.tmp", ".unfinished-*", ".writing-*", ".damaged-*")
+_NO_SUCH_CALL = (errno.EBADF, errno.EINVAL, errno.ENOTSUP)
 _logger = logging.getLogger(__name__)
 
 
@@ -107,12 +109,18 @@ def make_folder(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Bring the names in a folder to the disk. Windows does that by itself and offers no call for it."""
+    """Bring the names in a folder to the disk.
+
+    Windows and some network shares offer no call for it: what they do by themselves has to do.
+    """
     if os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SUCH_CALL:
+            raise
     finally:
         os.close(descriptor)
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,27 @@ def test_what_is_no_file_and_what_is_far_too_large_is_damaged_and_not_read(tmp_p
     assert [damaged.version for damaged in labels.damaged()] == [2, 3, 4, 5]
     assert labels.newest_version("a", "nodule") == 5
     assert labels.save("a", nodule("absent")).version == 6
+
+
+def test_a_study_whose_folder_may_not_be_read_is_told_and_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = LabelFolder(tmp_path)
+    for study in ("a", "b"):
+        labels.save(study, nodule("present"))
+    iterdir = Path.iterdir
+
+    def not_a(folder: Path) -> Iterator[Path]:
+        if folder.name == "a":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", not_a)
+    assert [saved.study for saved in labels.newest()] == ["b"]
+    (damaged,) = labels.damaged()
+    assert (damaged.study, damaged.path) == ("a", tmp_path / "final/a")
+    with pytest.raises(PermissionError):
+        labels.save("a", nodule("absent"))
 
 
 def test_the_labelled_studies_are_known_without_reading_a_label(tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ class DamagedLabel:
     """A file that should be a label and is none.
 
     Attributes:
-        study, task, version: what the file's name says.
-        path: the file.
+        study, task, version: what the file's name says; "" and 0 where it is the study's whole folder.
+        path: the file, or the folder.
         problem: what is wrong with it.
         unfinished: it is empty, as it is while a label is saved on a disk without hard links, and ever after
             where that was broken off; such a save was never acknowledged.
@@ -155,16 +155,21 @@ def read_label_file(path: Path) -> bytes:
 
 
 def read_versions(folder: Path, changed_ns: int) -> StudyVersions:
-    """All there is about one study; damaged files are reported and logged.
+    """All there is about one study; what is damaged or may not be read is reported and logged.
 
     Args:
         folder: whose name is the study's id.
         changed_ns: its time stamp, read before.
     """
     settled = time.time() - changed_ns / 1e9 > _SETTLED_SECONDS
+    try:
+        files = label_files(folder)
+    except PermissionError as error:
+        # One study's folder must not hide the labels of all the others.
+        return StudyVersions(changed_ns, False, damaged=(_damaged(folder.name, "", 0, folder, error),))
     versions: dict[str, list[SavedLabel]] = {}
     damaged = []
-    for task, version, path in label_files(folder):
+    for task, version, path in files:
         try:
             saved = saved_label(folder.name, task, version, path, read_label_file(path))
         except (OSError, LabelError, RecursionError) as error:
