@@ -32,20 +32,23 @@ class ServerProcess:
     of the app it serves; so that nothing is left in the source tree, it is given a copy.
 
     Args:
-        studies: the folder to serve.
+        studies: the folder to serve, or the address of a DICOM archive.
         conf: what ``--conf`` says: tasks, models, task_file, device, models_dir.
+        environment: variables that the server gets beside those of this process.
         start_seconds: how long the server may take until it answers.
     """
 
     def __init__(
         self,
-        studies: Path,
+        studies: Path | str,
         *,
         conf: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
         start_seconds: float = 180,
     ) -> None:
-        self.studies = studies
+        self.studies = studies.resolve() if isinstance(studies, Path) else studies
         self.conf = dict(conf or {})
+        self.environment = dict(environment or {})
         self.start_seconds = start_seconds
         self.url = ""
         self.http = requests.Session()
@@ -97,7 +100,7 @@ class ServerProcess:
         self.url = f"http://127.0.0.1:{port}"
         # Not bin/monailabel: that is a shell script, which breaks on spaces in a path.
         command = [sys.executable, "-m", "monailabel.main", "start_server"]
-        command += ["--app", str(self._folder / "app"), "--studies", str(self.studies.resolve())]
+        command += ["--app", str(self._folder / "app"), "--studies", str(self.studies)]
         command += ["--host", "127.0.0.1", "--port", str(port)]
         for key, value in self.conf.items():
             command += ["--conf", key, value]
@@ -109,7 +112,7 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 # A .env file in the folder of the caller would change MONAI Label's settings.
                 cwd=self._folder,
-                env={**os.environ, **self._environment()},
+                env={**os.environ, **self._environment(), **self.environment},
                 # A group of its own, so that what the server starts is stopped with it.
                 start_new_session=os.name != "nt",
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,14 @@ def test_many_readers_of_many_series_in_a_small_cache_all_read_what_they_should(
     assert len(done) == 5 * 12
 
 
+def bytes_on_disk(folder: Path) -> int:
+    used = 0
+    for path in folder.glob("[0-9]*/slices/*.dcm"):
+        with suppress(FileNotFoundError):  # it is evicted at this moment
+            used += path.stat().st_size
+    return used
+
+
 def test_a_full_disk_makes_room_before_it_gives_up(
     rude: Rude, four: list[Series], archive_at: ArchiveAt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,11 +111,14 @@ def test_a_full_disk_makes_room_before_it_gives_up(
     read(archive, a)
     read(archive, b)
 
+    one_writes = threading.Lock()
+
     def disk_for_two(path: Path, data: bytes) -> None:
-        used = sum(each.stat().st_size for each in tmp_path.glob("cache/series/*/slices/*.dcm"))
-        if path.suffix == ".dcm" and used + len(data) > 2.5 * size(a):
-            raise OSError(28, "No space left on device")
-        write_over(path, data)
+        with one_writes:
+            used = bytes_on_disk(tmp_path / "cache" / "series")
+            if path.suffix == ".dcm" and used + len(data) > 2.5 * size(a):
+                raise OSError(28, "No space left on device")
+            write_over(path, data)
 
     monkeypatch.setattr("vpt_plugin.store.archive.cache.write_over", disk_for_two)
     read(archive, c)
@@ -127,6 +139,26 @@ def test_a_damaged_list_counts_as_none(
     rude.asked.clear()
     read(archive_at(rude.url), series)
     assert not any("/instances/" in path for path in rude.asked)  # the slices themselves were all there
+
+
+def test_a_full_disk_does_not_keep_from_reading_what_is_here(
+    rude: Rude, four: list[Series], archive_at: ArchiveAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read(archive_at(rude.url), four[0])
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("vpt_plugin.store.archive.cache.write_over", full)
+    read(archive_at(rude.url), four[0])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps rights elsewhere")
+def test_others_on_this_computer_cannot_look_into_the_cache(
+    rude: Rude, four: list[Series], archive_at: ArchiveAt, tmp_path: Path
+) -> None:
+    read(archive_at(rude.url), four[0])
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
 
 
 def test_what_a_killed_eviction_left_is_swept(

@@ -209,7 +209,7 @@ class DicomArchive:
             cause = f"{record.uid} is not whole in the cache, and {error.message}"
             raise type(error)(cause, error.hint) from error
         self._cache.used_now(record.uid)
-        return f"The archive cannot be reached: this is the copy of {cached.asked[:10]}."
+        return f"The archive cannot be reached: this is the copy of {cached.day}."
 
     def _ask_for_instances(self, client: ArchiveClient, record: SeriesRecord) -> list[str]:
         """Empty where there is none, or no such series."""
@@ -241,8 +241,10 @@ class DicomArchive:
             # Whoever reads the series as it was must not find it changed halfway.
             self._use.wait_for_readers(record.uid, cancelled)
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        # First the list, then the slices: without one of them the series counts as not whole from here on.
-        self._cache.write_list(ListedSeries(record, tuple(instances), now))
+        listed = ListedSeries(record, tuple(instances), now)
+        if not listed.says_what(self._cache.listed(record.uid)):
+            # First the list, then the slices: from here on the series is not whole without one of them.
+            self._cache.write_list(listed)
         self._cache.drop_all_but(record.uid, instances)
         if missing:
             self._fetch(record, missing, len(instances), cancelled)

@@ -20,7 +20,7 @@ import threading
 import uuid
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vpt_plugin.durable import make_folder, sweep_leftovers, write_over
@@ -48,6 +48,15 @@ class ListedSeries:
     record: SeriesRecord
     instances: tuple[str, ...]
     asked: str
+
+    @property
+    def day(self) -> str:
+        """When the archive was asked, to the day: what readers are told."""
+        return self.asked[:10]
+
+    def says_what(self, other: ListedSeries | None) -> bool:
+        """Whether the other one says the same, to the day: what is here needs no room on a full disk."""
+        return other is not None and replace(self, asked=self.day) == replace(other, asked=other.day)
 
 
 class SeriesCache:
@@ -186,6 +195,7 @@ class SeriesCache:
         while True:
             evictions = self._evictions
             try:
+                make_private_folder(self._root.parent)
                 make_folder(path.parent)
                 write_over(path, data)
             except OSError as error:
@@ -230,6 +240,12 @@ class SeriesCache:
             folders = self._root.iterdir() if self._root.is_dir() else ()
             self._sizes = {each.name: _size(each / "slices") for each in folders if is_uid(each.name)}
         return self._sizes
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder that only this account can look into: its files tell about patients."""
+    make_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
 
 
 def _size(folder: Path) -> int:

@@ -11,8 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
-from vpt_plugin.durable import make_folder, write_over
+from vpt_plugin.durable import write_over
 from vpt_plugin.errors import ArchiveError
+from vpt_plugin.store.archive.cache import make_private_folder
 from vpt_plugin.store.archive.listing import SeriesRecord
 
 _SCHEMA = "vptct.archive-listing/1"
@@ -114,7 +115,7 @@ def _read(file: Path) -> Mapping[str, SeriesRecord] | None:
 def _write(file: Path, records: Mapping[str, SeriesRecord]) -> None:
     data = {"schema": _SCHEMA, "series": [each.to_json() for each in records.values()]}
     try:
-        make_folder(file.parent)
+        make_private_folder(file.parent)
         write_over(file, json.dumps(data, indent=1).encode(), durable=False)
     except OSError as error:
         _logger.warning("the listing of the archive is not kept for the next start: %s", error)
