@@ -246,13 +246,16 @@ def test_far_away_logits_are_sure_and_not_an_overflow() -> None:
     assert (bright.probability, dark.probability) == (1.0, 0.0)
 
 
-def test_a_model_of_phantoms_says_so_and_the_readers_notes_are_passed_on() -> None:
-    noted = volume([0] * 10, provenance=Provenance(kind="dicom", notes=("series 3 was chosen",)))
-    warnings = predictor(card=replace(CARD, synthetic=True)).predict(noted).warnings
-    assert warnings == (
+def test_a_model_of_phantoms_says_so_and_what_the_reader_noted_and_doubted_is_passed_on() -> None:
+    provenance = Provenance(kind="dicom", notes=("series 3 was chosen",), warnings=("left may be right",))
+    noted = volume([0] * 10, provenance=provenance)
+    answer = predictor(card=replace(CARD, synthetic=True)).predict(noted)
+    assert answer.warnings == (
         "this model was trained on synthetic phantoms only: for demonstration, never for patients",
-        "series 3 was chosen",
+        "left may be right",
     )
+    assert answer.notes == ("series 3 was chosen",)
+    assert answer.to_json()["vptct"]["warnings"] == [*answer.warnings, *answer.notes]
 
 
 def test_a_study_outside_the_ranges_of_the_training_is_warned_about() -> None:

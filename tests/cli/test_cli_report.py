@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from vpt_plugin.cli.console import _fitted
 from vpt_plugin.cli.report import FORMATS, short_names
 from vpt_plugin.cli.words import command_line, duration, estimate_in_words, model_in_words, progress_in_words
 from vpt_plugin.inference import ClipProbability, FindingPrediction, Prediction
@@ -28,7 +29,7 @@ CARD = ModelCard(
 )
 
 
-def answer(*probabilities: float, warnings: tuple[str, ...] = ()) -> Prediction:
+def answer(*probabilities: float, warnings: tuple[str, ...] = (), notes: tuple[str, ...] = ()) -> Prediction:
     """Clips of 16 slices side by side, 2 mm apart, from z = -100 mm on."""
     clips = tuple(
         ClipProbability(16 * i, 16 * i + 15, (32.0 * i - 100, 32.0 * i - 70), p)
@@ -36,7 +37,7 @@ def answer(*probabilities: float, warnings: tuple[str, ...] = ()) -> Prediction:
     )
     finding = FindingPrediction("lung_nodule", max(probabilities), 0.4, -84.0, clips)
     seconds = {"read": 0.5, "prepare": 0.25, "network": 0.5, "total": 1.25}
-    return Prediction(CARD, (finding,), warnings, seconds)
+    return Prediction(CARD, (finding,), warnings, seconds, notes)
 
 
 def printed(kind: str, answers: dict[str, Prediction], capsys: pytest.CaptureFixture[str]) -> str:
@@ -76,6 +77,38 @@ def test_the_table_says_whose_warning_it_is_unless_it_is_everybodys(
         "warning: phantoms only",
         "warning: thick (a)",
     ]
+
+
+def test_what_is_nothing_to_worry_about_is_a_note_in_the_table_and_the_last_of_the_warnings_elsewhere(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answers = {"a": answer(0.5, warnings=("thick",), notes=("one file was no DICOM",))}
+    lines = printed("table", answers, capsys).splitlines()
+    assert [line for line in lines if line.startswith(("warning", "note"))] == [
+        "warning: thick",
+        "note: one file was no DICOM",
+    ]
+    (row,) = csv.DictReader(io.StringIO(printed("csv", answers, capsys)))
+    assert row["warnings"] == "thick; one file was no DICOM"
+
+
+def test_long_names_lose_their_middle_where_the_terminal_is_narrow_and_nothing_in_a_pipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uids = [f"1.3.6.1.4.1.14519.5.2.1.6279.6001.298806137288633453246975630{end}" for end in (178, 205)]
+    answers = {uid: answer(0.5) for uid in uids}
+    assert all(uid in printed("table", answers, capsys) for uid in uids)
+    monkeypatch.setattr("vpt_plugin.cli.console._WIDTH_OF_A_PIPE", 100)
+    rows = [line for line in printed("table", answers, capsys).splitlines() if " lung_nodule " in line][:2]
+    # 70 for the other seven columns and 9 blanks leave 21: 9, the dots, 9.
+    assert [row.split()[0] for row in rows] == ["1.3.6.1.4...975630178", "1.3.6.1.4...975630205"]
+    assert [len(row) for row in rows] == [100, 100]
+
+
+def test_names_that_would_look_the_same_are_folded_instead() -> None:
+    columns, rows = ("study", "x"), [(f"{'a' * 30}{number}{'b' * 30}", "1") for number in range(2)]
+    assert _fitted(columns, rows, 0, 30) == rows
+    assert _fitted(columns, rows[:1], 0, 30) == [("aaaaaaaaaaa...bbbbbbbbbbbb", "1")]
 
 
 def test_json_is_a_list_of_results_each_with_its_study(capsys: pytest.CaptureFixture[str]) -> None:

@@ -292,8 +292,8 @@ def test_a_file_that_does_not_say_how_the_patient_lies_is_read_with_a_note(tmp_p
     for file in (tmp_path / "a.nrrd", with_sform(write(tmp_path / "a.nii", chest_hu()), [], codes=(0, 0))):
         volume = read_study(file)
         assert volume.spacing_mm == pytest.approx((2.5, 0.7, 0.7))
-        assert "does not say how the patient lies" in volume.provenance.notes[0]
-    assert read_study(write(tmp_path / "b.nii", chest_hu())).provenance.notes == ()
+        assert "does not say how the patient lies" in volume.provenance.warnings[0]
+    assert read_study(write(tmp_path / "b.nii", chest_hu())).provenance.warnings == ()
 
 
 # Headers that ask for what they must not have.

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,6 +24,9 @@ from vpt_plugin.errors import VptError
 
 # A pipe or a file has no width; nothing may be cut off there.
 _WIDTH_OF_A_PIPE = 400
+_CUT = "..."
+# Shorter names tell nothing any more: then lines are folded.
+_MIN_SHORTENED = 16
 
 
 def print_error(error: Exception) -> None:
@@ -34,14 +38,47 @@ def print_error(error: Exception) -> None:
         print(f"       {hint}", file=sys.stderr)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """A table on stdout; the columns named in ``right`` are set flush right."""
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = (), shorten: str = ""
+) -> None:
+    """A table on stdout.
+
+    Args:
+        columns: their names.
+        rows: their cells.
+        right: the columns that are set flush right.
+        shorten: the column whose cells lose their middle where the table is wider than the terminal.
+    """
+    console = _console(sys.stdout)
+    if shorten:
+        rows = _fitted(columns, rows, columns.index(shorten), console.width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    _console(sys.stdout).print(table)
+    console.print(table)
+
+
+def _fitted(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], index: int, width: int
+) -> Sequence[Sequence[str]]:
+    """The rows with one column shortened so that they fit, unless two of its cells would look the same."""
+    widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
+    # One blank beside each column, and one at the edge.
+    room = width - sum(widths) - len(widths) - 1 + widths[index]
+    cells = {row[index]: middle_cut(row[index], max(room, _MIN_SHORTENED)) for row in rows}
+    if len(set(cells.values())) < len(cells):
+        return rows
+    return [(*row[:index], cells[row[index]], *row[index + 1 :]) for row in rows]
+
+
+def middle_cut(text: str, width: int) -> str:
+    """The text, or its beginning and its end with dots between them: a UID tells most by those."""
+    if len(text) <= width:
+        return text
+    kept = width - len(_CUT)
+    return f"{text[: kept // 2]}{_CUT}{text[len(text) - (kept + 1) // 2 :]}"
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class Report:
 
 
 class TableReport(Report):
-    """For people: a table when all is answered, the warnings and the model's facts below it."""
+    """For people: a table when all is answered, the warnings, the notes and the model's facts below it."""
 
     def __init__(self) -> None:
         self._answers: dict[str, Prediction] = {}
@@ -64,22 +64,23 @@ class TableReport(Report):
             for name, answer in zip(names, self._answers.values(), strict=True)
             for row in _table_rows(name, answer)
         ]
-        print_table(_TABLE_COLUMNS, rows, right=("probability", "threshold", "key slice", "seconds"))
-        for warning, studies in self._warnings(names).items():
-            typer.echo(f"warning: {warning}{self._whose(studies)}")
+        print_table(
+            _TABLE_COLUMNS,
+            rows,
+            right=("probability", "threshold", "key slice", "seconds"),
+            shorten="study",
+        )
+        answers = dict(zip(names, self._answers.values(), strict=True))
+        warnings = _by_sentence({name: answer.warnings for name, answer in answers.items()})
+        notes = _by_sentence({name: answer.notes for name, answer in answers.items()})
+        for kind, sentences in (("warning", warnings), ("note", notes)):
+            for sentence, studies in sentences.items():
+                typer.echo(f"{kind}: {sentence}{self._whose(studies)}")
         typer.echo(
             "Slices by patient z in mm, plus is towards the head; evidence: clips from the threshold on."
         )
         typer.echo(model_in_words(next(iter(self._answers.values())).card))
         typer.echo("For research only; not a medical device.")
-
-    def _warnings(self, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
-        """Whose warning each is, by the studies' names."""
-        warnings: dict[str, list[str]] = {}
-        for name, answer in zip(names, self._answers.values(), strict=True):
-            for warning in answer.warnings:
-                warnings.setdefault(warning, []).append(name)
-        return warnings
 
     def _whose(self, studies: Sequence[str]) -> str:
         if len(studies) == len(self._answers):
@@ -87,6 +88,15 @@ class TableReport(Report):
         more = len(studies) - _MAX_STUDIES_NAMED
         named = ", ".join(studies[:_MAX_STUDIES_NAMED])
         return f" ({named}{f' and {more} more' if more > 0 else ''})"
+
+
+def _by_sentence(said: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    """Of which studies each sentence was said."""
+    studies: dict[str, list[str]] = {}
+    for study, sentences in said.items():
+        for sentence in sentences:
+            studies.setdefault(sentence, []).append(study)
+    return studies
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
@@ -161,7 +171,8 @@ class CsvReport(Report):
                     f"{finding.probability:.6f}", f"{finding.threshold:.6f}", finding.decision,
                     f"{finding.key_slice_mm:.2f}", _evidence_in_words(finding),
                     f"{prediction.entropy:.6f}", f"{prediction.clip_disagreement:.6f}",
-                    f"{prediction.seconds['total']:.3f}", "; ".join(prediction.warnings),
+                    f"{prediction.seconds['total']:.3f}",
+                    "; ".join((*prediction.warnings, *prediction.notes)),
                 )
             )  # fmt: skip
 

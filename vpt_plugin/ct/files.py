@@ -85,7 +85,7 @@ def read_file(path: Path, study: str) -> Volume:
             raise _refusal(error, kind, study) from error
     if image.GetDimension() == 4:
         image = image[:, :, :, 0]
-    notes = () if _says_orientation(reader, kind) else (_NO_ORIENTATION,)
+    warnings = () if _says_orientation(reader, kind) else (_NO_ORIENTATION,)
     columns_mm, rows_mm, slices_mm = image.GetSpacing()
     return Volume(
         hu=clamp_hu(sitk.GetArrayViewFromImage(image), study),
@@ -94,7 +94,7 @@ def read_file(path: Path, study: str) -> Volume:
         # SimpleITK's axes run columns, rows, slices.
         direction=np.array(image.GetDirection()).reshape(3, 3)[:, ::-1].copy(),
         study=study,
-        provenance=Provenance(kind=kind, notes=notes),
+        provenance=Provenance(kind=kind, warnings=warnings),
     )
 
 

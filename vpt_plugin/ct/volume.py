@@ -29,6 +29,7 @@ class Provenance:
         patient_id: PatientID, or "" where there is none.
         description: SeriesDescription, or "".
         notes: what the reader decided, one sentence each: which series it chose and why, what it left out.
+        warnings: what makes its reading doubtful, one sentence each.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class Provenance:
     patient_id: str = ""
     description: str = ""
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

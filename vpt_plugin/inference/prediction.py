@@ -76,12 +76,15 @@ class Prediction:
         findings: in the task's order.
         warnings: what the reader must know before trusting the answer, one sentence each.
         seconds: per stage: ``read``, ``prepare``, ``network``, ``total``.
+        notes: what was decided in reading the study, which is nothing to worry about, one sentence each. The
+            JSON has them after the warnings.
     """
 
     card: ModelCard
     findings: tuple[FindingPrediction, ...]
     warnings: tuple[str, ...]
     seconds: Mapping[str, float]
+    notes: tuple[str, ...] = ()
 
     @property
     def entropy(self) -> float:
@@ -114,7 +117,7 @@ class Prediction:
                 "model": _model_json(self.card),
                 "findings": [_finding_json(finding) for finding in self.findings],
                 "uncertainty": {"entropy": self.entropy, "clip_disagreement": self.clip_disagreement},
-                "warnings": list(self.warnings),
+                "warnings": [*self.warnings, *self.notes],
                 "seconds": dict(self.seconds),
             },
         }

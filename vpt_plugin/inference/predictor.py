@@ -125,6 +125,7 @@ class Predictor:
                 "network": finished - prepared,
                 "total": read_seconds + finished - began,
             },
+            notes=volume.provenance.notes,
         )
 
     def _prepare(self, volume: Volume) -> torch.Tensor:
@@ -154,7 +155,7 @@ class Predictor:
             )
         if self.card.ranges:
             warnings += range_warnings(study_facts(volume), self.card.ranges)
-        return (*warnings, *volume.provenance.notes)
+        return (*warnings, *volume.provenance.warnings)
 
     def _clip_probabilities(
         self,
