@@ -56,7 +56,7 @@ class StudyFinder:
             OSError: the folder cannot be read.
         """
         places = self._labelled_places()
-        look = self._scan.look(places.opens)
+        look = self._scan.look(places)
         if self._found is None or self._found[0] != look.listings or self._found[1] is not places:
             grouping = group_studies(look.listings, places)
             self._found = (look.listings, places, grouping)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from vpt_plugin.store.ids import study_id
 from vpt_plugin.store.listings import ROOT, Listing, join
-from vpt_plugin.store.sightings import LabelledPlaces, Sighting, differ, is_around
+from vpt_plugin.store.sightings import LabelledPlaces, Sighting, differ
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,18 @@ def group_studies(listings: Mapping[str, Listing], places: LabelledPlaces) -> Gr
             if study_id(series) not in taken
         },
         sightings={
-            study.id: places.sighted(study.id, study.place, study.examination)
+            study.id: places.sighted(study.id, _sighting(study, listings))
             for study in studies.values()
             if study.id in places.labelled
         },
     )
+
+
+def _sighting(study: Study, listings: Mapping[str, Listing]) -> Sighting:
+    folders = [part.folder for part in study.parts] or study.series or [study.place]
+    known = {each: listings[each].slice_file for each in folders if each in listings}
+    slices = tuple(join(folder, each.name) for folder, each in known.items() if each is not None)
+    return Sighting(study.place, study.examination, slices)
 
 
 def _studies_below_root(listings: Mapping[str, Listing], places: LabelledPlaces) -> Iterator[Study]:
@@ -136,7 +143,7 @@ def _whole_study(
         return None
     (examination,) = examinations
     # Series with labels of their own stay studies of their own, unless one alone stands for all of them.
-    own = sum(places.holds(each) for each in series)
+    own = sum(map(places.count, series))
     swallows = own > 1 or any(places.opens(each, examination) for each in series)
     return None if swallows else Study(folder, examination, series=tuple(series))
 
@@ -159,8 +166,7 @@ def _studies_apart(
             if each in listings
             and listings[each].holds_dicom
             and listings[each].examination == examination
-            and not places.holds(each)
-            and not places.opens(each, examination)
+            and not places.count(each)
         ]
         if len(series) + (examination in parts) > 1:
             parts.setdefault(examination, []).extend(series)
@@ -227,7 +233,14 @@ def _moved(
         for each, known in evidence.items()
         if each not in owned
         for index in by_examination.get(known.examination, ())
-        if is_around(known.place, found[index].place)
+        if _is_around(known.place, found[index])
     ]
     studies, ids = Counter(index for index, _ in pairs), Counter(each for _, each in pairs)
     return [(index, each) for index, each in pairs if studies[index] == ids[each] == 1]
+
+
+def _is_around(place: str, study: Study) -> bool:
+    """Whether a place, other than the root, is around a study or one of those that make it up."""
+    folders = [part.folder for part in study.parts if part.whole] if study.parts else [study.place]
+    is_in = any(place == folder or place.startswith(f"{folder}/") for folder in folders)
+    return bool(place and study.place) and (is_in or study.place.startswith(f"{place}/"))

@@ -12,7 +12,7 @@ from errno import ENODEV
 from itertools import chain
 from pathlib import Path
 from stat import S_ISREG
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from vpt_plugin.ct.dicom_headers import read_examination
 from vpt_plugin.ct.reader import is_study_file
@@ -96,6 +96,16 @@ class Look:
 _Found: TypeAlias = tuple[Listing, tuple[int, int]]
 
 
+class Labelled(Protocol):
+    """What a look must know of the studies with labels."""
+
+    def opens(self, folder: str, examination: str) -> bool:
+        """Whether to look into the folders in a folder that directly holds DICOM of an examination."""
+
+    def slice_of(self, folder: str) -> str:
+        """The name of the DICOM file that spoke for a folder, or ""."""
+
+
 @dataclass
 class FolderScan:
     """Looks at the folders below a root, and remembers. For one thread at a time.
@@ -114,22 +124,23 @@ class FolderScan:
     root: Path
     remembered: Mapping[str, Listing] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
+    _labelled: Labelled = field(init=False)
     _root: tuple[int, int] | None = field(default=None, init=False)
     _seen: dict[str, Listing] = field(default_factory=dict, init=False)
     # When a folder was first seen with this time stamp: stamp and seconds of ``clock``.
     _since: dict[str, tuple[int, float]] = field(default_factory=dict, init=False)
     _complained: set[str] = field(default_factory=set, init=False)
 
-    def look(self, opens: Callable[[str, str], bool]) -> Look:
+    def look(self, labelled: Labelled) -> Look:
         """Look at all folders now.
 
         Args:
-            opens: asked with the path and the examination of a folder that directly holds DICOM: whether to
-                look into the folders in it, too.
+            labelled: what has labels, and so must not be overlooked.
 
         Raises:
             OSError: the root cannot be read, or is the empty place where a share was mounted before.
         """
+        self._labelled = labelled
         top, root_identity = self._list(ROOT)
         if root_identity != self._root and _is_empty(top) and not _is_empty(self._seen.get(ROOT, top)):
             raise OSError(ENODEV, "it is empty and another folder than before: its share may not be mounted")
@@ -149,7 +160,7 @@ class FolderScan:
                 if identity not in circles:
                     circles.add(identity)
                     listings[folder] = listing
-                    if not listing.holds_dicom or opens(folder, listing.examination):
+                    if not listing.holds_dicom or labelled.opens(folder, listing.examination):
                         inside += _inside(folder, listing)
             level = inside
         self._root, self._seen, self.remembered = root_identity, listings, {}
@@ -216,7 +227,10 @@ class FolderScan:
                     files.append(name)
                 elif _may_be_dicom(name):
                     candidates.append(name)
-        slice_file = self._slice_file(self.root / folder, sorted(candidates), before)
+        # First the one that spoke for the folder when its study was labelled.
+        speaker = self._labelled.slice_of(folder)
+        candidates.sort(key=lambda name: (name != speaker, name))
+        slice_file = self._slice_file(self.root / folder, candidates, before)
         # The first bytes of a file can come later than its name, which leaves the time stamp as it was.
         complete = slice_file.examination != "" if slice_file else not candidates
         return Listing(0, tuple(sorted(folders)), tuple(sorted(files)), slice_file, settled=complete)

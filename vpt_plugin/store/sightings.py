@@ -5,7 +5,8 @@ StudyInstanceUID tells which study the labels are of. It is kept beside the labe
 themselves need not name it::
 
     labels/examinations.json
-    {"schema": "vptct.examinations/1", "studies": {"p01--ct1": ["p01/ct1", "1.2.840.99"]}}
+    {"schema": "vptct.examinations/1", "studies": {
+     "p01--ct1": {"place": "p01/ct1", "examination": "1.2.840.99", "slices": ["p01/ct1/IM0001"]}}}
 
 It is no index: what is lost with it is only that labels find their way after a study has moved.
 """
@@ -15,14 +16,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from vpt_plugin.durable import write_over
 from vpt_plugin.store.ids import is_study_id, study_id
 
 FILE_NAME = "examinations.json"
 SCHEMA = "vptct.examinations/1"
+_SHOWN_CHARACTERS = 100
 _logger = logging.getLogger(__name__)
 
 
@@ -33,10 +36,13 @@ class Sighting:
     Attributes:
         place: its path below the root; "" for the root itself.
         examination: StudyInstanceUID; "" for a file, and where the header has none.
+        slices: paths below the root of the DICOM files it was read from, one for each folder: where slices of
+            another examination are copied into the folder, they do not speak for it.
     """
 
     place: str
     examination: str = ""
+    slices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,14 +59,20 @@ class LabelledPlaces:
     labelled: Collection[str] = ()
     sightings: Mapping[str, Sighting] = field(default_factory=dict)
     _under: Mapping[str, set[Sighting]] = field(init=False, repr=False)
+    _slices: Mapping[str, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         under: dict[str, set[Sighting]] = {}
+        slices = {}
         for each, sighting in self.sightings.items():
             if each in self.labelled:
                 for place in (sighting.place, *_above(sighting.place)):
                     under.setdefault(place, set()).add(sighting)
+                for path in sighting.slices:
+                    folder, _, name = path.rpartition("/")
+                    slices[folder] = name
         object.__setattr__(self, "_under", under)
+        object.__setattr__(self, "_slices", slices)
 
     def opens(self, folder: str, examination: str) -> bool:
         """Whether a DICOM folder must not swallow what is below it: something else there has labels."""
@@ -74,14 +86,19 @@ class LabelledPlaces:
             for sighting in found
         )
 
+    def slice_of(self, folder: str) -> str:
+        """The name of the DICOM file that spoke for a folder, or ""."""
+        return self._slices.get(folder, "")
+
     def at(self, place: str) -> list[Sighting]:
         """What was sighted in this very place."""
         return [sighting for sighting in self._under.get(place, ()) if sighting.place == place]
 
-    def holds(self, place: str) -> bool:
-        """Whether a study of its own in this place has labels."""
+    def count(self, place: str) -> int:
+        """How many studies with labels are in this place and below it, as far as is known."""
         plain = self.plain_id(place)
-        return bool(self.at(place)) or (plain in self.labelled and plain not in self.sightings)
+        unsighted = plain in self.labelled and plain not in self.sightings
+        return len({sighting.place for sighting in self._under.get(place, ())}) + unsighted
 
     def plain_id(self, place: str) -> str:
         """The id that a study in this place has by itself."""
@@ -91,10 +108,10 @@ class LabelledPlaces:
         """The id of a study in a place whose plain id has the labels of another one."""
         return study_id(place or f"./{self.root_name}", examination=examination or "-")
 
-    def sighted(self, labelled_id: str, place: str, examination: str) -> Sighting:
+    def sighted(self, labelled_id: str, now: Sighting) -> Sighting:
         """A labelled study as it is now; a header that cannot be read at the moment wipes out no evidence."""
-        before = self.sightings.get(labelled_id, Sighting(""))
-        return Sighting(place, examination or before.examination)
+        before = self.sightings.get(labelled_id)
+        return now if now.examination or before is None else replace(before, place=now.place)
 
 
 class SightingsFile:
@@ -129,7 +146,7 @@ class SightingsFile:
         if self._path is None or not self._path.parent.is_dir():
             self._stamp = None  # A share that is away: what it keeps counts again when it is back.
             return
-        studies = {each: [known.place, known.examination] for each, known in sorted(sightings.items())}
+        studies = {each: asdict(known) for each, known in sorted(sightings.items())}
         data = json.dumps({"schema": SCHEMA, "studies": studies}, indent=0).encode()
         try:
             write_over(self._path, data)
@@ -147,11 +164,6 @@ class SightingsFile:
         except OSError:
             return None
         return stat.st_mtime_ns, stat.st_ino
-
-
-def is_around(place: str, other: str) -> bool:
-    """Whether one of two places, neither of them the root, is in the other."""
-    return bool(place and other) and (place.startswith(f"{other}/") or other.startswith(f"{place}/"))
 
 
 def differ(examination: str, other: str) -> bool:
@@ -176,12 +188,18 @@ def _parse(data: bytes) -> dict[str, Sighting]:
     studies = content.get("studies") if isinstance(content, dict) else None
     if not isinstance(studies, dict) or content.get("schema") != SCHEMA:
         raise ValueError(f"this is no file of the schema {SCHEMA}")
-    # Places are compared and never joined to a path, so any text will do.
-    return {
-        each: Sighting(*entry)
-        for each, entry in studies.items()
-        if is_study_id(each)
-        and isinstance(entry, list)
-        and len(entry) == 2
-        and all(isinstance(text, str) for text in entry)
-    }
+    # Places and slices are compared with what a look finds and never opened, so any text will do.
+    return {each: _sighting(entry) for each, entry in studies.items() if is_study_id(each)}
+
+
+def _sighting(entry: Any) -> Sighting:
+    """One entry.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(entry, dict) and entry.keys() == {"place", "examination", "slices"}:
+        place, examination, slices = entry["place"], entry["examination"], entry["slices"]
+        if isinstance(slices, list) and all(isinstance(text, str) for text in (place, examination, *slices)):
+            return Sighting(place, examination, tuple(slices))
+    raise ValueError(f"an entry is {str(entry)[:_SHOWN_CHARACTERS]}")

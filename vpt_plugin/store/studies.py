@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from vpt_plugin.ct.reader import is_study_file
 from vpt_plugin.errors import ArchiveUnreachableError, StudyNotFoundError
 from vpt_plugin.store.finder import StudyFinder
 from vpt_plugin.store.grouping import Grouping, Part, Study
@@ -216,10 +217,11 @@ class StudyFolder:
 
 
 def _files(root: Path, parts: Sequence[Part]) -> Iterator[Path]:
-    """The plain files of some folders."""
+    """The plain files of some folders; of loose ones none that is a study by itself."""
     for part in parts:
         for folder, inside, names in os.walk(root / part.folder):
-            yield from (file for name in sorted(names) if (file := Path(folder, name)).is_file())
+            files = (Path(folder, name) for name in sorted(names))
+            yield from (file for file in files if file.is_file() and (part.whole or not is_study_file(file)))
             inside[:] = sorted(inside) if part.whole else []
 
 
