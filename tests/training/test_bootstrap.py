@@ -15,7 +15,7 @@ from vpt_plugin.training.metrics import (
     figures,
     resampled_figures,
 )
-from vpt_plugin.training.metrics.figures import default_bins
+from vpt_plugin.training.metrics.definitions import default_bins
 
 
 def drawn_studies(n: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

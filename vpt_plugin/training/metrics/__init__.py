@@ -1,6 +1,6 @@
 """Figures of merit over studies or clips, their intervals, and thresholds. Undefined is nan, never 0.
 
-``figures`` holds what each figure means, ``bootstrap`` the intervals over patients, ``thresholds`` the rules
+``definitions`` holds what each figure means, ``bootstrap`` the intervals over patients, ``thresholds`` the rules
 that choose from which probability on a finding counts as present.
 """
 
@@ -13,7 +13,7 @@ from vpt_plugin.training.metrics.bootstrap import (
     figures,
     resampled_figures,
 )
-from vpt_plugin.training.metrics.figures import (
+from vpt_plugin.training.metrics.definitions import (
     FIGURES,
     auroc,
     average_precision,

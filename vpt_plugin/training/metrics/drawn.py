@@ -6,7 +6,7 @@ is what makes a thousand resamples cheap, and the value and its interval come fr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -72,7 +72,7 @@ class Drawn:
 
     answers: Answers
     weights: Floats
-    threshold: float = field(default=float("nan"))
+    threshold: float = float("nan")
     bins: int = 1
 
     @classmethod

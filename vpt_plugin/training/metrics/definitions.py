@@ -79,13 +79,22 @@ def _log_loss(drawn: Drawn) -> Floats:
 
 
 def _error_of_equal_mass(drawn: Drawn) -> Floats:
-    places = drawn.total[:, None] * np.linspace(0, 1, drawn.bins + 1)
-    down_to = _from_zero(drawn.present_down_to + drawn.absent_down_to)
-    excess_down_to = _from_zero(drawn.present_down_to - drawn.down_to(drawn.answers.scores))
-    # Between two distinct scores the sum grows in proportion, which shares ties out evenly.
-    at_places = [np.interp(*row) for row in zip(places, down_to, excess_down_to, strict=True)]
-    gaps = np.diff(np.reshape(at_places, places.shape), axis=1)
-    return ratio(np.abs(gaps).sum(axis=1), drawn.total)
+    excess_down_to = drawn.present_down_to - drawn.down_to(drawn.answers.scores)
+    return ratio(np.abs(in_equal_masses(drawn, excess_down_to)).sum(axis=1), drawn.total)
+
+
+def in_equal_masses(drawn: Drawn, sums_down_to: Floats) -> Floats:
+    """What each of ``drawn.bins`` bins of equally many answers holds of a sum, (resamples, bins).
+
+    Answers of one score that the edge of a bin falls between are shared out evenly.
+
+    Args:
+        sums_down_to: (resamples, distinct scores), as ``drawn.down_to`` gives it; bins come in that order.
+    """
+    edges = drawn.total[:, None] * np.linspace(0, 1, drawn.bins + 1)
+    mass_down_to = _from_zero(drawn.present_down_to + drawn.absent_down_to)
+    rows = zip(edges, mass_down_to, _from_zero(sums_down_to), strict=True)
+    return np.diff(np.reshape([np.interp(*row) for row in rows], edges.shape), axis=1)
 
 
 def _error_of_equal_width(drawn: Drawn) -> Floats:
@@ -146,8 +155,10 @@ def figure_value(
             probability where one is needed.
     """
     answers = Answers.of(labels, scores)
+    if FIGURES[name].of_probabilities:
+        answers.require_probabilities()
     bins = bins or default_bins(len(answers.truth))
-    return _value(FIGURES[name], Drawn.once(answers, threshold=threshold, bins=bins))
+    return float(FIGURES[name].compute(Drawn.once(answers, threshold=threshold, bins=bins))[0])
 
 
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -226,16 +237,11 @@ def calibration_error(
         return figure_value("calibration_error", labels, probabilities, bins=bins)
     if binning != "equal_width":
         raise ValueError(f"unknown binning {binning!r}; choose from equal_mass, equal_width")
-    drawn = Drawn.once(Answers.of(labels, probabilities), bins=bins or MOST_BINS)
-    return _value(Figure("", _error_of_equal_width, of_probabilities=True), drawn)
+    answers = Answers.of(labels, probabilities)
+    answers.require_probabilities()
+    return float(_error_of_equal_width(Drawn.once(answers, bins=bins or MOST_BINS))[0])
 
 
 def default_bins(studies: int) -> int:
     """15 bins, as Guo et al. have, but fewer where a bin would hold fewer than 10 studies; at least one."""
     return max(1, min(MOST_BINS, studies // STUDIES_PER_BIN))
-
-
-def _value(figure: Figure, drawn: Drawn) -> float:
-    if figure.of_probabilities:
-        drawn.answers.require_probabilities()
-    return float(figure.compute(drawn)[0])

@@ -1,0 +1,48 @@
+"""A training that ended in a constant: the same probability for every study, whatever it shows.
+
+Such networks look finished, and their AUROC of 0.500 [0.500, 0.500] looks like a weak one. Several cells of
+the table in Ke et al. (PMLR 227, 2023) are of this kind.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vpt_plugin.models.card import Estimate
+
+# Between the lowest and the highest probability. Half-precision arithmetic alone makes differences of about
+# a thousandth; a network that has begun to learn spreads its answers over more than a twentieth.
+CONSTANT_SPREAD = 0.001
+NEARLY_CONSTANT_SPREAD = 0.05
+
+
+def collapse_warning(finding: str, probabilities: ArrayLike, auroc: Estimate) -> str:
+    """What is to be said of a training that gives all validation studies one answer; "" where all is well.
+
+    Probabilities that lie close together are no proof: a rare finding may have tiny ones in perfect order. So
+    the interval of the AUROC must leave open whether they have any order at all.
+
+    Args:
+        finding: whose probabilities they are.
+        probabilities: (studies,), as the network gives them, before calibration.
+        auroc: of these studies, with its interval.
+    """
+    values = np.asarray(probabilities, dtype=np.float64)
+    if len(values) < 2:
+        return ""
+    spread = float(values.max() - values.min())
+    low, high = auroc.ci95
+    # A nan compares as neither: an interval that is not there leaves it open, too.
+    in_some_order = low > 0.5 or high < 0.5
+    if in_some_order or not spread < NEARLY_CONSTANT_SPREAD:
+        return ""
+    certainty = "has collapsed" if spread < CONSTANT_SPREAD else "may have collapsed"
+    value = "n/a" if math.isnan(auroc.value) else f"{auroc.value:.3f}"
+    return (
+        f"The training {certainty}: {finding} gets nearly the same probability in all {len(values)} "
+        f"validation studies ({values.min():.4f} to {values.max():.4f}, AUROC {value}). Try a lower learning "
+        "rate, a pretrained network or another seed, and look whether the labels are right."
+    )
