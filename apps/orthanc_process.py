@@ -83,6 +83,11 @@ class OrthancProcess:
         return f"{self.rest_url}/dicom-web"
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether it was stopped and not started again."""
+        return self._process is None
+
+    @property
     def log(self) -> str:
         """All that it has written so far."""
         return (self._folder / "orthanc.log").read_text(encoding="utf-8", errors="replace")

@@ -67,6 +67,34 @@ def test_a_whole_copy_is_read_while_the_archive_is_down_and_that_is_told(
             assert study.notes == ()
 
 
+def test_a_copy_is_read_while_something_else_answers_at_the_address(
+    rude: Rude, archive_at: ArchiveAt, tmp_path: Path
+) -> None:
+    series = write_series(tmp_path, "a")
+    rude.series = [series]
+    archive = archive_at(rude.url, patience=QUICK)
+    with archive.opened(series.uid):
+        pass
+    # A proxy before the archive says so of all that is below the address; the series is not gone.
+    rude.before = lambda path: (404, "text/html", b"<html>no such page</html>")
+    with archive.opened(series.uid) as study:
+        assert bytes_in(study.path) == bytes_of(series)
+        assert len(study.notes) == 1
+
+
+def test_what_is_left_of_a_killed_process_is_not_read_with_the_copy(
+    rude: Rude, archive_at: ArchiveAt, tmp_path: Path
+) -> None:
+    series = write_series(tmp_path, "a")
+    rude.series = [series]
+    with archive_at(rude.url).opened(series.uid) as study:
+        (study.path / ".1.2.dcm.0a1b.tmp").write_bytes(b"half a slice")
+        (study.path / "1.2.3.dcm").write_bytes(b"an instance that left the archive")
+    rude.before = lambda path: (503, "text/plain", b"")
+    with archive_at(rude.url, patience=QUICK).opened(series.uid) as study:
+        assert bytes_in(study.path) == bytes_of(series)
+
+
 def test_a_copy_is_read_even_where_the_listing_was_lost(
     orthanc: OrthancProcess, archive_at: ArchiveAt, tmp_path: Path
 ) -> None:

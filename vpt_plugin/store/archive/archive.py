@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -189,7 +189,7 @@ class DicomArchive:
         except LoginRefusedError:
             raise  # the archive is there, and says no
         except ArchiveUnreachableError as error:
-            return (self._note_of_copy(record, error),)
+            return (self._note_of_copy(record, error, cancelled),)
         if not listed:
             self._use.wait_for_readers(record.uid, cancelled)
             self._cache.forget(record.uid)
@@ -202,12 +202,15 @@ class DicomArchive:
         self._cache.used_now(record.uid)
         return ()
 
-    def _note_of_copy(self, record: SeriesRecord, error: ArchiveUnreachableError) -> str:
+    def _note_of_copy(
+        self, record: SeriesRecord, error: ArchiveUnreachableError, cancelled: Callable[[], bool]
+    ) -> str:
         """What must be said of the copy in the cache; raises where there is no whole one."""
         cached = self._cache.listed(record.uid)
         if cached is None or not self._cache.is_whole(cached):
             cause = f"{record.uid} is not whole in the cache, and {error.message}"
             raise type(error)(cause, error.hint) from error
+        self._drop_all_but(cached.instances, record.uid, cancelled)
         self._cache.used_now(record.uid)
         return f"The archive cannot be reached: this is the copy of {cached.day}."
 
@@ -237,7 +240,7 @@ class DicomArchive:
     def _complete(self, record: SeriesRecord, instances: list[str], cancelled: Callable[[], bool]) -> None:
         here = self._cache.here(record.uid)
         missing = [each for each in instances if each not in here]
-        if missing or here - set(instances):
+        if missing:
             # Whoever reads the series as it was must not find it changed halfway.
             self._use.wait_for_readers(record.uid, cancelled)
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -245,9 +248,15 @@ class DicomArchive:
         if not listed.says_what(self._cache.listed(record.uid)):
             # First the list, then the slices: from here on the series is not whole without one of them.
             self._cache.write_list(listed)
-        self._cache.drop_all_but(record.uid, instances)
+        self._drop_all_but(instances, record.uid, cancelled)
         if missing:
             self._fetch(record, missing, len(instances), cancelled)
+
+    def _drop_all_but(self, instances: Collection[str], uid: str, cancelled: Callable[[], bool]) -> None:
+        """Leave nothing in the folder to be read but these: no instance that left, no half written file."""
+        if self._cache.here(uid) - set(instances):
+            self._use.wait_for_readers(uid, cancelled)
+            self._cache.drop_all_but(uid, instances)
 
     def _fetch(
         self, record: SeriesRecord, missing: list[str], listed: int, cancelled: Callable[[], bool]
