@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vpt_plugin.cli.console import print_error, progress_bars
+from vpt_plugin.cli.console import middle_cut, print_error, progress_bars
 from vpt_plugin.cli.options import (
     PRECISION_HELP,
     DeviceOption,
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from vpt_plugin.inference import Prediction, Predictor
     from vpt_plugin.tasks import ReadingTask
+
+# A longer name of a study leaves no room for its bar.
+_MAX_NAME = 30
 
 
 def classify(
@@ -131,7 +134,7 @@ def _about(path: Path, error: VptError | MemoryError | OSError) -> StudyError:
 def _predict(path: Path, series_uid: str | None, predictor: Predictor, progress: Progress) -> Prediction:
     from vpt_plugin.ct.reader import read_study
 
-    bar = progress.add_task(f"clips of {path.name}", total=None)
+    bar = progress.add_task(f"clips of {middle_cut(path.name, _MAX_NAME)}", total=None)
     try:
         began = perf_counter()
         volume = read_study(path, name=str(path), series_uid=series_uid)
