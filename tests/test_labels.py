@@ -98,6 +98,8 @@ def test_every_label_comes_back_from_its_json_as_it_was(label):
         (changed(seconds_spent="74"), "seconds_spent has the wrong type"),
         (changed(seconds_spent=True), "seconds_spent has the wrong type"),
         (changed(model_suggestion=[]), "model_suggestion has the wrong type"),
+        (changed(seconds_spent=float("nan")), "seconds_spent holds a number that JSON does not know"),
+        (changed(model_suggestion={"p": [1e999]}), "model_suggestion holds a number that JSON does not know"),
         (changed(findings={"pulmonary_embolism": "present"}), "embolism must be an object with a state"),
         (with_finding(), "findings.pulmonary_embolism: state is missing"),
         (with_finding(state="maybe"), "'maybe' is unknown; choose from present, absent, indeterminate"),

@@ -121,9 +121,9 @@ class StudyLabel:
             findings={name: _finding(name, value) for name, value in findings.items()},
             annotator=_optional(data, "annotator", str, ""),
             created=_time(_optional(data, "created", str, "")),
-            seconds_spent=_optional(data, "seconds_spent", (int, float), 0),
+            seconds_spent=_finite(data, "seconds_spent", (int, float), 0),
             series_uid=_optional(data, "series_uid", str, ""),
-            model_suggestion=_optional(data, "model_suggestion", dict, {}),
+            model_suggestion=_finite(data, "model_suggestion", dict, {}),
             comment=_optional(data, "comment", str, ""),
         )
 
@@ -131,6 +131,16 @@ class StudyLabel:
 def now() -> str:
     """The present time as the contract writes it: ``2026-11-20T20:31:05Z``."""
     return datetime.now(timezone.utc).strftime(_TIME)
+
+
+def _finite(data: dict[str, Any], name: str, kind: Any, default: Any) -> Any:
+    """As ``_optional``, without NaN and infinity, which Python reads from JSON and other programs do not."""
+    value = _optional(data, name, kind, default)
+    try:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise LabelError(f"{name} holds a number that JSON does not know: {error}.") from error
+    return value
 
 
 def _time(created: str) -> str:
