@@ -216,6 +216,27 @@ def test_orthancs_own_interface_is_not_taken_for_dicomweb(
     assert "/dicom-web" in told.value.hint
 
 
+def test_a_certificate_of_ones_own_authority_is_trusted_when_it_is_named(
+    rude_over_tls: tuple[Rude, Path],
+    archive_at: ArchiveAt,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rude, certificate = rude_over_tls
+    series = write_series(tmp_path, "a")
+    rude.series = [series]
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    with pytest.raises(ArchiveUnreachableError, match=r"TLS fails.*self.signed certificate") as told:
+        archive_at(rude.url, patience=QUICK).ids()
+    assert "REQUESTS_CA_BUNDLE" in told.value.hint
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "no such file"))
+    with pytest.raises(ArchiveUnreachableError, match="REQUESTS_CA_BUNDLE names no file"):
+        archive_at(rude.url, patience=QUICK).ids()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with archive_at(rude.url).opened(series.uid) as study:
+        assert bytes_in(study.path) == bytes_of(series)
+
+
 @pytest.mark.parametrize(
     ("address", "cause"),
     [("http://no-such-archive.invalid/", "not known by that name"), ("{https}/dicom-web", "TLS fails")],

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from dicomweb_client import DICOMwebClient
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
-from vpt_plugin.errors import ArchiveError, CancelledError
+from vpt_plugin.errors import ArchiveError, ArchiveUnreachableError, CancelledError
 from vpt_plugin.store.archive.address import ArchiveAddress, Credentials
 from vpt_plugin.store.archive.failures import is_passing, no_dicomweb, told
 from vpt_plugin.store.archive.identity import check_identity
@@ -219,7 +220,7 @@ def _session(
     # Nothing but the credentials given: requests would also send those of ~/.netrc.
     session.trust_env = False
     session.auth = credentials
-    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
+    session.verify = _authorities()
     if not address.is_this_computer:
         session.proxies.update(get_environ_proxies(address.url))
     # Credentials go to the address given and no further.
@@ -227,3 +228,13 @@ def _session(
     for protocol in ("http://", "https://"):
         session.mount(protocol, _Adapter(patience))
     return session
+
+
+def _authorities() -> str | bool:
+    """The file or folder of those whose certificates are trusted; True for those that everybody trusts."""
+    path = os.environ.get("REQUESTS_CA_BUNDLE", "")
+    if path and not Path(path).exists():
+        raise ArchiveUnreachableError(
+            "REQUESTS_CA_BUNDLE names no file that is there.", "Correct it in the environment of the server."
+        )
+    return path or True
