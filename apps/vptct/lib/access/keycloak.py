@@ -122,7 +122,7 @@ class KeycloakLogin:
         except jwt.ExpiredSignatureError as error:
             raise _refused("the login has run out.") from error
         except (jwt.PyJWTError, RecursionError) as error:
-            # A header of ten thousand brackets is a RecursionError of the JSON reader in older versions of PyJWT.
+            # Older versions of PyJWT let a header of ten thousand brackets raise a RecursionError.
             raise _refused("the token is none that the realm signed.") from error
         # Keycloak signs other tokens with the same key, such as the ID token that says who somebody is.
         if claims.get("typ", "Bearer") != "Bearer":
