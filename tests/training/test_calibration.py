@@ -123,6 +123,15 @@ def test_too_few_of_a_state_calibrate_nothing(present: int, absent: int, counts:
     assert math.isnan(found.log_loss_before) == (present + absent == 0)
 
 
+def test_ten_of_each_state_are_enough() -> None:
+    # Nine of ten are on their right side, by 4: honest log-odds would be ln 9, and the temperature 4 / ln 9.
+    states = np.repeat([[0.0], [1.0]], 10, axis=0)
+    logits = np.where(states == 1, 4.0, -4.0)
+    logits[[0, -1]] *= -1
+    assert fit_temperature(states, logits).temperature == pytest.approx(4 / math.log(9), rel=1e-6)
+    assert not fit_temperature(states[1:], logits[1:]).calibrated
+
+
 def test_huge_logits_do_not_overflow() -> None:
     states, logits, _ = too_sure(60, temperature=1)
     found = fit_temperature(states, logits * 1e4)

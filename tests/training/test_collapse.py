@@ -33,8 +33,9 @@ def test_how_far_the_answers_spread_decides_how_sure_that_is(spread: float, begi
     assert bool(warning) == bool(beginning)
 
 
-def test_tiny_probabilities_in_good_order_are_none() -> None:
-    probabilities = [label * 1e-4 + number * 1e-6 for number, label in enumerate(LABELS)]
+@pytest.mark.parametrize("sign", [1, -1])
+def test_tiny_probabilities_in_some_order_are_none_even_in_the_wrong_one(sign: int) -> None:
+    probabilities = [2e-4 + sign * label * 1e-4 + number * 1e-6 for number, label in enumerate(LABELS)]
     assert collapse_warning("lung_nodule", probabilities, bootstrap_auroc(LABELS, probabilities)) == ""
 
 

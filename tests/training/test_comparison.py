@@ -77,6 +77,14 @@ def test_a_clear_gain_is_served_by_every_rule() -> None:
     assert "That is enough to be served" in found.sentence()
 
 
+def test_where_few_studies_are_enough_nothing_is_said_of_their_number() -> None:
+    found = compare(*answered(40, served=0, candidate=4), names(40))
+    low, high = found.gain.ci95
+    assert low > 0
+    assert high - low > 0.1
+    assert "say little" not in found.sentence()
+
+
 def test_a_clear_loss_is_served_by_no_rule() -> None:
     answers = answered(200, served=2, candidate=0.5)
     for rule in RULES:
@@ -155,6 +163,15 @@ def test_without_a_state_or_with_one_patient_nothing_is_compared(
     assert math.isnan(found.share)
     assert "cannot be compared, so the served version stays" in found.sentence()
     assert found.to_json()["share"] is None
+
+
+def test_a_finding_that_is_known_of_one_patient_only_compares_nothing() -> None:
+    first = answered(20, served=1, candidate=2)
+    states, served, candidate = (np.concatenate([each, each], axis=1) for each in first)
+    states[2:, 1] = np.nan
+    found = compare(states, served, candidate, ["ann", "ann", *names(18)])
+    assert math.isnan(found.share)
+    assert not found.better
 
 
 def test_the_sentence_names_both_figures_the_gain_and_the_rule() -> None:

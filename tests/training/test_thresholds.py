@@ -39,8 +39,9 @@ def youden_index(labels: ArrayLike, probabilities: ArrayLike, threshold: float) 
 
 
 def test_between_separated_states_it_is_the_middle_of_their_median_log_odds() -> None:
-    # Medians of -2 and +4 in log-odds: 1, which lies in the middle half (0 to 2) of the gap from -1 to 3.
-    log_odds = [-3, -2, -1, 3, 4, 5]
+    # Medians of -2 and +4 in log-odds: 1, which lies in the middle half (0 to 2) of the gap from -1 to 3. The
+    # two that are far off, at -4 and 9, move nothing.
+    log_odds = [-4, -2, -1, 3, 4, 9]
     assert logit(youden_threshold([0, 0, 0, 1, 1, 1], expit(log_odds))) == pytest.approx(1)
 
 
@@ -117,10 +118,12 @@ def test_a_target_sensitivity_is_reached_at_the_least_loss_of_specificity() -> N
     assert logit(sensitivity_threshold(labels, expit(log_odds), 0.76)) == pytest.approx(-3.5)
 
 
-def test_nineteen_of_twenty_reach_95_percent() -> None:
-    probabilities = np.linspace(0.05, 0.95, 20)
-    threshold = sensitivity_threshold([1] * 20, probabilities, 0.95)
-    assert sensitivity([1] * 20, probabilities, threshold) == 0.95
+@pytest.mark.parametrize(("target", "present", "found"), [(0.95, 20, 19), (0.28, 25, 7), (1, 20, 20)])
+def test_nineteen_of_twenty_reach_95_percent(target: float, present: int, found: int) -> None:
+    # 0.28 * 25 is 7.000000000000001 to a computer, and still 7 studies.
+    probabilities = np.linspace(0.05, 0.95, present)
+    threshold = sensitivity_threshold([1] * present, probabilities, target)
+    assert sensitivity([1] * present, probabilities, threshold) == found / present
 
 
 @given(both_states, st.integers(1, 100))

@@ -22,8 +22,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
 from vpt_plugin.ct.aggregation import study_probability
-from vpt_plugin.training.metrics.drawn import Answers, Drawn
 from vpt_plugin.training.metrics.definitions import default_bins, in_equal_masses
+from vpt_plugin.training.metrics.drawn import Answers, Drawn
 
 Floats = NDArray[np.float64]
 

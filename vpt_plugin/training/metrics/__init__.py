@@ -1,7 +1,7 @@
 """Figures of merit over studies or clips, their intervals, and thresholds. Undefined is nan, never 0.
 
-``definitions`` holds what each figure means, ``bootstrap`` the intervals over patients, ``thresholds`` the rules
-that choose from which probability on a finding counts as present.
+``definitions`` holds what each figure means, ``bootstrap`` the intervals over patients, ``thresholds`` the
+rules that choose from which probability on a finding counts as present.
 """
 
 from __future__ import annotations

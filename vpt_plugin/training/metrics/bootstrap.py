@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vpt_plugin.models.card import Estimate
-from vpt_plugin.training.metrics.drawn import Answers, Drawn, Floats
 from vpt_plugin.training.metrics.definitions import FIGURES, default_bins
+from vpt_plugin.training.metrics.drawn import Answers, Drawn, Floats
 
 RESAMPLES = 1000
 _PERCENTILES = (2.5, 97.5)
