@@ -2,32 +2,43 @@
 
 ::
 
-    python -m monailabel.main start_server --app apps/vptct --studies DIR
-        [--conf tasks pe,nodule] [--conf models swin_t,tiny] [--conf task_file my.yaml]
-        [--conf device cpu] [--conf models_dir DIR]
+    python -m monailabel.main start_server --app apps/vptct --studies DIR_OR_ARCHIVE
+        [--conf tasks pe,nodule] [--conf models swin_t,tiny] [--conf token_file FILE] ...
+
+docs/server.md lists all settings.
 """
 
 from __future__ import annotations
 
 import logging
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
-from lib import errors, routes
+from lib import opening
+from lib.access.install import install as install_access
+from lib.archive_conf import is_archive
 from lib.conf import read_conf
 from lib.datastore import StudyDatastore
+from lib.errors import NothingThereError, without_folders
+from lib.errors import install as install_errors
 from lib.infer_task import ClassifyTask, Workplace
-from lib.info import NOTICE, server_info
+from lib.info import server_info
+from lib.next_study import RandomStudy
 from lib.predictors import Predictors
+from lib.routes.install import install as install_routes
+from lib.sessions import Sessions
+from lib.source import open_labels, open_studies
+from lib.workspace import Workspace, end_as_if_interrupted
+from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.strategy import Strategy
 
 import vpt_plugin
-from vpt_plugin.errors import ConfigurationError, UnknownModelError
+from vpt_plugin.errors import UnknownModelError
 from vpt_plugin.models.device import keep_freed_memory
-from vpt_plugin.store.labels import LabelFolder
-from vpt_plugin.store.studies import LABELS_FOLDER, StudyFolder
 from vpt_plugin.training.model_store import ModelStore
 
 logger = logging.getLogger(__name__)
@@ -37,11 +48,9 @@ class VptctApp(MONAILabelApp):
     """Chest CT classification with video-pretrained 3D networks: one infer task per task and network."""
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
-        if "://" in studies:
-            raise ConfigurationError(f"--studies {studies}: only a folder of studies can be served.")
         self.served = read_conf(conf or {})
         self.model_store = ModelStore(self.served.models_dir)
-        self.labels_folder = LabelFolder(Path(studies) / LABELS_FOLDER, fresh_seconds=1.0)
+        self.labels_folder = open_labels(studies, self.served)
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -54,8 +63,9 @@ class VptctApp(MONAILabelApp):
         self._auto_update_scoring = False
 
     def init_datastore(self) -> StudyDatastore:
-        """The studies folder with its labels."""
-        return StudyDatastore(StudyFolder(Path(self.studies)), self.labels_folder, self.served.tasks)
+        """The studies, of a folder or an archive, with their labels."""
+        studies = open_studies(self.studies, self.served, self.labels_folder)
+        return StudyDatastore(studies, self.labels_folder, self.served.tasks)
 
     def init_infers(self) -> dict[str, InferTask]:
         """``<task>_<model>`` for every task and network; none of them is loaded before it is asked."""
@@ -65,6 +75,21 @@ class VptctApp(MONAILabelApp):
         workplace = Workplace(predictors, self.labels_folder)
         tasks = [ClassifyTask(t, spec, workplace) for t in self.served.tasks for spec in self.served.models]
         return {task.name: task for task in tasks}
+
+    def init_strategies(self) -> dict[str, Strategy]:
+        """Ways to choose the next study."""
+        return {"random": RandomStudy()}
+
+    def _load_sessions(self, load: bool = False) -> Sessions | None:
+        """Our sessions in place of MONAI Label's; it asks for this once, at the start."""
+        if not load:
+            return None
+        folder = settings.MONAI_LABEL_SESSION_PATH or Path.home() / ".cache" / "monailabel" / "sessions"
+        return Sessions(
+            Workspace(Path(folder)).folder,
+            max_seconds=settings.MONAI_LABEL_SESSION_EXPIRY,
+            max_bytes=self.served.limits.sessions_bytes,
+        )
 
     def classify_task(self, name: str) -> ClassifyTask:
         """The infer task of that name.
@@ -76,18 +101,40 @@ class VptctApp(MONAILabelApp):
             raise UnknownModelError(name[:100], list(self._infers))
         return self._infers[name]
 
-    def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The study to label next; its path on the server stays here."""
-        sample = dict(super().next_sample(request))
-        sample.pop("path", None)
-        return sample
+    def offer_next(self, strategy: str, *, client: str) -> dict[str, Any]:
+        """The study to label next, and a note of who was offered it; empty where every study has a label.
+
+        Raises:
+            NothingThereError: no such strategy.
+        """
+        if strategy not in self._strategies:
+            raise NothingThereError(
+                f"there is no strategy {strategy[:100]!r};", f"choose from {', '.join(self._strategies)}."
+            )
+        store = self.datastore()
+        chosen = self._strategies[strategy]({"strategy": strategy}, store)
+        if chosen is None:
+            return {}
+        store.notes.offered(chosen["id"], strategy, at_seconds=int(time.time()), client=client)
+        return {**chosen, **store.get_image_info(chosen["id"])}
+
+    def look_anew(self) -> dict[str, Any]:
+        """Look for studies and labels now; how many there are."""
+        store = self.datastore()
+        store.refresh()
+        opening.adopt_labels(store.studies, self.labels_folder)
+        return dict(store.status())
 
     def info(self) -> dict[str, Any]:
         """MONAI Label's answer with our block ``vptct`` in it."""
-        return {
-            **super().info(),
-            "vptct": server_info(self.served, self.model_store, self.labels_folder),
-        }
+        # First: the counts in it are what looks for studies, if that is due.
+        answer = dict(super().info())
+        state = self.datastore().studies.state()
+        return {**answer, "vptct": server_info(self.served, self.model_store, self.labels_folder, state)}
+
+    def without_folders(self, text: str) -> str:
+        """The text without the paths of this server's folders."""
+        return without_folders(text, self._secret_folders())
 
     def on_init_complete(self) -> None:
         """Called by the server when it is about to open."""
@@ -95,22 +142,19 @@ class VptctApp(MONAILabelApp):
         # Imported here: the server's module imports the app's settings, and only the server has one.
         from monailabel.app import app as server
 
-        secret_folders = [Path(self.studies), self.model_store.root, Path(self.app_dir), Path.home()]
-        errors.install(server, [*secret_folders, Path(tempfile.gettempdir())])
-        routes.install(server)
-        self._say_what_is_served()
-
-    def _say_what_is_served(self) -> None:
+        # Also where an upload is spooled while it comes: what a killed server leaves goes at the next start.
+        tempfile.tempdir = str(Workspace(Path(tempfile.gettempdir())).folder)
+        end_as_if_interrupted()
+        install_errors(server, self._secret_folders())
+        install_access(server, self.served.access)
+        install_routes(server, self.served)
+        opening.clean_up([self.labels_folder.root, self.model_store.root])
+        studies = self.datastore().studies
+        opening.adopt_labels(studies, self.labels_folder)
         models = self.info()["vptct"]["models"]
-        trained = [f"{model['name']} version {model['version']}" for model in models if model["trained"]]
-        untrained = [model["name"] for model in models if not model["trained"]]
-        studies = len(self.datastore().list_images())
-        lines = (
-            "=" * 78,
-            f"VPTCT {vpt_plugin.__version__} on {self.served.device}: {studies} studies in {self.studies}",
-            f"trained: {', '.join(trained) or 'none'}",
-            f"not trained, so they do not answer: {', '.join(untrained) or 'none'}",
-            NOTICE,
-            "=" * 78,
-        )
-        logger.warning("\n%s", "\n".join(lines))
+        opening.say_what_is_served(self.served, self.studies, studies, self.labels_folder, models)
+
+    def _secret_folders(self) -> list[Path]:
+        folders = [self.labels_folder.root, self.model_store.root, Path(self.app_dir), Path.home()]
+        folders += [] if is_archive(self.studies) else [Path(self.studies)]
+        return [*folders, Path(tempfile.gettempdir())]

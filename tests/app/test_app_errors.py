@@ -38,7 +38,8 @@ EXPECTED = {
     "NotTrainedError": 409, "LabelError": 422, "ManifestError": 422,
     "TrainingError": 409, "CancelledError": 499, "BadRequestError": 400, "NotOfferedError": 405,
     "BusyError": 503, "VptError": 500,
-    "AccessError": 403, "RoleMissingError": 403, "ForeignOriginError": 403, "NotLoggedInError": 401,
+    "AccessError": 403, "RoleMissingError": 403, "ForeignComputerError": 403,
+    "ForeignOriginError": 403, "NotLoggedInError": 401,
     "ForeignHostError": 400, "TooManyLoginsError": 429, "LoginServiceError": 503,
 }  # fmt: skip
 

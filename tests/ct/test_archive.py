@@ -10,7 +10,7 @@ import pytest
 
 from vpt_plugin.ct.archive import unpack
 from vpt_plugin.ct.reader import read_study
-from vpt_plugin.errors import UnreadableStudyError
+from vpt_plugin.errors import StudyTooLargeError, UnreadableStudyError
 
 
 @pytest.fixture
@@ -62,16 +62,16 @@ def test_links_are_refused(tmp_path, into):
 
 def test_too_many_files_and_too_many_bytes_are_refused(tmp_path, into):
     archive = pack(tmp_path / "a.zip", {f"{number}.dcm": b"0" * 1000 for number in range(11)})
-    with pytest.raises(UnreadableStudyError, match="holds 11 files; 10 are allowed"):
+    with pytest.raises(StudyTooLargeError, match="holds 11 files; 10 are allowed"):
         unpack(archive, into, max_files=10)
-    with pytest.raises(UnreadableStudyError, match="unpacks to 0 MiB; 0 MiB are allowed"):
+    with pytest.raises(StudyTooLargeError, match="unpacks to 0 MiB; 0 MiB are allowed"):
         unpack(archive, into, max_bytes=10_999)
     unpack(archive, into, max_files=11, max_bytes=11_000)
 
 
 def test_a_bomb_is_refused_by_its_ratio(tmp_path, into):
     archive = pack(tmp_path / "a.zip", {"zeros.dcm": bytes(65 << 20)})
-    with pytest.raises(UnreadableStudyError, match="65 MiB, more than 200 times its size"):
+    with pytest.raises(StudyTooLargeError, match="65 MiB, more than 200 times its size"):
         unpack(archive, into)
     assert list(into.iterdir()) == []
 

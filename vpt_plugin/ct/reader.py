@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from vpt_plugin.ct.archive import unpack
+from vpt_plugin.ct.archive import is_archive, unpack
 from vpt_plugin.ct.dicom import read_dicom_file, read_dicom_folder
 from vpt_plugin.ct.files import KINDS, file_suffix, read_file
 from vpt_plugin.ct.hounsfield import require_hounsfield
@@ -28,7 +28,7 @@ def read_study(path: Path, *, name: str | None = None, series_uid: str | None = 
 
     Args:
         path: a DICOM folder (nested, with whatever else in it), one DICOM file of a series (the files
-            beside it are read too), a NIfTI, NRRD or MHA file, or a zipped DICOM folder.
+            beside it are read too), a NIfTI, NRRD or MHA file, or a DICOM folder packed as zip or tar.
         name: the study's name in messages; the path's own name by default.
         series_uid: which DICOM series to read; by default ``vpt_plugin.ct.series.choose_series`` decides,
             and ``provenance.notes`` say what was chosen and what was left out.
@@ -57,15 +57,14 @@ def read_study(path: Path, *, name: str | None = None, series_uid: str | None = 
 def _read(path: Path, study: str, series_uid: str | None) -> Volume:
     if path.is_dir():
         return read_dicom_folder(path, study, series_uid)
-    suffix = file_suffix(path)
-    if suffix == ".zip":
-        return _read_zip(path, study, series_uid)
-    if suffix in KINDS:
+    if is_archive(path):
+        return _read_archive(path, study, series_uid)
+    if file_suffix(path) in KINDS:
         return read_file(path, study)
     return read_dicom_file(path, study, series_uid)
 
 
-def _read_zip(path: Path, study: str, series_uid: str | None) -> Volume:
+def _read_archive(path: Path, study: str, series_uid: str | None) -> Volume:
     with TemporaryDirectory(prefix="vptct-") as folder:
         unpack(path, Path(folder), study=study)
         return read_dicom_folder(Path(folder), study, series_uid)

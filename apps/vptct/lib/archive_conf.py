@@ -86,7 +86,7 @@ def open_archive(
 
 def archive_home(address: ArchiveAddress) -> Path:
     """The folder of what belongs to one archive: its ``labels`` and, unless told otherwise, its ``cache``."""
-    return vptct_home() / "archives" / address.folder_name
+    return address.home_in(vptct_home())
 
 
 def archive_labels_dir(studies: str) -> Path:

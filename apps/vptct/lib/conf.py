@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vpt_plugin.errors import ConfigurationError
@@ -11,24 +11,47 @@ from vpt_plugin.models.catalog import MODELS, ModelSpec, get_model
 from vpt_plugin.models.device import choose_device
 from vpt_plugin.tasks import TASKS, ReadingTask, get_task, load_task_file
 
-KEYS = ("tasks", "models", "task_file", "device", "models_dir")
+from . import archive_conf, limits
+from .access import conf as access_conf
+from .access.conf import AccessConf, read_access_conf
+from .archive_conf import ArchiveConf, read_archive_conf
+from .limits import Limits, read_limits
+
+KEYS = (
+    "tasks", "models", "task_file", "device", "models_dir", "labels_dir", "logs", "reload",
+    *limits.KEYS, *access_conf.KEYS, *archive_conf.KEYS,
+)  # fmt: skip
+_SWITCH = {"on": True, "off": False}
 
 
 @dataclass(frozen=True)
 class AppConf:
-    """What this server serves.
+    """What this server serves, and to whom.
 
     Attributes:
         tasks: the tasks to serve.
         models: the networks to serve each of them with.
         device: where the networks compute, as torch names it: ``cpu``, ``cuda``, ``mps``.
         models_dir: where published models lie; None takes the place ``vpt finetune`` writes to.
+        labels_dir: where labels lie; None takes ``labels`` in the folder of studies, and for an archive a
+            place in ``vptct_home()``.
+        logs: whether admins may read the server's log over HTTP.
+        reload: whether admins may have the server look for studies, labels and models anew.
+        limits: how large requests may be.
+        access: who may ask.
+        archive: how a DICOM archive is used.
     """
 
     tasks: tuple[ReadingTask, ...]
     models: tuple[ModelSpec, ...]
     device: str
-    models_dir: Path | None
+    models_dir: Path | None = None
+    labels_dir: Path | None = None
+    logs: bool = False
+    reload: bool = False
+    limits: Limits = field(default_factory=Limits)
+    access: AccessConf = field(default_factory=AccessConf)
+    archive: ArchiveConf = field(default_factory=ArchiveConf)
 
 
 def read_conf(conf: Mapping[str, str]) -> AppConf:
@@ -49,6 +72,12 @@ def read_conf(conf: Mapping[str, str]) -> AppConf:
         models=tuple(get_model(name) for name in _names(conf, "models") or MODELS),
         device=str(choose_device(conf.get("device", "auto"))),
         models_dir=_models_dir(conf),
+        labels_dir=_labels_dir(conf),
+        logs=_switch(conf, "logs"),
+        reload=_switch(conf, "reload"),
+        limits=read_limits(conf),
+        access=read_access_conf(conf),
+        archive=read_archive_conf(conf),
     )
 
 
@@ -69,3 +98,20 @@ def _models_dir(conf: Mapping[str, str]) -> Path | None:
     if not folder.is_dir():
         raise ConfigurationError(f"--conf models_dir: there is no folder {folder}.")
     return folder
+
+
+def _labels_dir(conf: Mapping[str, str]) -> Path | None:
+    """It need not be there: it is made with the first label. A folder above it must be, lest a name that is
+    spelt wrong, or a share that is not mounted, is taken for a site without labels."""
+    if "labels_dir" not in conf:
+        return None
+    folder = Path(conf["labels_dir"]).expanduser().absolute()
+    if not (folder.is_dir() or (folder.parent.is_dir() and not folder.exists())):
+        raise ConfigurationError(f"--conf labels_dir: there is no folder {folder.parent}.")
+    return folder
+
+
+def _switch(conf: Mapping[str, str], key: str) -> bool:
+    if (value := conf.get(key, "off").lower()) not in _SWITCH:
+        raise ConfigurationError(f"--conf {key} {value[:50]}: is unknown;", "choose from on, off.")
+    return _SWITCH[value]

@@ -1,15 +1,16 @@
-"""MONAI Label's datastore over a folder of studies and a folder of labels.
+"""MONAI Label's datastore over where studies come from (a folder, a DICOM archive) and a folder of labels.
 
-Ids are looked up in what the scan found and never joined to a path. Studies and labels are not removed or
-changed from afar; a label that is wrong is followed by a better one.
+Ids are looked up in what the source of studies knows and never joined to a path. Studies and labels are not
+removed or changed from afar; a label that is wrong is followed by a better one.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,14 +19,17 @@ from monailabel.interfaces.datastore import Datastore
 
 from vpt_plugin.ct.reader import read_study
 from vpt_plugin.ct.volume import Volume
-from vpt_plugin.errors import LabelError, StudyNotFoundError
+from vpt_plugin.errors import ArchiveError, LabelError
 from vpt_plugin.labels import StudyLabel, now
+from vpt_plugin.store.ids import is_study_id
 from vpt_plugin.store.labels import LabelFolder, SavedLabel
-from vpt_plugin.store.studies import StudyFolder
+from vpt_plugin.store.source import OpenedStudy, StudySource
 from vpt_plugin.tasks import ReadingTask
 
-from .errors import BadRequestError, NotOfferedError
+from .errors import BadRequestError, NothingThereError, NotOfferedError
+from .notes import Notes
 
+_logger = logging.getLogger(__name__)
 FINAL = "final"
 # A study's id may hold dots, the name of a task and a version do not.
 _LABEL_ID = re.compile(r"(.+)\.([a-z0-9_]+)\.[0-9]+")
@@ -42,15 +46,13 @@ class StudyDatastore(Datastore):
         tasks: labels of other tasks are refused.
     """
 
-    def __init__(self, studies: StudyFolder, labels: LabelFolder, tasks: Sequence[ReadingTask]) -> None:
+    def __init__(self, studies: StudySource, labels: LabelFolder, tasks: Sequence[ReadingTask]) -> None:
         self.studies = studies
         self.labels = labels
+        self.notes = Notes()
         self._tasks = {task.name: task for task in tasks}
-        self._name = studies.root.name
+        self._name = studies.name
         self._description = "Chest CT studies and what readers said about them"
-        # Who was offered which study: worth nothing after a restart, so it is not written down.
-        self._notes: dict[str, dict[str, Any]] = {}
-        self._lock = threading.Lock()
 
     def name(self) -> str:
         """The name of the studies' folder, or what ``set_name`` said since the start."""
@@ -69,44 +71,50 @@ class StudyDatastore(Datastore):
         self._description = description
 
     def list_images(self) -> list[str]:
-        """The ids of all studies."""
+        """The ids of all studies.
+
+        Raises:
+            ArchiveError: the archive was never reached, so nothing is known.
+        """
         return self.studies.ids()
+
+    def opened(
+        self, image_id: str, *, cancelled: Callable[[], bool] | None = None
+    ) -> AbstractContextManager[OpenedStudy]:
+        """The study on this computer, see ``StudySource.opened``."""
+        return self.studies.opened(image_id, cancelled=cancelled)
 
     def get_image(self, image_id: str, params: Any = None) -> Volume:
         """The study's voxels.
 
         Raises:
             StudyError: there is no such study, or no CT can be read from it.
+            ArchiveError: the archive does not hand it out.
         """
-        return read_study(self.studies.path(image_id), name=image_id)
+        with self.opened(image_id) as study:
+            return read_study(study.path, name=image_id)
 
-    def get_image_uri(self, image_id: str) -> str:
-        """The study's path: for the server's own use, never for a client.
-
-        Raises:
-            StudyNotFoundError.
-        """
-        return str(self.studies.path(image_id))
+    def get_image_uri(self, image_id: str) -> NoReturn:
+        """Not offered: a study of an archive has a path only while it is open, see ``opened``."""
+        raise NotOfferedError("the paths of studies are not told;", "ask for the study itself.")
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
-        """The file's name, and what ``update_image_info`` noted.
+        """What is known of a study without reading it, and what was noted about it.
 
         Raises:
-            StudyNotFoundError.
+            StudyNotFoundError, ArchiveError.
         """
-        path = self.studies.path(image_id)
-        with self._lock:
-            return {"name": path.name, **self._notes.get(image_id, {})}
+        return {**self.notes.of(image_id), **self.studies.facts(image_id)}
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """Note something about a study until the server stops.
 
         Raises:
-            StudyNotFoundError.
+            StudyNotFoundError, ArchiveError.
+            TooLargeError: more than is kept of one study.
         """
-        self.studies.path(image_id)
-        with self._lock:
-            self._notes.setdefault(image_id, {}).update(info)
+        self.studies.require(image_id)
+        self.notes.add(image_id, info)
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> NoReturn:
         """Not offered: what is copied into the folder is found by itself."""
@@ -124,35 +132,48 @@ class StudyDatastore(Datastore):
         self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]
     ) -> str:
         """Save the label of the contract that is in a file; see ``save``."""
-        return self.save(image_id, Path(label_filename).read_bytes(), label_tag)
+        label = self.checked_label(Path(label_filename).read_bytes())
+        return id_of_label(self.save(image_id, label, tag=label_tag))
 
-    def save(self, image_id: str, contract: bytes, tag: str = FINAL) -> str:
+    def save(
+        self, image_id: str, label: StudyLabel, *, tag: str = FINAL, if_version: int | None = None
+    ) -> SavedLabel:
         """Save a label as a new version; it is on the disk when this returns.
 
         Args:
-            contract: JSON of ``vptct.label/1``.
-
-        Returns:
-            The label's id.
+            image_id: the study.
+            label: as ``checked_label`` gave it.
+            tag: always ``final``.
+            if_version: save only if this is the newest version, see ``LabelFolder.save``.
 
         Raises:
             StudyNotFoundError: no such study.
-            LabelError: the label does not follow the contract, or is not of a task and finding served here.
+            ArchiveError: whether there is such a study is not known, and the archive cannot be asked.
+            LabelConflictError: another version is the newest; the label was set aside.
             BadRequestError: another tag than ``final``.
         """
-        _check_tag(tag)
-        self.studies.path(image_id)
+        check_tag(tag)
+        self.studies.require(image_id)
+        label = replace(label, created=label.created or now())
+        return self.labels.save(image_id, label, if_version=if_version)
+
+    def checked_label(self, contract: bytes) -> StudyLabel:
+        """The label that is in the JSON of ``vptct.label/1``.
+
+        Raises:
+            LabelError: it does not follow the contract, or is not of a task and finding served here.
+        """
         label = StudyLabel.from_json(contract)
         self._check_served(label)
         _check_text(label)
-        return _id_of(self.labels.save(image_id, replace(label, created=label.created or now())))
+        return label
 
     def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
         """The id of the study's newest label, under its tag; of several tasks the one saved last."""
         newest = [saved for saved in self.labels.newest() if saved.study == image_id]
         # By the server's clock: ``created`` is what the client said.
-        newest.sort(key=lambda saved: (saved.path.stat().st_mtime_ns, saved.task))
-        return {FINAL: _id_of(newest[-1])} if newest else {}
+        newest.sort(key=lambda saved: (saved.saved, saved.task))
+        return {FINAL: id_of_label(newest[-1])} if newest else {}
 
     def get_label_by_image_id(self, image_id: str, tag: str) -> str:
         """The id of the study's newest label, or ""."""
@@ -160,15 +181,15 @@ class StudyDatastore(Datastore):
 
     def get_label(self, label_id: str, label_tag: str, params: Any = None) -> dict[str, Any]:
         """The label as the JSON of the contract."""
-        return self._saved(label_id, label_tag).label.to_json()
+        return self.saved(label_id, label_tag).label.to_json()
 
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
         """The label's file: for the server's own use, never for a client."""
-        return str(self._saved(label_id, label_tag).path)
+        return str(self.saved(label_id, label_tag).path)
 
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
         """Study, task, version, who and when."""
-        saved = self._saved(label_id, label_tag)
+        saved = self.saved(label_id, label_tag)
         return {
             "study": saved.study,
             "task": saved.task,
@@ -201,7 +222,7 @@ class StudyDatastore(Datastore):
         """The labelled studies with their newest labels, by id: a client gets no path to read."""
         known = set(self.list_images())
         return [
-            {"image": saved.study, "label": _id_of(saved)}
+            {"image": saved.study, "label": id_of_label(saved)}
             for saved in self.labels.newest()
             if saved.study in known
         ]
@@ -212,19 +233,27 @@ class StudyDatastore(Datastore):
 
     def refresh(self) -> None:
         """Look for new studies now."""
-        self.studies.scan(now=True)
+        self.studies.refresh()
 
     def status(self) -> dict[str, Any]:
-        """How many studies there are and how many of them have a label."""
-        completed = len(self.get_labeled_images())
-        return {"total": len(self.list_images()), "completed": completed, "label_tags": {FINAL: completed}}
+        """How many studies there are and how many of them have a label.
+
+        While an archive was never reached it is as if there were none: GET /info/ answers nevertheless.
+        """
+        try:
+            studies = set(self.list_images())
+        except ArchiveError as error:
+            _logger.warning("no study is known: %s", error)
+            studies = set()
+        completed = len(studies & self._labelled(None))
+        return {"total": len(studies), "completed": completed, "label_tags": {FINAL: completed}}
 
     def json(self) -> dict[str, Any]:
         """All studies with the ids of their newest labels."""
         found: dict[str, list[str]] = {study: [] for study in self.list_images()}
         for saved in self.labels.newest():
             if saved.study in found:
-                found[saved.study].append(_id_of(saved))
+                found[saved.study].append(id_of_label(saved))
         return {
             "name": self.name(),
             "description": self.description(),
@@ -238,14 +267,23 @@ class StudyDatastore(Datastore):
             if not findings or set(findings) & set(saved.label.findings)
         }
 
-    def _saved(self, label_id: str, tag: str) -> SavedLabel:
-        """The version of that id, from what was found on the disk."""
-        _check_tag(tag)
+    def saved(self, label_id: str, tag: str) -> SavedLabel:
+        """The version of that id, from what was found on the disk.
+
+        Raises:
+            NothingThereError: there is no label of this id.
+            BadRequestError: another tag than ``final``.
+        """
+        check_tag(tag)
         parts = _LABEL_ID.fullmatch(label_id)
-        for saved in self.labels.history(parts[1], parts[2]) if parts else ():
-            if _id_of(saved) == label_id:
+        for saved in self.history(parts[1], parts[2]) if parts else ():
+            if id_of_label(saved) == label_id:
                 return saved
-        raise StudyNotFoundError(repr(label_id[:100]), "there is no label of this id.")
+        raise NothingThereError(f"there is no label {label_id[:100]!r};", "/datastore/?output=all lists all.")
+
+    def history(self, image_id: str, task: str) -> tuple[SavedLabel, ...]:
+        """All readable versions of a study's label, oldest first; none for what is no id of a study."""
+        return self.labels.history(image_id, task) if is_study_id(image_id) else ()
 
     def _check_served(self, label: StudyLabel) -> None:
         task = self._tasks.get(label.task)
@@ -260,12 +298,9 @@ class StudyDatastore(Datastore):
             )
 
 
-def _label_id(study: str, task: str, version: int) -> str:
-    return f"{study}.{task}.{version:04d}"
-
-
-def _id_of(saved: SavedLabel) -> str:
-    return _label_id(saved.study, saved.task, saved.version)
+def id_of_label(saved: SavedLabel) -> str:
+    """``<study>.<task>.<version>``."""
+    return f"{saved.study}.{saved.task}.{saved.version:04d}"
 
 
 def _check_text(label: StudyLabel) -> None:
@@ -276,6 +311,11 @@ def _check_text(label: StudyLabel) -> None:
         raise LabelError("a text of the label holds half a character (a lone surrogate).") from error
 
 
-def _check_tag(tag: str) -> None:
+def check_tag(tag: str) -> None:
+    """Refuse all tags but ``final``.
+
+    Raises:
+        BadRequestError: names the one there is.
+    """
     if tag != FINAL:
         raise BadRequestError(f"the tag {tag[:100]!r} is unknown;", f"labels have the tag {FINAL}.")

@@ -1,35 +1,40 @@
 """From the exception tree to HTTP: one table, one JSON body ``{"detail": ..., "hint": ...}``.
 
-No stack trace and no path of the server reaches a client: what is unexpected gets a number under which the
-server's log has the rest.
+A conflict of two labels has both in it, under ``conflict``. No stack trace and no path of the server reaches
+a client: what is unexpected gets a number under which the server's log has the rest.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from monailabel.interfaces.exception import MONAILabelException
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from vpt_plugin.errors import (
+    ArchiveError,
     CancelledError,
     ConfigurationError,
     DeviceMemoryError,
+    LabelConflictError,
     LabelError,
     ManifestError,
     NotTrainedError,
     StudyError,
     StudyNotFoundError,
+    StudyTooLargeError,
     TrainingError,
     UnknownModelError,
     UnknownTaskError,
@@ -46,10 +51,32 @@ from .access.errors import (
 )
 
 _logger = logging.getLogger(__name__)
+# What a client sent comes back in a message only so far; it may be of any length.
+_MAX_TEXT_CHARACTERS = 1000
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 class BadRequestError(VptError):
     """The request itself is wrong, whatever study it is about."""
+
+
+class WrongFormError(VptError):
+    """A part of the request's form is missing, or is text where it should be a file."""
+
+
+class NothingThereError(VptError):
+    """What a client names is not there, and it is no study."""
+
+
+class TooLargeError(VptError):
+    """The request is larger than this server takes."""
+
+
+class SessionsFullError(TooLargeError):
+    """All uploads together would be larger than this server keeps at a time. Later there may be room."""
+
+    # RFC 9110, 15.5.14: with it a 413 says that it will pass.
+    headers: Mapping[str, str] = {"Retry-After": "300"}
 
 
 class NotOfferedError(VptError):
@@ -65,6 +92,8 @@ STATUS: MappingProxyType[type[Exception], int] = MappingProxyType(
     {
         StudyNotFoundError: 404,
         StudyError: 422,
+        StudyTooLargeError: 413,
+        ArchiveError: 503,
         UnknownTaskError: 404,
         UnknownModelError: 404,
         ConfigurationError: 400,
@@ -72,10 +101,14 @@ STATUS: MappingProxyType[type[Exception], int] = MappingProxyType(
         DeviceMemoryError: 503,
         NotTrainedError: 409,
         LabelError: 422,
+        LabelConflictError: 409,
         ManifestError: 422,
         TrainingError: 409,
         CancelledError: 499,
         BadRequestError: 400,
+        WrongFormError: 422,
+        NothingThereError: 404,
+        TooLargeError: 413,
         NotOfferedError: 405,
         BusyError: 503,
         NotLoggedInError: 401,
@@ -99,10 +132,25 @@ def status_of(error: Exception) -> int:
 
 def body_of(detail: str, hint: str, secret_folders: Sequence[Path]) -> dict[str, str]:
     """What the client gets to read; every body is made here."""
-    texts = (without_folders(text, secret_folders) for text in (detail, hint))
+    texts = (without_folders(text, secret_folders)[:_MAX_TEXT_CHARACTERS] for text in (detail, hint))
     # A client's JSON may hold half a character, which no answer can be encoded with.
     told = (text.encode(errors="backslashreplace").decode() for text in texts)
     return dict(zip(("detail", "hint"), told, strict=True))
+
+
+def conflict_of(error: Exception) -> dict[str, Any]:
+    """What the body of a conflict has beside the words: both labels, as the contract ``vptct.label/1``."""
+    if not isinstance(error, LabelConflictError):
+        return {}
+    newest = None if error.newest is None else dict(error.newest)
+    return {
+        "conflict": {
+            "expected_version": error.expected_version,
+            "newest_version": error.newest_version,
+            "newest": newest,
+            "yours": dict(error.yours),
+        }
+    }
 
 
 def without_folders(text: str, secret_folders: Sequence[Path]) -> str:
@@ -115,7 +163,7 @@ def without_folders(text: str, secret_folders: Sequence[Path]) -> str:
 
 
 def install(server: FastAPI, secret_folders: Sequence[Path]) -> None:
-    """Make the server answer with this table, in all of its routes, and to pages of its own origin only.
+    """Make the server answer with this table, in all of its routes.
 
     Args:
         server: MONAI Label's FastAPI app.
@@ -126,7 +174,8 @@ def install(server: FastAPI, secret_folders: Sequence[Path]) -> None:
         def told(request: Request, error: Exception) -> JSONResponse:
             status, detail, hint = answer(request, error)
             headers = getattr(error, "headers", None)
-            return JSONResponse(body_of(detail, hint, secret_folders), status, headers=headers)
+            body = {**body_of(detail, hint, secret_folders), **conflict_of(error)}
+            return JSONResponse(body, status, headers=headers)
 
         server.add_exception_handler(kind, told)
 
@@ -135,10 +184,9 @@ def install(server: FastAPI, secret_folders: Sequence[Path]) -> None:
     handle(RequestValidationError, _wrong_fields)
     handle(MONAILabelException, _monai_label_error)
     handle(json.JSONDecodeError, _not_json)
+    handle(ClientDisconnect, _hung_up)
+    handle(OSError, _disk)
     handle(Exception, _unexpected)
-    # MONAI Label lets a page of any origin ask with the reader's credentials. No page of another origin is
-    # a client so far: none may.
-    server.user_middleware = [each for each in server.user_middleware if each.cls is not CORSMiddleware]
     # Starlette has built its stack of handlers by now; it builds a new one at the next request.
     server.middleware_stack = None
 
@@ -159,7 +207,7 @@ def _http_error(request: Request, error: Exception) -> tuple[int, str, str]:
 def _wrong_fields(request: Request, error: Exception) -> tuple[int, str, str]:
     assert isinstance(error, RequestValidationError)
     problems = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
-    return 422, "; ".join(problems), "/docs lists the fields of every route."
+    return 422, "; ".join(problems[:10]), "/docs lists the fields of every route."
 
 
 def _monai_label_error(request: Request, error: Exception) -> tuple[int, str, str]:
@@ -171,9 +219,23 @@ def _not_json(request: Request, error: Exception) -> tuple[int, str, str]:
     return 400, f"a field of the request is not JSON: {error}.", ""
 
 
+def _hung_up(request: Request, error: Exception) -> tuple[int, str, str]:
+    _logger.info("%s %s: the client hung up", request.method, request.url.path)
+    return 499, "the client hung up.", ""
+
+
+def _disk(request: Request, error: Exception) -> tuple[int, str, str]:
+    assert isinstance(error, OSError)
+    if error.errno not in _FULL_DISK:
+        _logger.error("%s %s", request.method, request.url.path, exc_info=error)
+        return _unexpected(request, error)
+    _logger.error("%s %s: %s", request.method, request.url.path, error)
+    return 507, "the server's disk is full; nothing was saved.", "Whoever runs the server must make room."
+
+
 def _unexpected(request: Request, error: Exception) -> tuple[int, str, str]:
     number = uuid.uuid4().hex[:8]
-    # The stack trace follows: Starlette raises the error again after this answer.
+    # The stack trace is logged, too: Starlette raises again what it does not know, after this answer.
     _logger.error("%s %s: unexpected error %s: %r", request.method, request.url.path, number, error)
     hint = f"The server's log has the cause under the number {number}."
     return 500, "the server came upon an unexpected error.", hint

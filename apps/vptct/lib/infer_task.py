@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NoReturn
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
@@ -18,6 +18,7 @@ from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.tasks import ReadingTask
 
 from .device_queue import FairQueue
+from .errors import NotOfferedError
 from .predictors import Predictors
 
 
@@ -58,23 +59,24 @@ class ClassifyTask(InferTask):
         """Always: an untrained one is listed too, and says what it needs when it is asked."""
         return True
 
-    def __call__(self, request: dict[str, Any]) -> tuple[None, dict[str, Any]]:
-        """MONAI Label's call.
+    def __call__(self, request: dict[str, Any]) -> NoReturn:
+        """MONAI Label's call: not offered. Our routes call ``classify``, where a study is open meanwhile."""
+        raise NotOfferedError("there is no batch inference;", "POST /infer/{model} takes one study.")
 
-        Args:
-            request: ``image`` is the study's path as the datastore gave it, ``study`` its id.
-
-        Returns:
-            no file, and the JSON of the result contract.
-        """
-        return None, self.classify(Path(request["image"]), study=request["study"]).to_json()
-
-    def classify(self, path: Path, *, study: str, cancelled: Callable[[], bool] | None = None) -> Prediction:
+    def classify(
+        self,
+        path: Path,
+        *,
+        study: str,
+        notes: Sequence[str] = (),
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Prediction:
         """The answer for one study, when its turn has come.
 
         Args:
             path: a DICOM folder, a zip of DICOM, or a NIfTI, NRRD or MHA file.
             study: what messages call it.
+            notes: what came up when the study was fetched; they are the first warnings of the answer.
             cancelled: asked while waiting and between clips.
 
         Raises:
@@ -87,7 +89,8 @@ class ClassifyTask(InferTask):
             read_seconds = perf_counter() - began
             with self._workplace.device.turn(cancelled):
                 predictor = self._workplace.predictors.current(self.task, self.spec.name)
-                return predictor.predict(volume, cancelled=cancelled, read_seconds=read_seconds)
+                prediction = predictor.predict(volume, cancelled=cancelled, read_seconds=read_seconds)
+        return replace(prediction, warnings=(*notes, *prediction.warnings))
 
     def check_trained(self) -> None:
         """Refuse while no version is published: the head would answer at random.

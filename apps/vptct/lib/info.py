@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import asdict
 from typing import Any
 
 import vpt_plugin
@@ -11,6 +12,7 @@ from vpt_plugin.errors import ModelCardError
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.store.labels import LabelFolder
+from vpt_plugin.store.source import SourceState
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.reading import reading_difference, reading_facts
@@ -22,12 +24,15 @@ SCHEMA = "vptct.info/1"
 NOTICE = "Research software. Not a medical device; not for diagnosis."
 
 
-def server_info(conf: AppConf, store: ModelStore, labels: LabelFolder) -> dict[str, Any]:
+def server_info(
+    conf: AppConf, store: ModelStore, labels: LabelFolder, studies: SourceState
+) -> dict[str, Any]:
     """Everything a client needs to know: it learns tasks, models and thresholds from here alone."""
     return {
         "schema": SCHEMA,
         "version": vpt_plugin.__version__,
         "notice": NOTICE,
+        "studies": asdict(studies),
         "tasks": [_task_info(task, labels.counts(task.name)) for task in conf.tasks],
         "models": [_model_info(task, spec, store) for task in conf.tasks for spec in conf.models],
     }

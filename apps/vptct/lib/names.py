@@ -1,0 +1,39 @@
+"""What a client calls things: ids that lead nowhere, and file names that are shown but never followed."""
+
+from __future__ import annotations
+
+import re
+
+from .errors import BadRequestError
+
+# Separators of Unix and Windows, drive letters and schemes, control characters (NUL among them), what is
+# still percent-encoded after the server decoded it once, and the two names that lead upwards.
+_LEADS_OUT = re.compile(r"[/\\:\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}|^\.\.?$")
+_SHOWN_CHARACTERS = 100
+
+
+def checked_id(text: str, what: str) -> str:
+    """The id, if it cannot be meant as a path. Whether there is something of this id is not asked here.
+
+    Args:
+        text: what the client said.
+        what: what it should be the id of, for the message: ``image``, ``label``.
+
+    Raises:
+        BadRequestError: it looks as if it should lead out of the store.
+    """
+    if _LEADS_OUT.search(text):
+        raise BadRequestError(
+            f"{what} {text[:_SHOWN_CHARACTERS]!r} is no id: an id is never a path.",
+            "/datastore/?output=all lists the ids.",
+        )
+    return text
+
+
+def safe_name(filename: str | None) -> str:
+    """The client's name for its file with nothing in it that leads anywhere: ``../a ct.nii`` is ``a_ct.nii``.
+
+    Its end is kept, for the extension there says what the file is.
+    """
+    last = re.split(r"[/\\]", filename or "")[-1]
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", last)[-100:].lstrip(".") or "upload"

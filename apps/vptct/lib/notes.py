@@ -1,0 +1,58 @@
+"""Notes about studies: who was offered which one, and what clients noted. Worth nothing after a restart."""
+
+from __future__ import annotations
+
+import copy
+import json
+import threading
+from typing import Any
+
+from .errors import TooLargeError
+
+_MAX_BYTES_OF_A_STUDY = 64 << 10
+
+
+class Notes:
+    """What is noted about each study until the server stops; several threads may write."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, study: str) -> dict[str, Any]:
+        """A copy of all notes about a study."""
+        with self._lock:
+            return copy.deepcopy(self._of.get(study, {}))
+
+    def add(self, study: str, notes: dict[str, Any]) -> None:
+        """Add notes to those there are; one of the same name is replaced.
+
+        Raises:
+            TooLargeError: they would be more than are kept of one study.
+        """
+        with self._lock:
+            together = {**self._of.get(study, {}), **copy.deepcopy(notes)}
+            if len(json.dumps(together)) > _MAX_BYTES_OF_A_STUDY:
+                raise TooLargeError(
+                    f"more than {_MAX_BYTES_OF_A_STUDY >> 10} KiB of notes about one study.",
+                    "Notes are gone when the server stops: keep them elsewhere.",
+                )
+            self._of[study] = together
+
+    def offered(self, study: str, strategy: str, *, at_seconds: int, client: str) -> None:
+        """Note that a study was offered to somebody, in MONAI Label's own form.
+
+        Args:
+            study: its id.
+            strategy: which strategy chose it.
+            at_seconds: when, since 1970.
+            client: to whom.
+        """
+        with self._lock:
+            offers = self._of.setdefault(study, {}).setdefault("strategy", {})
+            offers[strategy] = {"ts": at_seconds, "client_id": client}
+
+    def offered_at(self, study: str, strategy: str) -> int:
+        """When this strategy offered the study last, in seconds since 1970; 0 for never."""
+        with self._lock:
+            return int(self._of.get(study, {}).get("strategy", {}).get(strategy, {}).get("ts", 0))

@@ -1,0 +1,77 @@
+"""Classifying a study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Annotated, Any
+
+from anyio import from_thread
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse
+from monailabel.endpoints.infer import ResultType
+from monailabel.interfaces.utils.app import app_instance
+from starlette.datastructures import FormData, UploadFile
+
+from vpt_plugin.store.source import OpenedStudy
+
+from ..errors import BadRequestError
+from ..names import checked_id
+from ..params import check_params
+from ..uploads import FILE, TEXT, described, file_of, form, text_of, uploaded
+from .session import open_sessions
+from .who import User
+
+router = APIRouter(tags=["Infer"])
+_JSON = (None, ResultType.json, ResultType.all)
+
+
+@router.post(
+    "/infer/{model}", summary="Classify a study", openapi_extra=described(params=TEXT, file=FILE)
+)  # fmt: skip
+def infer(
+    request: Request,
+    model: str,
+    person: User,
+    parts: Annotated[FormData, Depends(form)],
+    image: str = "",
+    session_id: str = "",
+    output: ResultType | None = None,
+) -> JSONResponse:
+    """The result contract ``vptct.result/1`` for a study of the datastore, of a session, or in ``file``.
+
+    ``file`` is a NIfTI, NRRD or MHA file, or a zip or tar of DICOM. Inference waits for its turn; a client
+    that hangs up gives its turn away.
+    """
+    task = app_instance().classify_task(model)
+    check_params(text_of(parts, "params", "{}"))
+    if output not in _JSON:
+        raise BadRequestError(f"output {output.value} is not offered;", "a classification answers in JSON.")
+    if "label" in parts:
+        raise BadRequestError("a classification takes no label.")
+    task.check_trained()
+    cancelled = partial(from_thread.run, request.is_disconnected)
+    with _named(file_of(parts, "file"), image, session_id, cancelled) as (study, name):
+        prediction = task.classify(study.path, study=name, notes=study.notes, cancelled=cancelled)
+    return JSONResponse(prediction.to_json())
+
+
+@contextmanager
+def _named(
+    file: UploadFile | None, image: str, session_id: str, cancelled: Any
+) -> Iterator[tuple[OpenedStudy, str]]:
+    """The one study that the request names, on this computer, and what messages call it."""
+    named = [name for name, given in (("image", image), ("session_id", session_id), ("file", file)) if given]
+    if len(named) != 1:
+        problem = f"{' and '.join(named)} name two studies." if named else "no study is named;"
+        raise BadRequestError(problem, "give image=ID, session_id=ID or upload a file.")
+    if session_id:
+        with open_sessions().opened(session_id) as session:
+            yield OpenedStudy(session.study), session.title
+    elif file is not None:
+        with uploaded(file) as (path, name):
+            yield OpenedStudy(path), name
+    else:
+        with app_instance().datastore().opened(checked_id(image, "image"), cancelled=cancelled) as study:
+            yield study, image

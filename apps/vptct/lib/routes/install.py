@@ -1,0 +1,52 @@
+"""Our routes in place of MONAI Label's: what is not on this list is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, FastAPI
+from monailabel.config import settings
+from starlette.middleware import Middleware
+
+from ..access.login_routes import router as login
+from ..body_limit import BodyLimit
+from ..conf import AppConf
+from . import activelearning, infer, labels, server, session, studies
+from .not_offered import not_offered
+
+# MONAI Label's pages that are the same for everybody and take nothing from a client.
+KEPT = ("/", "/docs", "/openapi.json", "/favicon.ico")
+
+
+def install(app: FastAPI, conf: AppConf) -> None:
+    """Replace MONAI Label's routes by ours, and limit what a request may bring.
+
+    Args:
+        app: MONAI Label's FastAPI app.
+        conf: says how much, and which routes for admins are switched on.
+    """
+    prefix = settings.MONAI_LABEL_API_STR
+    ours = APIRouter()
+    routers = [login, server.router, infer.router, session.router, studies.router, labels.router]
+    routers += [activelearning.router]
+    routers += [server.logs] if conf.logs else []
+    routers += [server.reload] if conf.reload else []
+    for router in (*routers, not_offered(conf)):
+        ours.include_router(router, prefix=prefix)
+    kept = [route for route in app.router.routes if getattr(route, "path", "") in KEPT]
+    app.router.routes[:] = [*ours.routes, *kept]
+    app.openapi_schema = None
+    app.user_middleware.append(Middleware(BodyLimit, limit_bytes=_limit_bytes(conf, prefix)))
+    app.middleware_stack = None
+
+
+def _limit_bytes(conf: AppConf, prefix: str) -> Callable[[str, str], int]:
+    """The largest body of a request, by its method and path."""
+
+    def limit(method: str, path: str) -> int:
+        brings_a_study = (method == "POST" and path.startswith(f"{prefix}/infer/")) or (
+            method == "PUT" and path.rstrip("/") == f"{prefix}/session"
+        )
+        return conf.limits.upload_bytes if brings_a_study else conf.limits.small_bytes
+
+    return limit

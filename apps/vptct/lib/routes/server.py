@@ -1,0 +1,61 @@
+"""About the server itself: what it can do, what is running, its log, looking anew."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import PlainTextResponse
+from monailabel.config import settings
+from monailabel.interfaces.utils.app import app_instance
+
+from ..errors import NothingThereError
+from .who import Admin, User
+
+router = APIRouter(tags=["Server"])
+logs = APIRouter(tags=["Server"])
+reload = APIRouter(tags=["Server"])
+
+
+@router.get("/info/", summary="What this server can do")
+def info(person: User) -> dict[str, Any]:
+    """Tasks, models, their versions and how they were validated: the block ``vptct``."""
+    return dict(app_instance().info())
+
+
+# What MONAI Label's clients ask now and then: 404 tells them that nothing of the kind is running.
+@router.get("/train/", summary="Is a training running?")
+def training(person: User) -> None:
+    """No: models are trained with ``vpt finetune``."""
+    raise NothingThereError("No training is running on this server.", "vpt finetune trains models.")
+
+
+@router.get("/batch/infer", include_in_schema=False)
+def batch_inference(person: User) -> None:
+    """No."""
+    raise NothingThereError("No batch inference is running on this server.")
+
+
+@router.get("/scoring/", include_in_schema=False)
+def scoring(person: User) -> None:
+    """No."""
+    raise NothingThereError("No scoring is running on this server.")
+
+
+@logs.get("/logs/", summary="The end of the server's log", response_class=PlainTextResponse)
+def show_log(person: Admin, lines: Annotated[int, Query(ge=1, le=10_000)] = 300) -> str:
+    """As text; the paths of the server's folders are left out."""
+    path = Path(settings.MONAI_LABEL_APP_DIR) / "logs" / "app.log"
+    if not path.is_file():
+        raise NothingThereError("this server keeps no log file.")
+    with path.open(encoding="utf-8", errors="replace") as file:
+        end = "".join(deque(file, lines))
+    return str(app_instance().without_folders(end))
+
+
+@reload.post("/reload", summary="Look for studies, labels and models anew")
+def look_anew(person: Admin) -> dict[str, Any]:
+    """The server does that by itself; this is for who does not want to wait some seconds."""
+    return dict(app_instance().look_anew())

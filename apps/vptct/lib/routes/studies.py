@@ -1,0 +1,98 @@
+"""The studies of the server: their list, what is known of each, and each itself."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+from fastapi.responses import FileResponse
+from monailabel.endpoints.datastore import ResultType
+from monailabel.interfaces.utils.app import app_instance
+from starlette.background import BackgroundTask
+from starlette.datastructures import FormData
+
+from ..errors import NothingThereError
+from ..names import checked_id
+from ..params import json_object
+from ..uploads import TEXT, described, form, text_of
+from .who import Annotator, User
+
+router = APIRouter(prefix="/datastore", tags=["Datastore"])
+_CHUNK_BYTES = 1 << 20
+
+
+@router.get("/", summary="The studies of this server")
+def datastore(person: User, output: ResultType | None = None) -> Any:
+    """``output=all`` lists the studies with their labels, ``train`` the labelled ones; else their numbers."""
+    store = app_instance().datastore()
+    if output == ResultType.all:
+        return store.json()
+    return store.datalist() if output == ResultType.train else store.status()
+
+
+@router.head("/image", summary="Is this study there?")
+def check_image(image: str, person: User, check_sum: str = "") -> Response:
+    """``check_sum`` is a SHA-256; 404 tells that the file here is another one, or a folder."""
+    store = app_instance().datastore()
+    if not check_sum:
+        store.studies.require(checked_id(image, "image"))
+        return Response()
+    with store.opened(checked_id(image, "image")) as study:
+        if not study.path.is_file() or _sha256(study.path) != check_sum.rpartition(":")[2].lower():
+            raise NothingThereError(f"{image} is another file here.")
+    return Response()
+
+
+@router.get("/image", summary="Download a study", response_class=FileResponse)
+def download_image(image: str, person: User) -> FileResponse:
+    """A file as it is; a DICOM folder as a zip of its files."""
+    with app_instance().datastore().opened(checked_id(image, "image")) as study:
+        if study.path.is_file():
+            return FileResponse(study.path, filename=study.path.name)
+        packed = _packed(study.path)
+    # The study may leave the archive's cache from now on; the zip goes when it has been sent.
+    gone = BackgroundTask(packed.unlink, missing_ok=True)
+    return FileResponse(packed, media_type="application/zip", filename=f"{image}.zip", background=gone)
+
+
+@router.get("/image/info", summary="What is known of a study")
+def image_info(image: str, person: User) -> dict[str, Any]:
+    """Its name, and what was noted about it; of an archive's study what the archive says of it, too."""
+    return dict(app_instance().datastore().get_image_info(checked_id(image, "image")))
+
+
+@router.put("/image/info", summary="Note something about a study", openapi_extra=described(info=TEXT))
+def note_about_image(
+    image: str, person: Annotator, parts: Annotated[FormData, Depends(form)]
+) -> dict[str, Any]:
+    """``info`` is a JSON object of up to 64 KiB; it is forgotten when the server stops."""
+    notes = json_object(text_of(parts, "info", "{}"), "info")
+    app_instance().datastore().update_image_info(checked_id(image, "image"), notes)
+    return {}
+
+
+def _packed(folder: Path) -> Path:
+    """A temporary zip of a folder; the files are stored as they are, because CTs hardly shrink."""
+    handle, name = tempfile.mkstemp(prefix="vptct-download-", suffix=".zip")
+    path = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as target, zipfile.ZipFile(target, "w") as archive:
+            for file in sorted(each for each in folder.rglob("*") if each.is_file()):
+                archive.write(file, file.relative_to(folder).as_posix())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_CHUNK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,109 @@
+"""Workspace: a folder that one process has for itself, and that does not outlive it."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import shutil
+import signal
+import threading
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import BinaryIO
+
+_logger = logging.getLogger(__name__)
+_PREFIX = "vptct-process-"
+_LOCK = ".lock"
+
+
+class Workspace:
+    """A folder of this process below one that others use, too; removed at the end of the process.
+
+    What a killed process leaves is removed by the next one. A live process is known by the lock it holds on
+    a file beside its folder, which the system takes away when it dies, however it dies.
+
+    Args:
+        parent: the folder below which the workspace is made; made if it is not there. It should be on a disk
+            of this computer, not on a network share.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        parent.mkdir(parents=True, exist_ok=True)
+        _sweep(parent)
+        name = f"{_PREFIX}{uuid.uuid4().hex}"
+        self._lock = _locked(parent / f"{name}{_LOCK}")
+        self.folder = parent / name
+        self.folder.mkdir(mode=0o700)
+        atexit.register(self.remove)
+
+    def remove(self) -> None:
+        """Remove the folder with all that is in it."""
+        atexit.unregister(self.remove)
+        _remove(self.folder, self._lock)
+
+
+def end_as_if_interrupted() -> None:
+    """Make SIGTERM end this process as Ctrl-C does, so that workspaces are removed.
+
+    The server behind MONAI Label (uvicorn) finishes its requests at SIGTERM, but then lets the signal kill
+    the process, and nothing more of it is run. To be called in the main thread when the server is up.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    stop_serving = signal.getsignal(signal.SIGTERM)
+    if not callable(stop_serving):
+        return
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        stop_serving(signal.SIGINT, frame)
+
+    signal.signal(signal.SIGTERM, interrupted)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the folders of processes that are no more."""
+    for path in parent.glob(f"{_PREFIX}*{_LOCK}"):
+        folder = path.with_suffix("")
+        lock = _locked(path)
+        if lock is not None:
+            if folder.is_dir():
+                _logger.warning("removing %s, which a server that was killed has left", folder)
+            _remove(folder, lock)
+
+
+def _remove(folder: Path, lock: BinaryIO | None) -> None:
+    if not folder.is_symlink():
+        shutil.rmtree(folder, ignore_errors=True)
+    if lock is not None:
+        # Windows removes no file that is open.
+        lock.close()
+        with suppress(OSError):
+            Path(lock.name).unlink()
+
+
+def _locked(path: Path) -> BinaryIO | None:
+    """The file, opened and locked until it is closed; None where another process or user has it."""
+    try:
+        file = path.open("a+b")
+    except OSError:
+        return None
+    try:
+        _lock_now(file)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+def _lock_now(file: BinaryIO) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
