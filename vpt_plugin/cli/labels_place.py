@@ -49,8 +49,8 @@ class Place:
             return None
         from vpt_plugin.store.studies import StudyFolder
 
-        found = StudyFolder(self.studies_root, labelled=self.labels().labelled).ids()
-        return frozenset(found)
+        labelled = self.labels().labelled
+        return frozenset(StudyFolder(self.studies_root, labelled=labelled, index_folder=self.root).ids())
 
 
 def place_of(folder: Path, labels: Path | None, *, new: bool = False) -> Place:

@@ -211,6 +211,9 @@ def _owners(found: Sequence[Study], places: LabelledPlaces) -> dict[int, str]:
     for place, candidates in by_place.items():
         plain = places.plain_id(place)
         give(plain, candidates, places.sightings.get(plain, Sighting(place)).examination)
+    if not owned.issuperset(places.labelled):
+        for index, study in enumerate(found):
+            give(places.newcomers_id(study.place, study.examination), [index], study.examination)
     owners.update(_moved(found, owners, owned, places))
     return owners
 

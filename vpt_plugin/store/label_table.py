@@ -72,24 +72,25 @@ def _rows(entry: LabelEntry) -> Iterator[dict[str, str]]:
     label = entry.label
     for name, finding in label.findings.items():
         yield {
-            "study": _text_cell(entry.study),
-            "task": _text_cell(label.task),
+            "study": text_cell(entry.study),
+            "task": text_cell(label.task),
             "version": str(entry.version or ""),
-            "finding": _text_cell(name) or '""',
+            "finding": text_cell(name) or '""',
             "state": finding.state,
             "slices_mm": _json_cell(finding.slices_mm),
             "confidence": finding.confidence,
-            "annotator": _text_cell(label.annotator),
+            "annotator": text_cell(label.annotator),
             "created": label.created,
             "seconds_spent": json.dumps(label.seconds_spent),
-            "series_uid": _text_cell(label.series_uid),
+            "series_uid": text_cell(label.series_uid),
             "model_suggestion": _json_cell(dict(label.model_suggestion) or None),
-            "comment": _text_cell(label.comment),
+            "comment": text_cell(label.comment),
             "saved": entry.saved,
         }
 
 
-def _text_cell(text: str) -> str:
+def text_cell(text: str) -> str:
+    """A text as a cell that a spreadsheet keeps as it is, and takes for no formula, number or date."""
     if _CANNOT_STAY.search(text):
         return _json_cell(text)
     guarded = (

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from requests import PreparedRequest
@@ -66,6 +67,10 @@ class ArchiveAddress:
             host = f"{host}:{port}"
         path = parts.path.rstrip("/")
         return cls(f"{parts.scheme}://{host}{path}", host, _folder_name(host, path))
+
+    def home_in(self, vptct_home: Path) -> Path:
+        """The folder of what belongs to it: its ``labels`` and, unless told otherwise, its ``cache``."""
+        return vptct_home / "archives" / self.folder_name
 
     @property
     def is_this_computer(self) -> bool:
