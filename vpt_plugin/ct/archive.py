@@ -237,11 +237,13 @@ class _InPieces(io.RawIOBase):
         self._target = target
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= _MAX_READ_BYTES:
+        # zipfile asks for all the rest, which is -1, where it looks for the end of the table of contents.
+        piece = self._file.read(_MAX_READ_BYTES + 1 if size < 0 else min(size, _MAX_READ_BYTES + 1))
+        if len(piece) > _MAX_READ_BYTES:
             raise StudyTooLargeError(
                 self._target.study, "the archive's table of contents is too large.", _PACK_AGAIN
             )
-        return self._file.read(size)
+        return piece
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         return self._file.seek(offset, whence)
