@@ -228,9 +228,9 @@ def test_a_look_that_takes_long_is_believed_for_longer(root: Path, monkeypatch: 
     monkeypatch.setattr(FolderScan, "look", slow)
     folder = StudyFolder(root, fresh_seconds=2.0, clock=clock)
     folder.ids()
-    clock.seconds += 100
+    clock.seconds += 49
     folder.ids()
-    clock.seconds += 3
+    clock.seconds += 2
     folder.ids()
-    # Ten seconds of looking are believed for 2 * (1 + 5 * 10) = 102 seconds from the end of the look on.
-    assert looks == [1000.0, 1113.0]
+    # What took ten seconds to see is believed for fifty from the end of the look on.
+    assert looks == [1000.0, 1061.0]

@@ -55,7 +55,7 @@ def root(tmp_path: Path) -> Path:
     clock = Clock()
     folder = StudyFolder(root, fresh_seconds=0, index_folder=root / "labels", clock=clock)
     assert folder.ids() == IDS
-    clock.seconds += 4
+    clock.seconds += 11
     assert folder.ids() == IDS
     return root
 
@@ -84,6 +84,17 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_start_with_the_index_lists_no_folder_and_reads_no_header(root: Path, reads: list[str]) -> None:
     assert started(root).ids() == IDS
     assert reads == []
+
+
+def test_a_start_after_a_server_that_lived_a_moment_reads_no_header(root: Path, reads: list[str]) -> None:
+    (root / "labels" / "studies-index.json").unlink()
+    assert started(root).ids() == IDS
+    assert {"1.dcm", "p1", "ct1", "ct2"} <= set(reads)
+    reads.clear()
+    # Whether all folders had settled nobody knows, so they are listed again.
+    assert started(root).ids() == IDS
+    assert {"p1", "ct1", "ct2"} <= set(reads)
+    assert "1.dcm" not in reads
 
 
 def test_what_came_or_went_while_the_server_was_down_shows(root: Path, reads: list[str]) -> None:
@@ -138,21 +149,21 @@ def of_root(change: Callable[[dict[str, list[object]]], object]) -> Callable[[di
 FORGED = {
     "another version": lambda content: content.update(schema="vptct.index/2"),
     "another folder": lambda content: content.update(root="/elsewhere"),
-    "another hand": lambda content: content["folders"].update({"": [0, [], ["z.nii"], []]}),
+    "another hand": lambda content: content["folders"].update({"": [True, 0, [], ["z.nii"], []]}),
     "folders of another type": lambda content: content.update(folders=[]),
-    "a path upwards": of_root(lambda folders: folders[""][1].append("../secret")),
-    "a way upwards": of_root(lambda folders: folders[""][1].append("..")),
-    "an absolute path": of_root(lambda folders: folders[""][2].append("/etc/x.nii")),
-    "a path of Windows": of_root(lambda folders: folders[""][2].append("..\\x.nii")),
-    "the folder of labels": of_root(lambda folders: folders[""][1].append("labels")),
-    "a hidden file": of_root(lambda folders: folders[""][2].append(".hidden.nii")),
-    "a file of another kind": of_root(lambda folders: folders[""][2].append("notes.txt")),
-    "a file that is not there": of_root(lambda folders: folders[""][2].append("z.nii")),
-    "a folder that is not there": of_root(lambda folders: folders[""][1].append("z")),
-    "a number as a name": of_root(lambda folders: folders[""][2].append(7)),
-    "a text as a time stamp": of_root(lambda folders: folders[""].__setitem__(0, "now")),
-    "a slice that is not there": of_root(lambda folders: folders["p1/ct1"][3].__setitem__(0, "9.dcm")),
-    "a slice elsewhere": of_root(lambda folders: folders["p1/ct1"][3].__setitem__(0, "../ct2/1.dcm")),
+    "a path upwards": of_root(lambda folders: folders[""][2].append("../secret")),
+    "a way upwards": of_root(lambda folders: folders[""][2].append("..")),
+    "an absolute path": of_root(lambda folders: folders[""][3].append("/etc/x.nii")),
+    "a path of Windows": of_root(lambda folders: folders[""][3].append("..\\x.nii")),
+    "the folder of labels": of_root(lambda folders: folders[""][2].append("labels")),
+    "a hidden file": of_root(lambda folders: folders[""][3].append(".hidden.nii")),
+    "a file of another kind": of_root(lambda folders: folders[""][3].append("notes.txt")),
+    "a file that is not there": of_root(lambda folders: folders[""][3].append("z.nii")),
+    "a folder that is not there": of_root(lambda folders: folders[""][2].append("z")),
+    "a number as a name": of_root(lambda folders: folders[""][3].append(7)),
+    "a text as a time stamp": of_root(lambda folders: folders[""].__setitem__(1, "now")),
+    "a slice that is not there": of_root(lambda folders: folders["p1/ct1"][4].__setitem__(0, "9.dcm")),
+    "a slice elsewhere": of_root(lambda folders: folders["p1/ct1"][4].__setitem__(0, "../ct2/1.dcm")),
     "half an entry": of_root(lambda folders: folders.update({"p2": [1]})),
     "a nested entry": of_root(lambda folders: folders.update({"p2": {"a": [[[]]]}})),
 }

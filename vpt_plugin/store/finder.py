@@ -89,10 +89,9 @@ class StudyFinder:
     def _write_index(self, listings: Mapping[str, Listing]) -> None:
         if self._index is None or self._clock() - self._indexed_at < _SECONDS_BETWEEN_INDEXES:
             return
-        settled = {folder: listing for folder, listing in listings.items() if listing.settled}
-        if settled != self._indexed:
-            self._index.save(settled)
-            self._indexed, self._indexed_at = settled, self._clock()
+        if listings != self._indexed:
+            self._index.save(listings)
+            self._indexed, self._indexed_at = listings, self._clock()
 
 
 def _in_words(unread: Sequence[str]) -> str:

@@ -48,11 +48,7 @@ class StudiesIndex:
             return {}
 
     def save(self, listings: Mapping[str, Listing]) -> None:
-        """Write it, in place of the one before. Where that does not work, the next start takes longer.
-
-        Args:
-            listings: settled ones: what may still change must be looked at again.
-        """
+        """Write it, in place of the one before. Where that does not work, the next start takes longer."""
         folders = {folder: _to_json(listing) for folder, listing in listings.items()}
         content = {"schema": SCHEMA, "root": str(self.root), "sha256": _digest(folders), "folders": folders}
         try:
@@ -80,7 +76,7 @@ class StudiesIndex:
 def _to_json(listing: Listing) -> list[Any]:
     known = listing.slice_file
     slice_file = [] if known is None else [known.name, known.size_bytes, known.changed_ns, known.examination]
-    return [listing.changed_ns, list(listing.folders), list(listing.files), slice_file]
+    return [listing.settled, listing.changed_ns, list(listing.folders), list(listing.files), slice_file]
 
 
 def _from_json(folder: str, entry: Any) -> Listing:
@@ -89,9 +85,9 @@ def _from_json(folder: str, entry: Any) -> Listing:
     Raises:
         ValueError, TypeError: it does not say what a look at a folder could have found.
     """
-    changed_ns, folders, files, slice_file = entry
+    settled, changed_ns, folders, files, slice_file = entry
     known = SliceFile(*slice_file) if slice_file else None
-    listing = Listing(changed_ns, tuple(folders), tuple(files), known, settled=True)
+    listing = Listing(changed_ns, tuple(folders), tuple(files), known, settled is True)
     names = [*listing.folders, *listing.files, *([known.name] if known else [])]
     numbers = [changed_ns, *([known.size_bytes, known.changed_ns] if known else [])]
     if (

@@ -23,7 +23,7 @@ from vpt_plugin.store.source import OpenedStudy, SourceState
 __all__ = ["LABELS_FOLDER", "StudyFolder"]
 
 _logger = logging.getLogger(__name__)
-# With each second that a look took it is believed for so many times longer: there is more to do than to look.
+# A look is believed for at least so many times as long as it took: there is more to do than to look.
 _REST = 5.0
 
 
@@ -43,9 +43,9 @@ class StudyFolder:
 
     Args:
         root: the folder.
-        fresh_seconds: for so long the last scan is believed. A scan asks every folder for its time stamp and
-            lists only those that changed, which is cheap on a network share, too; it needs no locks, no
-            notices of changes and no clock that agrees with the file server's.
+        fresh_seconds: for so long the last scan is believed; 0 looks each time. A scan asks every folder for
+            its time stamp and lists only those that changed, which is cheap on a network share, too; it needs
+            no locks, no notices of changes and no clock that agrees with the file server's.
         labelled: asks for the ids that have labels, ``LabelFolder.labelled``.
         index_folder: the folder of labels, for what speeds up the next start (``studies-index.json``) and
             for what the labelled studies were (``examinations.json``); None keeps both in memory only.
@@ -207,7 +207,8 @@ class StudyFolder:
         self._state = state
         ended = self._clock()
         self._look_began = began
-        self._fresh_until = ended + self._fresh_seconds * (1 + _REST * (ended - began))
+        rest = max(self._fresh_seconds, _REST * (ended - began)) if self._fresh_seconds else 0.0
+        self._fresh_until = ended + rest
 
     def _unreachable(self) -> ArchiveUnreachableError:
         return ArchiveUnreachableError(
