@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -23,6 +24,7 @@ from lib.access.keycloak import KeycloakLogin, KeycloakSettings, keycloak_settin
 from lib.access.person import Person
 from lib.access.realm import Realm
 from monailabel.config import settings
+from server_process import ServerProcess
 
 PATH = "/realms/ct"
 
@@ -415,3 +417,44 @@ def test_a_realm_in_the_clear_on_another_computer_is_warned_of(caplog: pytest.Lo
     KeycloakLogin(settings_for("https://192.0.2.1/realms/ct"))
     KeycloakLogin(settings_for("http://127.0.0.1:8080/realms/ct"))
     assert caplog.text == ""
+
+
+def test_a_real_server_lets_in_whom_keycloak_knows(
+    keycloak: FakeKeycloak, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONAI_LABEL_AUTH_ENABLE", "true")
+    monkeypatch.setenv("MONAI_LABEL_AUTH_REALM_URI", keycloak.url)
+    monkeypatch.setenv("MONAI_LABEL_AUTH_CLIENT_ID", "ct-app")
+    monkeypatch.setenv("MONAI_LABEL_AUTH_ROLE_ANNOTATOR", "ct-annotator")
+    process = ServerProcess(tmp_path, conf={"tasks": "nodule", "models": "tiny", "device": "cpu"})
+    process.http.headers["Authorization"] = f"Bearer {signed()}"
+    with process:
+
+        def status(method: str, path: str, token: str, **options: Any) -> int:
+            headers = {"Authorization": f"Bearer {token}"}
+            return process.http.request(
+                method, process.url + path, headers=headers, timeout=30, **options
+            ).status_code
+
+        wanted = process.http.get(f"{process.url}/auth/").json()
+        assert wanted == {
+            "enabled": True, "login": "keycloak", "client_id": "ct-app", "realm": keycloak.url,
+        }  # fmt: skip
+        form = {"username": "alice", "password": "wonder land&"}
+        answer = process.http.post(f"{process.url}/auth/token", data=form).json()
+        assert answer["token_type"] == "bearer"
+        valid = process.http.get(
+            f"{process.url}/auth/token/valid", headers={"Authorization": f"Bearer {answer['access_token']}"}
+        )
+        assert (valid.json()["username"], valid.json()["role"]) == ("alice", "annotator")
+        assert status("GET", "/info/", signed()) == 200
+        assert status("GET", "/info/", signed(realm_access=GONE)) == 403
+        assert status("GET", "/info/", signed(OTHER_KEY)) == 401
+        # HS256 with the public key as its secret; then without any signature.
+        for name in ("HS256 with the public key as the secret", "no algorithm"):
+            assert status("GET", "/info/", FORGED[name]()) == 401
+        assert (
+            process.http.post(f"{process.url}/auth/token", data={**form, "password": "x"}).status_code == 401
+        )
+        keycloak.status = 500
+        assert process.http.post(f"{process.url}/auth/token", data=form).status_code == 503
