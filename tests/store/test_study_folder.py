@@ -119,7 +119,7 @@ def test_the_headers_of_a_folder_that_did_not_change_are_not_read_again(
     def refuse(path: Path) -> str:
         raise AssertionError(f"{path} was read again")
 
-    monkeypatch.setattr("vpt_plugin.store.listings.read_examination", refuse)
+    monkeypatch.setattr("vpt_plugin.store.folder_scan.read_examination", refuse)
     assert folder.ids() == ["p1"]
 
 
@@ -177,7 +177,7 @@ def test_a_folder_that_did_not_change_is_not_listed_again(
     def refuse(path: object) -> None:
         raise AssertionError(f"{path} was listed again")
 
-    monkeypatch.setattr("vpt_plugin.store.listings.os.scandir", refuse)
+    monkeypatch.setattr("vpt_plugin.store.folder_scan.os.scandir", refuse)
     assert folder.ids() == ["p1--a.nii"]
 
 
@@ -249,5 +249,3 @@ def test_a_file_that_cannot_be_read_hides_nothing_and_is_named(
     monkeypatch.setattr(Path, "open", deny)
     assert StudyFolder(tmp_path).ids() == ["a.nii", "p1"]
     assert "NOTES is not looked at: " in caplog.text
-
-

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vpt_plugin.errors import ArchiveUnreachableError, StudyNotFoundError
-from vpt_plugin.store.listings import FolderScan
+from vpt_plugin.store.folder_scan import FolderScan
 from vpt_plugin.store.source import SourceState
 from vpt_plugin.store.studies import StudyFolder
 
@@ -182,14 +182,27 @@ def test_however_wrong_the_file_servers_clock_is_a_folder_settles(
     for _ in range(2):
         assert folder.ids() == ["a.nii"]
         clock.seconds += 4
-    monkeypatch.setattr("vpt_plugin.store.listings.os.scandir", None)
+    monkeypatch.setattr("vpt_plugin.store.folder_scan.os.scandir", None)
     assert folder.ids() == ["a.nii"]
 
 
-def test_many_folders_are_looked_at_at_once_and_all_of_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wait_seconds", [0.0, 0.001])
+def test_of_many_folders_none_is_left_out_and_where_looking_is_waiting_many_wait_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_seconds: float
+) -> None:
     for number in range(450):
         put(tmp_path / f"p{number:03d}" / "ct.nii")
+    real, threads = Path.stat, set()
+
+    def slow(path: Path, **options: bool) -> os.stat_result:
+        threads.add(threading.get_ident())
+        time.sleep(wait_seconds)
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "stat", slow)
     assert StudyFolder(tmp_path).ids() == [f"p{number:03d}--ct.nii" for number in range(450)]
+    if wait_seconds:
+        assert len(threads) > 4
 
 
 def test_while_one_thread_looks_the_others_go_on_with_what_was_found_before(

@@ -76,8 +76,8 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return call
 
-    monkeypatch.setattr("vpt_plugin.store.listings.os.scandir", spy(scandir))
-    monkeypatch.setattr("vpt_plugin.store.listings.read_examination", spy(read))
+    monkeypatch.setattr("vpt_plugin.store.folder_scan.os.scandir", spy(scandir))
+    monkeypatch.setattr("vpt_plugin.store.folder_scan.read_examination", spy(read))
     return seen
 
 

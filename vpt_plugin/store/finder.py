@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from vpt_plugin.store import index, sightings
+from vpt_plugin.store.folder_scan import FolderScan
 from vpt_plugin.store.grouping import Grouping, group_studies
-from vpt_plugin.store.listings import FolderScan, Listing
+from vpt_plugin.store.listings import Listing
 from vpt_plugin.store.sightings import LabelledPlaces, SightingsFile
 
 _logger = logging.getLogger(__name__)
