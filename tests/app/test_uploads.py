@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from fastapi import UploadFile
 from lib.errors import BadRequestError
-from lib.infer_request import check_params, session_study, uploaded
-from monailabel.utils.sessions import Sessions
+from lib.params import check_params
+from lib.uploads import uploaded
 
-from vpt_plugin.errors import GeometryError, StudyNotFoundError
+from vpt_plugin.errors import GeometryError
 
 
 @pytest.fixture
@@ -58,17 +58,3 @@ def test_params_of_stock_clients_pass(params: str) -> None:
 def test_params_that_are_unknown_are_named_with_the_known_ones() -> None:
     with pytest.raises(BadRequestError, match="unknown key 'device'; known are client_id"):
         check_params('{"client_id": "x", "device": "cuda"}')
-
-
-@pytest.mark.parametrize(
-    "session_id", ["", "..", "../../etc", "0" * 36, "00000000-0000-0000-0000-000000000000"]
-)
-def test_a_session_that_was_not_opened_leads_nowhere(tmp_path: Path, session_id: str) -> None:
-    (tmp_path / "meta.info").write_text("{}")
-    with pytest.raises(StudyNotFoundError, match="no such session"):
-        session_study(Sessions(str(tmp_path / "sessions")), session_id)
-
-
-def test_without_sessions_there_is_no_session() -> None:
-    with pytest.raises(StudyNotFoundError):
-        session_study(None, "00000000-0000-0000-0000-000000000000")
