@@ -32,9 +32,7 @@ def server_with(conf: AccessConf) -> FastAPI:
         asked_for += 1
         return {}
 
-    server.user_middleware = middleware(choose_login(conf), conf)
     errors.install(server, [])
-    # As the app does, for ``errors.install`` leaves out every CORS middleware.
     server.user_middleware = middleware(choose_login(conf), conf)
     return server
 
