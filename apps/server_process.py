@@ -135,7 +135,9 @@ class ServerProcess:
             if self._process.poll() is not None:
                 raise self._failure(f"ended with exit code {self._process.returncode}")
             try:
-                if self.http.get(f"{self.url}/info/", timeout=10).ok:
+                answer = self.http.get(f"{self.url}/info/", timeout=10)
+                # One that wants a login is up, too.
+                if answer.ok or answer.status_code == requests.codes.unauthorized:
                     return
             except (requests.ConnectionError, requests.Timeout):
                 pass  # It is still loading.

@@ -104,11 +104,12 @@ class Client:
 
     Attributes:
         process: the server.
-        log_settings: the one file that MONAI Label itself leaves in the temporary folder, at its start.
+        at_start: what lay in the temporary folder when the server was up: MONAI Label's settings of its log,
+            and the empty folder, with a lock beside it, in which the server keeps uploads while it reads them.
     """
 
     process: ServerProcess
-    log_settings: Path
+    at_start: frozenset[Path]
 
     def get(self, route: str, **options: object) -> requests.Response:
         return requests.get(f"{self.process.url}{route}", timeout=120, **options)  # type: ignore[arg-type]
@@ -148,7 +149,7 @@ class Client:
         found = self.process.temporary.rglob("*")
         # Torch makes its cache's folder once, at the first inference, unless a parent process has named one.
         ours = (path for path in found if "torchinductor_" not in str(path))
-        return sorted(set(ours) - {self.log_settings})
+        return sorted(set(ours) - self.at_start)
 
 
 @pytest.fixture(scope="session")
@@ -163,6 +164,4 @@ def client(workshop: Workshop, publish: Callable[..., ModelCard]) -> Iterator[Cl
         "models_dir": str(workshop.models),
     }
     with ServerProcess(workshop.studies, conf=conf) as process:
-        (log_settings,) = process.temporary.rglob("*")
-        assert "formatters" in log_settings.read_text()
-        yield Client(process, log_settings)
+        yield Client(process, frozenset(process.temporary.rglob("*")))

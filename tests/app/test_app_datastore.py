@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from lib.datastore import StudyDatastore
-from lib.errors import BadRequestError, NotOfferedError
+from lib.datastore import StudyDatastore, id_of_label
+from lib.errors import BadRequestError, NothingThereError, NotOfferedError
 from monailabel.interfaces.datastore import Datastore
 
 from vpt_plugin.errors import LabelError, StudyNotFoundError
@@ -30,6 +30,11 @@ def contract(task: str, finding: str, state: str, **fields: str) -> bytes:
     return json.dumps(label.to_json()).encode()
 
 
+def save(datastore: StudyDatastore, study: str, sent: bytes, *, tag: str = "final") -> str:
+    """The id of the label that is saved."""
+    return id_of_label(datastore.save(study, datastore.checked_label(sent), tag=tag))
+
+
 NODULE = contract("nodule", "lung_nodule", "present", annotator="anna", created="2026-11-20T20:31:05Z")
 PE = contract("pe", "pulmonary_embolism", "absent", created="2026-11-20T20:40:00Z")
 
@@ -41,8 +46,8 @@ def test_nothing_of_monai_labels_interface_is_missing() -> None:
 
 def test_studies_are_listed_with_their_labels(datastore: StudyDatastore) -> None:
     assert datastore.list_images() == ["a.nii.gz", "b.nrrd", "c.mha"]
-    assert datastore.save("b.nrrd", NODULE) == "b.nrrd.nodule.0001"
-    assert datastore.save("b.nrrd", PE) == "b.nrrd.pe.0001"
+    assert save(datastore, "b.nrrd", NODULE) == "b.nrrd.nodule.0001"
+    assert save(datastore, "b.nrrd", PE) == "b.nrrd.pe.0001"
     assert datastore.get_labeled_images() == ["b.nrrd"]
     assert datastore.get_unlabeled_images() == ["a.nii.gz", "c.mha"]
     assert datastore.get_labels_by_image_id("b.nrrd") == {"final": "b.nrrd.pe.0001"}
@@ -61,7 +66,7 @@ def test_the_newest_label_is_the_one_saved_last_whatever_time_the_client_says(
     datastore: StudyDatastore,
 ) -> None:
     for seconds, contract_json in ((1000, PE), (2000, NODULE)):
-        saved = datastore.save("a.nii.gz", contract_json)
+        saved = save(datastore, "a.nii.gz", contract_json)
         os.utime(datastore.get_label_uri(saved, "final"), (seconds, seconds))
     # The nodule label says it was made nine minutes before the other one.
     assert datastore.get_labels_by_image_id("a.nii.gz") == {"final": "a.nii.gz.nodule.0001"}
@@ -69,20 +74,20 @@ def test_the_newest_label_is_the_one_saved_last_whatever_time_the_client_says(
 
 def test_a_label_without_a_time_gets_the_servers(datastore: StudyDatastore) -> None:
     before = now()
-    saved = datastore.save("a.nii.gz", contract("nodule", "lung_nodule", "absent"))
+    saved = save(datastore, "a.nii.gz", contract("nodule", "lung_nodule", "absent"))
     assert before <= datastore.get_label_info(saved, "final")["created"] <= now()
 
 
 def test_labelled_means_labelled_for_the_findings_that_are_asked_for(datastore: StudyDatastore) -> None:
-    datastore.save("a.nii.gz", NODULE)
+    save(datastore, "a.nii.gz", NODULE)
     assert datastore.get_labeled_images(labels=["lung_nodule"]) == ["a.nii.gz"]
     assert datastore.get_labeled_images(labels=["pulmonary_embolism"]) == []
     assert datastore.get_unlabeled_images(labels=["pulmonary_embolism"]) == ["a.nii.gz", "b.nrrd", "c.mha"]
 
 
 def test_every_version_of_a_label_can_be_read_again(datastore: StudyDatastore) -> None:
-    first = datastore.save("a.nii.gz", NODULE)
-    second = datastore.save("a.nii.gz", contract("nodule", "lung_nodule", "absent", annotator="bert"))
+    first = save(datastore, "a.nii.gz", NODULE)
+    second = save(datastore, "a.nii.gz", contract("nodule", "lung_nodule", "absent", annotator="bert"))
     assert datastore.get_label(first, "final")["annotator"] == "anna"
     assert datastore.get_label(second, "final")["annotator"] == "bert"
     assert datastore.get_label_info(first, "final") == {
@@ -127,15 +132,15 @@ def test_a_label_that_does_not_follow_the_contract_is_refused(
     datastore: StudyDatastore, label: bytes, message: str
 ) -> None:
     with pytest.raises(LabelError, match=message):
-        datastore.save("a.nii.gz", label)
+        save(datastore, "a.nii.gz", label)
     assert datastore.get_labeled_images() == []
 
 
 def test_a_label_needs_a_study_and_the_tag_final(datastore: StudyDatastore) -> None:
     with pytest.raises(StudyNotFoundError):
-        datastore.save("../a", NODULE)
+        save(datastore, "../a", NODULE)
     with pytest.raises(BadRequestError, match="labels have the tag final"):
-        datastore.save("a.nii.gz", NODULE, "../../x")
+        save(datastore, "a.nii.gz", NODULE, tag="../../x")
 
 
 @pytest.mark.parametrize(
@@ -150,8 +155,8 @@ def test_a_label_needs_a_study_and_the_tag_final(datastore: StudyDatastore) -> N
     ],
 )
 def test_a_label_id_that_was_not_given_out_leads_nowhere(datastore: StudyDatastore, label_id: str) -> None:
-    datastore.save("a.nii.gz", NODULE)
-    with pytest.raises(StudyNotFoundError):
+    save(datastore, "a.nii.gz", NODULE)
+    with pytest.raises(NothingThereError):
         datastore.get_label(label_id, "final")
 
 
@@ -163,7 +168,7 @@ def test_notes_about_a_study_are_kept_and_hold_no_path(datastore: StudyDatastore
 
 
 def test_nothing_is_added_removed_or_changed_from_afar(datastore: StudyDatastore) -> None:
-    label = datastore.save("a.nii.gz", NODULE)
+    label = save(datastore, "a.nii.gz", NODULE)
     for refused in (
         lambda: datastore.add_image("d.nii", "d.nii", {}),
         lambda: datastore.remove_image("a.nii.gz"),
