@@ -66,6 +66,8 @@ class Row:
         finished: labels of this round that are acknowledged and there at its end.
         lost: acknowledged labels, of this round and of all before, that were missed after the restart or at
             the end of the round.
+        answers: that the others got meanwhile.
+        copied: studies that came meanwhile.
         restart_seconds: from the start of the process until it answers.
     """
 
@@ -77,6 +79,8 @@ class Row:
     unanswered_there: int
     finished: int
     lost: int
+    answers: int
+    copied: int
     restart_seconds: float
 
 
@@ -96,9 +100,11 @@ class Trial:
         self._writes = writes
         self._rng = rng
         self._before: list[Sent] = []
+        self._answers = 0
 
     def round(self, number: int) -> Row:
         """Save, kill in between, start again, look, finish, look again."""
+        self._answers = 0
         share = self._writes // READERS
         clients = [Client(f"reader {n}", share, number, self._rng.random()) for n in range(READERS)]
         with _copying(self._studies, number):
@@ -111,6 +117,7 @@ class Trial:
             unanswered_there = check(self._server.url, unanswered)
             with self._others(), _at_work(clients, self._server.url):
                 pass
+            copied = len(list(self._studies.glob("copied-*.nii")))
         finished = [each for client in clients for each in client.sent if each.answer is not None]
         there_at_the_end = check(self._server.url, finished)
         lost = (set(acknowledged) - there) | (set(finished) - there_at_the_end)
@@ -125,6 +132,8 @@ class Trial:
             unanswered_there=len(unanswered_there),
             finished=len(there_at_the_end),
             lost=len(lost),
+            answers=self._answers,
+            copied=copied,
             restart_seconds=seconds,
         )
 
@@ -149,6 +158,7 @@ class Trial:
             stop.set()
             for load in loads:
                 load.join()
+                self._answers += load.answers
 
 
 @contextmanager
@@ -195,17 +205,25 @@ def _is_on_the_disk(studies: Path, sent: Sent) -> bool:
     return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == sent.answer["sha256"]
 
 
-_HEAD = (
-    "round  acknowledged  (set aside)  found  unanswered  (there)  finished  lost  restart, s\n"
-    "-----  ------------  -----------  -----  ----------  -------  --------  ----  ----------"
-)
+_COLUMNS = {
+    "round": "number",
+    "acknowledged": "acknowledged",
+    "(set aside)": "refused",
+    "found": "found",
+    "unanswered": "unanswered",
+    "(there)": "unanswered_there",
+    "finished": "finished",
+    "lost": "lost",
+    "answers": "answers",
+    "copied": "copied",
+    "restart, s": "restart_seconds",
+}
+_HEAD = "  ".join(_COLUMNS) + "\n" + "  ".join("-" * len(name) for name in _COLUMNS)
 
 
 def _line(row: Row) -> str:
-    return (
-        f"{row.number:>5}  {row.acknowledged:>12}  {row.refused:>11}  {row.found:>5}  {row.unanswered:>10}  "
-        f"{row.unanswered_there:>7}  {row.finished:>8}  {row.lost:>4}  {row.restart_seconds:>10.1f}"
-    )
+    cells = ((len(name), getattr(row, field)) for name, field in _COLUMNS.items())
+    return "  ".join(f"{cell:>{width}{'.1f' if isinstance(cell, float) else ''}}" for width, cell in cells)
 
 
 def main() -> int:

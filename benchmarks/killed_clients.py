@@ -117,12 +117,11 @@ class Load(threading.Thread):
         while not self._stop_asking.is_set():
             for route in _ASKED:
                 try:
-                    requests.get(self._url + route, timeout=_SECONDS)
-                    requests.post(f"{self._url}/activelearning/random", json={}, timeout=_SECONDS)
+                    self.answers += requests.get(self._url + route, timeout=_SECONDS).ok
+                    next_study = f"{self._url}/activelearning/random"
+                    self.answers += requests.post(next_study, json={}, timeout=_SECONDS).ok
                 except requests.RequestException:
                     self._stop_asking.wait(0.05)
-                else:
-                    self.answers += 2
 
 
 def check(url: str, sent: Iterable[Sent]) -> set[Sent]:
