@@ -105,7 +105,7 @@ class Client:
     Attributes:
         process: the server.
         at_start: what lay in the temporary folder when the server was up: MONAI Label's settings of its log,
-            and the empty folder, with a lock beside it, in which the server keeps uploads while it reads them.
+            and the empty folder, with a lock beside it, where the server keeps uploads while it reads them.
     """
 
     process: ServerProcess

@@ -16,7 +16,6 @@ from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from starlette.exceptions import HTTPException
 
 import vpt_plugin.errors
-import vpt_plugin.store.archive.failures  # whose errors are of the tree, too
 from vpt_plugin.errors import (
     CancelledError,
     LabelConflictError,
@@ -26,6 +25,7 @@ from vpt_plugin.errors import (
     UnreadableStudyError,
     VptError,
 )
+from vpt_plugin.store.archive.failures import RefusedRequestError  # of the tree, as those beside it
 
 
 def all_errors(kind: type[VptError]) -> list[type[VptError]]:
@@ -68,6 +68,8 @@ def make(kind: type[VptError]) -> VptError:
         return kind()  # type: ignore[call-arg]
     if kind is LabelConflictError:
         return CONFLICT
+    if kind is RefusedRequestError:
+        return RefusedRequestError("message", status=418)
     return kind("study", "cause") if "study" in kind.__init__.__code__.co_varnames else kind("message")
 
 

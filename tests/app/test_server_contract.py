@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,9 @@ def test_the_label_is_as_agreed() -> None:
 def test_the_agreed_label_is_saved_as_it_was_sent(client, study: str) -> None:
     saved = client.save_label(study, (CONTRACT / "label.json").read_bytes())
     assert saved.status_code == 200, saved.text
-    assert set(saved.json()) == {"image", "label"}
+    assert set(saved.json()) == {
+        "image", "label", "version", "sha256", "saved", "previous_version", "previous_annotator"
+    }  # fmt: skip
     back = client.get("/datastore/label", params={"label": saved.json()["label"], "tag": "final"})
     assert back.json() == golden("label.json")
+    assert hashlib.sha256(back.content).hexdigest() == saved.json()["sha256"]

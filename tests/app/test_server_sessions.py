@@ -1,8 +1,9 @@
-"""Sessions of the real server: nothing is unpacked, nothing is told of the server, nothing is left."""
+"""Sessions of the real server: nothing is told of the server, and nothing is left."""
 
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -24,19 +25,34 @@ def everything(client) -> list[Path]:
     return sorted(path for path in client.process.temporary.parent.rglob("*") if path.suffix != ".log")
 
 
-@pytest.mark.parametrize("packed", [tar_that_leads_outside(), b"nonsense"], ids=["hostile", "broken"])
-def test_an_archive_is_not_unpacked_and_nothing_of_it_is_kept(client, packed: bytes) -> None:
+@pytest.mark.parametrize(
+    ("packed", "problem"),
+    [(tar_that_leads_outside(), "leads outside"), (b"nonsense", "damaged")],
+    ids=["hostile", "broken"],
+)
+def test_an_archive_that_cannot_be_unpacked_leaves_nothing(client, packed: bytes, problem: str) -> None:
     client.infer(image="p02.nii.gz")
     before = everything(client)
     response = client.open_session(("x.tar", packed), uncompress="true")
-    assert response.status_code == 400
-    assert response.json() == {
-        "detail": "archives are not unpacked here",
-        "hint": "a zip of DICOM is read as it is.",
-    }
+    assert response.status_code == 422
+    assert problem in response.json()["detail"]
     assert everything(client) == before
     assert client.left_behind() == []
     assert client.infer(image="p02.nii.gz").status_code == 200
+
+
+@pytest.mark.parametrize("packer", ["zip", "tar", "gztar"])
+def test_an_archive_is_unpacked_once_and_gives_the_answer_of_its_study(
+    client, workshop, tmp_path: Path, packer: str
+) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "study"), packer, workshop.studies / "p01"))
+    created = client.open_session((archive.name, archive.read_bytes()), uncompress="true")
+    assert created.status_code == 200, created.text
+    answers = [
+        client.infer(session_id=created.json()["session_id"]).json(),
+        client.infer(image="p01--ct").json(),
+    ]
+    assert answers[0]["prediction"] == answers[1]["prediction"]
 
 
 def test_a_session_tells_no_path_and_goes_when_it_is_removed(client, workshop) -> None:
@@ -70,13 +86,21 @@ def test_slices_that_share_a_name_are_all_kept(client, workshop) -> None:
     assert clips[0] == clips[1]
 
 
-@pytest.mark.parametrize("session_id", ["..%2f..", "%2e%2e", "x", "00000000-0000-0000-0000-000000000000"])
+@pytest.mark.parametrize("session_id", ["..%2f..", "x", "00000000-0000-0000-0000-000000000000"])
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_a_session_that_was_not_opened_is_not_there(client, method: str, session_id: str) -> None:
     before = everything(client)
     response = requests.request(method, f"{client.process.url}/session/{session_id}", timeout=60)
     assert response.status_code == 404
     assert everything(client) == before
+
+
+def test_a_series_of_more_slices_than_a_form_usually_may_have_parts_is_one_session(client, workshop) -> None:
+    slices = sorted((workshop.studies / "p01" / "ct").iterdir())
+    parts = [(f"IM{number:04d}", slices[0].read_bytes()) for number in range(1200)]
+    created = client.open_session(*parts)
+    assert created.status_code == 200, created.text
+    requests.delete(f"{client.process.url}/session/{created.json()['session_id']}", timeout=60)
 
 
 def test_a_session_without_a_file_is_refused(client) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import FileResponse
 from monailabel.interfaces.utils.app import app_instance
 from starlette.datastructures import FormData
 
@@ -58,11 +59,11 @@ def save_label(
     }
 
 
-@router.get("", summary="A label, byte for byte")
-def get_label(label: str, person: User, tag: str = FINAL) -> Response:
+@router.get("", summary="A label, byte for byte", response_class=FileResponse)
+def get_label(label: str, person: User, tag: str = FINAL) -> FileResponse:
     """The file of one version; its id is in ``/datastore/?output=all`` and in the answer to saving it."""
     saved = app_instance().datastore().saved(checked_id(label, "label"), tag)
-    return Response(saved.path.read_bytes(), media_type="application/json")
+    return FileResponse(saved.path, media_type="application/json", filename=saved.path.name)
 
 
 @router.get("/info", summary="Who saved a label, and when")
