@@ -28,9 +28,11 @@ from archive_bench import Rude
 
 
 @pytest.fixture
-def orthanc(new_orthanc: Callable[..., OrthancProcess]) -> OrthancProcess:
+def orthanc(new_orthanc: Callable[..., OrthancProcess]) -> Iterator[OrthancProcess]:
     """An Orthanc of the test's own, with nothing in it."""
-    return new_orthanc()
+    process = new_orthanc()
+    yield process
+    process.stop(at_once=True)
 
 
 @pytest.fixture
