@@ -39,6 +39,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 import vpt_plugin
 from vpt_plugin.errors import UnknownModelError
 from vpt_plugin.models.device import keep_freed_memory
+from vpt_plugin.models.weights import vptct_home
 from vpt_plugin.training.model_store import ModelStore
 
 logger = logging.getLogger(__name__)
@@ -84,9 +85,8 @@ class VptctApp(MONAILabelApp):
         """Our sessions in place of MONAI Label's; it asks for this once, at the start."""
         if not load:
             return None
-        folder = settings.MONAI_LABEL_SESSION_PATH or Path.home() / ".cache" / "monailabel" / "sessions"
         return Sessions(
-            Workspace(Path(folder)).folder,
+            Workspace(_sessions_folder()).folder,
             max_seconds=settings.MONAI_LABEL_SESSION_EXPIRY,
             max_bytes=self.served.limits.sessions_bytes,
         )
@@ -157,4 +157,11 @@ class VptctApp(MONAILabelApp):
     def _secret_folders(self) -> list[Path]:
         folders = [self.labels_folder.root, self.model_store.root, Path(self.app_dir), Path.home()]
         folders += [] if is_archive(self.studies) else [Path(self.studies)]
-        return [*folders, Path(tempfile.gettempdir())]
+        folders += [each for each in (self.served.archive.cache_dir, self.served.access.token_file) if each]
+        return [*folders, vptct_home(), _sessions_folder(), Path(tempfile.gettempdir())]
+
+
+def _sessions_folder() -> Path:
+    """Where uploaded sessions lie, a folder for each running server."""
+    named = settings.MONAI_LABEL_SESSION_PATH
+    return Path(named) if named else Path.home() / ".cache" / "monailabel" / "sessions"

@@ -21,4 +21,8 @@ for folder in "$@"; do
   # which is only a cache.
   rsync -a --ignore-existing --min-size=1 --exclude='.*' --exclude='/studies-index.json' --prune-empty-dirs \
     "${folder%/}/" "$destination/$(basename "$folder")/"
+  # The one file that does change: what the labelled studies were, should they move.
+  if [ -f "$folder/examinations.json" ]; then
+    rsync -a "$folder/examinations.json" "$destination/$(basename "$folder")/"
+  fi
 done

@@ -86,7 +86,9 @@ def unpack(
         ) from error
     except OSError as error:
         _empty(into)
-        raise UnreadableStudyError(study, f"the archive cannot be unpacked: {error}.") from error
+        # Not the error's own text, which has the path in it.
+        cause = f"the archive cannot be unpacked: {error.strerror or 'the disk does not answer'}."
+        raise UnreadableStudyError(study, cause, "Pack the plain files of the study again.") from error
     except BaseException:
         _empty(into)
         raise

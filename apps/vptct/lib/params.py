@@ -29,6 +29,11 @@ def json_object(text: str | bytes, what: str) -> dict[str, Any]:
         raise BadRequestError(f"{what} is not JSON: {str(error)[:100]}.") from error
     if not isinstance(values, dict):
         raise BadRequestError(f"{what} must be a JSON object.")
+    try:
+        # What cannot be written again could not be shown to anybody: NaN, 1e999, half a character.
+        json.dumps(values, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError(f"{what} holds a number or a character that JSON does not know.") from error
     return values
 
 

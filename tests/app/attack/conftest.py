@@ -14,7 +14,7 @@ from vpt_plugin.data.phantom import write_dicom, write_nifti
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from attack_range import CANARY, LABEL, SECRET, Range, small_ct  # only now on the path
+from attack_range import CANARY, LABEL, SECRET, Range, contents, small_ct, times  # only now on the path
 
 
 def _lay_out(root: Path) -> tuple[Path, Path]:
@@ -41,6 +41,8 @@ def attacked(
     studies, outside = _lay_out(root)
     publish("nodule", "tiny")
     conf = {"tasks": "nodule,pe", "models": "tiny", "device": "cpu", "models_dir": str(workshop.models)}  # type: ignore[attr-defined]
+    # Every route that there can be.
+    conf |= {"logs": "on", "reload": "on"}
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("VPTCT_ATTACK_SECRET", SECRET)
         environment.setenv("HOME", str(root / "home"))
@@ -49,8 +51,10 @@ def attacked(
             # The first inference makes the caches of torch; from then on nothing may change.
             assert target.send("POST", "/infer/nodule_tiny?image=ct.nii.gz").status == 200
             target.kept = frozenset(process.temporary.rglob("*"))
-            target.before = target.snapshot()
+            target.before = target.snapshot(times)
+            before = target.snapshot(contents)
             yield target
+            assert target.snapshot(contents) == before
 
 
 @pytest.fixture(autouse=True)

@@ -348,22 +348,23 @@ def test_a_file_that_is_a_weapon_is_refused(
     if name not in arsenal:
         arsenal[name] = pack(attacked.outside)
     memory, began = memory_mib(attacked), time.monotonic()
-    answer = attacked.send(*request(attacked, way, name, arsenal[name]))
     # An archive's own words may come back to the client, such as a name that leads outside.
-    assert not attacked.problem(answer, f"{way} {name}, which may name {attacked.outside}/canary.txt")
+    sent = f"{way} {name}, which may name {attacked.outside}/canary.txt"
+    answer = attacked.send(*request(attacked, way, name, arsenal[name], sent))
+    assert not attacked.problem(answer, sent)
     # 404: no session was opened, so there was none to ask about.
     assert answer.status in (400, 404, 413, 415, 422), answer
     assert time.monotonic() - began < _SECONDS
     assert memory_mib(attacked) - memory < _GROWTH_MIB
 
 
-def request(attacked: Range, way: str, name: str, data: bytes) -> tuple:  # type: ignore[type-arg]
+def request(attacked: Range, way: str, name: str, data: bytes, sent: str) -> tuple:  # type: ignore[type-arg]
     """The request that makes the server read the file; of a session, the one after its upload."""
     if way == "infer":
         return "POST", "/infer/nodule_tiny", multipart(("file", name, data)), (MULTIPART,)
     unpack = "?uncompress=true" if "unpacked" in way else ""
     opened = attacked.send("PUT", f"/session/{unpack}", multipart(("files", name, data)), (MULTIPART,))
-    assert not attacked.problem(opened, f"{way} {name}")
+    assert not attacked.problem(opened, sent)
     session_id = opened.json.get("session_id", "00000000-0000-4000-8000-000000000000")
     return "POST", f"/infer/nodule_tiny?session_id={session_id}"
 

@@ -64,29 +64,32 @@ A_LABEL = ("label.json", json.dumps(LABEL).encode())
 NO_SESSION = "00000000-0000-4000-8000-000000000000"
 # A request that is answered well, for every operation of /openapi.json. A new route needs its row here.
 ROUTES: dict[tuple[str, str], Ask] = {
+    ("GET", "/auth/"): Ask(),
+    ("POST", "/auth/token"): Ask(form={"username": "anna", "password": "x"}),
+    ("GET", "/auth/token/valid"): Ask(),
     ("GET", "/info/"): Ask(),
+    ("GET", "/train/"): Ask(),
+    ("GET", "/logs/"): Ask({}, {"lines": "5"}),
+    ("POST", "/reload"): Ask(),
     ("POST", "/infer/{model}"): Ask(
         {"model": "nodule_tiny"}, {"image": "ct.nii.gz"}, {"params": '{"client_id": "x"}'}
     ),
-    ("PUT", "/datastore/label"): Ask({}, {"image": "ct.nii.gz"}, {"label": A_LABEL, "params": "{}"}),
-    ("GET", "/datastore/label"): Ask({}, {"label": "ct.nii.gz.nodule.0001", "tag": "final"}),
-    ("HEAD", "/datastore/label"): Ask({}, {"image": "ct.nii.gz", "tag": "final"}),
-    ("DELETE", "/datastore/label"): Ask({}, {"id": "ct.nii.gz.nodule.0001", "tag": "final"}),
-    ("GET", "/datastore/label/info"): Ask({}, {"label": "ct.nii.gz.nodule.0001", "tag": "final"}),
-    ("PUT", "/datastore/label/info"): Ask(
-        {}, {"label": "ct.nii.gz.nodule.0001", "tag": "final"}, form={"info": "{}"}
+    ("PUT", "/session/"): Ask({}, {"uncompress": "false", "expiry": "60"}, {"files": ("x.nii", b"x")}),
+    ("GET", "/session/{session_id}"): Ask(
+        {"session_id": NO_SESSION}, {"update_ts": "true", "image": "false"}
     ),
-    ("GET", "/datastore/"): Ask({}, {"output": "all"}),
-    ("GET", "/datastore/dataset"): Ask({}, {"limit_cases": "1"}),
-    ("GET", "/datastore/image"): Ask({}, {"image": "ct.nii.gz"}),
-    ("HEAD", "/datastore/image"): Ask({}, {"image": "ct.nii.gz"}),
-    ("PUT", "/datastore/image"): Ask({}, {"image": "new"}, {"file": ("x.nii", b"x"), "params": "{}"}),
-    ("DELETE", "/datastore/image"): Ask({}, {"id": "ct.nii.gz"}),
-    ("GET", "/datastore/image/info"): Ask({}, {"image": "ct.nii.gz"}),
-    ("PUT", "/datastore/image/info"): Ask({}, {"image": "ct.nii.gz"}, form={"info": '{"a": 1}'}),
-    ("PUT", "/session/"): Ask({}, {"expiry": "60"}, {"files": ("x.nii", b"x")}),
-    ("GET", "/session/{session_id}"): Ask({"session_id": NO_SESSION}, {"update_ts": "true"}),
     ("DELETE", "/session/{session_id}"): Ask({"session_id": NO_SESSION}),
+    ("GET", "/datastore/"): Ask({}, {"output": "all"}),
+    ("HEAD", "/datastore/image"): Ask({}, {"image": "ct.nii.gz", "check_sum": "0"}),
+    ("GET", "/datastore/image"): Ask({}, {"image": "ct.nii.gz"}),
+    ("GET", "/datastore/image/info"): Ask({}, {"image": "ct.nii.gz"}),
+    ("PUT", "/datastore/image/info"): Ask({}, {"image": "ct.nii.gz"}, {"info": '{"a": 1}'}),
+    ("PUT", "/datastore/label"): Ask(
+        {}, {"image": "ct.nii.gz", "tag": "final", "if_version": "1"}, {"label": A_LABEL, "params": "{}"}
+    ),
+    ("GET", "/datastore/label"): Ask({}, {"label": "ct.nii.gz.nodule.0001", "tag": "final"}),
+    ("GET", "/datastore/label/info"): Ask({}, {"label": "ct.nii.gz.nodule.0001", "tag": "final"}),
+    ("GET", "/datastore/label/history"): Ask({}, {"image": "ct.nii.gz", "task": "nodule"}),
     ("POST", "/activelearning/{strategy}"): Ask({"strategy": "random"}, body={"client_id": "x"}),
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import suppress
 
 import pytest
 from attack_range import MULTIPART, Range, multipart
@@ -37,7 +38,8 @@ def test_bytes_that_are_no_request_are_refused_or_hung_up_on(attacked: Range, da
     with attacked.connect(timeout=20) as connection:
         try:
             connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
+            with suppress(OSError):  # The server may have hung up by now.
+                connection.shutdown(socket.SHUT_WR)
             told = b"".join(iter(lambda: connection.recv(65536), b""))
         except (BrokenPipeError, ConnectionResetError):
             told = b""
@@ -69,7 +71,7 @@ def test_no_header_makes_another_request_of_it(attacked: Range, header: tuple[st
     answers = [(target, attacked.send("GET", target, headers=(header,))) for target in SMALL]
     problems = [attacked.problem(answer, f"GET {target} {header}") for target, answer in answers]
     assert [problem for problem in problems if problem] == []
-    assert not [answer for _, answer in answers if "evil" in answer.text]
+    assert not [answer for _, answer in answers if answer.status == 200 and "evil" in answer.text]
 
 
 @pytest.mark.parametrize(

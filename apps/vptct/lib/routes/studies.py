@@ -16,7 +16,7 @@ from monailabel.interfaces.utils.app import app_instance
 from starlette.background import BackgroundTask
 from starlette.datastructures import FormData
 
-from ..errors import NothingThereError
+from ..errors import BadRequestError, NothingThereError
 from ..names import checked_id
 from ..params import json_object
 from ..uploads import TEXT, described, form, text_of
@@ -72,6 +72,8 @@ def note_about_image(
 ) -> dict[str, Any]:
     """``info`` is a JSON object of up to 64 KiB; it is forgotten when the server stops."""
     notes = json_object(text_of(parts, "info", "{}"), "info")
+    if "strategy" in notes:
+        raise BadRequestError("the note 'strategy' is the server's own;", "choose another name.")
     app_instance().datastore().update_image_info(checked_id(image, "image"), notes)
     return {}
 
