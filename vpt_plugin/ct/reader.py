@@ -28,14 +28,16 @@ def read_study(path: Path, *, name: str | None = None, series_uid: str | None = 
 
     Args:
         path: a DICOM folder (nested, with whatever else in it), one DICOM file of a series (the files
-            beside it are read too), a NIfTI, NRRD or MHA file, or a DICOM folder packed as zip or tar.
+            beside it are read too), a NIfTI, NRRD or MHA file, or a DICOM folder packed as .zip, .tar, .tar.gz
+            or .tgz.
         name: the study's name in messages; the path's own name by default.
         series_uid: which DICOM series to read; by default ``vpt_plugin.ct.series.choose_series`` decides,
             and ``provenance.notes`` say what was chosen and what was left out.
 
     Raises:
         StudyError: the subclass says what is wrong: ``StudyNotFoundError``, ``UnreadableStudyError``,
-            ``NotCTError``, ``NotHounsfieldError``, ``GeometryError``, ``TooFewSlicesError``.
+            ``StudyTooLargeError``, ``NotCTError``, ``NotHounsfieldError``, ``GeometryError``,
+            ``TooFewSlicesError``.
     """
     study = name or path.name
     try:

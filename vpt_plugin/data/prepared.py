@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vpt_plugin.ct.archive import is_archive
 from vpt_plugin.ct.intensity import prepare_slices
 from vpt_plugin.ct.reader import is_study_file, read_study
 from vpt_plugin.ct.statistics import StudyFacts, study_facts
@@ -127,7 +128,7 @@ def _files(path: Path) -> list[Path]:
     """The files that a study is read from."""
     if path.is_file() and path.suffix.lower() == ".mhd":
         return [path, *_mhd_voxels(path)]
-    if path.is_file() and (path.suffix.lower() == ".zip" or is_study_file(path)):
+    if path.is_file() and (is_archive(path) or is_study_file(path)):
         return [path]
     # One DICOM file stands for the series that lies in its folder.
     folder = path if path.is_dir() else path.parent
