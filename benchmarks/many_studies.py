@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import psutil
@@ -171,8 +172,23 @@ def scan_after_one_study_came(root: Path) -> float:
     return taken
 
 
+def scan_of_a_slow_share(root: Path) -> float:
+    """A look without a change where each question to the disk is answered a millisecond later."""
+    folder = folder_of(root, index=True)
+    folder.ids()
+    at_once = Path.stat
+
+    def later(path: Path, **options: bool) -> os.stat_result:
+        time.sleep(0.001)
+        return at_once(path, **options)
+
+    with mock.patch.object(Path, "stat", later):
+        return seconds(lambda: folder.scan(now=True))
+
+
 def write_the_index(root: Path) -> float:
     """Two looks far enough apart for all folders to settle; the second one writes the index."""
+    (root / LABELS_FOLDER / index.FILE_NAME).unlink(missing_ok=True)
     clock = Clock()
     folder = StudyFolder(
         root,
@@ -201,10 +217,11 @@ def next_count_of_labels(root: Path) -> float:
 
 LIBRARY: dict[str, Callable[[Path], float]] = {
     "first look, without an index": first_scan,
-    "second look, which lists again and writes the index": write_the_index,
+    "second look: all listed once more, and the index written": write_the_index,
     "first look after a restart, with the index": first_scan_with_index,
     "look without a change": scan_without_change,
     "look after one study came": scan_after_one_study_came,
+    "look without a change, each question answered 1 ms later": scan_of_a_slow_share,
     "first count of labels": first_count_of_labels,
     "next count of labels": next_count_of_labels,
 }
