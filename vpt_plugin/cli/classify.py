@@ -37,7 +37,7 @@ def classify(
         list[Path],
         typer.Argument(
             metavar="STUDY",
-            help="A DICOM folder, a DICOM, NIfTI, NRRD or MHA file, a .zip or .tar(.gz) of DICOM, or a folder of such.",
+            help="A DICOM folder, .zip, .tar.gz or file, a NIfTI, NRRD or MHA file, or a folder of such.",
             show_default=False,
         ),
     ],

@@ -28,8 +28,8 @@ def read_study(path: Path, *, name: str | None = None, series_uid: str | None = 
 
     Args:
         path: a DICOM folder (nested, with whatever else in it), one DICOM file of a series (the files
-            beside it are read too), a NIfTI, NRRD or MHA file, or a DICOM folder packed as .zip, .tar, .tar.gz
-            or .tgz.
+            beside it are read too), a NIfTI, NRRD or MHA file, or a DICOM folder packed as .zip, .tar,
+            .tar.gz or .tgz.
         name: the study's name in messages; the path's own name by default.
         series_uid: which DICOM series to read; by default ``vpt_plugin.ct.series.choose_series`` decides,
             and ``provenance.notes`` say what was chosen and what was left out.
