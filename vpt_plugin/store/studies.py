@@ -151,7 +151,7 @@ class StudyFolder:
 
     def _study(self, study_id: str) -> Study:
         study = self._known(study_id, self._current())
-        if study is None or not (self.root / study.place).exists():
+        if study is None or not self._state.reachable or not (self.root / study.place).exists():
             study = self._known(study_id, self._current(now=True))
             if not self._state.reachable:
                 raise self._unreachable()
