@@ -38,7 +38,7 @@ def upload(data: bytes = b"voxels", name: str = "ct.nii") -> UploadFile:
 
 def zipped(*files: tuple[str, bytes]) -> bytes:
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files:
             archive.writestr(name, data)
     return packed.getvalue()
