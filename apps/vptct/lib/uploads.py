@@ -5,22 +5,25 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from fastapi import Request
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from vpt_plugin.ct.archive import is_archive, unpack
 from vpt_plugin.errors import UnreadableStudyError
 
 from .errors import BadRequestError, WrongFormError
+from .form_parser import parse_form
 from .limits import Limits
 from .names import safe_name
 
 _CHUNK_BYTES = 1 << 20
 _MAX_FIELDS = 100
+_MULTIPART = "multipart/form-data"
 
 
 async def form(request: Request) -> AsyncIterator[FormData]:
@@ -29,10 +32,19 @@ async def form(request: Request) -> AsyncIterator[FormData]:
     FastAPI would read a form that a route declares before it asks who is there, and stop at 1,000 parts: a
     long series has more slices.
     """
-    async with request.form(
-        max_files=Limits.files, max_fields=_MAX_FIELDS, max_part_size=Limits.label_bytes
-    ) as parts:
-        yield parts
+    limits = {"max_fields": _MAX_FIELDS, "max_part_size": Limits.label_bytes}
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _MULTIPART:
+        async with request.form(**limits) as parts:
+            yield parts
+        return
+    with tempfile.SpooledTemporaryFile(_CHUNK_BYTES) as into:
+        try:
+            async with aclosing(request.stream()) as stream:
+                parts = await parse_form(request.headers, stream, into, max_files=Limits.files, **limits)
+            yield parts
+        finally:
+            # Removing gigabytes takes a disk a while, and other requests must not wait for it.
+            await run_in_threadpool(into.close)
 
 
 def described(required: Sequence[str] = (), **fields: dict[str, Any]) -> dict[str, Any]:
