@@ -10,6 +10,7 @@ import errno
 import json
 import logging
 import os
+import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -80,7 +81,18 @@ class SessionsFullError(TooLargeError):
 
 
 class NotOfferedError(VptError):
-    """MONAI Label has a route for this; this server does not do it."""
+    """MONAI Label has a route for this; this server does not do it.
+
+    Args:
+        message: what is not done.
+        hint: what is done instead.
+        allowed: the methods that the same path does take.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, allowed: Sequence[str] = ()) -> None:
+        super().__init__(message, hint)
+        # RFC 9110, 15.5.6: a 405 says so, even if it is none.
+        self.headers = {"Allow": ", ".join(allowed)}
 
 
 class BusyError(VptError):
@@ -158,7 +170,10 @@ def without_folders(text: str, secret_folders: Sequence[Path]) -> str:
     # A home that is / is no secret, and every path begins with it.
     secrets = [str(folder) for folder in secret_folders if str(folder) != folder.anchor]
     for folder in sorted(secrets, key=len, reverse=True):
-        text = text.replace(folder.rstrip(os.sep) + os.sep, "").replace(folder, Path(folder).name)
+        name = Path(folder).name
+        # Not the beginning of a longer name: /data is no part of /datastore/.
+        whole = re.compile(re.escape(folder.rstrip(os.sep)) + rf"(?:({re.escape(os.sep)})|(?!\w))")
+        text = whole.sub(lambda found, name=name: "" if found[1] else name, text)
     return text
 
 
@@ -194,7 +209,7 @@ def install(server: FastAPI, secret_folders: Sequence[Path]) -> None:
 def _told(request: Request, error: Exception) -> tuple[int, str, str]:
     assert isinstance(error, VptError)
     status = status_of(error)
-    _logger.info("%s %s: %d %s", request.method, request.url.path, status, error)
+    _logger.info("%s %r: %d %s", request.method, request.url.path[:200], status, error)
     # On a screen the message runs on into the hint; here they are apart.
     return status, error.message.removesuffix(";"), error.hint
 
@@ -220,22 +235,22 @@ def _not_json(request: Request, error: Exception) -> tuple[int, str, str]:
 
 
 def _hung_up(request: Request, error: Exception) -> tuple[int, str, str]:
-    _logger.info("%s %s: the client hung up", request.method, request.url.path)
+    _logger.info("%s %r: the client hung up", request.method, request.url.path[:200])
     return 499, "the client hung up.", ""
 
 
 def _disk(request: Request, error: Exception) -> tuple[int, str, str]:
     assert isinstance(error, OSError)
     if error.errno not in _FULL_DISK:
-        _logger.error("%s %s", request.method, request.url.path, exc_info=error)
+        _logger.error("%s %r", request.method, request.url.path[:200], exc_info=error)
         return _unexpected(request, error)
-    _logger.error("%s %s: %s", request.method, request.url.path, error)
+    _logger.error("%s %r: %s", request.method, request.url.path[:200], error)
     return 507, "the server's disk is full; nothing was saved.", "Whoever runs the server must make room."
 
 
 def _unexpected(request: Request, error: Exception) -> tuple[int, str, str]:
     number = uuid.uuid4().hex[:8]
     # The stack trace is logged, too: Starlette raises again what it does not know, after this answer.
-    _logger.error("%s %s: unexpected error %s: %r", request.method, request.url.path, number, error)
+    _logger.error("%s %r: unexpected error %s: %r", request.method, request.url.path[:200], number, error)
     hint = f"The server's log has the cause under the number {number}."
     return 500, "the server came upon an unexpected error.", hint

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
-from anyio import from_thread
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 from monailabel.endpoints.infer import ResultType
 from monailabel.interfaces.utils.app import app_instance
@@ -17,24 +15,36 @@ from starlette.datastructures import FormData, UploadFile
 from vpt_plugin.store.source import OpenedStudy
 
 from ..errors import BadRequestError
+from ..infer_task import ClassifyTask
 from ..names import checked_id
 from ..params import check_params
 from ..uploads import FILE, TEXT, described, file_of, form, text_of, uploaded
 from .session import open_sessions
-from .who import User
+from .who import HungUp, User
 
 router = APIRouter(tags=["Infer"])
 _JSON = (None, ResultType.json, ResultType.all)
+
+
+def trained(model: str, person: User) -> ClassifyTask:
+    """A FastAPI dependency: the model that is asked, before anything of the upload is read.
+
+    Raises:
+        UnknownModelError, NotTrainedError.
+    """
+    task: ClassifyTask = app_instance().classify_task(model)
+    task.check_trained()
+    return task
 
 
 @router.post(
     "/infer/{model}", summary="Classify a study", openapi_extra=described(params=TEXT, file=FILE)
 )  # fmt: skip
 def infer(
-    request: Request,
-    model: str,
     person: User,
+    task: Annotated[ClassifyTask, Depends(trained)],
     parts: Annotated[FormData, Depends(form)],
+    cancelled: HungUp,
     image: str = "",
     session_id: str = "",
     output: ResultType | None = None,
@@ -44,14 +54,11 @@ def infer(
     ``file`` is a NIfTI, NRRD or MHA file, or a zip or tar of DICOM. Inference waits for its turn; a client
     that hangs up gives its turn away.
     """
-    task = app_instance().classify_task(model)
     check_params(text_of(parts, "params", "{}"))
     if output not in _JSON:
         raise BadRequestError(f"output {output.value} is not offered;", "a classification answers in JSON.")
     if "label" in parts:
         raise BadRequestError("a classification takes no label.")
-    task.check_trained()
-    cancelled = partial(from_thread.run, request.is_disconnected)
     with _named(file_of(parts, "file"), image, session_id, cancelled) as (study, name):
         prediction = task.classify(study.path, study=name, notes=study.notes, cancelled=cancelled)
     return JSONResponse(prediction.to_json())
@@ -59,7 +66,7 @@ def infer(
 
 @contextmanager
 def _named(
-    file: UploadFile | None, image: str, session_id: str, cancelled: Any
+    file: UploadFile | None, image: str, session_id: str, cancelled: Callable[[], bool]
 ) -> Iterator[tuple[OpenedStudy, str]]:
     """The one study that the request names, on this computer, and what messages call it."""
     named = [name for name, given in (("image", image), ("session_id", session_id), ("file", file)) if given]

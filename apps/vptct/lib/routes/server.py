@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from monailabel.interfaces.utils.app import app_instance
 from ..errors import NothingThereError
 from .who import Admin, User
 
+_MAX_LOG_BYTES = 1 << 20
 router = APIRouter(tags=["Server"])
 logs = APIRouter(tags=["Server"])
 reload = APIRouter(tags=["Server"])
@@ -50,9 +51,17 @@ def show_log(person: Admin, lines: Annotated[int, Query(ge=1, le=10_000)] = 300)
     path = Path(settings.MONAI_LABEL_APP_DIR) / "logs" / "app.log"
     if not path.is_file():
         raise NothingThereError("this server keeps no log file.")
-    with path.open(encoding="utf-8", errors="replace") as file:
-        end = "".join(deque(file, lines))
-    return str(app_instance().without_folders(end))
+    end = _end_of(path).decode(errors="replace").splitlines(keepends=True)
+    return str(app_instance().without_folders("".join(end[-lines:])))
+
+
+def _end_of(path: Path) -> bytes:
+    """The last whole lines of a file that may be of any length."""
+    with path.open("rb") as file:
+        size_bytes = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size_bytes - _MAX_LOG_BYTES))
+        end = file.read(_MAX_LOG_BYTES)
+    return end if size_bytes <= _MAX_LOG_BYTES else end.partition(b"\n")[2]
 
 
 @reload.post("/reload", summary="Look for studies, labels and models anew")

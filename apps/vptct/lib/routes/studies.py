@@ -20,7 +20,7 @@ from ..errors import BadRequestError, NothingThereError
 from ..names import checked_id
 from ..params import json_object
 from ..uploads import TEXT, described, form, text_of
-from .who import Annotator, User
+from .who import Annotator, HungUp, User
 
 router = APIRouter(prefix="/datastore", tags=["Datastore"])
 _CHUNK_BYTES = 1 << 20
@@ -35,23 +35,23 @@ def datastore(person: User, output: ResultType | None = None) -> Any:
     return store.datalist() if output == ResultType.train else store.status()
 
 
-@router.head("/image", summary="Is this study there?")
-def check_image(image: str, person: User, check_sum: str = "") -> Response:
+@router.head("/image", summary="Is this study there?", response_class=Response)
+def check_image(image: str, person: User, cancelled: HungUp, check_sum: str = "") -> Response:
     """``check_sum`` is a SHA-256; 404 tells that the file here is another one, or a folder."""
     store = app_instance().datastore()
     if not check_sum:
         store.studies.require(checked_id(image, "image"))
         return Response()
-    with store.opened(checked_id(image, "image")) as study:
+    with store.opened(checked_id(image, "image"), cancelled=cancelled) as study:
         if not study.path.is_file() or _sha256(study.path) != check_sum.rpartition(":")[2].lower():
             raise NothingThereError(f"{image} is another file here.")
     return Response()
 
 
 @router.get("/image", summary="Download a study", response_class=FileResponse)
-def download_image(image: str, person: User) -> FileResponse:
+def download_image(image: str, person: User, cancelled: HungUp) -> FileResponse:
     """A file as it is; a DICOM folder as a zip of its files."""
-    with app_instance().datastore().opened(checked_id(image, "image")) as study:
+    with app_instance().datastore().opened(checked_id(image, "image"), cancelled=cancelled) as study:
         if study.path.is_file():
             return FileResponse(study.path, filename=study.path.name)
         packed = _packed(study.path)
@@ -83,7 +83,11 @@ def _packed(folder: Path) -> Path:
     handle, name = tempfile.mkstemp(prefix="vptct-download-", suffix=".zip")
     path = Path(name)
     try:
-        with os.fdopen(handle, "wb") as target, zipfile.ZipFile(target, "w") as archive:
+        # A zip knows no time before 1980, which some files have: they get the earliest there is.
+        with (
+            os.fdopen(handle, "wb") as target,
+            zipfile.ZipFile(target, "w", strict_timestamps=False) as archive,
+        ):
             for file in sorted(each for each in folder.rglob("*") if each.is_file()):
                 archive.write(file, file.relative_to(folder).as_posix())
     except BaseException:
