@@ -19,7 +19,7 @@ from monailabel.interfaces.datastore import Datastore
 
 from vpt_plugin.ct.reader import read_study
 from vpt_plugin.ct.volume import Volume
-from vpt_plugin.errors import ArchiveError, LabelError
+from vpt_plugin.errors import ArchiveError, LabelError, UnknownTaskError
 from vpt_plugin.labels import StudyLabel, now
 from vpt_plugin.store.ids import is_study_id
 from vpt_plugin.store.labels import LabelFolder, SavedLabel
@@ -154,8 +154,8 @@ class StudyDatastore(Datastore):
         """
         check_tag(tag)
         self.studies.require(image_id)
-        label = replace(label, created=label.created or now())
-        return self.labels.save(image_id, label, if_version=if_version)
+        created = label.created or self._created_before(image_id, label, if_version) or now()
+        return self.labels.save(image_id, replace(label, created=created), if_version=if_version)
 
     def checked_label(self, contract: bytes) -> StudyLabel:
         """The label that is in the JSON of ``vptct.label/1``.
@@ -284,6 +284,27 @@ class StudyDatastore(Datastore):
     def history(self, image_id: str, task: str) -> tuple[SavedLabel, ...]:
         """All readable versions of a study's label, oldest first; none for what is no id of a study."""
         return self.labels.history(image_id, task) if is_study_id(image_id) else ()
+
+    def check_task(self, task: str) -> None:
+        """Refuse a task that is not served here.
+
+        Raises:
+            UnknownTaskError: names those that are.
+        """
+        if task not in self._tasks:
+            raise UnknownTaskError(task[:100], list(self._tasks))
+
+    def _created_before(self, image_id: str, label: StudyLabel, if_version: int | None) -> str:
+        """The time that this very label got when it was saved upon this version before; "" if it was not.
+
+        A client that got no answer sends its label again. With another time it would be another label.
+        """
+        if if_version is None:
+            return ""
+        for saved in self.history(image_id, label.task):
+            if saved.version == if_version + 1 and replace(saved.label, created="") == label:
+                return saved.label.created
+        return ""
 
     def _check_served(self, label: StudyLabel) -> None:
         task = self._tasks.get(label.task)

@@ -79,6 +79,8 @@ def history(image: str, task: str, person: User) -> dict[str, Any]:
     image, task = checked_id(image, "image"), checked_id(task, "task")
     versions = store.history(image, task)
     if not versions:
+        # What has a label is told even when its study or its task is no longer there.
+        store.check_task(task)
         store.studies.require(image)
     aside = [each for each in store.labels.conflicts(image) if each.task == task]
     damaged = [each for each in store.labels.damaged(image) if each.task == task]
