@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ class VptctApp(MONAILabelApp):
         self.served = read_conf(conf or {})
         self.model_store = ModelStore(self.served.models_dir)
         self.labels_folder = open_labels(studies, self.served)
+        self._one_offer = threading.Lock()
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -112,10 +114,12 @@ class VptctApp(MONAILabelApp):
                 f"there is no strategy {strategy[:100]!r};", f"choose from {', '.join(self._strategies)}."
             )
         store = self.datastore()
-        chosen = self._strategies[strategy]({"strategy": strategy}, store)
-        if chosen is None:
-            return {}
-        store.notes.offered(chosen["id"], strategy, at_seconds=int(time.time()), client=client)
+        # Two readers who ask at the same time get two studies.
+        with self._one_offer:
+            chosen = self._strategies[strategy]({"strategy": strategy}, store)
+            if chosen is None:
+                return {}
+            store.notes.offered(chosen["id"], strategy, at_seconds=int(time.time()), client=client)
         return {**chosen, **store.get_image_info(chosen["id"])}
 
     def look_anew(self) -> dict[str, Any]:

@@ -130,17 +130,7 @@ class Sessions:
             BadRequestError: the id looks like a path.
             StudyNotFoundError: no such session, or it has expired.
         """
-        checked_id(session_id, "session")
-        self.remove_expired()
-        with self._lock:
-            session = self._sessions.get(session_id) if _SESSION_ID.fullmatch(session_id) else None
-            if session is not None and used:
-                session.used_at = self._clock()
-        if session is None:
-            raise StudyNotFoundError(
-                f"session {session_id[:100]!r}", "there is no such session.", "Upload the study again."
-            )
-        return session
+        return self._find(session_id, used=used)
 
     @contextmanager
     def opened(self, session_id: str) -> Iterator[Session]:
@@ -149,9 +139,7 @@ class Sessions:
         Raises:
             BadRequestError, StudyNotFoundError: see ``find``.
         """
-        session = self.find(session_id, used=True)
-        with self._lock:
-            session.users += 1
+        session = self._find(session_id, used=True, users=1)
         try:
             yield session
         finally:
@@ -187,6 +175,20 @@ class Sessions:
         for session in expired:
             self._remove(session)
         return len(expired)
+
+    def _find(self, session_id: str, *, used: bool, users: int = 0) -> Session:
+        """The session, with so many more users; found and taken in one step, lest it goes in between."""
+        checked_id(session_id, "session")
+        self.remove_expired()
+        with self._lock:
+            session = self._sessions.get(session_id) if _SESSION_ID.fullmatch(session_id) else None
+            if session is not None:
+                session.users += users
+                session.used_at = self._clock() if used else session.used_at
+                return session
+        raise StudyNotFoundError(
+            f"session {session_id[:100]!r}", "there is no such session.", "Upload the study again."
+        )
 
     def _remove(self, session: Session) -> None:
         with self._lock:

@@ -17,6 +17,7 @@ from typing import BinaryIO
 _logger = logging.getLogger(__name__)
 _PREFIX = "vptct-process-"
 _LOCK = ".lock"
+_TRIES = 5
 
 
 class Workspace:
@@ -33,9 +34,7 @@ class Workspace:
     def __init__(self, parent: Path) -> None:
         parent.mkdir(parents=True, exist_ok=True)
         _sweep(parent)
-        name = f"{_PREFIX}{uuid.uuid4().hex}"
-        self._lock = _locked(parent / f"{name}{_LOCK}")
-        self.folder = parent / name
+        self.folder, self._lock = _new_name(parent)
         self.folder.mkdir(mode=0o700)
         atexit.register(self.remove)
 
@@ -63,6 +62,20 @@ def end_as_if_interrupted() -> None:
     signal.signal(signal.SIGTERM, interrupted)
 
 
+def _new_name(parent: Path) -> tuple[Path, BinaryIO | None]:
+    """The path of a folder that nobody has, and the lock on it; None where the disk knows no locks."""
+    for _ in range(_TRIES):
+        folder = parent / f"{_PREFIX}{uuid.uuid4().hex}"
+        path = folder.with_name(folder.name + _LOCK)
+        lock = _locked(path)
+        # A process that sweeps at this moment can take the file between its making and its locking.
+        if lock is not None and path.exists():
+            return folder, lock
+        if lock is not None:
+            lock.close()
+    return folder, None
+
+
 def _sweep(parent: Path) -> None:
     """Remove the folders of processes that are no more."""
     for path in parent.glob(f"{_PREFIX}*{_LOCK}"):
@@ -80,6 +93,8 @@ def _remove(folder: Path, lock: BinaryIO | None) -> None:
     if lock is not None:
         # Windows removes no file that is open.
         lock.close()
+        if folder.is_dir() and not folder.is_symlink():
+            return  # What could not be removed now is swept later, by its lock.
         with suppress(OSError):
             Path(lock.name).unlink()
 
