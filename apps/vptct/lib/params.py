@@ -11,6 +11,9 @@ from .errors import BadRequestError
 # What MONAI Label's own clients send along with every request; it changes nothing here.
 HARMLESS = ("client_id", "result_compress", "result_dtype", "result_extension")
 
+# What copies and shows it calls itself for each level, and Python allows but a thousand such calls.
+_MAX_DEPTH = 50
+
 
 def json_object(text: str | bytes, what: str) -> dict[str, Any]:
     """The JSON object that is in a text; an empty text is an empty object.
@@ -34,7 +37,18 @@ def json_object(text: str | bytes, what: str) -> dict[str, Any]:
         json.dumps(values, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise BadRequestError(f"{what} holds a number or a character that JSON does not know.") from error
+    if _depth(values) > _MAX_DEPTH:
+        raise BadRequestError(f"{what} is nested deeper than {_MAX_DEPTH} levels.")
     return values
+
+
+def _depth(values: object) -> int:
+    """How many lists and objects lie in each other; counted without recursion."""
+    depth, level = 0, [values]
+    while level := [each for each in level if isinstance(each, (dict, list))]:
+        depth += 1
+        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
+    return depth
 
 
 def check_known(values: Collection[str], known: Collection[str], what: str, hint: str = "") -> None:
