@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ def test_a_wrong_word_in_the_configuration_ends_the_start_and_names_the_choices(
 def test_the_server_says_what_it_serves_and_that_it_is_no_medical_device(client) -> None:
     log = client.process.log
     assert "VPTCT" in log
-    assert "trained: nodule_tiny version 1, nodule_slow_r50 version 1" in log
+    # Which version depends on what other tests have published before.
+    assert re.search(r"trained: nodule_tiny version \d+, nodule_slow_r50 version \d+", log)
     assert "not trained, so they do not answer: pe_tiny, pe_slow_r50" in log
     assert "Not a medical device" in log
 
