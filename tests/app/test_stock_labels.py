@@ -185,3 +185,15 @@ def test_an_archives_study_has_its_series_uid_as_id_in_both(tmp_path: Path) -> N
     stock.write_text(json.dumps(nodule("present").to_json()))
     (saved,) = adopt_stock_labels(["1.2.840.1", "1.2.840.12"], labels).adopted
     assert saved.study == "1.2.840.1"
+
+
+def test_a_segmentation_in_the_place_of_our_labels_is_told_and_stops_no_other(tmp_path: Path) -> None:
+    site = stock_site(tmp_path, "p01.nii.gz", "p02.nii.gz")
+    (site.root / "labels" / "final" / "p01.nii.gz").write_bytes(b"a segmentation")
+    for stock_id in ("p01", "p02"):
+        site.stock_label(stock_id, nodule("present"))
+    report = site.adopt()
+    assert [saved.study for saved in report.adopted] == ["p02.nii.gz"]
+    (left,) = report.not_adopted
+    assert "Move the file final/p01.nii.gz out of the folder of labels" in left.what
+    assert report.set_aside == ()

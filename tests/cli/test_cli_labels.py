@@ -236,3 +236,10 @@ def test_a_damaged_file_is_told_once_though_it_is_logged_too(studies: Path) -> N
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.count("pe.0002.json") == 1
+
+
+@pytest.mark.parametrize("command", ["check", "export"])
+def test_who_looks_makes_no_folder_that_the_server_could_not_write_to(tmp_path: Path, command: str) -> None:
+    (tmp_path / "p01.nii").touch()
+    vpt(command, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["p01.nii"]

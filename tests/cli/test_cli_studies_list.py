@@ -135,3 +135,9 @@ def test_the_series_of_an_archive_with_their_labels(
     down = vpt(orthanc.url)
     assert down.exit_code == 1
     assert down.stderr.startswith("error: ")
+
+
+def test_to_list_makes_no_folder_of_labels(tmp_path: Path) -> None:
+    (tmp_path / "p01.nii").touch()
+    assert vpt(tmp_path).exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["p01.nii"]

@@ -165,3 +165,15 @@ def test_a_study_of_which_nothing_was_said_is_an_error_that_helps(
     labels.save("p01-ct.nii", nodule("present"))
     with pytest.raises(StudyNotFoundError, match=told):
         study_history(labels, study, task)
+
+
+def test_labels_are_never_said_to_belong_into_a_folder_that_is_there(tmp_path: Path) -> None:
+    labels = LabelFolder(tmp_path)
+    labels.save("old--ct.nii", nodule("present"))
+    labels.save("new--ct.nii", nodule("absent")).path.write_text("damaged")
+    assert [each.moved_to for each in check_labels(labels, {"new--ct.nii"}).orphans] == [""]
+    labels.save("old--b.nii", nodule("present"))
+    with pytest.raises(LabelConflictError):
+        labels.save("new--b.nii", nodule("absent"), if_version=7)
+    found = check_labels(labels, {"new--ct.nii", "new--b.nii"})
+    assert {each.study: each.moved_to for each in found.orphans} == {"old--b.nii": "", "old--ct.nii": ""}

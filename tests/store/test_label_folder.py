@@ -293,3 +293,44 @@ def test_a_number_that_json_does_not_know_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(LabelError, match="a number that JSON does not know"):
         LabelFolder(tmp_path).save("a", label)
+
+
+@pytest.mark.parametrize("if_version", [None, 0])
+def test_a_file_in_the_place_of_a_studys_folder_is_told_and_stays(
+    tmp_path: Path, if_version: int | None
+) -> None:
+    (tmp_path / "final").mkdir()
+    (tmp_path / "final" / "p1.nii.gz").write_bytes(b"a segmentation of a stock MONAI Label")
+    labels = LabelFolder(tmp_path)
+    with pytest.raises(LabelError, match=r"p1\.nii\.gz: .* holds a file .* Move the file final/p1\.nii\.gz"):
+        labels.save("p1.nii.gz", nodule("present"), if_version=if_version)
+    assert (tmp_path / "final" / "p1.nii.gz").read_bytes() == b"a segmentation of a stock MONAI Label"
+    assert labels.conflicts() == []  # a conflict with nobody
+
+
+def test_a_damaged_label_counts_again_once_it_is_mended_in_its_place(tmp_path: Path) -> None:
+    labels = LabelFolder(tmp_path)
+    labels.save("p1", nodule("absent"))
+    newest = labels.save("p1", nodule("present")).path
+    good = newest.read_bytes()
+    newest.write_bytes(good[:10])
+    long_ago = 1_600_000_000
+    os.utime(newest.parent, (long_ago, long_ago))
+    first = labels.latest("p1", "nodule")
+    assert first is not None
+    assert first.version == 1
+    newest.write_bytes(good)  # as `cp` writes it: the folder keeps its time stamp
+    second = labels.latest("p1", "nodule")
+    assert second is not None
+    assert second.version == 2
+
+
+def test_what_was_saved_counts_though_the_folder_keeps_its_time_stamp(tmp_path: Path) -> None:
+    labels = LabelFolder(tmp_path)
+    long_ago = (1_600_000_000, 1_600_000_000)
+    for version in (1, 2):  # as on a disk that keeps no such stamps
+        labels.save("p1", nodule("absent", str(version)))
+        os.utime(tmp_path / "final" / "p1", long_ago)
+        newest = labels.latest("p1", "nodule")
+        assert newest is not None
+        assert newest.version == version

@@ -96,6 +96,18 @@ def test_labels_of_several_series_stay_when_all_but_one_go(site: Site) -> None:
     assert site.ids() == {"p01": "p01/ct1"}
 
 
+def test_another_examination_in_the_place_of_one_labelled_since_the_last_look_gets_no_labels(
+    site: Site,
+) -> None:
+    site.add("p01", ONE)
+    site.label("p01")  # nobody looks again before the study is replaced
+    site.remove("p01")
+    site.add("p01", OTHER)
+    assert "p01" not in site.ids()
+    site.restart()
+    assert "p01" not in site.ids()
+
+
 def test_without_labels_an_id_is_the_place_and_nothing_else(site: Site) -> None:
     site.add("p01/ct1", ONE)
     assert site.ids() == {"p01--ct1": "p01/ct1"}

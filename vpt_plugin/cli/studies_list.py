@@ -135,7 +135,9 @@ def _opened(studies: str, labels: Path | None) -> Iterator[tuple[StudySource, La
     if not root.is_dir():
         raise ConfigurationError(f"{root}: there is no such folder.", "Give the folder of the studies.")
     label_folder = LabelFolder(labels or root / LABELS_FOLDER, fresh_seconds=3600)
-    yield StudyFolder(root, labelled=label_folder.labelled, index_folder=label_folder.root), label_folder
+    # A folder made here would be of whoever looks, and perhaps closed to the server.
+    index_folder = label_folder.root if label_folder.root.is_dir() else None
+    yield StudyFolder(root, labelled=label_folder.labelled, index_folder=index_folder), label_folder
 
 
 @contextmanager

@@ -123,7 +123,7 @@ def check_labels(
         labelled=len({saved.study for saved in newest}),
         studies=None if studies is None else len(studies),
         damaged=tuple(labels.damaged()),
-        orphans=() if studies is None else _orphans(newest, studies),
+        orphans=() if studies is None else _orphans(newest, studies, labels),
         set_aside=tuple(aside for aside in labels.conflicts() if not aside.settled),
         disagreements=tuple(labels.disagreements()),
         stock=tuple(stock),
@@ -131,13 +131,17 @@ def check_labels(
     )
 
 
-def _orphans(newest: Collection[SavedLabel], studies: Collection[str]) -> tuple[Orphan, ...]:
+def _orphans(
+    newest: Collection[SavedLabel], studies: Collection[str], labels: LabelFolder
+) -> tuple[Orphan, ...]:
     tasks: dict[str, list[str]] = {}
     for saved in newest:
         tasks.setdefault(saved.study, []).append(saved.task)
     there = frozenset(studies)
     places: dict[str, list[str]] = {}
-    for study in there - tasks.keys():
+    # Where there is a folder already, be it of damaged labels alone, `mv` would move the other one into it.
+    taken = {*labels.labelled(), *(aside.study for aside in labels.conflicts())}
+    for study in there - taken:
         places.setdefault(_own_name(study), []).append(study)
     orphans = []
     for study in sorted(tasks.keys() - there):

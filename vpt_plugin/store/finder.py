@@ -9,9 +9,9 @@ from pathlib import Path
 
 from vpt_plugin.store import index, sightings
 from vpt_plugin.store.folder_scan import FolderScan
-from vpt_plugin.store.grouping import Grouping, group_studies
+from vpt_plugin.store.grouping import Grouping, group_studies, sighting_of
 from vpt_plugin.store.listings import Listing
-from vpt_plugin.store.sightings import LabelledPlaces, SightingsFile
+from vpt_plugin.store.sightings import LabelledPlaces, Sighting, SightingsFile
 
 _logger = logging.getLogger(__name__)
 # While a large folder is copied in, every look finds something new.
@@ -77,10 +77,18 @@ class StudyFinder:
             # A folder of labels that is away for a moment must not move any study to another id.
             _logger.warning("the folder of labels cannot be read: %s", error)
             labelled = self._places.labelled
-        known = self._sightings.read()
+        known = {**self._seen_before(labelled), **self._sightings.read()}
         if labelled != self._places.labelled or known != self._places.sightings:
             self._places = LabelledPlaces(self.root_name, labelled, known)
         return self._places
+
+    def _seen_before(self, labelled: Collection[str]) -> Mapping[str, Sighting]:
+        """What got its first label since the last look, as it was then: by now another may lie there."""
+        if self._found is None:
+            return {}
+        listings, places, grouping = self._found
+        new = [grouping.studies[each] for each in labelled if each in grouping.studies]
+        return {study.id: sighting_of(study, listings) for study in new if study.id not in places.labelled}
 
     def _say_what_is_missing(self, missing: frozenset[str]) -> None:
         if new := sorted(missing - self._missing):

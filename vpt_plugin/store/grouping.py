@@ -88,14 +88,15 @@ def group_studies(listings: Mapping[str, Listing], places: LabelledPlaces) -> Gr
             if study_id(series) not in taken
         },
         sightings={
-            study.id: places.sighted(study.id, _sighting(study, listings))
+            study.id: places.sighted(study.id, sighting_of(study, listings))
             for study in studies.values()
             if study.id in places.labelled
         },
     )
 
 
-def _sighting(study: Study, listings: Mapping[str, Listing]) -> Sighting:
+def sighting_of(study: Study, listings: Mapping[str, Listing]) -> Sighting:
+    """What a study of that look is to be recognised by."""
     folders = [part.folder for part in study.parts] or study.series or [study.place]
     known = {each: listings[each].slice_file for each in folders if each in listings}
     slices = tuple(join(folder, each.name) for folder, each in known.items() if each is not None)

@@ -176,6 +176,8 @@ def read_versions(folder: Path, changed_ns: int) -> StudyVersions:
             damaged.append(_damaged(folder.name, task, version, path, error))
         else:
             versions.setdefault(task, []).append(saved)
+    # A damaged file that is mended in its place leaves the folder's time stamp as it was.
+    settled = settled and not damaged
     return StudyVersions(
         changed_ns, settled, {task: tuple(each) for task, each in versions.items()}, tuple(damaged)
     )

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vpt_plugin.durable import make_folder, sync_folder, write_new
-from vpt_plugin.errors import LabelConflictError, StudyNotFoundError
+from vpt_plugin.errors import LabelConflictError, LabelError, StudyNotFoundError
 from vpt_plugin.labels import STATES, StudyLabel
 from vpt_plugin.store.ids import is_study_id
 from vpt_plugin.store.label_conflicts import (
@@ -70,6 +70,7 @@ class LabelFolder:
         self._final = root / "final"
         self._set_aside = SetAsideLabels(root / "conflicts")
         self._read: dict[str, StudyVersions] = {}
+        self._saves = 0
         # What the last look at all studies found, when it began, and the studies with something newer.
         self._looked: dict[str, StudyVersions] = {}
         self._looked_at = float("-inf")
@@ -89,7 +90,8 @@ class LabelFolder:
 
         Raises:
             StudyNotFoundError: ``study_id`` is no id of a study.
-            LabelError: the label does not follow the contract, or its task is no name of a task.
+            LabelError: the label does not follow the contract, its task is no name of a task, or a file is in
+                the place of the study's folder.
             LabelConflictError: another version is the newest; the label was set aside.
             OSError: the disk is full, the folder is not writable.
         """
@@ -103,6 +105,9 @@ class LabelFolder:
             raise self._conflict(study_id, label, if_version)
         with self._lock:
             self._news.add(study_id)
+            # Some disks (FAT, some network shares) leave the folder's time stamp as it was.
+            self._saves += 1
+            self._read.pop(study_id, None)
         return saved_label(study_id, label.task, version, version_file(folder, label.task, version), data)
 
     def latest(self, study_id: str, task: str) -> SavedLabel | None:
@@ -259,12 +264,13 @@ class LabelFolder:
         except FileNotFoundError:
             return StudyVersions(0, settled=False)
         with self._lock:
-            known = self._read.get(folder.name)
+            known, saves = self._read.get(folder.name), self._saves
         if known is not None and known.settled and known.changed_ns == changed_ns:
             return known
         read = read_versions(folder, changed_ns)
         with self._lock:
-            self._read[folder.name] = read
+            if saves == self._saves:  # else it may be older than what was saved meanwhile
+                self._read[folder.name] = read
         return read
 
 
@@ -292,11 +298,22 @@ def _put(folder: Path, task: str, data: bytes, version: int) -> bool:
 
 
 def _write(folder: Path, task: str, version: int, data: bytes) -> None:
-    make_folder(folder)
+    _make_folder(folder)
     write_new(version_file(folder, task, version), data)
     if version == 1:
         # Whoever made the study's folder just now may not have brought its name to the disk yet.
         sync_folder(folder.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        make_folder(folder)
+    except FileExistsError as error:
+        raise LabelError(
+            f"{folder.name}: its labels cannot be saved: the folder of labels holds a file of that name, "
+            "as a stock MONAI Label gives to a segmentation.",
+            f"Move the file {folder.parent.name}/{folder.name} out of the folder of labels.",
+        ) from error
 
 
 def _is_there(folder: Path, task: str, version: int, data: bytes) -> bool:

@@ -50,7 +50,7 @@ class StockReport:
         adopted: now, as the first version of their study and task.
         set_aside: now, because the study has a label of VPTCT for that task already.
         known: labels that were adopted or set aside at an earlier start.
-        not_adopted: labels of no study, or of more than one.
+        not_adopted: labels of no study, of more than one, or of one whose place a file has taken.
     """
 
     adopted: tuple[SavedLabel, ...] = ()
@@ -110,6 +110,8 @@ def adopt_stock_labels(known_ids: Collection[str], labels: LabelFolder) -> Stock
                 adopted.append(labels.save(studies[0], file.label, if_version=0))
             except LabelConflictError as conflict:
                 set_aside.append(StockFile(file.path, str(conflict), file.label))
+            except LabelError as error:
+                not_adopted.append(StockFile(file.path, f"not adopted: {error}", file.label))
     report = StockReport(tuple(adopted), tuple(set_aside), tuple(known), tuple(not_adopted))
     _log(report)
     return report
