@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 
-.PHONY: help install demo serve test check format bench clean
+.PHONY: help install demo serve test check format bench fuzz clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ format: install  ## let ruff put the code into shape
 bench: export OMP_WAIT_POLICY ?= PASSIVE
 bench: install  ## ratios measured side by side on this machine; see benchmarks/README.md
 	"$(BIN)/python" benchmarks/run.py
+
+fuzz: install  ## five minutes of random and broken requests to the real server (schemathesis, in an environment of its own)
+	"$(BIN)/python" benchmarks/fuzz.py
 
 clean:  ## remove the environment, caches and the demo's files
 	rm -rf "$(VENV)" demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
