@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from monailabel.config import settings
@@ -14,6 +15,20 @@ from ..conf import AppConf
 from . import activelearning, infer, labels, server, session, studies
 from .not_offered import not_offered
 
+# What every error answers; a conflict of labels has both in "conflict", too. Without this /openapi.json would
+# promise FastAPI's own form of a 422. Not as a model: of a route that answers text it would be text, too.
+_ERROR = {
+    "type": "object",
+    "required": ["detail", "hint"],
+    "properties": {"detail": {"type": "string"}, "hint": {"type": "string"}},
+}
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"description": words, "content": {"application/json": {"schema": _ERROR}}}
+    for status, words in (
+        ("4XX", "What is wrong with the request, and what to do."),
+        ("5XX", "What the server cannot do, and what to do."),
+    )
+}
 # MONAI Label's pages that are the same for everybody and take nothing from a client.
 KEPT = ("/", "/docs", "/openapi.json", "/favicon.ico")
 
@@ -32,7 +47,7 @@ def install(app: FastAPI, conf: AppConf) -> None:
     routers += [server.logs] if conf.logs else []
     routers += [server.reload] if conf.reload else []
     for router in (*routers, not_offered(conf)):
-        ours.include_router(router, prefix=prefix)
+        ours.include_router(router, prefix=prefix, responses=_ERRORS)
     kept = [route for route in app.router.routes if getattr(route, "path", "") in KEPT]
     app.router.routes[:] = [*ours.routes, *kept]
     app.openapi_schema = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import MappingProxyType
 
 from fastapi import APIRouter
 
@@ -38,6 +39,15 @@ NOT_OFFERED = (
     ("/datastore/updatelabelinfo", ("PUT",), *_NO_CHANGE),
     ("/datastore/dataset", _READ, "there is no archive of all studies;", "copy the server's studies folder."),
 )  # fmt: skip
+# What the same paths do take.
+_TAKEN = MappingProxyType(
+    {
+        "/datastore/": ("GET",),
+        "/datastore/image": ("GET", "HEAD"),
+        "/datastore/label": ("GET", "PUT"),
+        "/datastore/label/info": ("GET",),
+    }
+)
 LOGS = ("/logs/{rest:path}", _ANY, "logs are kept from HTTP;", "--conf logs on shows them to admins.")
 RELOAD = ("/reload", _ANY, "the server is not reloaded over HTTP;", "--conf reload on lets admins do it.")
 
@@ -47,11 +57,11 @@ def not_offered(conf: AppConf) -> APIRouter:
     router = APIRouter()
     switched_off = [route for route, on in ((LOGS, conf.logs), (RELOAD, conf.reload)) if not on]
     for path, methods, message, hint in (*NOT_OFFERED, *switched_off):
-        refuse = partial(_refuse, message, hint)
+        refuse = partial(_refuse, message, hint, _TAKEN.get(path, ()))
         router.add_api_route(path, refuse, methods=list(methods), include_in_schema=False)
     return router
 
 
-def _refuse(message: str, hint: str, person: User) -> None:
+def _refuse(message: str, hint: str, allowed: tuple[str, ...], person: User) -> None:
     """Nothing of the request's body is read before."""
-    raise NotOfferedError(message, hint)
+    raise NotOfferedError(message, hint, allowed=allowed)

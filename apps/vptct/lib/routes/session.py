@@ -43,7 +43,9 @@ def get_session(
 ) -> dict[str, Any]:
     """Its name and how long it lasts; ``update_ts`` counts as a use."""
     if image:
-        raise NotOfferedError("an uploaded study is not handed out again;", "you have it.")
+        raise NotOfferedError(
+            "an uploaded study is not handed out again;", "you have it.", allowed=("DELETE", "GET")
+        )
     return _told(open_sessions().find(session_id, used=update_ts))
 
 
