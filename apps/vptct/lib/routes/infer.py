@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
-from monailabel.endpoints.infer import ResultType
 from monailabel.interfaces.utils.app import app_instance
 from starlette.datastructures import FormData, UploadFile
 
@@ -23,7 +22,9 @@ from .session import open_sessions
 from .who import HungUp, User
 
 router = APIRouter(tags=["Infer"])
-_JSON = (None, ResultType.json, ResultType.all)
+# What MONAI Label's clients ask for; a classification has nothing but JSON.
+Output = Literal["image", "json", "all", "dicom_seg"]
+_JSON = (None, "json", "all")
 
 
 def trained(model: str, person: User) -> ClassifyTask:
@@ -47,7 +48,7 @@ def infer(
     cancelled: HungUp,
     image: str = "",
     session_id: str = "",
-    output: ResultType | None = None,
+    output: Output | None = None,
 ) -> JSONResponse:
     """The result contract ``vptct.result/1`` for a study of the datastore, of a session, or in ``file``.
 
@@ -56,7 +57,7 @@ def infer(
     """
     check_params(text_of(parts, "params", "{}"))
     if output not in _JSON:
-        raise BadRequestError(f"output {output.value} is not offered;", "a classification answers in JSON.")
+        raise BadRequestError(f"output {output} is not offered;", "a classification answers in JSON.")
     if "label" in parts:
         raise BadRequestError("a classification takes no label.")
     with _named(file_of(parts, "file"), image, session_id, cancelled) as (study, name):

@@ -7,11 +7,10 @@ import os
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import FileResponse
-from monailabel.endpoints.datastore import ResultType
 from monailabel.interfaces.utils.app import app_instance
 from starlette.background import BackgroundTask
 from starlette.datastructures import FormData
@@ -27,12 +26,12 @@ _CHUNK_BYTES = 1 << 20
 
 
 @router.get("/", summary="The studies of this server")
-def datastore(person: User, output: ResultType | None = None) -> Any:
+def datastore(person: User, output: Literal["stats", "train", "all"] | None = None) -> Any:
     """``output=all`` lists the studies with their labels, ``train`` the labelled ones; else their numbers."""
     store = app_instance().datastore()
-    if output == ResultType.all:
+    if output == "all":
         return store.json()
-    return store.datalist() if output == ResultType.train else store.status()
+    return store.datalist() if output == "train" else store.status()
 
 
 @router.head("/image", summary="Is this study there?", response_class=Response)
