@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import requests
 import torch
+import uvicorn
+from fastapi import FastAPI
+from monailabel.config import settings
+from monailabel.interfaces.utils.app import apps
 
 APPS = Path(__file__).resolve().parents[2] / "apps"
 sys.path[:0] = [str(APPS), str(APPS / "vptct")]
 
-from server_process import ServerProcess  # noqa: E402  only now on the path
+from lib.access.conf import read_access_conf  # noqa: E402  only now on the path
+from lib.access.install import choose_login, middleware  # noqa: E402
+from lib.errors import install as install_errors  # noqa: E402
+from lib.routes.install import install as install_routes  # noqa: E402
+from main import VptctApp  # noqa: E402
+from server_process import ServerProcess  # noqa: E402
 
 from vpt_plugin.ct.volume import Volume  # noqa: E402
 from vpt_plugin.data.phantom import write_dicom, write_mha, write_nifti, write_nrrd  # noqa: E402
@@ -165,3 +180,97 @@ def client(workshop: Workshop, publish: Callable[..., ModelCard]) -> Iterator[Cl
     }
     with ServerProcess(workshop.studies, conf=conf) as process:
         yield Client(process, frozenset(process.temporary.rglob("*")))
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """The app with its routes in this very process, where a test can put its own parts in.
+
+    Attributes:
+        app: what MONAI Label would call.
+        server: answers requests.
+        temporary: where the server keeps uploads while it reads them.
+    """
+
+    app: VptctApp
+    server: FastAPI
+    temporary: Path
+
+    def ask(self, method: str, path: str, *, token: str = "", **options: object) -> httpx.Response:
+        async def answer() -> httpx.Response:
+            transport = httpx.ASGITransport(self.server, raise_app_exceptions=False)
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://127.0.0.1", headers=headers
+            ) as client:
+                return await client.request(method, path, **options)  # type: ignore[arg-type]
+
+        return asyncio.run(answer())
+
+    @contextmanager
+    def listening(self) -> Iterator[int]:
+        """It listens on this computer meanwhile; yields the port."""
+        config = uvicorn.Config(
+            self.server, host="127.0.0.1", port=0, log_config=None, lifespan="off", ws="none"
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.01)
+            yield server.servers[0].sockets[0].getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
+
+    def left_behind(self) -> list[Path]:
+        """What lies in the server's temporary folder."""
+        return sorted(self.temporary.rglob("*"))
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., InProcess]:
+    """Starts the app in this process, over ``tmp_path/studies`` or another folder, for one test."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setattr(settings, "MONAI_LABEL_SESSION_PATH", str(tmp_path / "sessions"))
+
+    def start(conf: Mapping[str, str] | None = None, *, studies: Path | None = None) -> InProcess:
+        folder = tmp_path / "studies" if studies is None else studies
+        folder.mkdir(exist_ok=True)
+        (tmp_path / "models").mkdir(exist_ok=True)
+        conf = {
+            "tasks": "nodule,pe",
+            "models": "tiny",
+            "models_dir": str(tmp_path / "models"),
+            **(conf or {}),
+        }
+        app = VptctApp(str(tmp_path / "app"), str(folder), dict(conf))
+        monkeypatch.setattr(settings, "MONAI_LABEL_APP_DIR", app.app_dir)
+        monkeypatch.setattr(settings, "MONAI_LABEL_STUDIES", app.studies)
+        monkeypatch.setitem(apps, f"{app.app_dir}{app.studies}", app)
+        return InProcess(app, _server(app, conf), temporary)
+
+    return start
+
+
+def _server(app: VptctApp, conf: Mapping[str, str]) -> FastAPI:
+    """What ``VptctApp.on_init_complete`` makes of MONAI Label's server, made of one with the same routes."""
+    with warnings.catch_warnings():
+        # It imports a module that Python is about to remove.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from monailabel.app import app as stock
+
+    server = FastAPI(openapi_url="/openapi.json", docs_url=None)
+    # The schema's own route is the new server's: it lists the routes of the server that it was made for.
+    server.router.routes.extend(
+        route for route in stock.router.routes if getattr(route, "path", "") != "/openapi.json"
+    )
+    access = read_access_conf(conf)
+    server.state.login = choose_login(access)
+    server.user_middleware = middleware(server.state.login, access)
+    install_errors(server, app._secret_folders())
+    install_routes(server, app.served)
+    return server
