@@ -1,4 +1,9 @@
-"""ModelCard: what is known about one published classifier, and its JSON (``vptct.card/1``)."""
+"""ModelCard: what is known about one published classifier, and its JSON (``vptct.card/1``).
+
+The schema's number rises when a field is added that changes what an answer means, so that an older VPTCT
+refuses the card instead of answering wrongly. Fields that only tell more are added without that: cards
+without them still read, and an older VPTCT keeps those it does not know as they are.
+"""
 
 from __future__ import annotations
 
@@ -58,6 +63,13 @@ class ModelCard:
         weights_sha256: of the weights' file.
         code_version: of this library.
         created: when, as ``2026-11-20T20:31:05Z``.
+        metrics: figures on the validation studies: ``study`` or ``clip``, finding, figure (of
+            ``vpt_plugin.training.metrics.FIGURES``).
+        threshold_rule: by which the thresholds were chosen, as a setting writes it.
+        calibration: how the temperature came about or why there is none, in one sentence.
+        comparison: with the version that was served when this one was trained: the JSON of a
+            ``vpt_plugin.training.comparison.Comparison``; empty where there was none.
+        unknown: fields that a newer VPTCT wrote; kept as they are.
     """
 
     task: str
@@ -81,6 +93,13 @@ class ModelCard:
     weights_sha256: str = ""
     code_version: str = ""
     created: str = ""
+    metrics: Mapping[str, Mapping[str, Mapping[str, Estimate]]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    threshold_rule: str = ""
+    calibration: str = ""
+    comparison: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    unknown: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def threshold(self, finding: str) -> float:
         """Probability from which a finding counts as present; 0.5 where none was chosen."""
@@ -89,34 +108,51 @@ class ModelCard:
     def to_json(self) -> dict[str, Any]:
         """The card as JSON."""
         data: dict[str, Any] = {"schema": SCHEMA}
-        for each in fields(self):
-            value = getattr(self, each.name)
-            data[each.name] = dict(value) if isinstance(value, Mapping) else value
+        for name in _FIELDS:
+            value = getattr(self, name)
+            data[name] = dict(value) if isinstance(value, Mapping) else value
         data["findings"] = list(self.findings)
         data["validation_auroc"] = {name: e.to_json() for name, e in self.validation_auroc.items()}
+        data["thresholds"] = {name: _or_null(value) for name, value in self.thresholds.items()}
         data["ranges"] = {name: list(pair) for name, pair in self.ranges.items()}
-        return data
+        data["metrics"] = {
+            level: {name: {key: e.to_json() for key, e in found.items()} for name, found in findings.items()}
+            for level, findings in self.metrics.items()
+        }
+        return {**self.unknown, **data}
 
     @classmethod
     def from_json(cls, data: Any) -> ModelCard:
         """The card from its JSON.
 
         Raises:
-            ModelCardError: not a card of this schema, or with unknown fields.
+            ModelCardError: not a card of this schema.
         """
         if isinstance(data, (str, bytes)):
             data = json.loads(data)
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise ModelCardError(f"the model card does not follow {SCHEMA!r}.")
-        values = {name: value for name, value in data.items() if name != "schema"}
-        if unknown := sorted(set(values) - {each.name for each in fields(cls)}):
-            raise ModelCardError(f"the model card has an unknown field {unknown[0]!r}.")
+        values = {name: data[name] for name in _FIELDS if name in data}
         values["findings"] = tuple(values["findings"])
-        values["validation_auroc"] = {
-            name: Estimate.from_json(estimate) for name, estimate in values["validation_auroc"].items()
-        }
+        values["validation_auroc"] = _estimates(values["validation_auroc"])
+        thresholds = values.get("thresholds", {})
+        values["thresholds"] = {name: _or_nan(value) for name, value in thresholds.items()}
         values["ranges"] = {name: (float(low), float(high)) for name, (low, high) in values["ranges"].items()}
+        values["metrics"] = {
+            level: {name: _estimates(found) for name, found in findings.items()}
+            for level, findings in values.get("metrics", {}).items()
+        }
+        known = {"schema", *_FIELDS}
+        values["unknown"] = {name: value for name, value in data.items() if name not in known}
         return cls(**values)
+
+
+# What a card says by itself, in the order of its JSON.
+_FIELDS = tuple(each.name for each in fields(ModelCard) if each.name != "unknown")
+
+
+def _estimates(data: Mapping[str, Any]) -> dict[str, Estimate]:
+    return {name: Estimate.from_json(each) for name, each in data.items()}
 
 
 def _or_null(value: float) -> float | None:
