@@ -24,6 +24,11 @@ AGGREGATIONS = ("max", "mean", "top3_mean")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
+def is_name(text: str) -> bool:
+    """Whether a task or a finding may be called so: names are parts of file names and addresses."""
+    return _NAME.fullmatch(text) is not None
+
+
 @dataclass(frozen=True)
 class HUWindow:
     """An intensity range in Hounsfield units, by centre and width."""
@@ -106,7 +111,7 @@ class ReadingTask:
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.findings):
-            if not _NAME.fullmatch(name):
+            if not is_name(name):
                 raise ValueError(f"{name!r} is no name: use a-z, 0-9 and _, beginning with a letter")
         if not self.findings or len(set(self.findings)) != len(self.findings):
             raise ValueError("a task needs at least one finding, and each only once")

@@ -24,6 +24,7 @@ from vpt_plugin.models.classifier import Classifier, new_classifier, save_weight
 from vpt_plugin.tasks import TASKS, HUWindow
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.reading import reading_facts
+from vpt_plugin.training.version_folder import VersionFolder
 
 NODULE = TASKS["nodule"]
 CARD = ModelCard(
@@ -49,7 +50,8 @@ def classifier() -> Classifier:
 
 
 def listing(store: ModelStore) -> list[str]:
-    return sorted(str(path.relative_to(store.root)) for path in store.root.rglob("*"))
+    paths = (path for path in store.root.rglob("*") if path.name != ".lock")
+    return sorted(str(path.relative_to(store.root)) for path in paths)
 
 
 def test_what_was_published_is_loaded_bit_by_bit(store: ModelStore, classifier: Classifier) -> None:
@@ -60,6 +62,7 @@ def test_what_was_published_is_loaded_bit_by_bit(store: ModelStore, classifier: 
         assert torch.equal(loaded.state_dict()[name], entry)
     assert listing(store) == [
         "nodule_tiny",
+        "nodule_tiny/served.json",
         "nodule_tiny/v0001",
         "nodule_tiny/v0001/card.json",
         "nodule_tiny/v0001/weights.safetensors",
@@ -175,7 +178,7 @@ def test_weights_that_are_missing_are_named(store: ModelStore, classifier: Class
         store.load(NODULE, "tiny")
 
 
-@pytest.mark.parametrize("damage", [{"schema": "vptct.card/2"}, {"validation_auroc": None}, {"extra": 1}])
+@pytest.mark.parametrize("damage", [{"schema": "vptct.card/2"}, {"validation_auroc": None}, {"metrics": 1}])
 def test_a_damaged_card_does_not_hide_the_others(
     store: ModelStore, classifier: Classifier, caplog: pytest.LogCaptureFixture, damage: dict[str, object]
 ) -> None:
@@ -193,7 +196,9 @@ class PowerCutError(Exception):
     pass
 
 
-@pytest.mark.parametrize("step", ["save_weights", "write_over", "publish_folder"])
+@pytest.mark.parametrize(
+    "step", ["model_store.save_weights", "version_folder.write_over", "version_folder.publish_folder"]
+)
 def test_a_crash_between_writing_and_renaming_leaves_what_was_served(
     store: ModelStore, classifier: Classifier, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -203,7 +208,7 @@ def test_a_crash_between_writing_and_renaming_leaves_what_was_served(
     def crash(*_: object) -> str:
         raise PowerCutError
 
-    monkeypatch.setattr(f"vpt_plugin.training.model_store.{step}", crash)
+    monkeypatch.setattr(f"vpt_plugin.training.{step}", crash)
     with pytest.raises(PowerCutError):
         store.publish(classifier, CARD)
     assert listing(store) == before
@@ -234,15 +239,16 @@ def test_several_that_publish_at_once_never_get_the_same_number(
     assert [card.version for card in store.cards()] == list(range(1, 13))
 
 
-def test_a_number_that_another_process_took_meanwhile_is_not_overwritten(
+def test_a_number_that_was_copied_there_meanwhile_is_not_overwritten(
     store: ModelStore, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.publish(classifier, replace(CARD, trained_on=99))
-    seen = iter([[], [1]])
-    monkeypatch.setattr("vpt_plugin.training.model_store._versions", lambda folder: next(seen))
-    assert store.publish(classifier, CARD).version == 2
-    monkeypatch.undo()
-    assert [card.trained_on for card in store.cards()] == [99, 12]
+    shutil.copytree(store.root / "nodule_tiny" / "v0001", store.root / "nodule_tiny" / "v0002")
+    with monkeypatch.context() as patched:
+        seen = iter([[1], [1, 2]])
+        patched.setattr(VersionFolder, "versions", lambda _: next(seen))
+        assert store.publish(classifier, CARD).version == 3
+    assert [card.trained_on for card in store.cards()] == [99, 99, 12]
 
 
 def test_a_reader_never_sees_half_a_version(store: ModelStore, classifier: Classifier) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import typer
 
-from vpt_plugin.cli.console import print_table
+from vpt_plugin.cli.console import print_error, print_table
 from vpt_plugin.cli.options import ModelsDirOption
+from vpt_plugin.errors import ModelCardError
 from vpt_plugin.models.catalog import MODELS, ModelSpec
 
 if TYPE_CHECKING:
-    from vpt_plugin.models.card import ModelCard
     from vpt_plugin.models.weights import WeightsFolder
+    from vpt_plugin.training.model_store import ModelStore
 
 
 def models(models_dir: ModelsDirOption = None) -> None:
@@ -27,18 +27,18 @@ def models(models_dir: ModelsDirOption = None) -> None:
     from vpt_plugin.models.weights import WeightsFolder
     from vpt_plugin.training.model_store import ModelStore
 
-    folder, cards = WeightsFolder(), ModelStore(models_dir).cards()
+    folder, store = WeightsFolder(), ModelStore(models_dir)
     rows = [
         (
             spec.name,
             spec.title,
             f"{spec.clip_slices} x {spec.crop_px} x {spec.crop_px}",
             _pretraining_in_words(spec, folder),
-            _published_in_words(spec, cards),
+            _published_in_words(spec, store),
         )
         for spec in MODELS.values()
     ]
-    print_table(("model", "title", "clip", "pretraining", "trained here"), rows)
+    print_table(("model", "title", "clip", "pretraining", "trained here, served"), rows)
     for spec in MODELS.values():
         typer.echo(f"{spec.name}: {spec.paper}")
 
@@ -52,10 +52,15 @@ def _pretraining_in_words(spec: ModelSpec, folder: WeightsFolder) -> str:
     return ", ".join([*words, "none"])
 
 
-def _published_in_words(spec: ModelSpec, cards: Iterable[ModelCard]) -> str:
-    """``nodule (version 3), pe (version 1)``."""
-    newest: dict[str, int] = {}
-    for card in cards:
-        if card.model == spec.name:
-            newest[card.task] = max(card.version, newest.get(card.task, 0))
-    return ", ".join(f"{task} (version {version})" for task, version in sorted(newest.items())) or "-"
+def _published_in_words(spec: ModelSpec, store: ModelStore) -> str:
+    """``nodule (version 3), pe (none served)``."""
+    words = []
+    for folder in store.folders():
+        if folder.model == spec.name:
+            try:
+                version = folder.current()
+                words.append(f"{folder.task} ({f'version {version}' if version else 'none served'})")
+            except ModelCardError as error:
+                print_error(error)
+                words.append(f"{folder.task} (damaged)")
+    return ", ".join(words) or "-"

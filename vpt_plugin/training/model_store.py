@@ -1,45 +1,45 @@
-"""ModelStore: the classifiers of this site, in numbered versions that are published whole or not at all.
+"""ModelStore: the classifiers of this site, in numbered versions of which one is served.
 
 ::
 
     <root>/<task>_<model>/v0001/weights.safetensors
                                 card.json
+                          served.json
 
 A version is written beside its place and renamed into it, so a reader sees all of it or nothing, and a
-training that dies half way leaves what was served before. Versions are never overwritten.
+training that dies half way leaves what was served before. Versions are never overwritten. Which one is served
+is written down in ``served.json``; the others are candidates. There is no falling back: where what is served
+cannot be told, nothing is, and the error says how to choose.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import re
-import shutil
-import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vpt_plugin.durable import make_folder, publish_folder, write_over
-from vpt_plugin.errors import (
-    ChecksumError,
-    ModelCardError,
-    NotTrainedError,
-    TrainingError,
-    WeightsNotFoundError,
-)
+from vpt_plugin.errors import ConfigurationError, ModelCardError, TrainingError
+from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
-from vpt_plugin.models.classifier import Classifier, load_weights, new_classifier, save_weights
+from vpt_plugin.models.classifier import Classifier, save_weights
 from vpt_plugin.models.weights import vptct_home
 from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.model_package import take_package, write_package
 from vpt_plugin.training.reading import reading_difference, reading_facts
+from vpt_plugin.training.served import IMPORTED, PROMOTED, PUBLISHED, ROLLED_BACK, Change, Served
+from vpt_plugin.training.version_folder import (
+    WEIGHTS,
+    VersionFolder,
+    read_classifier,
+    split_name,
+    unfinished_in,
+)
 
 _logger = logging.getLogger(__name__)
-_WEIGHTS, _CARD = "weights.safetensors", "card.json"
-_VERSION = re.compile(r"v(\d{4,})")
 
 
 class ModelStore:
@@ -47,63 +47,184 @@ class ModelStore:
 
     Args:
         root: folder of the store; None takes ``models`` in ``vptct_home()``.
+        clock: says when something is served, as ``2026-11-20T20:31:05Z``.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None = None, *, clock: Callable[[], str] = now) -> None:
         self.root = root or vptct_home() / "models"
+        self._clock = clock
 
-    def publish(self, classifier: Classifier, card: ModelCard) -> ModelCard:
+    def publish(
+        self, classifier: Classifier, card: ModelCard, *, serve: bool = True, why: str = "", by: str = ""
+    ) -> ModelCard:
         """Publish a classifier as the next version of its task and model.
 
         Args:
             classifier: whose weights are written.
             card: what is known about it; version and checksum are filled in here.
+            serve: from now on. Else it is kept as a candidate, also where nothing is served yet.
+            why, by: for the record of what is served.
 
         Returns:
             The card as published.
 
         Raises:
-            TrainingError: it cannot be written; what was published before stays as it was.
+            TrainingError: it cannot be written; what was served before still is.
         """
         folder = self._folder(card.task, card.model)
-        # Not tempfile.mkdtemp: its folders are private, and the server may be another user.
-        unfinished = folder / f".unfinished-{uuid.uuid4().hex}"
-        try:
-            make_folder(unfinished)
-            checksum = save_weights(classifier, unfinished / _WEIGHTS)
-            return self._rename(unfinished, folder, replace(card, weights_sha256=checksum))
-        except OSError as error:
-            raise TrainingError(
-                f"{card.task}_{card.model} cannot be published in {folder}: {error}.",
-                "Make room on that disk and see who may write there.",
-            ) from error
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-
-    def _rename(self, unfinished: Path, folder: Path, card: ModelCard) -> ModelCard:
-        """Take the next free number; when another process is quicker, the one after."""
-        while True:
-            card = replace(card, version=max(_versions(folder), default=0) + 1)
-            text = json.dumps(card.to_json(), indent=2) + "\n"
-            write_over(unfinished / _CARD, text.encode())
-            try:
-                publish_folder(unfinished, folder / f"v{card.version:04d}")
-            except FileExistsError:
-                continue
-            return card
+        what = f"{folder.name} cannot be published in {folder.path}"
+        with _told(what), unfinished_in(folder.path) as unfinished:
+            card = replace(card, weights_sha256=save_weights(classifier, unfinished / WEIGHTS))
+            return self._add(folder, unfinished, card, PUBLISHED if serve else None, why, by)
 
     def current_version(self, task: str, model: str) -> int | None:
-        """The version that is served: the newest; None where there is none."""
-        return max(_versions(self._folder(task, model)), default=None)
+        """The version that is served; None where none is.
+
+        Raises:
+            ModelCardError: which one is served cannot be read, or it is gone.
+        """
+        return self._folder(task, model).current()
+
+    def served(self, task: str, model: str) -> Served:
+        """What is served and what was served before.
+
+        Raises:
+            ModelCardError: the record is damaged.
+        """
+        return self._folder(task, model).served()
+
+    def versions(self, task: str, model: str) -> list[int]:
+        """Numbers of all versions, ascending; those that are not served are candidates."""
+        return self._folder(task, model).versions()
+
+    def promote(self, task: str, model: str, version: int, *, why: str, by: str = "") -> ModelCard:
+        """Serve this version from now on. It is loaded first: one that could not answer is not promoted.
+
+        Where the record of what is served is damaged, a new one is begun.
+
+        Returns:
+            The version's card.
+
+        Raises:
+            NotTrainedError: there is no such version.
+            WeightsError: its card or its weights are damaged; what was served before still is.
+            TrainingError: the record cannot be written; what was served before still is.
+        """
+        folder = self._folder(task, model)
+        card = self.card(task, model, version)
+        folder.classifier(card)
+        with _told(f"{folder.name} version {version} cannot be promoted"), folder.changing():
+            served = folder.served_or_new()
+            if served.version != version:
+                self._serve(folder, served, Change(version, PROMOTED, why, by))
+        return card
+
+    def rollback(self, task: str, model: str, *, why: str, by: str = "") -> ModelCard:
+        """Serve again what was served before. Rolling back twice goes back two versions.
+
+        Returns:
+            The card of the version that is served now.
+
+        Raises:
+            ConfigurationError: nothing was served before.
+            NotTrainedError: there is no version at all, or what was served before is gone.
+            WeightsError: it is damaged, or the record of what is served is; nothing changes.
+            TrainingError: the record cannot be written; nothing changes.
+        """
+        folder = self._known(task, model)
+        with _told(f"{folder.name} cannot be rolled back"), folder.changing():
+            served = folder.served()
+            if served.before is None:
+                what = "nothing is served" if served.version is None else "no other version was served before"
+                raise ConfigurationError(
+                    f"{folder.name} cannot be rolled back: {what};",
+                    "choose a version with `vpt versions promote`.",
+                )
+            card = self.card(task, model, served.before)
+            folder.classifier(card)
+            self._serve(folder, served, Change(served.before, ROLLED_BACK, why, by))
+        return card
+
+    def prunable(self, task: str, model: str, *, keep: int, rollback_too: bool = False) -> list[int]:
+        """The versions that ``prune`` would remove; errors as there."""
+        return self._known(task, model).prunable(keep, rollback_too)
+
+    def prune(self, task: str, model: str, *, keep: int, rollback_too: bool = False) -> list[int]:
+        """Remove all but the newest versions, never the one that is served.
+
+        Args:
+            keep: how many of the newest stay, at least one.
+            rollback_too: remove even the version that a rollback would serve.
+
+        Returns:
+            What was removed.
+
+        Raises:
+            ConfigurationError: fewer than one should stay.
+            NotTrainedError: there is no version at all.
+            ModelCardError: which version is served cannot be read; nothing is removed.
+            TrainingError: a version cannot be removed.
+        """
+        folder = self._known(task, model)
+        with _told(f"{folder.name}: versions cannot be removed"), folder.changing():
+            removed = folder.prunable(keep, rollback_too)
+            for version in removed:
+                folder.remove(version)
+        return removed
+
+    def export(self, task: str, model: str, version: int, into: Path) -> Path:
+        """Write a version for another computer, see ``vpt_plugin.training.model_package``.
+
+        Args:
+            into: a zip file if it is called so, else a new folder; nothing is overwritten.
+
+        Raises:
+            ConfigurationError: it is there already.
+            NotTrainedError: there is no such version.
+            WeightsError: the version is damaged.
+        """
+        folder = self._folder(task, model)
+        folder.classifier(self.card(task, model, version))
+        write_package(folder.place(version), into)
+        return into
+
+    def import_(self, source: Path, *, serve: bool = False, why: str = "", by: str = "") -> ModelCard:
+        """Take a version that was exported, as the next version of its task and model.
+
+        Args:
+            source: the zip file or the folder, or the folder of a version in another store.
+            serve: from now on. Else it is a candidate.
+            why, by: for the record of what is served.
+
+        Returns:
+            Its card, with the number that it has here.
+
+        Raises:
+            ModelCardError: there is no model in it, it is damaged, or its names could lead elsewhere.
+            UnknownModelError: this VPTCT does not have the network.
+            WeightsError: the weights are not those of the card or do not fit the network.
+            ConfigurationError: it is here already.
+            TrainingError: it cannot be written; what was served before still is.
+        """
+        # Onto the store's own disk, because only there it can be renamed into its place.
+        with _told(f"{source} cannot be imported into {self.root}"), unfinished_in(self.root) as unfinished:
+            card = take_package(source, unfinished)
+            read_classifier(unfinished, card)
+            folder = self._folder(card.task, card.model)
+            if (version := folder.holding(card.weights_sha256)) is not None:
+                raise ConfigurationError(
+                    f"{source} is here already;", f"it is version {version} of {folder.name}."
+                )
+            return self._add(folder, unfinished, card, IMPORTED if serve else None, why, by)
 
     def load(self, task: ReadingTask, model: str, version: int | None = None) -> tuple[Classifier, ModelCard]:
-        """A published classifier with its card; the current version unless one is given.
+        """A published classifier with its card; the served version unless one is given.
 
         Raises:
             UnknownModelError: no such model in the catalog.
-            NotTrainedError: nothing was published for this task and model, or not that version.
+            NotTrainedError: nothing is served for this task and model, or there is no such version.
             ModelCardError: its card cannot be read, or it was trained for other findings, or on studies that
-                were read in another way.
+                were read in another way; or what is served cannot be told.
             WeightsNotFoundError: the folder holds no weights.
             ChecksumError: the weights are not those that were published.
             WeightsLayoutError: the weights do not fit the network.
@@ -111,68 +232,72 @@ class ModelStore:
         spec = get_model(model)
         card = self.card(task.name, model, version)
         _check_task(card, task, reading_facts(task, spec))
-        weights = self._folder(task.name, model) / f"v{card.version:04d}" / _WEIGHTS
-        _check(weights, card.weights_sha256)
-        classifier = new_classifier(spec, card.findings)
-        load_weights(classifier, weights)
-        return classifier, card
+        return self._folder(task.name, model).classifier(card), card
 
     def card(self, task: str, model: str, version: int | None = None) -> ModelCard:
-        """The card of a published classifier; the current version unless one is given.
+        """The card of a published classifier; the served version unless one is given.
 
         Raises:
-            NotTrainedError: nothing was published for this task and model, or not that version.
-            ModelCardError: its card cannot be read, or is that of another task or model.
+            NotTrainedError: nothing is served for this task and model, or there is no such version.
+            ModelCardError: its card cannot be read, or is that of another task or model; or what is served
+                cannot be told.
         """
-        wanted = version if version is not None else self.current_version(task, model)
         folder = self._folder(task, model)
-        if wanted is None or wanted not in _versions(folder):
-            what = f"{task}_{model}" + (f" version {version}" if version is not None else "")
-            raise NotTrainedError(
-                f"{what} was never trained here (looked in {folder}).",
-                f"Train it: vpt finetune MANIFEST.csv --task {task} --model {model}; or copy a published "
-                f"folder v0001 from another computer into {folder}.",
-            )
-        return _read_card(folder, wanted)
+        wanted = version if version is not None else folder.current()
+        if wanted is None or wanted not in folder.versions():
+            raise folder.nothing_there(version)
+        return folder.card(wanted)
 
     def cards(self) -> list[ModelCard]:
         """The cards of all versions of all tasks and models, by name and version; damaged ones are logged."""
         cards = []
-        for folder in sorted(self.root.iterdir()) if self.root.is_dir() else []:
-            for version in _versions(folder):
+        for folder in self.folders():
+            for version in folder.versions():
                 try:
-                    cards.append(_read_card(folder, version))
+                    cards.append(folder.card(version))
                 except ModelCardError as error:
                     _logger.warning("%s", error)
         return cards
 
-    def _folder(self, task: str, model: str) -> Path:
-        return self.root / f"{task}_{model}"
+    def folders(self) -> list[VersionFolder]:
+        """All tasks and models that have a version, by name."""
+        names = sorted(path.name for path in self.root.iterdir()) if self.root.is_dir() else []
+        folders = [VersionFolder(self.root, *split) for split in map(split_name, names) if all(split)]
+        return [folder for folder in folders if folder.versions()]
+
+    def _folder(self, task: str, model: str) -> VersionFolder:
+        return VersionFolder(self.root, task, model)
+
+    def _known(self, task: str, model: str) -> VersionFolder:
+        folder = self._folder(task, model)
+        if not folder.versions():
+            raise folder.nothing_there()
+        return folder
+
+    def _add(
+        self, folder: VersionFolder, unfinished: Path, card: ModelCard, how: str | None, why: str, by: str
+    ) -> ModelCard:
+        with folder.changing():
+            card = folder.add(unfinished, card)
+            if how is not None:
+                self._serve(folder, folder.served_or_new(), Change(card.version, how, why, by))
+        return card
+
+    def _serve(self, folder: VersionFolder, served: Served, change: Change) -> None:
+        folder.record(served.then(replace(change, when=self._clock())))
+        _logger.info("%s: version %d is served from now on (%s)", folder.name, change.version, change.how)
 
 
-def _versions(folder: Path) -> list[int]:
-    """Numbers of the published versions, ascending."""
-    if not folder.is_dir():
-        return []
-    matches = (_VERSION.fullmatch(each.name) for each in folder.iterdir())
-    return sorted(int(match[1]) for match in matches if match)
-
-
-def _read_card(folder: Path, version: int) -> ModelCard:
-    """The card of ``<task>_<model>/v<version>``; the folder's name decides which version it is."""
-    path = folder / f"v{version:04d}" / _CARD
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """What the disk refuses, as an error that says what could not be done."""
     try:
-        card = ModelCard.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ModelCardError) as error:
-        raise ModelCardError(
-            f"{path}: the model card cannot be read: {error}.", "Copy it again, or remove this version."
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"{what}: {error}. What is served stays as it was.",
+            "Make room on that disk and see who may write there.",
         ) from error
-    if f"{card.task}_{card.model}" != folder.name:
-        raise ModelCardError(
-            f"{path}: this is the model card of {card.task}_{card.model}.",
-            f"Copy it into {folder.parent / f'{card.task}_{card.model}'}, or remove this version.",
-        )
-    return replace(card, version=version)
 
 
 def _check_task(card: ModelCard, task: ReadingTask, reading: Mapping[str, Any]) -> None:
@@ -187,20 +312,4 @@ def _check_task(card: ModelCard, task: ReadingTask, reading: Mapping[str, Any]) 
         raise ModelCardError(
             f"{card.task}_{card.model} version {card.version} was trained {difference}.",
             "Train it again, or use the task file it was trained with.",
-        )
-
-
-def _check(weights: Path, sha256: str) -> None:
-    if not weights.is_file():
-        raise WeightsNotFoundError(
-            f"{weights} is not there.", "Copy it again from where it was published, or remove this version."
-        )
-    digest = hashlib.sha256()
-    with weights.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    if (found := digest.hexdigest()) != sha256:
-        raise ChecksumError(
-            f"{weights} is not the file that was published: SHA-256 {found}, in the card {sha256}.",
-            "Copy it again from where it was published, or train again.",
         )

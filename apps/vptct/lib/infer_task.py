@@ -93,13 +93,21 @@ class ClassifyTask(InferTask):
         return replace(prediction, warnings=(*notes, *prediction.warnings))
 
     def check_trained(self) -> None:
-        """Refuse while no version is published: the head would answer at random.
+        """Refuse while no version is served: an untrained head would answer at random.
 
         Raises:
-            NotTrainedError: tells how many labels there are, and how to train.
+            NotTrainedError: tells how many labels there are and how to train, or that there are candidates.
+            ModelCardError: which version is served cannot be told.
         """
-        if self._workplace.predictors.store.current_version(self.task.name, self.spec.name) is not None:
+        store = self._workplace.predictors.store
+        if store.current_version(self.task.name, self.spec.name) is not None:
             return
+        if candidates := store.versions(self.task.name, self.spec.name):
+            raise NotTrainedError(
+                f"{self.name} does not answer: none of its versions is served; there are candidates: "
+                f"{', '.join(map(str, candidates))}.",
+                f"Choose one: vpt versions promote {self.name} VERSION --why TEXT",
+            )
         counts = self._workplace.labels.counts(self.task.name)
         raise NotTrainedError(
             f"{self.name} was never trained, so it does not answer. Labels for {self.task.title.lower()} on "

@@ -79,14 +79,16 @@ def _model_info(task: ReadingTask, spec: ModelSpec, store: ModelStore) -> dict[s
 def _current_card(
     task: ReadingTask, spec: ModelSpec, store: ModelStore
 ) -> tuple[ModelCard | None, str | None]:
-    """The card of the current version, or none and what is wrong with it, if anything is."""
-    if store.current_version(task.name, spec.name) is None:
-        return None, None
+    """The card of the served version, or none and what is wrong with it, if anything is."""
     try:
-        card = store.card(task.name, spec.name)
+        version = store.current_version(task.name, spec.name)
+        if version is None:
+            candidates = ", ".join(map(str, store.versions(task.name, spec.name)))
+            return None, f"None of its versions ({candidates}) is served." if candidates else None
+        card = store.card(task.name, spec.name, version)
     except ModelCardError as error:
         _logger.warning("%s_%s: %s", task.name, spec.name, error)
-        return None, "Its model card cannot be read; the server's log says why."
+        return None, "Its model card, or which version is served, cannot be read; the server's log says why."
     if card.findings != task.findings:
         return None, f"It was trained for {', '.join(card.findings)}: train it again for this task."
     if card.reading and (difference := reading_difference(card.reading, reading_facts(task, spec))):

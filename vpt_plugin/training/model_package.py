@@ -1,0 +1,147 @@
+"""A version on its way to another computer: a folder, or a zip file with one folder in it.
+
+It holds what a version of the model store holds: ``weights.safetensors`` and ``card.json``. Of what comes
+from elsewhere only these two are read, each under its own name and up to a size, so nothing is ever written
+outside of the folder that was meant, and safetensors cannot run code.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import uuid
+import zipfile
+import zlib
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from vpt_plugin.durable import make_folder, publish_folder, write_new
+from vpt_plugin.errors import ConfigurationError, ModelCardError
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.catalog import get_model
+from vpt_plugin.tasks import is_name
+from vpt_plugin.training.version_folder import CARD, WEIGHTS, read_card
+
+# The largest network has weights of half a gigabyte; a card with the history of a long training a megabyte.
+_MOST_BYTES = {WEIGHTS: 4 << 30, CARD: 64 << 20}
+_CHUNK_BYTES = 1 << 20
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+
+
+def write_package(version: Path, into: Path) -> None:
+    """Write a version, whole or not at all, into a zip file or a new folder.
+
+    Args:
+        version: folder of the version.
+        into: a zip file if it is called so, else a folder.
+
+    Raises:
+        ConfigurationError: it is there already.
+        OSError: the disk is full, the folder is not writable.
+    """
+    into = into.absolute()
+    try:
+        if into.suffix.lower() == ".zip":
+            make_folder(into.parent)
+            write_new(into, _zipped(version, into.stem))
+        else:
+            _copy(version, into)
+    except FileExistsError as error:
+        raise ConfigurationError(f"{into} is there already;", "choose another name.") from error
+
+
+def take_package(source: Path, into: Path) -> ModelCard:
+    """Take card and weights out of what ``write_package`` wrote, or out of a folder of a version.
+
+    Whether the weights are those of the card is not looked at.
+
+    Args:
+        source: the zip file or the folder.
+        into: an empty folder.
+
+    Returns:
+        The card.
+
+    Raises:
+        ModelCardError: no such package, or damaged; or its names could lead elsewhere.
+        UnknownModelError: this VPTCT does not have the network.
+        OSError: the disk is full.
+    """
+    _take(source, into)
+    card = read_card(into / CARD, called=f"{source}: {CARD}")
+    get_model(card.model)
+    # The task becomes the name of a folder.
+    names = (card.task, *card.findings)
+    if not all(isinstance(name, str) and is_name(name) for name in names):
+        told = ", ".join(repr(name)[:50] for name in names)
+        raise ModelCardError(f"{source}: {told} are no names of a task and its findings.", "Export it again.")
+    return card
+
+
+def _take(source: Path, into: Path) -> None:
+    if source.is_dir():
+        for name in (CARD, WEIGHTS):
+            if not (source / name).is_file():
+                raise _no_package(source, f"there is no {name} in it")
+            shutil.copyfile(source / name, into / name)
+        return
+    if not source.is_file():
+        raise _no_package(source, "it is not there")
+    try:
+        with zipfile.ZipFile(source) as packed:
+            for name, member in _members(source, packed).items():
+                _unpack(packed, member, into / name)
+    except _DAMAGE as error:
+        raise _no_package(source, f"it is damaged or no zip file ({error})") from error
+
+
+def _zipped(version: Path, name: str) -> bytes:
+    """Weights do not shrink, so they are stored as they are."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as packed:
+        for file in (CARD, WEIGHTS):
+            packed.write(version / file, f"{name}/{file}")
+    return content.getvalue()
+
+
+def _copy(version: Path, into: Path) -> None:
+    if into.exists():
+        raise FileExistsError
+    make_folder(into.parent)
+    unfinished = into.parent / f".unfinished-{uuid.uuid4().hex}"
+    try:
+        unfinished.mkdir()
+        for file in (CARD, WEIGHTS):
+            shutil.copyfile(version / file, unfinished / file)
+        publish_folder(unfinished, into)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _members(source: Path, packed: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The card and the weights beside it, by what they are called here."""
+    cards = [each for each in packed.infolist() if PurePosixPath(each.filename).name == CARD]
+    if len(cards) != 1:
+        raise _no_package(source, f"there {'is no' if not cards else 'is more than one'} {CARD} in it")
+    beside = str(PurePosixPath(cards[0].filename).with_name(WEIGHTS))
+    with suppress(KeyError):
+        return {CARD: cards[0], WEIGHTS: packed.getinfo(beside)}
+    raise _no_package(source, f"there is no {WEIGHTS} beside the {CARD} in it")
+
+
+def _unpack(packed: zipfile.ZipFile, member: zipfile.ZipInfo, to: Path) -> None:
+    left = _MOST_BYTES[to.name]
+    with packed.open(member) as file, to.open("xb") as copy:
+        # What a zip file says of its sizes may be wrong; what comes out is counted.
+        while block := file.read(_CHUNK_BYTES):
+            left -= len(block)
+            if left < 0:
+                raise ValueError(f"its {to.name} is larger than {_MOST_BYTES[to.name] >> 20} MiB")
+            copy.write(block)
+
+
+def _no_package(source: Path, cause: str) -> ModelCardError:
+    return ModelCardError(
+        f"{source} holds no model: {cause}.",
+        "Give a file or folder that `vpt versions export` wrote, or the folder v0001 of a version.",
+    )
