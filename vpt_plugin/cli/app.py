@@ -11,7 +11,18 @@ import typer
 from typer.core import TyperGroup
 
 from vpt_plugin import __version__
-from vpt_plugin.cli import classify, finetune, labels, models, phantom, studies_list, tasks, tokens, weights
+from vpt_plugin.cli import (
+    classify,
+    finetune,
+    labels,
+    models,
+    phantom,
+    studies_list,
+    tasks,
+    tokens,
+    versions,
+    weights,
+)
 from vpt_plugin.cli.console import print_error
 from vpt_plugin.errors import ConfigurationError, VptError
 
@@ -46,6 +57,7 @@ app.command("tasks")(tasks.tasks)
 app.command("finetune")(finetune.finetune)
 app.command("phantom")(phantom.phantom)
 app.add_typer(weights.app, name="weights")
+app.add_typer(versions.app, name="versions")
 app.add_typer(studies_list.app, name="studies")
 app.add_typer(labels.app, name="labels")
 app.add_typer(tokens.app, name="tokens")
