@@ -156,6 +156,41 @@ def test_a_series_sent_to_the_archive_just_now_is_found_though_the_listing_is_fr
     assert archive.ids() == [series.uid]
 
 
+@pytest.mark.parametrize("fresh_seconds", [0, 100])
+def test_a_series_that_a_listing_leaves_out_for_a_moment_is_still_there(
+    rude: Rude, archive_at: ArchiveAt, tmp_path: Path, fresh_seconds: float
+) -> None:
+    series = write_series(tmp_path, "a", slices=1)
+    rude.series = [series]
+    archive = archive_at(rude.url, fresh_seconds=fresh_seconds)
+    with archive.opened(series.uid):
+        pass
+    # So answers Orthanc 1.10 while an instance leaves the series.
+    rude.before = lambda path: (200, "application/json", b"[]") if path.endswith("/series") else None
+    archive.refresh()
+    assert archive.ids() == [series.uid]
+    archive.require(series.uid)
+    with archive.opened(series.uid) as study:
+        assert len(list(study.path.iterdir())) == 1
+    rude.series = []
+    archive.refresh()
+    assert archive.ids() == []
+
+
+def test_a_series_that_is_no_longer_wanted_leaves_the_listing(
+    rude: Rude, archive_at: ArchiveAt, tmp_path: Path
+) -> None:
+    rude.series = [write_series(tmp_path, "a", slices=1)]
+    archive = archive_at(rude.url, wanted=SeriesFilter(description="thorax*"))
+    rude.row_values = {"0008103E": value("Thorax")}
+    assert archive.ids() == [rude.series[0].uid]
+    # The search for all series no longer finds it, and by itself it is another one now.
+    rude.row_values = {"0008103E": value("localizer")}
+    rude.before = lambda path: (200, "application/json", b"[]") if path == "/series" else None
+    archive.refresh()
+    assert archive.ids() == []
+
+
 def _there_is(archive: DicomArchive, uid: str) -> bool:
     try:
         archive.require(uid)

@@ -107,9 +107,33 @@ def test_instances_that_left_the_archive_are_not_read(
     orthanc.delete(stored[:2])
     assert slices_read(archive, series.uid).keys() == set(list(series.files)[2:])
     orthanc.delete(stored[2:])
+    for _ in range(2):
+        with pytest.raises(StudyNotFoundError):
+            slices_read(archive, series.uid)
+    orthanc.stop(at_once=True)
+    with pytest.raises(ArchiveUnreachableError):  # the last listing had it no more
+        slices_read(archive_at(orthanc.url), series.uid)
+    orthanc.start()
+    orthanc.put(series.files.values())
+    archive.refresh()
+    assert slices_read(archive, series.uid) == bytes_of(series)
+
+
+def test_a_copy_outlasts_an_archive_that_says_it_has_nothing(
+    rude: Rude, archive_at: ArchiveAt, tmp_path: Path
+) -> None:
+    series = write_series(tmp_path, "a")
+    rude.series = [series]
+    archive = archive_at(rude.url)
+    assert slices_read(archive, series.uid) == bytes_of(series)
+    rude.series = []
     with pytest.raises(StudyNotFoundError):
         slices_read(archive, series.uid)
-    assert not cached(tmp_path, series.uid).parent.exists()
+    rude.series = [series]
+    rude.asked.clear()
+    archive.refresh()
+    assert slices_read(archive, series.uid) == bytes_of(series)
+    assert not any("/instances/" in path for path in rude.asked)
 
 
 def test_what_lies_in_the_cache_but_not_in_the_archive_is_not_read(

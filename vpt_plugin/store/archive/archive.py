@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,10 +19,17 @@ from vpt_plugin.errors import (
 from vpt_plugin.store.archive.address import ArchiveAddress, Credentials
 from vpt_plugin.store.archive.cache import ListedSeries, SeriesCache
 from vpt_plugin.store.archive.client import USUAL_PATIENCE, ArchiveClient, Patience
-from vpt_plugin.store.archive.failures import LoginRefusedError, RefusedRequestError, no_search
+from vpt_plugin.store.archive.failures import LoginRefusedError
 from vpt_plugin.store.archive.fetch import SeriesFetch
 from vpt_plugin.store.archive.identity import is_uid
-from vpt_plugin.store.archive.listing import CT_SERIES, SeriesFilter, SeriesRecord, count_slices, find_series
+from vpt_plugin.store.archive.listing import (
+    CT_SERIES,
+    SeriesFilter,
+    SeriesRecord,
+    count_slices,
+    find_instances,
+    find_series,
+)
 from vpt_plugin.store.archive.reachability import Reachability
 from vpt_plugin.store.archive.remembered import RememberedListing
 from vpt_plugin.store.archive.usage import SeriesUse
@@ -160,21 +167,23 @@ class DicomArchive:
     def _client(self, cancelled: Callable[[], bool] | None = None) -> ArchiveClient:
         return ArchiveClient(self.address, self._credentials, patience=self._patience, cancelled=cancelled)
 
-    def _ask_for_series(self) -> list[SeriesRecord]:
+    def _ask_for_series(self, known: Iterable[SeriesRecord]) -> list[SeriesRecord]:
         with self._reachability.asking(), self._client() as client:
-            return find_series(client, self._wanted)
+            return find_series(client, self._wanted, known)
 
     def _record(self, study_id: str) -> SeriesRecord:
         if not is_uid(study_id):
             raise _not_found(study_id)
         try:
-            found = self._listing.records().get(study_id)
-            found = found or self._listing.look(not_older_than_seconds=_SOON_SECONDS).get(study_id)
+            known = self._listing.records()
         except ArchiveUnreachableError:
             cached = self._cache.listed(study_id)
             if cached is None or not self._wanted.matches(cached.record):
                 raise
             return cached.record
+        # A copy of what the last listing no longer had is not read, not even while the archive is down.
+        found = known.get(study_id)
+        found = found or self._listing.look(not_older_than_seconds=_SOON_SECONDS).get(study_id)
         if found is None:
             raise _not_found(study_id)
         return found
@@ -191,8 +200,7 @@ class DicomArchive:
         except ArchiveUnreachableError as error:
             return (self._note_of_copy(record, error, cancelled),)
         if not listed:
-            self._use.wait_for_readers(record.uid, cancelled)
-            self._cache.forget(record.uid)
+            # A copy in the cache stays until others need its room: the series may come back.
             raise StudyNotFoundError(record.uid, "the archive no longer has it.", "Its labels are kept.")
         if not instances:
             raise IncompleteSeriesError(
@@ -216,12 +224,7 @@ class DicomArchive:
 
     def _ask_for_instances(self, client: ArchiveClient, record: SeriesRecord) -> list[str]:
         """Empty where there is none, or no such series."""
-        try:
-            instances = client.instances(record.study_uid, record.uid)
-        except RefusedRequestError as error:
-            if error.status != 404:
-                raise no_search(error, self.name) from error
-            return []
+        instances = find_instances(client, record)
         unsafe = next((each for each in instances if not is_uid(each)), None)
         if unsafe is not None:
             raise IncompleteSeriesError(

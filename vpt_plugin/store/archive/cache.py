@@ -180,8 +180,8 @@ class SeriesCache:
             except ArchiveError as error:
                 _logger.warning("the cache stays larger than it should: %s", error)
 
-    def forget(self, uid: str) -> None:
-        """Remove a series that the archive no longer has. Only for who may change it."""
+    def _remove(self, uid: str) -> None:
+        """Remove a series that nobody uses."""
         # Its new name is no UID, so that nobody takes a half removed series for one to complete.
         leaving = self._root / f"{_EVICTED}{uuid.uuid4().hex}"
         try:
@@ -221,7 +221,7 @@ class SeriesCache:
             with self._use.unused(uid) as free:
                 if free:
                     _logger.info("series %s is evicted from the cache", uid)
-                    self.forget(uid)
+                    self._remove(uid)
                     self._evictions += 1
                     return True
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import translate
 from typing import Any
 
@@ -108,11 +108,19 @@ class SeriesFilter:
 CT_SERIES = SeriesFilter()
 
 
-def find_series(client: ArchiveClient, wanted: SeriesFilter) -> list[SeriesRecord]:
+def find_series(
+    client: ArchiveClient, wanted: SeriesFilter, known: Iterable[SeriesRecord] = ()
+) -> list[SeriesRecord]:
     """The wanted series of the archive.
 
     Where it offers no search for series, or leaves out what is needed of their studies, its studies are
     searched one by one, which takes a request for each.
+
+    Args:
+        client: asks the archive.
+        wanted: which series.
+        known: those of the last listing. One that is not found is asked for by itself: while an instance
+            leaves a series, Orthanc 1.10 leaves the whole series out of its answers to searches for series.
 
     Raises:
         ArchiveUnreachableError: the archive is down, refuses the login, or is none.
@@ -129,16 +137,47 @@ def find_series(client: ArchiveClient, wanted: SeriesFilter) -> list[SeriesRecor
             records = _by_study(client, wanted)
         except RefusedRequestError as error:
             raise no_search(error, client.address.host) from error
+    found = {record.uid for record in records}
+    records += [now for each in known if each.uid not in found and (now := _by_itself(client, each))]
     return [record for record in records if _is_safe(record) and wanted.matches(record)]
 
 
 def count_slices(client: ArchiveClient, record: SeriesRecord) -> int | None:
     """How many instances the archive counts in a series now; None where it does not say."""
+    found = _row_of(client, record)
+    return None if found is None else found.slices
+
+
+def find_instances(client: ArchiveClient, record: SeriesRecord) -> list[str]:
+    """The SOPInstanceUIDs of a series; empty where there is none, or no such series.
+
+    Raises:
+        ArchiveUnreachableError: the archive is down, refuses the login, or is none.
+    """
+    try:
+        return client.instances(record.study_uid, record.uid)
+    except RefusedRequestError as error:
+        if error.status != 404:
+            raise no_search(error, client.address.host) from error
+        return []
+
+
+def _by_itself(client: ArchiveClient, known: SeriesRecord) -> SeriesRecord | None:
+    """What the archive says of a series that it did not list; None only where it has no instance, either."""
+    if not find_instances(client, known):
+        return None
+    row = _row_of(client, known)
+    # A search within one study may leave out what is the same for all of its series.
+    said = {} if row is None else {name: value for name, value in row.to_json().items() if value}
+    return replace(known, **said)
+
+
+def _row_of(client: ArchiveClient, record: SeriesRecord) -> SeriesRecord | None:
     try:
         rows = client.series({"SeriesInstanceUID": record.uid}, study_uid=record.study_uid)
     except RefusedRequestError:
         return None
-    return next((each.slices for each in _records(rows) if each.uid == record.uid), None)
+    return next((each for each in _records(rows) if each.uid == record.uid), None)
 
 
 def _by_study(client: ArchiveClient, wanted: SeriesFilter) -> list[SeriesRecord]:

@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -27,7 +27,7 @@ class RememberedListing:
     know meanwhile gets the last listing at once. Only where there is none yet does one wait.
 
     Args:
-        ask: asks the archive.
+        ask: asks the archive, given the series of the last listing.
         check: fails at once where asking would, so that nobody waits for who finds that out.
         file: where the last listing is kept for after a restart: a cache, never the truth. What is wrong with
             it is ignored.
@@ -37,7 +37,7 @@ class RememberedListing:
 
     def __init__(
         self,
-        ask: Callable[[], Sequence[SeriesRecord]],
+        ask: Callable[[Iterable[SeriesRecord]], Sequence[SeriesRecord]],
         file: Path,
         *,
         check: Callable[[], None],
@@ -80,7 +80,8 @@ class RememberedListing:
         with self._asking:
             if self._records is None or self._asked_at < wanted_since:
                 began = self._clock()
-                found = {record.uid: record for record in sorted(self._ask(), key=lambda each: each.uid)}
+                listed = self._ask((self._records or {}).values())
+                found = {record.uid: record for record in sorted(listed, key=lambda each: each.uid)}
                 if found != self._records:
                     _write(self._file, found)
                 self._records, self._asked_at = MappingProxyType(found), began
