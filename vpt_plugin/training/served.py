@@ -11,7 +11,7 @@ from vpt_plugin.errors import ModelCardError
 
 SCHEMA = "vptct.served/1"
 PUBLISHED, IMPORTED, PROMOTED, ROLLED_BACK = "published", "imported", "promoted", "rolled back"
-_WAYS = (PUBLISHED, IMPORTED, PROMOTED, ROLLED_BACK)
+WAYS = (PUBLISHED, IMPORTED, PROMOTED, ROLLED_BACK)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Change:
         change = cls(**{name: data[name] for name in names if name in data})
         texts = (change.how, change.why, change.by, change.when)
         # A bool is an int to Python.
-        if type(change.version) is not int or change.version < 1 or change.how not in _WAYS:
+        if type(change.version) is not int or change.version < 1 or change.how not in WAYS:
             raise ModelCardError("a change does not name its version and how it came about.")
         if not all(isinstance(text, str) for text in texts):
             raise ModelCardError(f"a change to version {change.version} has something else than text in it.")
