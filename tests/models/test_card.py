@@ -15,7 +15,9 @@ CARD = ModelCard(
     "nodule", "tiny", ("lung_nodule",), "none", 16,
     validation_auroc={"lung_nodule": Estimate(0.9, (0.8, 1.0), 8)},
     metrics={
-        "study": {"lung_nodule": {"auroc": Estimate(0.9, (0.8, 1.0), 8), "brier": Estimate(0.1, (0, 0.2), 8)}},
+        "study": {
+            "lung_nodule": {"auroc": Estimate(0.9, (0.8, 1.0), 8), "brier": Estimate(0.1, (0.0, 0.2), 8)}
+        },
         "clip": {"lung_nodule": {"auroc": Estimate(0.7, (0.6, 0.8), 240)}},
     },
     threshold_rule="sensitivity:0.95",
