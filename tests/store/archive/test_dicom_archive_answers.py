@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from vpt_plugin.errors import ArchiveError
@@ -72,11 +74,21 @@ def multipart(*files: bytes, end: bytes = b"--\r\n") -> bytes:
 @pytest.mark.parametrize("before", [b"", b"\r\n", b"preamble\r\n"])
 def test_the_file_in_a_multipart_answer_is_taken_byte_for_byte(before: bytes) -> None:
     content_type = 'Multipart/Related; type="application/dicom"; boundary="ed ge"'
-    assert dicom_file_of(content_type, before + multipart(FILE)) == FILE
+    assert dicom_file_of(content_type, bytearray(before + multipart(FILE))) == FILE
+
+
+def test_a_large_file_is_taken_without_a_third_copy_of_it() -> None:
+    body = bytearray(multipart(bytes(32 << 20)))
+    tracemalloc.start()
+    try:
+        assert len(dicom_file_of('multipart/related; boundary="ed ge"', body)) == 32 << 20
+        assert tracemalloc.get_traced_memory()[1] < 33 << 20  # the file itself; the body was there before
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_bare_file_is_taken_as_it_is() -> None:
-    assert dicom_file_of("application/dicom; transfer-syntax=1.2", FILE) == FILE
+    assert dicom_file_of("application/dicom; transfer-syntax=1.2", bytearray(FILE)) == FILE
 
 
 @pytest.mark.parametrize(
@@ -86,6 +98,8 @@ def test_a_bare_file_is_taken_as_it_is() -> None:
         ("multipart/related; boundary=x", b"--x\r\n\r\nDICM", "cut short"),
         ("multipart/related; boundary=x", b"", "cut short"),
         ("multipart/related; boundary=x", b"--x\r\nno header's end\r\n--x--", "cut short"),
+        ("multipart/related; boundary=x", b"--x\r\n\r\na\r\n--x", "cut short"),
+        ("multipart/related; boundary=x", b"no edge\r\n\r\nat all", "cut short"),
         ("multipart/related; boundary=x", b"--x\r\n\r\na\r\n--x\r\n\r\nb\r\n--x--", "2 files instead of one"),
         ("multipart/related", b"--x\r\n\r\na\r\n--x--", "no DICOM file"),
         ("text/html", b"<html>", "text/html, no DICOM file"),
@@ -94,7 +108,7 @@ def test_a_bare_file_is_taken_as_it_is() -> None:
 )
 def test_what_is_no_whole_file_is_refused(content_type: str, body: bytes, message: str) -> None:
     with pytest.raises(ArchiveError, match=message):
-        dicom_file_of(content_type, body)
+        dicom_file_of(content_type, bytearray(body))
 
 
 @pytest.mark.parametrize("text", ["1.2.840.10008.1", "2.25.1", "0c1d2e3f", "a" * 64])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from archive_bench import Rude, Series, bytes_in, bytes_of, write_series
 
-from vpt_plugin.errors import ArchiveUnreachableError
+from vpt_plugin.errors import ArchiveError, ArchiveUnreachableError
 from vpt_plugin.store.archive import DicomArchive
 
 ArchiveAt = Callable[..., DicomArchive]
@@ -159,6 +159,20 @@ def test_others_on_this_computer_cannot_look_into_the_cache(
 ) -> None:
     read(archive_at(rude.url), four[0])
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+
+
+def test_what_cannot_be_counted_in_the_cache_does_not_cost_a_whole_series_its_answer(
+    rude: Rude, four: list[Series], archive_at: ArchiveAt, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    read(archive_at(rude.url), four[0])
+    stray = tmp_path / "cache" / "series" / "9.9.9" / "slices"
+    stray.parent.mkdir()
+    stray.write_text("no folder")
+    restarted = archive_at(rude.url)
+    read(restarted, four[0])
+    assert "the cache stays larger than it should" in caplog.text
+    with pytest.raises(ArchiveError, match="the cache of the archive cannot be used: Not a directory"):
+        read(restarted, four[1])
 
 
 def test_what_a_killed_eviction_left_is_swept(

@@ -139,6 +139,19 @@ def test_a_failure_is_remembered_for_a_while_so_that_nobody_waits(rude: Rude, ar
     assert archive.ids() == []
 
 
+def test_while_a_failure_is_remembered_no_thread_is_started_to_ask(
+    rude: Rude, archive_at: ArchiveAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = archive_at(rude.url, patience=QUICK, memory_seconds=100)
+    assert archive.ids() == []
+    rude.before = lambda path: (502, "text/plain", b"")
+    archive.refresh()
+    started = []
+    monkeypatch.setattr(threading.Thread, "start", started.append)
+    assert [archive.ids() for _ in range(20)] == [[]] * 20
+    assert started == []
+
+
 def test_while_one_finds_out_whether_a_silent_archive_is_back_the_others_do_not_wait(
     rude: Rude, archive_at: ArchiveAt
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -303,6 +304,36 @@ def test_who_is_cancelled_stops_and_keeps_what_came(
     go_on.set()
     assert 0 < len(list(cached(tmp_path, series.uid).iterdir())) < 12
     assert slices_read(archive, series.uid) == bytes_of(series)
+
+
+def test_who_cancels_is_not_told_of_a_slice_that_is_refused_meanwhile(
+    rude: Rude, archive_at: ArchiveAt, tmp_path: Path
+) -> None:
+    series = write_series(tmp_path, "a", slices=12)
+    rude.series, (bad, *_), cancelled = [series], series.files, threading.Event()
+
+    def refuse_late(path: str) -> tuple[int, str, bytes] | None:
+        if not path.endswith(f"/{bad}"):
+            return None
+        cancelled.set()
+        time.sleep(0.3)  # until it is noticed
+        return 404, "text/plain", b""
+
+    rude.before = refuse_late
+    archive = archive_at(rude.url, patience=QUICK, threads=1)
+    with pytest.raises(CancelledError), archive.opened(series.uid, cancelled=cancelled.is_set):
+        pass
+
+
+def test_a_file_too_large_for_a_slice_is_refused_while_it_comes(
+    rude: Rude, archive_at: ArchiveAt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = write_series(tmp_path, "a")
+    rude.series, (bad, *_) = [series], series.files
+    monkeypatch.setattr("vpt_plugin.store.archive.client._MOST_FILE_BYTES", 1 << 20)
+    rude.before = lambda path: file_answer(bytes(2 << 20)) if path.endswith(f"/{bad}") else None
+    with pytest.raises(IncompleteSeriesError, match=r"5 of 6 slices came .* more than 1 MiB for one slice"):
+        slices_read(archive_at(rude.url, patience=QUICK), series.uid)
 
 
 def test_who_waits_for_anothers_download_can_be_cancelled(

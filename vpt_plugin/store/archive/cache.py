@@ -158,12 +158,13 @@ class SeriesCache:
             for path in self.slices(uid).iterdir():
                 if path.name not in wanted:
                     path.unlink()
+            size = _size(self.slices(uid))
         except FileNotFoundError:
             return
         except OSError as error:
             raise _unusable(error) from error
         with self._lock:
-            self._known_sizes()[uid] = _size(self.slices(uid))
+            self._known_sizes()[uid] = size
 
     def used_now(self, uid: str) -> None:
         """Note that the series is read, for the order of eviction; the note outlasts a restart."""
@@ -229,7 +230,7 @@ class SeriesCache:
     def _last_use(self, uid: str) -> float:
         try:
             return (self._root / uid / "series.json").stat().st_mtime
-        except FileNotFoundError:
+        except OSError:
             return 0.0
 
     def _total(self) -> int:
@@ -237,11 +238,18 @@ class SeriesCache:
             return sum(self._known_sizes().values())
 
     def _known_sizes(self) -> dict[str, int]:
-        """Bytes by series; counted once, then kept up. The lock is held."""
+        """Bytes by series; counted once, then kept up. The lock is held.
+
+        Raises:
+            ArchiveError: the folder cannot be read.
+        """
         if self._sizes is None:
-            sweep_leftovers(self._root)
-            folders = self._root.iterdir() if self._root.is_dir() else ()
-            self._sizes = {each.name: _size(each / "slices") for each in folders if is_uid(each.name)}
+            try:
+                sweep_leftovers(self._root)
+                folders = self._root.iterdir() if self._root.is_dir() else ()
+                self._sizes = {each.name: _size(each / "slices") for each in folders if is_uid(each.name)}
+            except OSError as error:
+                raise _unusable(error) from error
         return self._sizes
 
 

@@ -26,6 +26,8 @@ from vpt_plugin.store.archive.paging import Row, all_rows
 SERIES_UID, STUDY_UID, INSTANCE_UID = "0020000E", "0020000D", "00080018"
 _ROWS_PER_PAGE = 1000
 _CHUNK_BYTES = 1 << 18
+# A slice of a CT has half a megabyte, one of 2048 x 2048 pixels eight.
+_MOST_FILE_BYTES = 256 << 20
 # As stored, and not packed once more for the way: DICOM PS3.18, 8.7.3.5.2.
 _AS_STORED = {
     "Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*',
@@ -122,7 +124,7 @@ class ArchiveClient:
 
         Raises:
             RefusedRequestError: the archive does not hand it out.
-            ArchiveError: what came is cut short, or another file.
+            ArchiveError: what came is cut short, another file, or too large for a slice.
             ArchiveUnreachableError, CancelledError.
         """
         where = f"studies/{study_uid}/series/{series_uid}/instances/{instance_uid}"
@@ -131,20 +133,24 @@ class ArchiveClient:
         check_identity(data, series_uid, instance_uid)
         return data
 
-    def _download(self, url: str) -> tuple[str, bytes]:
+    def _download(self, url: str) -> tuple[str, bytearray]:
         body = bytearray()
         with self._session.get(url, headers=_AS_STORED, stream=True) as answer:
             answer.raise_for_status()
             for chunk in answer.iter_content(_CHUNK_BYTES):
                 self._check_cancelled()
                 body += chunk
+                if len(body) > _MOST_FILE_BYTES:
+                    raise ArchiveError(
+                        f"the archive sends more than {_MOST_FILE_BYTES >> 20} MiB for one slice."
+                    )
         content_type = answer.headers.get("Content-Type", "")
         bare = content_type.startswith("application/dicom")
         if bare and not {"Content-Length", "Transfer-Encoding"} & answer.headers.keys():
             raise ArchiveError(
                 "the archive does not say how long the file is, so it cannot be known to be whole."
             )
-        return content_type, bytes(body)
+        return content_type, body
 
     def _search(
         self, search: Callable[..., Any], tag: str, filters: Mapping[str, str], **options: Any

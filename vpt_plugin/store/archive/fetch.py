@@ -60,16 +60,18 @@ class SeriesFetch:
             CancelledError: ``cancelled`` said so.
         """
         self._pending.extend(instances)
+        was_cancelled = False
         with ThreadPoolExecutor(min(self._threads, len(instances)), "fetch") as pool:
             jobs = [pool.submit(self._work) for _ in range(min(self._threads, len(instances)))]
             while wait(jobs, _POLL_SECONDS).not_done:
                 if cancelled():
+                    was_cancelled = True
                     self._stop.set()
         errors = [error for job in jobs if (error := job.exception()) is not None]
         # A thread that was stopped because of another's error says only that it was cancelled.
         for error in sorted(errors, key=lambda each: isinstance(each, CancelledError)):
             raise error
-        if self._pending and not self._refused:
+        if was_cancelled and (self._pending or self._refused):
             raise CancelledError
         return self._refused
 

@@ -7,7 +7,7 @@ from email.message import Message
 from vpt_plugin.errors import ArchiveError
 
 
-def dicom_file_of(content_type: str, body: bytes) -> bytes:
+def dicom_file_of(content_type: str, body: bytearray) -> bytes:
     """The file that an answer holds.
 
     Args:
@@ -22,17 +22,22 @@ def dicom_file_of(content_type: str, body: bytes) -> bytes:
     header["Content-Type"] = content_type
     kind = header.get_content_type()
     if kind == "application/dicom":
-        return body
+        return bytes(body)
     boundary = header.get_param("boundary")
     if kind != "multipart/related" or not isinstance(boundary, str) or not boundary:
         raise ArchiveError(f"the answer is {kind}, no DICOM file.")
-    # Before the first boundary there may be nothing at all, and of the line break, too (RFC 2046, 5.1.1).
-    parts = (b"\r\n" + body).split(b"\r\n--" + boundary.encode("latin-1"))
-    if len(parts) < 3 or not parts[-1].startswith(b"--"):
+    return _only_part(body, b"\r\n--" + boundary.encode("latin-1"))
+
+
+def _only_part(body: bytearray, edge: bytes) -> bytes:
+    # Searched where it lies, not split: a file may be large. Before the first boundary there may be nothing
+    # at all, not even the line break (RFC 2046, 5.1.1).
+    at_once = body.startswith(edge[2:])
+    edges = body.count(edge) + at_once
+    first, last = 0 if at_once else body.find(edge), body.rfind(edge)
+    header_end = body.find(b"\r\n\r\n", first, last)
+    if edges > 2:
+        raise ArchiveError(f"the answer holds {edges - 1} files instead of one.")
+    if edges < 2 or header_end < 0 or not body.startswith(b"--", last + len(edge)):
         raise ArchiveError("the answer is cut short.")
-    if len(parts) > 3:
-        raise ArchiveError(f"the answer holds {len(parts) - 2} files instead of one.")
-    _, separator, content = parts[1].partition(b"\r\n\r\n")
-    if not separator:
-        raise ArchiveError("the answer is cut short.")
-    return content
+    return bytes(memoryview(body)[header_end + 4 : last])

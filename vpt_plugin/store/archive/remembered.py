@@ -63,8 +63,11 @@ class RememberedListing:
         if self._records is None:
             return self.look(not_older_than_seconds=self._fresh_seconds)
         if self._age() > self._fresh_seconds and not self._in_background.is_set():
-            self._in_background.set()
-            threading.Thread(target=self._look_in_background, name="archive-listing", daemon=True).start()
+            # No thread for what would fail at once; the last listing stays.
+            with suppress(ArchiveError):
+                self._check()
+                self._in_background.set()
+                threading.Thread(target=self._look_in_background, name="archive-listing", daemon=True).start()
         return self._records
 
     def look(self, *, not_older_than_seconds: float = 0.0) -> Mapping[str, SeriesRecord]:
