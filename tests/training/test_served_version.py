@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,6 +28,7 @@ from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import Classifier, new_classifier
 from vpt_plugin.tasks import TASKS
 from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.reading import reading_facts
 from vpt_plugin.training.served import Change, Served
 
 CARD = ModelCard("nodule", "tiny", ("lung_nodule",), "none", 16)
@@ -157,6 +161,18 @@ def test_a_version_that_could_not_answer_is_not_promoted(three: ModelStore) -> N
     assert record(three).read_bytes() == before
 
 
+def test_a_version_that_was_trained_on_studies_read_in_another_way_is_not_promoted(
+    store: ModelStore, classifier: Classifier
+) -> None:
+    reading = reading_facts(TASKS["nodule"], get_model("tiny"))
+    store.publish(classifier, replace(CARD, reading={**reading, "offset": 0.5}))
+    store.publish(classifier, replace(CARD, reading=reading))
+    for act in (lambda: store.promote(*NAME, 1, why="a try"), lambda: store.rollback(*NAME, why="a try")):
+        with pytest.raises(ModelCardError, match=r"version 1 was trained with offset 0\.5, the task has 0"):
+            act()
+    assert store.current_version(*NAME) == 2
+
+
 DAMAGED_RECORDS = [
     "",
     "{",
@@ -274,6 +290,41 @@ def test_changes_at_once_are_all_in_the_record(three: ModelStore, classifier: Cl
     # Promoting what is served already is no change, so at most 8 of the 12 are promotions.
     assert [change.version for change in changes if change.how == "published"] == [1, 2, 3, 4, 5, 6, 7]
     assert all(one.version != two.version for one, two in pairwise(changes))
+
+
+CHANGING_ALL_THE_TIME = """
+import sys
+from pathlib import Path
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.catalog import get_model
+from vpt_plugin.models.classifier import new_classifier
+from vpt_plugin.training.model_store import ModelStore
+
+store, card = ModelStore(Path(sys.argv[1])), ModelCard("nodule", "tiny", ("lung_nodule",), "none", 16)
+classifier = new_classifier(get_model("tiny"), ("lung_nodule",))
+while True:
+    version = store.publish(classifier, card, serve=False).version
+    store.promote("nodule", "tiny", version, why="on and on")
+    print(version, flush=True)
+    store.prune("nodule", "tiny", keep=3)
+"""
+
+
+def test_a_process_killed_at_any_moment_leaves_a_whole_record_and_no_lock(three: ModelStore) -> None:
+    for turn in range(2):
+        command = [sys.executable, "-c", CHANGING_ALL_THE_TIME, str(three.root)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            acknowledged = [int(process.stdout.readline()) for _ in range(3 + turn)][-1]
+            process.kill()
+        current = three.current_version(*NAME)
+        assert current is not None
+        assert current >= acknowledged
+        assert three.load(TASKS["nodule"], "tiny")[1].version == current
+        began = time.monotonic()
+        three.rollback(*NAME, why="after the crash")
+        assert time.monotonic() - began < 10
+        assert three.current_version(*NAME) == current - 1
 
 
 def test_a_reader_never_sees_a_candidate_served_meanwhile(store: ModelStore, classifier: Classifier) -> None:

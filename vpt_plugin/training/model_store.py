@@ -27,7 +27,7 @@ from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import Classifier, save_weights
 from vpt_plugin.models.weights import vptct_home
-from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.tasks import TASKS, ReadingTask
 from vpt_plugin.training.model_package import take_package, write_package
 from vpt_plugin.training.reading import reading_difference, reading_facts
 from vpt_plugin.training.served import IMPORTED, PROMOTED, PUBLISHED, ROLLED_BACK, Change, Served
@@ -107,12 +107,13 @@ class ModelStore:
 
         Raises:
             NotTrainedError: there is no such version.
-            WeightsError: its card or its weights are damaged; what was served before still is.
+            WeightsError: its card or its weights are damaged, or this VPTCT reads studies in another way for
+                its task; what was served before still is.
             TrainingError: the record cannot be written; what was served before still is.
         """
         folder = self._folder(task, model)
         card = self.card(task, model, version)
-        folder.classifier(card)
+        _require_answering(folder, card)
         with _told(f"{folder.name} version {version} cannot be promoted"), folder.changing():
             served = folder.served_or_new()
             if served.version != version:
@@ -128,7 +129,8 @@ class ModelStore:
         Raises:
             ConfigurationError: nothing was served before.
             NotTrainedError: there is no version at all, or what was served before is gone.
-            WeightsError: it is damaged, or the record of what is served is; nothing changes.
+            WeightsError: it could not answer, as in ``promote``, or the record of what is served is damaged;
+                nothing changes.
             TrainingError: the record cannot be written; nothing changes.
         """
         folder = self._known(task, model)
@@ -141,7 +143,7 @@ class ModelStore:
                     "choose a version with `vpt versions promote`.",
                 )
             card = self.card(task, model, served.before)
-            folder.classifier(card)
+            _require_answering(folder, card)
             self._serve(folder, served, Change(served.before, ROLLED_BACK, why, by))
         return card
 
@@ -298,6 +300,13 @@ def _told(what: str) -> Iterator[None]:
             f"{what}: {error}. What is served stays as it was.",
             "Make room on that disk and see who may write there.",
         ) from error
+
+
+def _require_answering(folder: VersionFolder, card: ModelCard) -> None:
+    """Refuse a version that could not answer. A site's own task is not known here: its server refuses it."""
+    if card.task in TASKS:
+        _check_task(card, TASKS[card.task], reading_facts(TASKS[card.task], get_model(card.model)))
+    folder.classifier(card)
 
 
 def _check_task(card: ModelCard, task: ReadingTask, reading: Mapping[str, Any]) -> None:
