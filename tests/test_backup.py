@@ -72,12 +72,14 @@ def test_what_goes_wrong_later_does_not_get_into_the_backup(tmp_path: Path) -> N
     assert [each.label.annotator for each in copies.newest()] == ["anna", "ben"]
 
 
-def test_what_the_labelled_studies_were_is_copied_as_it_is_now(tmp_path: Path) -> None:
-    (tmp_path / "labels").mkdir()
-    for text in ("then", "now"):
-        (tmp_path / "labels" / "examinations.json").write_text(text)
-        back_up(tmp_path / "backup", tmp_path / "labels")
-    assert (tmp_path / "backup" / "labels" / "examinations.json").read_text() == "now"
+@pytest.mark.parametrize("name", ["examinations.json", "pe_tiny/served.json"])
+def test_what_does_change_is_copied_as_it_is_now(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "folder" / name
+    file.parent.mkdir(parents=True)
+    for text in ("then", "now!"):
+        file.write_text(text)
+        assert back_up(tmp_path / "backup", tmp_path / "folder").returncode == 0
+    assert (tmp_path / "backup" / "folder" / name).read_text() == "now!"
 
 
 def test_models_are_copied_without_what_a_training_has_not_finished(tmp_path: Path) -> None:

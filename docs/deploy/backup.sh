@@ -3,9 +3,9 @@
 #
 #   backup.sh DESTINATION FOLDER...      for example: backup.sh /mnt/backup/vptct /srv/ct/labels /srv/ct/models
 #
-# Needs rsync. Labels and published models never change and appear whole, so a plain copy of the files is right at
-# any moment. For the same reason a file that is in the backup already is left alone: what goes wrong on the disk
-# later (damage, a deleted folder, blackmail) never gets into the backup. Nothing is removed from it either.
+# Needs rsync. Labels and versions of models never change and appear whole, so a plain copy of the files is right
+# at any moment. For the same reason one that is in the backup already is left alone: what goes wrong on the disk
+# later (damage, a deleted folder, blackmail) never gets over it. Nothing is removed from the backup either.
 set -euo pipefail
 
 if [ "$#" -lt 2 ]; then
@@ -16,13 +16,14 @@ destination=$1
 shift
 mkdir -p "$destination"
 for folder in "$@"; do
+  copy=$destination/$(basename "$folder")
+  # What does change: which model is served, and what the labelled studies were. It is copied first, so that the
+  # copy never names a version that came later and is not in it.
+  rsync -a --prune-empty-dirs --include='/examinations.json' --include='/*/' --include='/*/served.json' \
+    --exclude='*' "${folder%/}/" "$copy/"
   # -a keeps the times: when a label was saved is told by its file. Left out: hidden files, which are still being
   # written; empty ones, which on a disk without hard links hold the place of a label for a moment; the index,
   # which is only a cache.
-  rsync -a --ignore-existing --min-size=1 --exclude='.*' --exclude='/studies-index.json' --prune-empty-dirs \
-    "${folder%/}/" "$destination/$(basename "$folder")/"
-  # The one file that does change: what the labelled studies were, should they move.
-  if [ -f "$folder/examinations.json" ]; then
-    rsync -a "$folder/examinations.json" "$destination/$(basename "$folder")/"
-  fi
+  rsync -a --prune-empty-dirs --ignore-existing --min-size=1 --exclude='.*' --exclude='/studies-index.json' \
+    "${folder%/}/" "$copy/"
 done
