@@ -108,6 +108,22 @@ def test_who_gives_up_while_waiting_leaves_the_others_their_place() -> None:
     assert order == [-1, 1, 2]
 
 
+def test_who_cannot_be_asked_whether_they_still_wait_leaves_the_others_their_place() -> None:
+    queue, order = FairQueue(), []
+
+    def broken() -> bool:
+        raise ConnectionError
+
+    with queue.turn():
+        with pytest.raises(ConnectionError), queue.turn(cancelled=broken):
+            order.append(0)
+        assert queue.waiting == 0
+        threads = queue_up(queue, [1, 2], order)
+    for thread in threads:
+        thread.join(5)
+    assert order == [1, 2]
+
+
 def test_too_many_waiting_are_told_so_at_once() -> None:
     queue, order = FairQueue(max_waiting=2), []
     with queue.turn():

@@ -59,6 +59,20 @@ def test_a_dicom_folder_is_downloaded_as_a_zip_of_the_same_study(serve, tmp_path
 
 
 @pytest.mark.parametrize(
+    ("wanted", "status"),
+    [("bytes=0-9", 206), ("bytes=0-1,5-9", 206), ("bytes=a", 400), ("bytes=99999999-", 416)],
+)
+def test_a_part_of_a_zip_that_is_asked_for_leaves_no_zip_behind(
+    serve, tmp_path: Path, workshop, wanted: str, status: int
+) -> None:
+    write_dicom(read_study(workshop.studies / "p01" / "ct"), conf_of(tmp_path) / "p01")
+    running = serve()
+    answer = running.ask("GET", "/datastore/image", params={"image": "p01"}, headers={"Range": wanted})
+    assert answer.status_code == status
+    assert running.left_behind() == []
+
+
+@pytest.mark.parametrize(
     ("image", "check_sum", "status"),
     [
         ("a.nii", "", 200),

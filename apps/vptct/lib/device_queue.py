@@ -59,10 +59,14 @@ class FairQueue:
             if len(self._waiting) >= self._max_waiting:
                 raise BusyError(f"{len(self._waiting)} studies wait already;", "try again in a minute.")
             self._waiting.append(called)
-        while not called.wait(_ASK_AGAIN_SECONDS):
-            if cancelled is not None and cancelled():
-                self._leave(called)
-                raise CancelledError
+        try:
+            while not called.wait(_ASK_AGAIN_SECONDS):
+                if cancelled is not None and cancelled():
+                    raise CancelledError
+        except BaseException:
+            # Whatever ``cancelled`` raises: a turn that nobody takes would never be passed on.
+            self._leave(called)
+            raise
 
     def _pass_on(self) -> None:
         """Give the place to the one who has waited longest; only if there is none it becomes free.

@@ -9,11 +9,13 @@ import zipfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from anyio import CancelScope
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import FileResponse
 from monailabel.interfaces.utils.app import app_instance
-from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
+from starlette.types import Receive, Scope, Send
 
 from ..errors import BadRequestError, NothingThereError
 from ..names import checked_id
@@ -54,9 +56,8 @@ def download_image(image: str, person: User, cancelled: HungUp) -> FileResponse:
         if study.path.is_file():
             return FileResponse(study.path, filename=study.path.name)
         packed = _packed(study.path)
-    # The study may leave the archive's cache from now on; the zip goes when it has been sent.
-    gone = BackgroundTask(packed.unlink, missing_ok=True)
-    return FileResponse(packed, media_type="application/zip", filename=f"{image}.zip", background=gone)
+    # The study may leave the archive's cache from now on.
+    return _PassingFile(packed, media_type="application/zip", filename=f"{image}.zip")
 
 
 @router.get("/image/info", summary="What is known of a study")
@@ -75,6 +76,20 @@ def note_about_image(
         raise BadRequestError("the note 'strategy' is the server's own;", "choose another name.")
     app_instance().datastore().update_image_info(checked_id(image, "image"), notes)
     return {}
+
+
+class _PassingFile(FileResponse):
+    """A temporary file that goes with its answer, in every outcome.
+
+    Not by a background task: Starlette runs none after a ``Range`` that it refuses.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with CancelScope(shield=True):
+                await run_in_threadpool(os.unlink, self.path)
 
 
 def _packed(folder: Path) -> Path:
