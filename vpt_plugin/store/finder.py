@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vpt_plugin.store import index, sightings
@@ -61,9 +62,12 @@ class StudyFinder:
         if self._found is None or self._found[0] != look.listings or self._found[1] is not places:
             grouping = group_studies(look.listings, places)
             self._found = (look.listings, places, grouping)
-            gone = {each: known for each, known in places.sightings.items() if each in places.labelled}
+            known = {each: seen for each, seen in places.sightings.items() if each in places.labelled}
+            missing = known.keys() - grouping.studies.keys()
+            # What is gone no longer has a file that speaks for a folder in which others may come to lie.
+            gone = {each: replace(known[each], slices=()) for each in missing}
             self._sightings.keep({**gone, **grouping.sightings})
-            self._say_what_is_missing(frozenset(gone) - grouping.studies.keys())
+            self._say_what_is_missing(frozenset(missing))
         grouping = self._found[2]
         if grouping.studies:
             self._write_index(look.listings)

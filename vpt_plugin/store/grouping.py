@@ -144,8 +144,12 @@ def _whole_study(
         return None
     (examination,) = examinations
     # Series with labels of their own stay studies of their own, unless one alone stands for all of them.
-    own = sum(map(places.count, series))
-    swallows = own > 1 or any(places.opens(each, examination) for each in series)
+    whole_has_labels = any(known.examination == examination for known in places.at(folder))
+    swallows = (
+        sum(map(places.count, series)) > 1
+        or (whole_has_labels and any(map(places.has_sighted, series)))
+        or any(places.opens(each, examination) for each in series)
+    )
     return None if swallows else Study(folder, examination, series=tuple(series))
 
 

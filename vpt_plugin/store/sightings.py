@@ -94,6 +94,10 @@ class LabelledPlaces:
         """What was sighted in this very place."""
         return [sighting for sighting in self._under.get(place, ()) if sighting.place == place]
 
+    def has_sighted(self, place: str) -> bool:
+        """Whether a study with labels was sighted in this place or below it."""
+        return place in self._under
+
     def count(self, place: str) -> int:
         """How many studies with labels are in this place and below it, as far as is known."""
         plain = self.plain_id(place)
@@ -109,9 +113,18 @@ class LabelledPlaces:
         return study_id(place or f"./{self.root_name}", examination=examination or "-")
 
     def sighted(self, labelled_id: str, now: Sighting) -> Sighting:
-        """A labelled study as it is now; a header that cannot be read at the moment wipes out no evidence."""
+        """A labelled study as it is now.
+
+        A header that cannot be read at the moment wipes out no evidence; nor does a study that now is part of
+        a larger one forget its own slices.
+        """
         before = self.sightings.get(labelled_id)
-        return now if now.examination or before is None else replace(before, place=now.place)
+        if before is None:
+            return now
+        if not now.examination:
+            return replace(before, place=now.place)
+        by_folder = {path.rpartition("/")[0]: path for path in (*before.slices, *now.slices)}
+        return replace(now, slices=tuple(by_folder.values()))
 
 
 class SightingsFile:
