@@ -27,7 +27,7 @@ class into one HTTP status (``apps/vptct/lib/errors.py``); the command line prin
     │   ├── WeightsNotFoundError        names the file, the URL and the import command
     │   ├── WeightsLayoutError          missing, unexpected or misshapen entries
     │   ├── ChecksumError               the file is not the one that was published or first used
-    │   └── ModelCardError              the card of a published model cannot be read, or names other findings
+    │   └── ModelCardError              which model is served cannot be told: its card or record cannot be read
     ├── DeviceMemoryError           not even one clip fits into the device's memory
     ├── NotTrainedError             this head was never trained, so it never answers
     ├── LabelError                  a label that does not follow the label contract
@@ -162,7 +162,7 @@ class ChecksumError(WeightsError):
 
 
 class ModelCardError(WeightsError):
-    """The card of a published model cannot be read, or it was trained for other findings."""
+    """The card of a published model, or the record of what is served, cannot be used."""
 
 
 class DeviceMemoryError(VptError):
