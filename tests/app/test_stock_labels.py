@@ -187,13 +187,34 @@ def test_an_archives_study_has_its_series_uid_as_id_in_both(tmp_path: Path) -> N
     assert saved.study == "1.2.840.1"
 
 
-def test_a_segmentation_in_the_place_of_our_labels_is_told_and_stops_no_other(tmp_path: Path) -> None:
+def test_a_label_is_adopted_though_a_segmentation_has_its_studys_name(tmp_path: Path) -> None:
     site = stock_site(tmp_path, "p01.nii.gz", "p02.nii.gz")
-    (site.root / "labels" / "final" / "p01.nii.gz").write_bytes(b"a segmentation")
+    segmentation = site.root / "labels" / "final" / "p01.nii.gz"
+    segmentation.write_bytes(b"a segmentation")
+    for stock_id in ("p01", "p02"):
+        site.stock_label(stock_id, nodule("present"))
+    report = site.adopt()
+    assert [saved.study for saved in report.adopted] == ["p01.nii.gz", "p02.nii.gz"]
+    assert segmentation.read_bytes() == b"a segmentation"
+    assert site.adopt().adopted == ()
+
+
+def test_a_label_that_cannot_be_adopted_is_told_and_stops_no_other(tmp_path: Path) -> None:
+    site = stock_site(tmp_path, "p01.nii.gz", "p02.nii.gz")
+    for name in ("p01.nii.gz", "p01.nii.gz@"):
+        (site.root / "labels" / "final" / name).write_bytes(b"a file")
     for stock_id in ("p01", "p02"):
         site.stock_label(stock_id, nodule("present"))
     report = site.adopt()
     assert [saved.study for saved in report.adopted] == ["p02.nii.gz"]
     (left,) = report.not_adopted
-    assert "Move the file final/p01.nii.gz out of the folder of labels" in left.what
+    assert "Move the file final/p01.nii.gz@ out of the folder of labels" in left.what
     assert report.set_aside == ()
+
+
+def test_a_label_of_a_file_is_not_adopted_by_a_folder_of_the_same_name(tmp_path: Path) -> None:
+    site = stock_site(tmp_path, "p02.nii.gz")
+    site.stock_label("p02", nodule("present"))
+    report = adopt_stock_labels(["p02"], site.labels)
+    assert (report.adopted, len(report.not_adopted)) == ((), 1)
+    assert "of no study that is here" in report.not_adopted[0].what

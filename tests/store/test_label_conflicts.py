@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -119,6 +120,63 @@ def test_a_conflict_is_settled_by_the_same_annotators_next_version_only(tmp_path
     assert [aside.settled for aside in labels.conflicts()] == [False]
     labels.save("a", nodule("absent", "bert"), if_version=3)
     assert [aside.settled for aside in labels.conflicts()] == [True]
+
+
+def test_nobody_without_a_name_settles_the_label_of_another_without_a_name(tmp_path: Path) -> None:
+    labels = LabelFolder(tmp_path)
+    labels.save("a", nodule("present", "anna"))
+    with pytest.raises(LabelConflictError):
+        labels.save("a", nodule("absent", ""), if_version=0)
+    labels.save("a", nodule("present", ""))
+    assert [aside.settled for aside in labels.conflicts()] == [False]
+
+
+def test_a_label_that_was_settled_is_set_aside_again_when_it_is_refused_again(tmp_path: Path) -> None:
+    labels = LabelFolder(tmp_path)
+    labels.save("a", nodule("present", "anna"))
+    for version in (1, 2):
+        with pytest.raises(LabelConflictError):
+            labels.save("a", nodule("absent", "bert"), if_version=0)
+        assert [aside.newest_version for aside in labels.conflicts() if not aside.settled] == [version]
+        labels.save("a", nodule("present", "bert"), if_version=version)
+    assert [aside.settled for aside in labels.conflicts()] == [True, True]
+
+
+def test_a_refused_label_sent_twice_is_on_the_disk_both_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = LabelFolder(tmp_path)
+    labels.save("a", nodule("present", "anna"))
+    with pytest.raises(LabelConflictError):
+        labels.save("a", nodule("absent", "bert"), if_version=0)
+    synced: list[Path] = []
+    monkeypatch.setattr("vpt_plugin.store.label_conflicts.sync_folder", synced.append)
+    with pytest.raises(LabelConflictError):
+        labels.save("a", nodule("absent", "bert"), if_version=0)
+    assert synced == [tmp_path / "conflicts" / "a"]
+
+
+def test_a_folder_of_set_aside_labels_that_may_not_be_read_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = LabelFolder(tmp_path)
+    for study in ("a", "b"):
+        labels.save(study, nodule("present", "anna"))
+        with pytest.raises(LabelConflictError):
+            labels.save(study, nodule("absent", "bert"), if_version=0)
+    closed = tmp_path / "conflicts" / "a"
+    iterdir = Path.iterdir
+
+    def guarded(folder: Path) -> object:  # root may read what nobody may
+        if folder == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", guarded)
+    assert [aside.study for aside in labels.conflicts()] == ["b"]
+    (told,) = labels.damaged()
+    assert (told.study, told.path) == ("a", closed)
+    assert "Permission denied" in told.problem
 
 
 def test_conflicts_survive_a_copy_to_another_computer_without_times(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -184,7 +185,7 @@ def test_a_look_that_fails_is_done_again_and_forgets_no_label(
     assert labels.counts("nodule")["present"] == 1
     labels.save("b", nodule("present"))
 
-    def away(folder: Path, changed_ns: int) -> None:
+    def away(study: str, folder: Path) -> None:
         raise OSError(errno.ESTALE, "Stale file handle")
 
     with monkeypatch.context() as share:
@@ -295,19 +296,6 @@ def test_a_number_that_json_does_not_know_is_refused(tmp_path: Path) -> None:
         LabelFolder(tmp_path).save("a", label)
 
 
-@pytest.mark.parametrize("if_version", [None, 0])
-def test_a_file_in_the_place_of_a_studys_folder_is_told_and_stays(
-    tmp_path: Path, if_version: int | None
-) -> None:
-    (tmp_path / "final").mkdir()
-    (tmp_path / "final" / "p1.nii.gz").write_bytes(b"a segmentation of a stock MONAI Label")
-    labels = LabelFolder(tmp_path)
-    with pytest.raises(LabelError, match=r"p1\.nii\.gz: .* holds a file .* Move the file final/p1\.nii\.gz"):
-        labels.save("p1.nii.gz", nodule("present"), if_version=if_version)
-    assert (tmp_path / "final" / "p1.nii.gz").read_bytes() == b"a segmentation of a stock MONAI Label"
-    assert labels.conflicts() == []  # a conflict with nobody
-
-
 def test_a_damaged_label_counts_again_once_it_is_mended_in_its_place(tmp_path: Path) -> None:
     labels = LabelFolder(tmp_path)
     labels.save("p1", nodule("absent"))
@@ -334,3 +322,54 @@ def test_what_was_saved_counts_though_the_folder_keeps_its_time_stamp(tmp_path: 
         newest = labels.latest("p1", "nodule")
         assert newest is not None
         assert newest.version == version
+
+
+def test_a_save_of_another_server_in_the_same_tick_of_the_disks_clock_is_seen(tmp_path: Path) -> None:
+    seconds = [100.0]
+    labels, other = LabelFolder(tmp_path, clock=lambda: seconds[0]), LabelFolder(tmp_path)
+    long_ago = (1_600_000_000, 1_600_000_000)  # by the clock of the computer that holds the folder
+    for version in (1, 2):
+        other.save("p1", nodule("absent", str(version)))
+        os.utime(tmp_path / "final" / "p1", long_ago)
+        newest = labels.latest("p1", "nodule")
+        assert newest is not None
+        assert newest.version == version
+        seconds[0] += 2.0
+
+
+def test_a_folder_that_has_been_calm_for_long_enough_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = [100.0]
+    labels = LabelFolder(tmp_path, clock=lambda: seconds[0])
+    labels.save("p1", nodule("absent"))
+    for _ in range(2):
+        assert labels.latest("p1", "nodule") is not None
+        seconds[0] += 4.0
+    monkeypatch.delattr("vpt_plugin.store.labels.read_versions")
+    assert labels.latest("p1", "nodule") is not None
+
+
+def test_a_number_with_too_many_zeros_is_no_version(tmp_path: Path) -> None:
+    labels = LabelFolder(tmp_path)
+    path = labels.save("a", nodule("present")).path
+    path.with_name("nodule.00001.json").write_bytes(path.read_bytes())
+    assert [saved.path for saved in labels.history("a", "nodule")] == [path]
+    assert labels.save("a", nodule("absent")).version == 2
+
+
+@pytest.mark.parametrize("if_version", [None, 999_999_999])
+def test_a_version_that_could_not_be_read_back_is_refused(tmp_path: Path, if_version: int | None) -> None:
+    labels = LabelFolder(tmp_path)
+    path = labels.save("a", nodule("present")).path
+    path.rename(path.with_name("nodule.999999999.json"))
+    with pytest.raises(LabelError, match=r"version 999999999 is the last .*nodule\.999999999\.json away"):
+        labels.save("a", nodule("absent"), if_version=if_version)
+    assert [saved.version for saved in labels.history("a", "nodule")] == [999_999_999]
+
+
+def test_a_label_too_large_to_be_read_back_is_refused(tmp_path: Path) -> None:
+    label = replace(nodule("present"), comment="x" * (1 << 24))
+    with pytest.raises(LabelError, match="larger than 16 MiB"):
+        LabelFolder(tmp_path).save("a", label)
+    assert list(tmp_path.iterdir()) == []

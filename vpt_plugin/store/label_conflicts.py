@@ -14,9 +14,10 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from vpt_plugin.durable import make_folder, write_new
-from vpt_plugin.errors import LabelError
+from vpt_plugin.durable import make_folder, sync_folder, write_new
+from vpt_plugin.errors import LabelConflictError, LabelError
 from vpt_plugin.labels import StudyLabel
 from vpt_plugin.store.ids import is_study_id
 from vpt_plugin.store.label_versions import (
@@ -87,23 +88,21 @@ class SetAsideLabels:
         self.root = root
 
     def add(self, study: str, label: StudyLabel, *, expected_version: int, newest_version: int) -> None:
-        """Set a label aside; it is on the disk when this returns. The same label again changes nothing.
+        """Set a label aside; it is on the disk when this returns. The same refusal again changes nothing.
 
         Raises:
             OSError: the disk is full, the folder is not writable.
         """
+        content = _content(label, expected_version, newest_version)
+        data = (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
         folder = self.root / study
         make_folder(folder)
-        known = [each for each in self.read(study)[0] if each.task == label.task]
-        if any(each.label.to_json() == label.to_json() for each in known):
-            return None
-        content = {
-            "schema": SCHEMA,
-            "expected_version": expected_version,
-            "newest_version": newest_version,
-            "label": label.to_json(),
-        }
-        data = (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+        # What was refused at another version may be settled already, and asks for somebody anew.
+        if any(
+            _content(each.label, each.expected_version, each.newest_version) == content
+            for each in self.read(study)[0]
+        ):
+            return sync_folder(folder)  # whoever wrote it may not have done so yet
         number = newest_number(folder, label.task) + 1
         while True:
             try:
@@ -121,7 +120,11 @@ class SetAsideLabels:
     def read(self, study: str) -> tuple[list[SetAsideLabel], list[DamagedLabel]]:
         """Those of one study by task and number, and the files that should be some and are none."""
         found, damaged = [], []
-        for task, number, path in label_files(self.root / study):
+        try:
+            files = label_files(self.root / study)
+        except PermissionError as error:
+            return [], [DamagedLabel(study, "", 0, self.root / study, f"cannot be read: {error}")]
+        for task, number, path in files:
             try:
                 found.append(_read(study, task, number, path))
             except FileNotFoundError:
@@ -132,15 +135,48 @@ class SetAsideLabels:
         return found, damaged
 
 
+def conflict_error(
+    study: str, label: StudyLabel, expected_version: int, newest_version: int, newest: SavedLabel | None
+) -> LabelConflictError:
+    """The error for a label that was set aside.
+
+    Args:
+        study: its id.
+        label: the one that was set aside.
+        expected_version: the version it was made upon; 0 for none.
+        newest_version: the one that is the newest.
+        newest: that version; None where it cannot be read.
+    """
+    by = f" by {newest.label.annotator}" if newest and newest.label.annotator else ""
+    return LabelConflictError(
+        f"{study}: this {label.task} label was made upon version {expected_version}, but the newest is "
+        f"version {newest_version}{by}.",
+        f"Yours was set aside, not lost. Look at both, and save again upon version {newest_version}.",
+        expected_version=expected_version,
+        newest_version=newest_version,
+        newest=newest.label.to_json() if newest else None,
+        yours=label.to_json(),
+    )
+
+
 def is_settled(aside: SetAsideLabel, history: Iterable[SavedLabel]) -> bool:
-    """Whether the same annotator has saved a later version since.
+    """Whether the same annotator has saved a later version since; nobody knows who it was without a name.
 
     Versions are compared, not times: those do not survive a copy to another computer.
     """
-    return any(
+    return bool(aside.label.annotator) and any(
         saved.version > aside.newest_version and saved.label.annotator == aside.label.annotator
         for saved in history
     )
+
+
+def _content(label: StudyLabel, expected_version: int, newest_version: int) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "expected_version": expected_version,
+        "newest_version": newest_version,
+        "label": label.to_json(),
+    }
 
 
 def _read(study: str, task: str, number: int, path: Path) -> SetAsideLabel:

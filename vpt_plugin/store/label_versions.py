@@ -1,4 +1,4 @@
-"""The versions of one study's labels, as they lie in its folder: names of files, reading, what is damaged."""
+"""The versions of one study's labels, as they lie in its folder: names, writing, reading, what is damaged."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import logging
 import os
 import re
 import stat
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
+from vpt_plugin.durable import make_folder, sync_folder, write_new
 from vpt_plugin.errors import LabelError
 from vpt_plugin.labels import StudyLabel
 
 _logger = logging.getLogger(__name__)
-_FILE = re.compile(r"([a-z][a-z0-9_]{0,39})\.([0-9]{4,9})\.json")
+# A number has one spelling, or two files would be the same version.
+_FILE = re.compile(r"([a-z][a-z0-9_]{0,39})\.([0-9]{4}|[1-9][0-9]{4,8})\.json")
+_MAX_VERSION = 999_999_999
 _TASK = re.compile(r"[a-z][a-z0-9_]{0,39}")
-# As for studies: a folder's time stamp may be as coarse as two seconds.
-_SETTLED_SECONDS = 3.0
 _EMPTY = "the file is empty: its saving goes on at this moment, or was broken off before it was acknowledged."
 # A label has some kilobytes. A film of that name must not fill the memory.
 _MAX_BYTES = 1 << 24
@@ -75,17 +75,13 @@ class DamagedLabel:
 
 @dataclass(frozen=True)
 class StudyVersions:
-    """All versions of all tasks of one study, read when the folder's time stamp was ``changed_ns``.
+    """All versions of all tasks of one study.
 
     Attributes:
-        changed_ns: nanoseconds since 1970.
-        settled: nothing can have changed since without a new time stamp.
         versions: by task, oldest first.
         damaged: by task and version.
     """
 
-    changed_ns: int
-    settled: bool
     versions: Mapping[str, tuple[SavedLabel, ...]] = field(default_factory=dict)
     damaged: tuple[DamagedLabel, ...] = ()
 
@@ -95,7 +91,7 @@ def label_bytes(label: StudyLabel) -> bytes:
 
     Raises:
         LabelError: the label's task is no name of a task, a number in it is not finite, or it would not be
-            read back as a label of the contract.
+            read back as a label of the contract: it breaks it, or is larger than 16 MiB.
     """
     if not _TASK.fullmatch(label.task):
         raise LabelError(f"{label.task[:100]!r} is no name of a task.")
@@ -104,6 +100,8 @@ def label_bytes(label: StudyLabel) -> bytes:
     except ValueError as error:
         raise LabelError(f"the label holds a number that JSON does not know: {error}.") from error
     StudyLabel.from_json(data)
+    if len(data) > _MAX_BYTES:
+        raise LabelError("the label is larger than 16 MiB.", "A label has some kilobytes.")
     return data
 
 
@@ -141,6 +139,67 @@ def newest_number(folder: Path, task: str) -> int:
     return max((version for name, version, _ in label_files(folder) if name == task), default=0)
 
 
+def append_version(folder: Path, task: str, data: bytes) -> int:
+    """Write the file as the next version, whatever that is; returns its number.
+
+    Raises:
+        LabelError: no further version can be saved, or a file is in the folder's place.
+        OSError: the disk is full, the folder is not writable.
+    """
+    version = newest_number(folder, task) + 1
+    while True:
+        try:
+            _write(folder, task, version, data)
+            return version
+        except FileExistsError:
+            # Another annotator was quicker; a network share may not list that file yet.
+            version = max(version, newest_number(folder, task)) + 1
+
+
+def put_version(folder: Path, task: str, data: bytes, version: int) -> bool:
+    """Write the file as this version, if that is the next one; whether it is there now.
+
+    Raises: as ``append_version``.
+    """
+    if newest_number(folder, task) == version - 1:
+        try:
+            _write(folder, task, version, data)
+            return True
+        except FileExistsError:
+            pass  # Another annotator was quicker, or this very label came before.
+    return _is_there(folder, task, version, data)
+
+
+def _write(folder: Path, task: str, version: int, data: bytes) -> None:
+    if version > _MAX_VERSION:
+        raise LabelError(
+            f"{folder}: its {task} label cannot be saved: version {version - 1} is the last that can be.",
+            f"Move {version_file(folder, task, version - 1).name} away, which VPTCT did not write.",
+        )
+    try:
+        make_folder(folder)
+    except FileExistsError as error:
+        raise LabelError(
+            f"{folder.name}: the labels cannot be saved: a file is in the place of their folder.",
+            f"Move the file {folder.parent.name}/{folder.name} out of the folder of labels.",
+        ) from error
+    write_new(version_file(folder, task, version), data)
+    if version == 1:
+        # Whoever made the study's folder just now may not have brought its name to the disk yet.
+        sync_folder(folder.parent)
+
+
+def _is_there(folder: Path, task: str, version: int, data: bytes) -> bool:
+    """Whether that version is this very label; if so, it is on the disk when this returns."""
+    try:
+        same = version_file(folder, task, version).read_bytes() == data
+    except OSError:
+        return False
+    if same:
+        sync_folder(folder)
+    return same
+
+
 def read_label_file(path: Path) -> bytes:
     """The bytes of a file that may be a label.
 
@@ -154,33 +213,23 @@ def read_label_file(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def read_versions(folder: Path, changed_ns: int) -> StudyVersions:
-    """All there is about one study; what is damaged or may not be read is reported and logged.
-
-    Args:
-        folder: whose name is the study's id.
-        changed_ns: its time stamp, read before.
-    """
-    settled = time.time() - changed_ns / 1e9 > _SETTLED_SECONDS
+def read_versions(study: str, folder: Path) -> StudyVersions:
+    """All there is about one study; what is damaged or may not be read is reported and logged."""
     try:
         files = label_files(folder)
     except PermissionError as error:
         # One study's folder must not hide the labels of all the others.
-        return StudyVersions(changed_ns, False, damaged=(_damaged(folder.name, "", 0, folder, error),))
+        return StudyVersions(damaged=(_damaged(study, "", 0, folder, error),))
     versions: dict[str, list[SavedLabel]] = {}
     damaged = []
     for task, version, path in files:
         try:
-            saved = saved_label(folder.name, task, version, path, read_label_file(path))
+            saved = saved_label(study, task, version, path, read_label_file(path))
         except (OSError, LabelError, RecursionError) as error:
-            damaged.append(_damaged(folder.name, task, version, path, error))
+            damaged.append(_damaged(study, task, version, path, error))
         else:
             versions.setdefault(task, []).append(saved)
-    # A damaged file that is mended in its place leaves the folder's time stamp as it was.
-    settled = settled and not damaged
-    return StudyVersions(
-        changed_ns, settled, {task: tuple(each) for task, each in versions.items()}, tuple(damaged)
-    )
+    return StudyVersions({task: tuple(each) for task, each in versions.items()}, tuple(damaged))
 
 
 def time_of(status: os.stat_result) -> str:

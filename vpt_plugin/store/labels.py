@@ -4,20 +4,19 @@
 
     labels/final/<study>/<task>.0001.json          the label contract, vptct.label/1
     labels/final/<study>/<task>.0002.json          a later version; the newest counts, the older ones stay
+    labels/final/<study>@/<task>.0001.json         where a file of another program is called <study>
     labels/conflicts/<study>/<task>.0001.json      a label that was refused, see label_conflicts.py
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vpt_plugin.durable import make_folder, sync_folder, write_new
 from vpt_plugin.errors import LabelConflictError, LabelError, StudyNotFoundError
 from vpt_plugin.labels import STATES, StudyLabel
 from vpt_plugin.store.ids import is_study_id
@@ -25,15 +24,19 @@ from vpt_plugin.store.label_conflicts import (
     Disagreement,
     SetAsideLabel,
     SetAsideLabels,
+    conflict_error,
     is_settled,
     states_in_dispute,
 )
+from vpt_plugin.store.label_folders import folder_of, hidden_folders, labelled_studies, namesake
 from vpt_plugin.store.label_versions import (
     DamagedLabel,
     SavedLabel,
     StudyVersions,
+    append_version,
     label_bytes,
     newest_number,
+    put_version,
     read_versions,
     saved_label,
     version_file,
@@ -50,6 +53,26 @@ __all__ = [
 
 # On a network share a look at a folder is mostly waiting, and many can wait at once.
 _LOOKS_AT_ONCE = 16
+# A folder's time stamp may be as coarse as two seconds.
+_SETTLED_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What was read in a study's folder.
+
+    Attributes:
+        changed_ns: the folder's time stamp, asked before.
+        first_seen: when this stamp was seen for the first time, in seconds of a clock that only grows. The
+            clock of the computer that holds the folder may go before or after ours.
+        settled: nothing can have changed since without a new time stamp.
+        found: what was read.
+    """
+
+    changed_ns: int
+    first_seen: float
+    settled: bool
+    found: StudyVersions
 
 
 class LabelFolder:
@@ -62,14 +85,18 @@ class LabelFolder:
         root: the folder; it is made when the first label is saved.
         fresh_seconds: for so long what is asked about all studies believes the last look at their folders.
             What is asked about one study looks each time, and what is saved here counts at once.
+        clock: seconds that only grow.
     """
 
-    def __init__(self, root: Path, *, fresh_seconds: float = 0.0) -> None:
+    def __init__(
+        self, root: Path, *, fresh_seconds: float = 0.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.root = root
         self._fresh_seconds = fresh_seconds
+        self._clock = clock
         self._final = root / "final"
         self._set_aside = SetAsideLabels(root / "conflicts")
-        self._read: dict[str, StudyVersions] = {}
+        self._read: dict[str, _Look] = {}
         self._saves = 0
         # What the last look at all studies found, when it began, and the studies with something newer.
         self._looked: dict[str, StudyVersions] = {}
@@ -90,16 +117,22 @@ class LabelFolder:
 
         Raises:
             StudyNotFoundError: ``study_id`` is no id of a study.
-            LabelError: the label does not follow the contract, its task is no name of a task, or a file is in
-                the place of the study's folder.
+            LabelError: the label does not follow the contract, its task is no name of a task, or the disk
+                takes the study's id for that of another.
             LabelConflictError: another version is the newest; the label was set aside.
             OSError: the disk is full, the folder is not writable.
         """
         folder = self._folder(study_id)
+        if other := namesake(self._final, study_id):
+            raise LabelError(
+                f"{study_id}: its labels would be mixed with those of {other}: the disk of the labels does "
+                "not tell capitals from small letters.",
+                "Rename one of the two, or keep the labels on a disk that does: --conf labels_dir FOLDER.",
+            )
         data = label_bytes(label)
         if if_version is None:
-            version = _append(folder, label.task, data)
-        elif _put(folder, label.task, data, if_version + 1):
+            version = append_version(folder, label.task, data)
+        elif put_version(folder, label.task, data, if_version + 1):
             version = if_version + 1
         else:
             raise self._conflict(study_id, label, if_version)
@@ -125,7 +158,7 @@ class LabelFolder:
         Raises:
             StudyNotFoundError: ``study_id`` is no id of a study.
         """
-        read = self._study(self._folder(study_id))
+        read = self._one(study_id)
         with self._lock:
             if read.versions and read is not self._looked.get(study_id):
                 self._news.add(study_id)
@@ -137,7 +170,7 @@ class LabelFolder:
         Raises:
             StudyNotFoundError: ``study_id`` is no id of a study.
         """
-        return sorted(self._study(self._folder(study_id)).versions)
+        return sorted(self._one(study_id).versions)
 
     def newest_version(self, study_id: str, task: str) -> int:
         """The number that ``if_version`` is compared with: of the newest file, readable or not; 0 for none.
@@ -165,11 +198,7 @@ class LabelFolder:
 
     def labelled(self) -> frozenset[str]:
         """The ids of all studies with a folder of labels. Reads no label: quick however many there are."""
-        try:
-            with os.scandir(self._final) as entries:
-                return frozenset(each.name for each in entries if is_study_id(each.name) and each.is_dir())
-        except FileNotFoundError:
-            return frozenset()
+        return labelled_studies(self._final)
 
     def damaged(self, study_id: str | None = None) -> list[DamagedLabel]:
         """The files that should be labels and are none, of one study or of all; set-aside ones, too.
@@ -177,9 +206,12 @@ class LabelFolder:
         Raises:
             StudyNotFoundError: ``study_id`` is no id of a study.
         """
-        reads = self._all() if study_id is None else [self._study(self._folder(study_id))]
-        asides = self._set_aside.studies() if study_id is None else [study_id]
-        found = [damaged for read in reads for damaged in read.damaged]
+        if study_id is None:
+            reads, asides = self._all(), self._set_aside.studies()
+            found = hidden_folders(self._final)
+        else:
+            reads, asides, found = [self._one(study_id)], [study_id], []
+        found += [damaged for read in reads for damaged in read.damaged]
         return found + [damaged for study in asides for damaged in self._set_aside.read(study)[1]]
 
     def conflicts(self, study_id: str | None = None) -> list[SetAsideLabel]:
@@ -209,7 +241,7 @@ class LabelFolder:
     def _folder(self, study_id: str) -> Path:
         if not is_study_id(study_id):
             raise StudyNotFoundError(repr(study_id[:100]), "this is no id of a study.")
-        return self._final / study_id
+        return folder_of(self._final, study_id)
 
     def _conflict(self, study_id: str, label: StudyLabel, if_version: int) -> LabelConflictError:
         """Set the label aside; the error to raise."""
@@ -217,23 +249,14 @@ class LabelFolder:
         self._set_aside.add(study_id, label, expected_version=if_version, newest_version=newest_version)
         newest = self.latest(study_id, label.task)
         readable = newest if newest is not None and newest.version == newest_version else None
-        by = f" by {readable.label.annotator}" if readable and readable.label.annotator else ""
-        return LabelConflictError(
-            f"{study_id}: this {label.task} label was made upon version {if_version}, but the newest is "
-            f"version {newest_version}{by}.",
-            f"Yours was set aside, not lost. Look at both, and save again upon version {newest_version}.",
-            expected_version=if_version,
-            newest_version=newest_version,
-            newest=readable.label.to_json() if readable else None,
-            yours=label.to_json(),
-        )
+        return conflict_error(study_id, label, if_version, newest_version, readable)
 
     def _all(self) -> list[StudyVersions]:
         """What there is about every study with a label, in the order of their names."""
         with self._one_look:
             with self._lock:
                 news, self._news = self._news, set()
-            began = time.monotonic()
+            began = self._clock()
             looked_at, self._looked_at = self._looked_at, float("-inf")  # a look that fails is done again
             if began - looked_at < self._fresh_seconds:
                 if news:
@@ -255,73 +278,31 @@ class LabelFolder:
         self._looked = {name: self._looked[name] for name in sorted(all_names)}
 
     def _studies(self, names: Iterable[str]) -> dict[str, StudyVersions]:
-        return {name: self._study(self._final / name) for name in names}
+        return {name: self._study(name) for name in names}
 
-    def _study(self, folder: Path) -> StudyVersions:
+    def _one(self, study_id: str) -> StudyVersions:
+        self._folder(study_id)
+        return StudyVersions() if namesake(self._final, study_id) else self._study(study_id)
+
+    def _study(self, study_id: str) -> StudyVersions:
         """All there is about one study; read anew when its folder has changed."""
+        folder = folder_of(self._final, study_id)
+        now = self._clock()
         try:
             changed_ns = folder.stat().st_mtime_ns
         except FileNotFoundError:
-            return StudyVersions(0, settled=False)
+            return StudyVersions()
         with self._lock:
-            known, saves = self._read.get(folder.name), self._saves
-        if known is not None and known.settled and known.changed_ns == changed_ns:
-            return known
-        read = read_versions(folder, changed_ns)
+            known, saves = self._read.get(study_id), self._saves
+        first_seen = now
+        if known is not None and known.changed_ns == changed_ns:
+            if known.settled:
+                return known.found
+            first_seen = known.first_seen
+        found = read_versions(study_id, folder)
+        # A damaged file that is mended in its place leaves the folder's time stamp as it was.
+        settled = now - first_seen > _SETTLED_SECONDS and not found.damaged
         with self._lock:
             if saves == self._saves:  # else it may be older than what was saved meanwhile
-                self._read[folder.name] = read
-        return read
-
-
-def _append(folder: Path, task: str, data: bytes) -> int:
-    """Write the file as the next version, whatever that is; returns its number."""
-    version = newest_number(folder, task) + 1
-    while True:
-        try:
-            _write(folder, task, version, data)
-            return version
-        except FileExistsError:
-            # Another annotator was quicker; a network share may not list that file yet.
-            version = max(version, newest_number(folder, task)) + 1
-
-
-def _put(folder: Path, task: str, data: bytes, version: int) -> bool:
-    """Write the file as this version, if that is the next one; whether it is there now."""
-    if newest_number(folder, task) == version - 1:
-        try:
-            _write(folder, task, version, data)
-            return True
-        except FileExistsError:
-            pass  # Another annotator was quicker, or this very label came before.
-    return _is_there(folder, task, version, data)
-
-
-def _write(folder: Path, task: str, version: int, data: bytes) -> None:
-    _make_folder(folder)
-    write_new(version_file(folder, task, version), data)
-    if version == 1:
-        # Whoever made the study's folder just now may not have brought its name to the disk yet.
-        sync_folder(folder.parent)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        make_folder(folder)
-    except FileExistsError as error:
-        raise LabelError(
-            f"{folder.name}: its labels cannot be saved: the folder of labels holds a file of that name, "
-            "as a stock MONAI Label gives to a segmentation.",
-            f"Move the file {folder.parent.name}/{folder.name} out of the folder of labels.",
-        ) from error
-
-
-def _is_there(folder: Path, task: str, version: int, data: bytes) -> bool:
-    """Whether that version is this very label; if so, it is on the disk when this returns."""
-    try:
-        same = version_file(folder, task, version).read_bytes() == data
-    except OSError:
-        return False
-    if same:
-        sync_folder(folder)
-    return same
+                self._read[study_id] = _Look(changed_ns, first_seen, settled, found)
+        return found

@@ -13,6 +13,7 @@ Nothing of it is changed or removed.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -25,6 +26,7 @@ from vpt_plugin.store.label_versions import SavedLabel, read_label_file
 from vpt_plugin.store.labels import LabelFolder
 
 _logger = logging.getLogger(__name__)
+_UID = re.compile(r"[0-9]+(\.[0-9]+)+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,10 @@ def _look_at(path: Path) -> StockFile:
 def _studies_of(path: Path, ids: Collection[str]) -> list[str]:
     """The ids that this label may be of. A stock MONAI Label knows the files directly in its folder only."""
     stock_id = path.name.removesuffix(".json")
-    # An archive's studies have one id for both: the SeriesInstanceUID.
-    candidates = {stock_id, *study_ids(PurePath(stock_id + suffix) for suffix in KINDS)}
+    candidates = set(study_ids(PurePath(stock_id + suffix) for suffix in KINDS))
+    if _UID.fullmatch(stock_id):
+        # An archive's studies have one id for both. It knew no folders, such as one called p02.
+        candidates.add(stock_id)
     return sorted(candidates & set(ids))
 
 
