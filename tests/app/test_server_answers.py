@@ -63,9 +63,10 @@ import json, sys
 from monailabel.client import MONAILabelClient
 client = MONAILabelClient(sys.argv[1], client_id="user-xyz")
 by_id = client.infer("nodule_tiny", "p02.nii.gz", {})
-by_file = client.infer("nodule_tiny", "", {}, file=sys.argv[2])
+by_file = client.infer("nodule_tiny", "p01--ct", {}, file=sys.argv[2])
 session = client.create_session(sys.argv[2])["session_id"]
-by_session = client.infer("nodule_tiny", "", {}, session_id=session)
+# As its Slicer plugin does: beside the session stands what the volume is called in Slicer.
+by_session = client.infer("nodule_tiny", "4: CT 5mm", {}, session_id=session)
 client.remove_session(session)
 sample = client.next_sample("random", {})
 label = client.save_label("p03.nrrd", sys.argv[3])

@@ -25,6 +25,7 @@ router = APIRouter(tags=["Infer"])
 # What MONAI Label's clients ask for; a classification has nothing but JSON.
 Output = Literal["image", "json", "all", "dicom_seg"]
 _JSON = (None, "json", "all")
+_HOW_TO_NAME = "give image=ID, session_id=ID or upload a file."
 
 
 def trained(model: str, person: User) -> ClassifyTask:
@@ -69,11 +70,15 @@ def infer(
 def _named(
     file: UploadFile | None, image: str, session_id: str, cancelled: Callable[[], bool]
 ) -> Iterator[tuple[OpenedStudy, str]]:
-    """The one study that the request names, on this computer, and what messages call it."""
-    named = [name for name, given in (("image", image), ("session_id", session_id), ("file", file)) if given]
-    if len(named) != 1:
-        problem = f"{' and '.join(named)} name two studies." if named else "no study is named;"
-        raise BadRequestError(problem, "give image=ID, session_id=ID or upload a file.")
+    """The one study that the request names, on this computer, and what messages call it.
+
+    MONAI Label's clients say an ``image`` beside every session and every file, too: there it is only what the
+    reader calls the study, and leads nowhere.
+    """
+    if session_id and file is not None:
+        raise BadRequestError("session_id and file name two studies.", _HOW_TO_NAME)
+    if not (session_id or file is not None or image):
+        raise BadRequestError("no study is named;", _HOW_TO_NAME)
     if session_id:
         with open_sessions().opened(session_id) as session:
             yield OpenedStudy(session.study), session.title
