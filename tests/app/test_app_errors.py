@@ -103,6 +103,11 @@ def test_a_home_that_is_the_root_takes_no_slash_away() -> None:
     assert body == {"detail": "1/2 of b", "hint": "GET /info/"}
 
 
+def test_a_folder_that_only_begins_like_something_else_takes_nothing_away() -> None:
+    body = body_of("GET /datastore/ of /data/p1, /data/, /data.", "/datastore/?output=all", [Path("/data")])
+    assert body == {"detail": "GET /datastore/ of p1, , data.", "hint": "/datastore/?output=all"}
+
+
 def test_half_a_character_is_written_out() -> None:
     assert body_of("finding \ud800", "", [])["detail"] == "finding \\ud800"
 

@@ -86,10 +86,11 @@ def test_a_length_over_the_limit_is_refused_before_anything_is_sent(port: int) -
 
 def test_who_asks_first_is_told_before_sending(port: int) -> None:
     with Talk(port) as talk:
-        talk.say("PUT /session/", "Content-Length: 2000001", "Expect: 100-continue")
+        talk.say("PUT /session/", "Content-Length: 2000001", "Expect: 100-continue", "Connection: close")
         began = time.monotonic()
         status, body = talk.answer()
-        # Not after the patience that the server has with who sends without asking.
+        # It hangs up at once: its patience is for who sends without asking.
+        assert talk.socket.recv(1) == b""
         assert time.monotonic() - began < 1
     assert (status, json.loads(body)) == (413, TOO_LARGE)
 
@@ -103,10 +104,14 @@ def test_who_asks_first_may_send_what_is_small_enough(port: int, tmp_path: Path)
     assert (status, sessions_of(tmp_path)) == (200, [json.loads(body)["session_id"]])
 
 
-def test_who_sends_without_asking_gets_the_answer_all_the_same(port: int, tmp_path: Path) -> None:
+# A server that keeps the connection reads on by itself; many proxies ask it to close it.
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+def test_who_sends_without_asking_gets_the_answer_all_the_same(
+    port: int, tmp_path: Path, connection: str
+) -> None:
     # 20 MB are more than the buffers between the two can take: the server has to read on.
     with Talk(port) as talk:
-        talk.say("PUT /session/", "Content-Length: 20000000")
+        talk.say("PUT /session/", "Content-Length: 20000000", f"Connection: {connection}")
         talk.socket.sendall(form(20_000_000))
         status, body = talk.answer()
     assert (status, json.loads(body)) == (413, TOO_LARGE)
