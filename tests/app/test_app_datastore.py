@@ -162,7 +162,8 @@ def test_a_label_id_that_was_not_given_out_leads_nowhere(datastore: StudyDatasto
 
 def test_notes_about_a_study_are_kept_and_hold_no_path(datastore: StudyDatastore) -> None:
     datastore.update_image_info("a.nii.gz", {"strategy": {"random": {"ts": 1}}})
-    assert datastore.get_image_info("a.nii.gz") == {"name": "a.nii.gz", "strategy": {"random": {"ts": 1}}}
+    facts = {"name": "a.nii.gz", "kind": "nifti", "place": "a.nii.gz"}
+    assert datastore.get_image_info("a.nii.gz") == {**facts, "strategy": {"random": {"ts": 1}}}
     with pytest.raises(StudyNotFoundError):
         datastore.update_image_info("z", {})
 

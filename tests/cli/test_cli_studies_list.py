@@ -107,6 +107,8 @@ def test_a_folder_without_studies_is_said_to_have_none(tmp_path: Path) -> None:
         (["away"], "error: away: there is no such folder."),
         ([".", "--labels", "away"], "error: away: there is no such folder."),
         (["ftp://host/studies"], "error: --studies ftp://host/studies: this is no address"),
+        ([".", "--from", "20200101"], "choose among the series of an archive"),
+        (["http://127.0.0.1:9/dicom-web", "--to", "2020"], "error: '2020' is no date;"),
         ([".", "--csv", "--json"], "use either --json or --csv, not both."),
     ],
 )
@@ -131,6 +133,10 @@ def test_the_series_of_an_archive_with_their_labels(
     assert "1.2.826.77" in result.stdout
     assert "pe: absent (version 1, anna)" in result.stdout
     assert vpt(orthanc.url).stderr == "1 study, 0 with labels.\n"
+    narrowed = {"--modality": "mr", "--from": "20991231", "--to": "19000101", "--description": "thick*"}
+    for option, value in narrowed.items():
+        assert vpt(orthanc.url, option, value).stderr == "0 studies, 0 with labels.\n"
+    assert vpt(orthanc.url, "--modality", "CT", "--description", "THI?").stderr.startswith("1 study")
     orthanc.stop()
     down = vpt(orthanc.url)
     assert down.exit_code == 1

@@ -47,6 +47,32 @@ def test_files_of_a_volume_and_folders_of_dicom_are_studies(tmp_path: Path) -> N
     }
 
 
+def test_a_client_learns_the_name_the_kind_and_the_place_of_a_study(tmp_path: Path) -> None:
+    put(tmp_path / "deep" / "er" / "b.NRRD")
+    put(tmp_path / "p1.nii" / "IM0001", DICOM)  # a folder, whatever it is called
+    folder = StudyFolder(tmp_path, fresh_seconds=100)
+    file = {"name": "b.NRRD", "kind": "nrrd", "place": "deep/er/b.NRRD"}
+    assert folder.facts("deep--er--b.NRRD") == file
+    assert folder.facts("p1.nii") == {"name": "p1.nii", "kind": "dicom", "place": "p1.nii"}
+    with pytest.raises(StudyNotFoundError):
+        folder.facts("b.NRRD")
+
+
+def test_a_study_is_told_of_though_it_cannot_be_read_at_the_moment(tmp_path: Path) -> None:
+    put(tmp_path / "p1" / "IM0001", DICOM)
+    folder = StudyFolder(tmp_path, fresh_seconds=100)
+    assert folder.ids() == ["p1"]
+    (tmp_path / "p1").rename(tmp_path / ".away")
+    assert folder.facts("p1")["place"] == "p1"
+
+
+def test_a_dicom_folder_that_is_the_whole_root_has_a_place_too(tmp_path: Path) -> None:
+    put(tmp_path / "1.dcm", DICOM)
+    folder = StudyFolder(tmp_path)
+    (study,) = folder.ids()
+    assert folder.facts(study) == {"name": tmp_path.name, "kind": "dicom", "place": "."}
+
+
 def test_what_lies_below_a_dicom_folder_belongs_to_it(tmp_path: Path) -> None:
     put(tmp_path / "p1" / "scout.dcm", DICOM)
     put(tmp_path / "p1" / "thin" / "1.dcm", DICOM)

@@ -28,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Studies: list.\n\nFor example: vpt studies list studies",
 )
+_ONE_LOOK_SECONDS = 3600.0  # what was found is not looked for again while it is told
 _COLUMNS = ("study", "kind", "place", "task", "state", "version", "annotator", "saved")
 
 
@@ -84,6 +85,30 @@ def list_studies(
         Path | None,
         typer.Option("--labels", help="The folder of the labels, where it is elsewhere.", show_default=False),
     ] = None,
+    modality: Annotated[
+        str, typer.Option("--modality", help="Of an archive: this Modality.", show_default="CT")
+    ] = "",
+    date_from: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="YYYYMMDD", help="Of an archive: the first StudyDate.", show_default=False
+        ),
+    ] = "",
+    date_to: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="YYYYMMDD", help="Of an archive: the last StudyDate.", show_default=False
+        ),
+    ] = "",
+    description: Annotated[
+        str,
+        typer.Option(
+            "--description",
+            metavar="PATTERN",
+            help="Of an archive: SeriesDescription with * and ?.",
+            show_default=False,
+        ),
+    ] = "",
     as_csv: Annotated[
         bool, typer.Option("--csv", help="A table for a spreadsheet, a row per label.")
     ] = False,
@@ -93,17 +118,21 @@ def list_studies(
 
     Each study has its id, its kind, where it lies, and its newest label of each task: what it says, its
     version, who said it. No study is opened. An archive's login comes from the same environment variables as
-    the server's, see docs/archive.md.
+    the server's, see docs/archive.md. Of a server with --conf archive_modality, archive_from, archive_to or
+    archive_description give the same here.
 
     \b
     Examples:
       vpt studies list studies
       vpt studies list studies --csv > studies.csv
-      vpt studies list http://localhost:8042/dicom-web --json
+      vpt studies list http://localhost:8042/dicom-web --from 20200101 --json
     """
     if as_csv and as_json:
         raise typer.BadParameter("use either --json or --csv, not both.")
-    with _opened(studies, labels) as (source, label_folder):
+    narrowed = {"modality": modality.upper(), "date_from": date_from, "date_to": date_to}
+    narrowed |= {"description": description}
+    with _opened(studies, labels, {name: text for name, text in narrowed.items() if text}) as opened:
+        source, label_folder = opened
         found = _listed(source, label_folder)
         missing = sorted(label_folder.labelled() - {each.study for each in found})
     if as_json:
@@ -120,59 +149,65 @@ def list_studies(
 
 
 @contextmanager
-def _opened(studies: str, labels: Path | None) -> Iterator[tuple[StudySource, LabelFolder]]:
-    """Where the studies come from, and their labels."""
+def _opened(
+    studies: str, labels: Path | None, narrowed: Mapping[str, str]
+) -> Iterator[tuple[StudySource, LabelFolder]]:
+    """Where the studies come from, of an archive those that ``SeriesFilter`` wants; and their labels."""
     from vpt_plugin.store.labels import LabelFolder
     from vpt_plugin.store.studies import LABELS_FOLDER, StudyFolder
 
     if labels is not None and not labels.is_dir():
         raise ConfigurationError(f"{labels}: there is no such folder.", "Give the folder of the labels.")
     if "://" in studies:
-        with _opened_archive(studies, labels) as opened:
+        with _opened_archive(studies, labels, narrowed) as opened:
             yield opened
         return
+    if narrowed:
+        raise ConfigurationError(
+            "--modality, --from, --to and --description choose among the series of an archive;",
+            "all studies of a folder are listed.",
+        )
     root = Path(studies)
     if not root.is_dir():
         raise ConfigurationError(f"{root}: there is no such folder.", "Give the folder of the studies.")
-    label_folder = LabelFolder(labels or root / LABELS_FOLDER, fresh_seconds=3600)
+    label_folder = LabelFolder(labels or root / LABELS_FOLDER, fresh_seconds=_ONE_LOOK_SECONDS)
     # A folder made here would be of whoever looks, and perhaps closed to the server.
     index_folder = label_folder.root if label_folder.root.is_dir() else None
-    yield StudyFolder(root, labelled=label_folder.labelled, index_folder=index_folder), label_folder
+    source = StudyFolder(
+        root, fresh_seconds=_ONE_LOOK_SECONDS, labelled=label_folder.labelled, index_folder=index_folder
+    )
+    yield source, label_folder
 
 
 @contextmanager
-def _opened_archive(address: str, labels: Path | None) -> Iterator[tuple[StudySource, LabelFolder]]:
+def _opened_archive(
+    address: str, labels: Path | None, narrowed: Mapping[str, str]
+) -> Iterator[tuple[StudySource, LabelFolder]]:
     from vpt_plugin.models.weights import vptct_home
-    from vpt_plugin.store.archive import ArchiveAddress, Credentials, DicomArchive
+    from vpt_plugin.store.archive import ArchiveAddress, Credentials, DicomArchive, SeriesFilter
     from vpt_plugin.store.labels import LabelFolder
 
-    archive = ArchiveAddress.parse(address)
-    label_folder = LabelFolder(labels or archive.home_in(vptct_home()) / "labels", fresh_seconds=3600)
+    archive, wanted = ArchiveAddress.parse(address), SeriesFilter(**narrowed)
+    label_folder = LabelFolder(
+        labels or archive.home_in(vptct_home()) / "labels", fresh_seconds=_ONE_LOOK_SECONDS
+    )
     # Not the server's own cache: it may be running beside this.
     with TemporaryDirectory(prefix="vptct-archive-") as cache:
         credentials = Credentials.from_environment(os.environ)
-        yield DicomArchive(archive, Path(cache), credentials=credentials), label_folder
+        source = DicomArchive(
+            archive, Path(cache), credentials=credentials, wanted=wanted, fresh_seconds=_ONE_LOOK_SECONDS
+        )
+        yield source, label_folder
 
 
 def _listed(source: StudySource, labels: LabelFolder) -> list[ListedStudy]:
-    from vpt_plugin.ct.files import KINDS, file_suffix
-    from vpt_plugin.store.studies import StudyFolder
-
     by_study: dict[str, dict[str, NewestLabel]] = {}
     for saved in labels.newest():
         by_study.setdefault(saved.study, {})[saved.task] = _newest(saved)
-    if isinstance(source, StudyFolder):
-        facts = {
-            study: (
-                KINDS.get(file_suffix(path), "dicom") if path.is_file() else "dicom",
-                path.relative_to(source.root).as_posix(),
-            )
-            for study, path in source.scan().items()
-        }
-    else:
-        facts = {study: ("dicom", str(source.facts(study)["name"])) for study in source.ids()}
+    facts = {study: source.facts(study) for study in source.ids()}
     return [
-        ListedStudy(study, kind, place, by_study.get(study, {})) for study, (kind, place) in facts.items()
+        ListedStudy(study, told["kind"], told["place"], by_study.get(study, {}))
+        for study, told in facts.items()
     ]
 
 

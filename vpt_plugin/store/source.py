@@ -76,7 +76,10 @@ class StudySource(Protocol):
         """
 
     def facts(self, study_id: str) -> dict[str, Any]:
-        """What a client may know of a study without reading it: ``name`` at least; never a path.
+        """What a client may know of a study without reading it, never where the server keeps it.
+
+        At least ``name``, ``kind`` (``dicom``, ``nifti``, ``nrrd`` or ``mha``) and ``place``: its path below
+        the folder; of an archive's series, how the archive calls it.
 
         Raises:
             StudyNotFoundError, ArchiveError.

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from vpt_plugin.ct.files import KINDS, file_suffix
 from vpt_plugin.ct.reader import is_study_file
 from vpt_plugin.errors import ArchiveUnreachableError, StudyNotFoundError
 from vpt_plugin.store.finder import StudyFinder
@@ -132,13 +133,20 @@ class StudyFolder:
             yield OpenedStudy(Path(folder))
 
     def facts(self, study_id: str) -> dict[str, Any]:
-        """The ``name`` of the study's file or folder.
+        """The ``name`` of the study's file or folder, its ``kind``, and its ``place`` below the root.
+
+        A study that the last look lists is told of even where it cannot be read at the moment.
 
         Raises:
             StudyNotFoundError: there is none.
-            ArchiveUnreachableError: it cannot be read at the moment.
+            ArchiveUnreachableError: the folder cannot be read.
         """
-        return {"name": self.path(study_id).name or self.name}
+        study = self._known(study_id, self._current())
+        if study is None or not self._state.reachable:
+            study = self._study(study_id)
+        path = self.root / study.place
+        kind = KINDS.get(file_suffix(path), "dicom") if path.is_file() else "dicom"
+        return {"name": path.name or self.name, "kind": kind, "place": Path(study.place).as_posix()}
 
     def refresh(self) -> None:
         """Look for new studies now. A folder that cannot be read is not an error here: ``state`` tells."""

@@ -65,6 +65,8 @@ def test_a_client_learns_what_the_archive_says_of_a_series(
     orthanc, series = filled
     assert archive_at(orthanc.url).facts(series["thin"].uid) == {
         "name": "thin 20200115 Thorax 1.0 Lunge",
+        "kind": "dicom",
+        "place": "thin 20200115 Thorax 1.0 Lunge",
         "patient": "thin",
         "study_date": "20200115",
         "description": "Thorax 1.0 Lunge",

@@ -113,16 +113,19 @@ class DicomArchive:
     def facts(self, study_id: str) -> dict[str, Any]:
         """What the archive says of a series.
 
-        ``name``, ``patient``, ``study_date`` (20201231), ``description``, ``modality`` and ``slices``, None
-        where it does not count them.
+        ``name``, ``kind``, ``place``, ``patient``, ``study_date`` (20201231), ``description``, ``modality``
+        and ``slices``, None where it does not count them.
 
         Raises:
             StudyNotFoundError, ArchiveUnreachableError: as ``require``.
         """
         record = self._record(study_id)
         known = (record.patient, record.study_date, record.description)
+        name = " ".join(filter(None, known)) or record.uid
         return {
-            "name": " ".join(filter(None, known)) or record.uid,
+            "name": name,
+            "kind": "dicom",
+            "place": name,
             "patient": record.patient,
             "study_date": record.study_date,
             "description": record.description,
