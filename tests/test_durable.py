@@ -139,6 +139,56 @@ def test_a_name_taken_for_a_writing_that_fails_is_given_back(
     assert names(tmp_path) == []
 
 
+@pytest.mark.usefixtures("no_links")
+def test_a_renaming_whose_answer_got_lost_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def replace_and_lose_the_answer(self: Path, target: Path) -> None:
+        replace(self, target)
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(Path, "replace", replace_and_lose_the_answer)
+    write_new(tmp_path / "a", b"data")
+    assert (tmp_path / "a").read_bytes() == b"data"
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("write", [write_new, write_over])
+def test_what_was_written_is_no_failure_though_its_temporary_file_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, write: object
+) -> None:
+    def refuse(self: Path, *, missing_ok: bool) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert callable(write)
+    write(tmp_path / "a", b"data")
+    assert (tmp_path / "a").read_bytes() == b"data"
+    assert "is left over and cannot be removed" in caplog.text
+
+
+@pytest.mark.parametrize("is_offered", [True, False])
+def test_on_macos_the_disks_own_memory_is_flushed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_offered: bool
+) -> None:
+    calls: list[str] = []
+
+    def full_sync(descriptor: int, command: int) -> None:
+        calls.append(f"fcntl {command}")
+        if not is_offered:
+            raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr("fcntl.F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr("fcntl.fcntl", full_sync)
+    monkeypatch.setattr("vpt_plugin.durable.os.fsync", lambda descriptor: calls.append("fsync"))
+    write_new(tmp_path / "a", b"data")
+    # The file, then the folder.
+    assert calls == (["fcntl 51"] * 2 if is_offered else ["fcntl 51", "fsync"] * 2)
+
+
 WRITE_FOR_EVER = """
 import sys
 from pathlib import Path

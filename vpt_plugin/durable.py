@@ -10,6 +10,7 @@ import errno
 import logging
 import os
 import shutil
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ def write_new(path: Path, data: bytes) -> None:
         _write(temporary, data, durable=True)
         _give_new_name(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
     sync_folder(path.parent)
 
 
@@ -54,7 +55,7 @@ def write_over(path: Path, data: bytes, *, durable: bool = True) -> None:
         _write(temporary, data, durable=durable)
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
     if durable:
         sync_folder(path.parent)
 
@@ -117,7 +118,7 @@ def sync_folder(path: Path) -> None:
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        _flush(descriptor)
     except OSError as error:
         if error.errno not in _NO_SUCH_CALL:
             raise
@@ -176,19 +177,42 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
 
 
+def _remove(temporary: Path) -> None:
+    # What was written is there: this must not be told as a failure. The next sweep tries again.
+    try:
+        temporary.unlink(missing_ok=True)
+    except OSError as error:
+        _logger.warning("%s is left over and cannot be removed: %s", temporary, error)
+
+
 def _write(path: Path, data: bytes, *, durable: bool) -> None:
     with path.open("xb") as file:
         file.write(data)
         if durable:
             file.flush()
-            os.fsync(file.fileno())
+            _flush(file.fileno())
+
+
+def _flush(descriptor: int) -> None:
+    if sys.platform == "darwin":
+        # There fsync(2) leaves the data in the memory of the disk itself, which a power cut empties.
+        import fcntl
+
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+        except OSError as error:
+            if error.errno not in (*_NO_SUCH_CALL, errno.ENOTTY):
+                raise
+        else:
+            return
+    os.fsync(descriptor)
 
 
 def _sync_file(path: Path) -> None:
     # Windows flushes only what is open for writing.
     descriptor = os.open(path, os.O_RDWR)
     try:
-        os.fsync(descriptor)
+        _flush(descriptor)
     finally:
         os.close(descriptor)
 
@@ -226,5 +250,7 @@ def _take_name_without_links(temporary: Path, path: Path) -> None:
     try:
         temporary.replace(path)
     except OSError:
-        path.unlink(missing_ok=True)
-        raise
+        # On a network share the answer may get lost, and the call sent again finds nothing to rename.
+        if path.stat().st_size == 0:
+            path.unlink()
+            raise
