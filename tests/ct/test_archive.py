@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import random
@@ -382,3 +383,17 @@ def test_nothing_of_a_packed_study_stays_in_the_temporary_folder(
     with pytest.raises(Exception, match="only 2"):
         read_study(archive)
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@every_suffix
+def test_a_full_disk_is_no_fault_of_the_archive(tmp_path, into, monkeypatch, suffix):
+    archive = pack(tmp_path / f"study{suffix}", [("a.dcm", NOISE)])
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("vpt_plugin.ct.archive._Target.file", full)
+    with pytest.raises(OSError, match="No space left") as told:
+        unpack(archive, into)
+    assert told.value.errno == errno.ENOSPC
+    assert list(into.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import itertools
@@ -32,6 +33,8 @@ _DAMAGE = (
     zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError,
     OverflowError, ValueError,  # UnicodeDecodeError, of a file's name, among them
 )  # fmt: skip
+# No fault of the archive: whoever runs the server, or owns the disk, must make room.
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 # Names that Windows keeps for devices, and characters it takes in no name.
 _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _NOT_IN_A_NAME = re.compile(r'[<>:"|?*\x00-\x1f\x7f]|[. ]+$')
@@ -67,6 +70,7 @@ def unpack(
         UnreadableStudyError: no archive, damaged, encrypted, or with entries that lead outside the folder
             or are links or devices.
         StudyTooLargeError: too many files, too many bytes, or a bomb: many more bytes than it has itself.
+        OSError: the disk that is unpacked to is full.
     """
     study = study or archive.name
     try:
@@ -80,7 +84,7 @@ def unpack(
         if isinstance(error, _DAMAGE):
             cause = f"the archive is cut short or damaged ({str(error)[:200]})."
             raise UnreadableStudyError(study, cause, "Pack or copy it again.") from error
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno not in _FULL_DISK:
             # Not the error's own text, which has a path of this computer in it.
             cause = f"the archive cannot be unpacked: {error.strerror or 'the disk does not answer'}."
             raise UnreadableStudyError(study, cause, "Pack the plain files of the study again.") from error
