@@ -78,6 +78,23 @@ def test_a_label_without_a_time_gets_the_servers(datastore: StudyDatastore) -> N
     assert before <= datastore.get_label_info(saved, "final")["created"] <= now()
 
 
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [("comment", "\x1b]0;x\x07"), ("comment", "a\x9b2J"), ("annotator", "an\nna"), ("series_uid", "1.2\0")],
+)
+def test_a_label_that_a_terminal_would_obey_is_refused(
+    datastore: StudyDatastore, field: str, text: str
+) -> None:
+    label = json.loads(contract("nodule", "lung_nodule", "absent"))
+    with pytest.raises(LabelError, match=f"{field} holds the control character"):
+        datastore.checked_label(json.dumps(label | {field: text}).encode())
+
+
+def test_a_comment_may_have_several_lines(datastore: StudyDatastore) -> None:
+    label = json.loads(contract("nodule", "lung_nodule", "absent")) | {"comment": "one\r\n\ttwo\nthree"}
+    assert datastore.checked_label(json.dumps(label).encode()).comment == "one\r\n\ttwo\nthree"
+
+
 def test_labelled_means_labelled_for_the_findings_that_are_asked_for(datastore: StudyDatastore) -> None:
     save(datastore, "a.nii.gz", NODULE)
     assert datastore.get_labeled_images(labels=["lung_nodule"]) == ["a.nii.gz"]

@@ -80,6 +80,46 @@ def test_what_needs_a_person_is_told_with_the_way_out(studies: Path, write_study
     assert vpt("check", studies).exit_code == 0
 
 
+@pytest.mark.parametrize("moves_to", ["new/p3.nii", "p4/p3.nii"])
+def test_labels_beside_a_segmentation_are_moved_by_what_it_says_too(
+    studies: Path, write_study: WriteStudy, moves_to: str
+) -> None:
+    labels = LabelFolder(studies / "labels")
+    write_study(studies / moves_to)
+    for segmentation in ("old--p3.nii", "p4--p3.nii"):
+        (studies / "labels/final" / segmentation).write_bytes(b"of a stock MONAI Label")
+    labels.save("old--p3.nii", pe("present"))
+    told = vpt("check", studies).stdout
+    (move,) = (line.split() for line in told.splitlines() if line.strip().startswith("mv "))
+    shutil.move(move[1], move[2])
+    assert labels.latest(moves_to.replace("/", "--"), "pe") is not None
+    assert vpt("check", studies).exit_code == 0
+
+
+def test_a_label_without_a_name_that_was_set_aside_is_moved_away(studies: Path) -> None:
+    labels = LabelFolder(studies / "labels")
+    with pytest.raises(LabelConflictError):
+        labels.save("p2.nii", pe("indeterminate", ""), if_version=0)
+    told = words(vpt("check", studies).stdout)
+    aside = studies / "labels/conflicts/p2.nii/pe.0001.json"
+    assert f"Nobody knows whose it is: when it is settled, move {aside} away." in told
+    aside.unlink()
+    assert vpt("check", studies).exit_code == 0
+
+
+def test_what_annotators_wrote_is_shown_and_not_obeyed_by_the_terminal(studies: Path) -> None:
+    title = "\x1b]0;renamed\x07"
+    labels = LabelFolder(studies / "labels")
+    labels.save("p2.nii", pe("present", f"ida{title}\nAll is well.", comment=f"{title}\x9b2J\u202e\r\nseen"))
+    with pytest.raises(LabelConflictError):
+        labels.save("p2.nii", pe("present", title), if_version=0)
+    for shown in (vpt("check", studies), vpt("history", studies, "p2.nii")):
+        assert not set("\x1b\x07\x9b\u202e\r") & set(shown.output)
+        assert r"ida\x1b]0;renamed\x07" in words(shown.output)
+    assert r"\x1b]0;renamed\x07\x9b2J\u202e" in words(vpt("history", studies, "p2.nii").output)
+    assert r"ida\x1b]0;renamed\x07 All is well. (version 2)" in vpt("check", studies).output
+
+
 def test_programs_get_json_and_the_same_exit_code(studies: Path) -> None:
     (studies / "p2.nii").unlink()
     result = vpt("check", studies, "--json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
@@ -27,15 +28,28 @@ _WIDTH_OF_A_PIPE = 400
 _CUT = "..."
 # Shorter names tell nothing any more: then lines are folded.
 _MIN_SHORTENED = 16
+# Controls, marks such as those that turn the direction of writing, halves of characters, separators.
+_OBEYED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def print_error(error: Exception) -> None:
     """An error on stderr: what is wrong, and below it the way out."""
     hint = error.hint if isinstance(error, VptError) else ""
     message = error.message if isinstance(error, VptError) else str(error)
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {plain(message)}", file=sys.stderr)
     if hint:
-        print(f"       {hint}", file=sys.stderr)
+        print(f"       {plain(hint)}", file=sys.stderr)
+
+
+def plain(text: str) -> str:
+    """The text with everything but new lines that a terminal would obey, or hide, written as in Python.
+
+    What is printed may come from anybody: who may label may write a comment, and name files.
+    """
+    return "".join(
+        ascii(each)[1:-1] if unicodedata.category(each) in _OBEYED and each != "\n" else each
+        for each in text.replace("\r\n", "\n")
+    )
 
 
 def print_table(
@@ -50,6 +64,7 @@ def print_table(
         shorten: the column whose cells lose their middle where the table is wider than the terminal.
     """
     console = _console(sys.stdout)
+    rows = [[plain(cell) for cell in row] for row in rows]
     if shorten:
         rows = _fitted(columns, rows, columns.index(shorten), console.width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vpt_plugin.cli.console import print_table
+from vpt_plugin.cli.console import plain, print_table
 from vpt_plugin.cli.words import command_line, count
 from vpt_plugin.labels import STATES, StudyLabel
 
@@ -59,7 +59,7 @@ def _section(title: str, items: Sequence[str]) -> None:
         return
     typer.echo(f"\n{title}: {len(items)}")
     for item in items[:_MAX_SHOWN]:
-        typer.echo("  " + item.replace("\n", "\n    "))
+        typer.echo("  " + plain(item).replace("\n", "\n    "))
     if len(items) > _MAX_SHOWN:
         typer.echo(f"  and {len(items) - _MAX_SHOWN} more: --json names all.")
 
@@ -72,14 +72,17 @@ def _damaged(each: DamagedLabel) -> str:
 
 
 def _orphan(each: Orphan, root: Path) -> str:
+    from vpt_plugin.store.label_folders import folder_of
+
     told = f"{each.study} ({', '.join(each.tasks)})"
     if not each.moved_to:
-        return f"{told}\nPut the study back; or, if it is elsewhere now, rename {root / 'final' / each.study}"
+        folder = folder_of(root / "final", each.study)
+        return f"{told}\nPut the study back; or, if it is elsewhere now, rename {folder}"
     move = "move" if os.name == "nt" else "mv"
     commands = [
-        command_line(move, root / part / each.study, root / part / each.moved_to)
+        command_line(move, folder, folder_of(root / part, each.moved_to))
         for part in ("final", "conflicts")
-        if (root / part / each.study).is_dir()
+        if (folder := folder_of(root / part, each.study)).is_dir()
     ]
     return "\n".join([f"{told}: perhaps it is {each.moved_to} now. If so:", *commands])
 
@@ -89,8 +92,14 @@ def _aside(each: SetAsideLabel, root: Path) -> str:
     return (
         f"{each.study} {each.task}: {_who(each.label)} said {_says(each.label)}; made upon "
         f"{_version(each.expected_version)}, when version {each.newest_version} was there already\n"
-        f"See both with `{see}`. It is settled when {_who(each.label)} labels the study again."
+        f"See both with `{see}`. {_settling(each)}"
     )
+
+
+def _settling(each: SetAsideLabel) -> str:
+    if each.label.annotator:
+        return f"It is settled when {_who(each.label)} labels the study again."
+    return f"Nobody knows whose it is: when it is settled, move {each.path} away."
 
 
 def _version(number: int) -> str:
@@ -99,8 +108,8 @@ def _version(number: int) -> str:
 
 def _disagreement(each: Disagreement) -> str:
     said = "; ".join(
-        f"{name or 'a reader without a name'} (version {saved.version}): {_says(saved.label, each.findings)}"
-        for name, saved in sorted(each.labels.items())
+        f"{_who(saved.label)} (version {saved.version}): {_says(saved.label, each.findings)}"
+        for _, saved in sorted(each.labels.items())
     )
     return f"{each.study} {each.task}: {said}"
 
@@ -115,9 +124,10 @@ def print_history(found: StudyHistory) -> None:
     tasks = {saved.task for saved in found.versions}
     for aside in found.set_aside:
         if aside.task not in tasks:
-            typer.echo(f"{found.study} {aside.task}: set aside: {_who(aside.label)}: {_says(aside.label)}")
+            said = f"{_who(aside.label)}: {_says(aside.label)}"
+            typer.echo(plain(f"{found.study} {aside.task}: set aside: {said}"))
     for damaged in found.damaged:
-        typer.echo(f"damaged: {_damaged(damaged)}".replace("\n", " "))
+        typer.echo(plain(f"damaged: {_damaged(damaged)}").replace("\n", " "))
 
 
 def _history_row(version: str, saved: SavedLabel | SetAsideLabel) -> tuple[str, ...]:
@@ -162,7 +172,8 @@ def _when(label: StudyLabel) -> str:
 
 
 def _who(label: StudyLabel) -> str:
-    return label.annotator or "a reader without a name"
+    # On one line: a name must not look like a line of this program's.
+    return " ".join(label.annotator.split()) or "a reader without a name"
 
 
 def _says(label: StudyLabel, findings: Sequence[str] = ()) -> str:

@@ -31,6 +31,8 @@ from .notes import Notes
 
 _logger = logging.getLogger(__name__)
 FINAL = "final"
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROLS_IN_TEXT = re.compile(r"(?![\t\n\r])[\x00-\x1f\x7f-\x9f]")  # a text may have several lines
 # A study's id may hold dots, the name of a task and a version do not.
 _LABEL_ID = re.compile(r"(.+)\.([a-z0-9_]+)\.[0-9]+")
 
@@ -325,7 +327,18 @@ def id_of_label(saved: SavedLabel) -> str:
 
 
 def _check_text(label: StudyLabel) -> None:
-    """JSON can name half a character, and no answer that is to show the label could be encoded."""
+    """Refuse what could not be shown.
+
+    JSON can name half a character, which no answer could be encoded with, and controls, which would be obeyed
+    by the terminal of whoever looks at labels there.
+    """
+    for field, controls in (
+        ("annotator", _CONTROLS),
+        ("comment", _CONTROLS_IN_TEXT),
+        ("series_uid", _CONTROLS),
+    ):
+        if found := controls.search(getattr(label, field)):
+            raise LabelError(f"{field} holds the control character {found[0]!a};", "leave it out.")
     try:
         json.dumps(label.to_json(), ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
