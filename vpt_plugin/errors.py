@@ -14,8 +14,8 @@ class into one HTTP status (``apps/vptct/lib/errors.py``); the command line prin
     │   ├── GeometryError               missing, duplicate or unevenly spaced slices, gantry tilt
     │   ├── TooFewSlicesError           fewer slices than a clip can honestly be made of
     │   └── StudyTooLargeError          more files or bytes than are accepted for one study
-    ├── ArchiveError                the DICOM archive does not hand out what is needed
-    │   ├── ArchiveUnreachableError     it is down, too slow, or refuses the login
+    ├── ArchiveError                the DICOM archive, or the share, does not hand out what is needed
+    │   ├── ArchiveUnreachableError     it, or the folder of studies, is down, too slow, or refuses the login
     │   └── IncompleteSeriesError       fewer slices came than it lists; nothing partial is ever read
     ├── ConfigurationError          something is wrong with what was asked for
     │   ├── UnknownTaskError
@@ -27,7 +27,7 @@ class into one HTTP status (``apps/vptct/lib/errors.py``); the command line prin
     │   ├── WeightsNotFoundError        names the file, the URL and the import command
     │   ├── WeightsLayoutError          missing, unexpected or misshapen entries
     │   ├── ChecksumError               the file is not the one that was published or first used
-    │   └── ModelCardError              which model is served cannot be told: its card or record cannot be read
+    │   └── ModelCardError              the card of a model, or what is served, cannot be read
     ├── DeviceMemoryError           not even one clip fits into the device's memory
     ├── NotTrainedError             this head was never trained, so it never answers
     ├── LabelError                  a label that does not follow the label contract
@@ -108,7 +108,7 @@ class ArchiveError(VptError):
 
 
 class ArchiveUnreachableError(ArchiveError):
-    """The archive is down, too slow, refuses the login, or answers what is no DICOMweb."""
+    """The archive is down, too slow, refuses the login, or is no DICOMweb; or the studies' folder is away."""
 
 
 class IncompleteSeriesError(ArchiveError):
