@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from vpt_plugin.store.tokens import TokenFile
+
 MIB = 1 << 20
 ONLY_UNIX = pytest.mark.skipif(os.name == "nt", reason="counts open files in /dev/fd")
 # 2 MB for an upload, 5 MB for all sessions.
@@ -152,6 +154,16 @@ def test_what_brings_no_study_may_be_a_megabyte_and_no_more(port: int, line: str
     assert (status, json.loads(body)["detail"]) == (
         413, "the request is larger than the 1.06 MiB that are accepted here.",
     )  # fmt: skip
+
+
+def test_who_lacks_a_login_is_told_so_in_the_middle_of_an_upload(serve, tmp_path: Path) -> None:
+    file = TokenFile(tmp_path / "tokens")
+    file.add("anna", "user")
+    with serve({"token_file": str(file.path)}).listening() as port, Talk(port) as talk:
+        talk.say("PUT /session/", "Content-Length: 20000000", "Connection: close")
+        talk.socket.sendall(form(20_000_000))
+        status, body = talk.answer()
+    assert (status, json.loads(body)["detail"]) == (401, "this server wants a login.")
 
 
 @ONLY_UNIX

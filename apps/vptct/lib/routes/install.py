@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 from monailabel.config import settings
 from starlette.middleware import Middleware
 
+from ..access.gate import Gate
 from ..access.login_routes import router as login
 from ..body_limit import BodyLimit
 from ..conf import AppConf
@@ -37,7 +38,7 @@ def install(app: FastAPI, conf: AppConf) -> None:
     """Replace MONAI Label's routes by ours, and limit what a request may bring.
 
     Args:
-        app: MONAI Label's FastAPI app.
+        app: MONAI Label's FastAPI app, with the login installed.
         conf: says how much, and which routes for admins are switched on.
     """
     prefix = settings.MONAI_LABEL_API_STR
@@ -51,7 +52,9 @@ def install(app: FastAPI, conf: AppConf) -> None:
     kept = [route for route in app.router.routes if getattr(route, "path", "") in KEPT]
     app.router.routes[:] = [*ours.routes, *kept]
     app.openapi_schema = None
-    app.user_middleware.append(Middleware(BodyLimit, limit_bytes=_limit_bytes(conf, prefix)))
+    # Before the gate, so that who is refused there while still sending gets to read why.
+    gate = [each.cls for each in app.user_middleware].index(Gate)
+    app.user_middleware.insert(gate, Middleware(BodyLimit, limit_bytes=_limit_bytes(conf, prefix)))
     app.middleware_stack = None
 
 
