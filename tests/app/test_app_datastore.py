@@ -11,7 +11,7 @@ from lib.datastore import StudyDatastore, id_of_label
 from lib.errors import BadRequestError, NothingThereError, NotOfferedError
 from monailabel.interfaces.datastore import Datastore
 
-from vpt_plugin.errors import LabelError, StudyNotFoundError
+from vpt_plugin.errors import LabelConflictError, LabelError, StudyNotFoundError
 from vpt_plugin.labels import FindingLabel, StudyLabel, now
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.studies import StudyFolder
@@ -93,6 +93,18 @@ def test_a_label_that_a_terminal_would_obey_is_refused(
 def test_a_comment_may_have_several_lines(datastore: StudyDatastore) -> None:
     label = json.loads(contract("nodule", "lung_nodule", "absent")) | {"comment": "one\r\n\ttwo\nthree"}
     assert datastore.checked_label(json.dumps(label).encode()).comment == "one\r\n\ttwo\nthree"
+
+
+def test_a_refused_label_without_a_time_that_is_sent_again_is_set_aside_once(
+    datastore: StudyDatastore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label = datastore.checked_label(contract("nodule", "lung_nodule", "absent"))
+    save(datastore, "a.nii.gz", NODULE)
+    for seconds in ("05", "06"):
+        monkeypatch.setattr("lib.datastore.now", lambda seconds=seconds: f"2099-01-01T00:00:{seconds}Z")
+        with pytest.raises(LabelConflictError):
+            datastore.save("a.nii.gz", label, if_version=0)
+    assert [each.label.created for each in datastore.labels.conflicts()] == ["2099-01-01T00:00:05Z"]
 
 
 def test_labelled_means_labelled_for_the_findings_that_are_asked_for(datastore: StudyDatastore) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -93,6 +94,47 @@ def test_only_its_owner_reads_the_file_whatever_the_umask_is(tmp_path: Path) -> 
         os.umask(before)
     assert (tmp_path / "tokens").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["tokens"]
+
+
+@posix
+def test_who_could_read_the_file_can_read_it_after_a_change(tmp_path: Path) -> None:
+    file = written(tmp_path, "")
+    file.path.chmod(0o640)
+    file.add("alice", "user")
+    assert file.path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root gives files away")
+def test_root_does_not_take_the_file_from_the_server(tmp_path: Path) -> None:
+    server = 12345
+    file = written(tmp_path, "")
+    os.chown(file.path, server, server)
+    file.add("alice", "user")
+    file.remove("alice")
+    assert (file.path.stat().st_uid, file.path.stat().st_gid) == (server, server)
+    # A new file is whose the folder is.
+    (tmp_path / "new").mkdir()
+    os.chown(tmp_path / "new", server, server)
+    new = TokenFile(tmp_path / "new" / "tokens")
+    new.add("alice", "user")
+    status = new.path.stat()
+    assert (status.st_uid, status.st_mode & 0o777) == (server, 0o600)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root gives files away")
+def test_who_may_not_give_the_file_back_leaves_it_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, user: int, group: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    file = written(tmp_path, "")
+    os.chown(file.path, 12345, 12345)
+    file.path.chmod(0o640)
+    monkeypatch.setattr(os, "chown", refuse)
+    token = file.add("alice", "user")
+    assert file.find(token) == ("alice", "user")
+    assert file.path.stat().st_mode & 0o777 == 0o600
 
 
 @posix

@@ -39,9 +39,12 @@ def add(
     It is printed once and kept nowhere: hand it over, or make a new one. It goes to stdout alone. The file
     keeps only its hash. A running server takes it at once.
 
+    The server must be able to read the file: run this as its user. Root may run it, too: the file stays the
+    server's, and a new one belongs to the owner of its folder.
+
     \b
     Examples:
-      vpt tokens add anna --role annotator --file /etc/vptct/tokens.txt
+      sudo -u vptct /opt/vptct/.venv/bin/vpt tokens add anna --file /var/lib/vptct/tokens.txt
       vpt tokens add otto --role admin --file tokens.txt > otto.token
     """
     from vpt_plugin.store.tokens import TokenFile

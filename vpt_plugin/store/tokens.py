@@ -181,11 +181,12 @@ class TokenFile:
         return TokenFileError(f"{self.path}, line {number}: {what}.", "vpt tokens add makes such lines.")
 
     def _write(self, text: str) -> None:
-        """Put a new file, readable by its owner only, into the place of the old one."""
+        """Put a new file into the place of the old one; as readable as that, else by its owner only."""
         new = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
         try:
             new.touch(mode=0o600)
             new.write_text(text, encoding="utf-8", newline="\n")
+            _give_to_who_had_it(new, self.path)
             publish_file(new, self.path)
         except OSError as error:
             raise TokenFileError(f"{self.path}: cannot be written: {error.strerror or error}.") from error
@@ -195,6 +196,24 @@ class TokenFile:
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", errors="surrogatepass")).hexdigest()
+
+
+def _give_to_who_had_it(new: Path, old: Path) -> None:
+    """The owner and the mode of the old file; without one, the owner of the folder.
+
+    Else ``sudo vpt tokens add`` would lock out the server, which runs as another user.
+    """
+    if os.name == "nt":
+        return
+    like = old.stat() if old.exists() else old.parent.stat()
+    mine = new.stat()
+    if (like.st_uid, like.st_gid) != (mine.st_uid, mine.st_gid):
+        try:
+            os.chown(new, like.st_uid, like.st_gid)
+        except PermissionError:
+            return  # only root gives files away; it stays closed to all others
+    if old.exists():
+        new.chmod(stat.S_IMODE(like.st_mode) | stat.S_IRUSR | stat.S_IWUSR)
 
 
 def _refuse_writable_by_others(path: Path) -> None:

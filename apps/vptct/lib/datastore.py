@@ -297,16 +297,19 @@ class StudyDatastore(Datastore):
             raise UnknownTaskError(task[:100], list(self._tasks))
 
     def _created_before(self, image_id: str, label: StudyLabel, if_version: int | None) -> str:
-        """The time that this very label got when it was saved upon this version before; "" if it was not.
+        """The time that this very label got when it was sent upon this version before; "" if it was not.
 
         A client that got no answer sends its label again. With another time it would be another label.
         """
         if if_version is None:
             return ""
-        for saved in self.history(image_id, label.task):
-            if saved.version == if_version + 1 and replace(saved.label, created="") == label:
-                return saved.label.created
-        return ""
+        before = [each.label for each in self.history(image_id, label.task) if each.version == if_version + 1]
+        before += [
+            each.label
+            for each in self.labels.conflicts(image_id)
+            if each.expected_version == if_version and not each.settled
+        ]
+        return next((each.created for each in before if replace(each, created="") == label), "")
 
     def _check_served(self, label: StudyLabel) -> None:
         task = self._tasks.get(label.task)
