@@ -64,6 +64,7 @@ def site(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Site:
     folder = tmp_path_factory.mktemp("site")
+    (folder / "dicom").mkdir()
     unpack(real_data / "lidc-idri-0001" / "LIDC-IDRI-0001_dicom_133.zip", folder / "dicom")
     for path in (folder / "dicom").rglob("*.xml"):
         path.unlink()  # DCMTK's storescu stops at the first file that is no DICOM
