@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from vpt_plugin.errors import LabelError
 from vpt_plugin.store.ids import is_study_id
 from vpt_plugin.store.label_versions import DamagedLabel
 
@@ -55,6 +56,20 @@ def namesake(above: Path, study: str) -> str:
     labelled = labelled_studies(above)
     same = (each for each in sorted(labelled) if each.casefold() == study.casefold())
     return "" if study in labelled else next(same, "")
+
+
+def refuse_namesake(above: Path, study: str) -> None:
+    """Refuse to mix the labels of two studies.
+
+    Raises:
+        LabelError: the disk takes the study for another one that has labels, see ``namesake``.
+    """
+    if other := namesake(above, study):
+        raise LabelError(
+            f"{study}: its labels would be mixed with those of {other}: the disk of the labels does "
+            "not tell capitals from small letters.",
+            "Rename one of the two, or keep the labels on a disk that does: --conf labels_dir FOLDER.",
+        )
 
 
 def _folders(above: Path) -> frozenset[str]:

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vpt_plugin.errors import LabelConflictError, LabelError, StudyNotFoundError
+from vpt_plugin.errors import LabelConflictError, StudyNotFoundError
 from vpt_plugin.labels import STATES, StudyLabel
 from vpt_plugin.store.ids import is_study_id
 from vpt_plugin.store.label_conflicts import (
@@ -28,7 +28,13 @@ from vpt_plugin.store.label_conflicts import (
     is_settled,
     states_in_dispute,
 )
-from vpt_plugin.store.label_folders import folder_of, hidden_folders, labelled_studies, namesake
+from vpt_plugin.store.label_folders import (
+    folder_of,
+    hidden_folders,
+    labelled_studies,
+    namesake,
+    refuse_namesake,
+)
 from vpt_plugin.store.label_versions import (
     DamagedLabel,
     SavedLabel,
@@ -123,12 +129,7 @@ class LabelFolder:
             OSError: the disk is full, the folder is not writable.
         """
         folder = self._folder(study_id)
-        if other := namesake(self._final, study_id):
-            raise LabelError(
-                f"{study_id}: its labels would be mixed with those of {other}: the disk of the labels does "
-                "not tell capitals from small letters.",
-                "Rename one of the two, or keep the labels on a disk that does: --conf labels_dir FOLDER.",
-            )
+        refuse_namesake(self._final, study_id)
         data = label_bytes(label)
         if if_version is None:
             version = append_version(folder, label.task, data)
