@@ -162,7 +162,7 @@ def proxied(
     _, certificate = self_signed(folder)
     command = PROXIES[request.param](folder, port, int(process.url.rsplit(":", 1)[1]))
     # Caddy keeps its own files in the user's folders.
-    environment = {**os.environ, "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    environment = {**os.environ, **dict.fromkeys(("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"), str(folder))}
     with (folder / "proxy.log").open("wb") as log:
         running = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         try:

@@ -43,18 +43,16 @@ def attacked(
     conf = {"tasks": "nodule,pe", "models": "tiny", "device": "cpu", "models_dir": str(workshop.models)}  # type: ignore[attr-defined]
     # Every route that there can be.
     conf |= {"logs": "on", "reload": "on"}
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("VPTCT_ATTACK_SECRET", SECRET)
-        environment.setenv("HOME", str(root / "home"))
-        with ServerProcess(studies, conf=conf) as process:
-            target = Range(process, root, studies, outside)
-            # The first inference makes the caches of torch; from then on nothing may change.
-            assert target.send("POST", "/infer/nodule_tiny?image=ct.nii.gz").status == 200
-            target.kept = frozenset(process.temporary.rglob("*"))
-            target.before = target.snapshot(times)
-            before = target.snapshot(contents)
-            yield target
-            assert target.snapshot(contents) == before
+    environment = {"VPTCT_ATTACK_SECRET": SECRET, "HOME": str(root / "home")}
+    with ServerProcess(studies, conf=conf, environment=environment) as process:
+        target = Range(process, root, studies, outside)
+        # The first inference makes the caches of torch; from then on nothing may change.
+        assert target.send("POST", "/infer/nodule_tiny?image=ct.nii.gz").status == 200
+        target.kept = frozenset(process.temporary.rglob("*"))
+        target.before = target.snapshot(times)
+        before = target.snapshot(contents)
+        yield target
+        assert target.snapshot(contents) == before
 
 
 @pytest.fixture(autouse=True)
