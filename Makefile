@@ -25,6 +25,8 @@ demo: install  ## phantoms, training, the real server, answers beside the truth:
 
 # Torch's threads otherwise spin while they wait, which slows everything down where the computer has other work.
 serve: export OMP_WAIT_POLICY ?= PASSIVE
+# MLflow, which comes with MONAI Label, would tell its makers that it is used.
+serve: export MLFLOW_DISABLE_TELEMETRY ?= true
 serve: install  ## serve a folder of studies: make serve STUDIES=/data/studies PORT=8000
 	@test -n "$(STUDIES)" || { echo "Name the folder of studies: make serve STUDIES=/data/studies"; exit 2; }
 	"$(BIN)/python" -m monailabel.main start_server --app apps/vptct --studies "$(STUDIES)" --host 127.0.0.1 --port $(PORT) $(CONF)
