@@ -54,6 +54,7 @@ class VptctApp(MONAILabelApp):
         self.model_store = ModelStore(self.served.models_dir)
         self.labels_folder = open_labels(studies, self.served)
         self._one_offer = threading.Lock()
+        self._workspaces: list[Workspace] = []
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -88,10 +89,16 @@ class VptctApp(MONAILabelApp):
         if not load:
             return None
         return Sessions(
-            Workspace(_sessions_folder()).folder,
+            self._workspace(_sessions_folder()),
             max_seconds=settings.MONAI_LABEL_SESSION_EXPIRY,
             max_bytes=self.served.limits.sessions_bytes,
         )
+
+    def cleanup_sessions(self) -> None:
+        """What MONAI Label does every five minutes."""
+        super().cleanup_sessions()
+        for workspace in self._workspaces:
+            workspace.keep()
 
     def classify_task(self, name: str) -> ClassifyTask:
         """The infer task of that name.
@@ -147,7 +154,7 @@ class VptctApp(MONAILabelApp):
         from monailabel.app import app as server
 
         # Also where an upload is spooled while it comes: what a killed server leaves goes at the next start.
-        tempfile.tempdir = str(Workspace(Path(tempfile.gettempdir())).folder)
+        tempfile.tempdir = str(self._workspace(Path(tempfile.gettempdir())))
         end_as_if_interrupted()
         install_errors(server, self._secret_folders())
         install_access(server, self.served.access)
@@ -157,6 +164,11 @@ class VptctApp(MONAILabelApp):
         opening.adopt_labels(studies, self.labels_folder)
         models = self.info()["vptct"]["models"]
         opening.say_what_is_served(self.served, self.studies, studies, self.labels_folder, models)
+
+    def _workspace(self, parent: Path) -> Path:
+        """A folder of this process, for as long as it lives."""
+        self._workspaces.append(Workspace(parent))
+        return self._workspaces[-1].folder
 
     def _secret_folders(self) -> list[Path]:
         folders = [self.labels_folder.root, self.model_store.root, Path(self.app_dir), Path.home()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -97,3 +98,46 @@ def test_a_lock_that_another_process_swept_away_is_not_relied_on(
     assert ours.folder.with_name(ours.folder.name + ".lock") != taken[0]
     assert sorted(tmp_path.iterdir()) == [ours.folder, ours.folder.with_name(ours.folder.name + ".lock")]
     ours.remove()
+
+
+def test_a_folder_that_idles_for_a_month_looks_used_after_each_turn_of_the_job(tmp_path: Path) -> None:
+    ours = Workspace(tmp_path)
+    lock = ours.folder.with_name(ours.folder.name + ".lock")
+    for path in (ours.folder, lock):
+        os.utime(path, (0, 0))
+    ours.keep()
+    assert all(path.stat().st_mtime > 0 and path.stat().st_atime > 0 for path in (ours.folder, lock))
+    ours.remove()
+
+
+def test_systemd_leaves_the_folder_alone_for_it_is_locked(tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    ours = Workspace(tmp_path)
+    cleaner = os.open(ours.folder, os.O_RDONLY)
+    try:
+        # What systemd-tmpfiles asks for before it looks into a folder.
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(cleaner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        ours.remove()
+        fcntl.flock(cleaner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(cleaner)
+
+
+def test_a_folder_that_was_removed_is_told_and_not_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = Workspace(tmp_path)
+    ours.folder.rmdir()
+    ours.keep()
+    assert "is gone: restart the server" in caplog.text
+    assert not ours.folder.exists()
+    ours.remove()
+
+
+def test_the_job_of_every_five_minutes_keeps_the_sessions_folder(serve, tmp_path: Path) -> None:
+    app = serve().app
+    (folder,) = (path for path in (tmp_path / "sessions").iterdir() if path.is_dir())
+    os.utime(folder, (0, 0))
+    app.cleanup_sessions()
+    assert folder.stat().st_mtime > 0

@@ -26,6 +26,9 @@ class Workspace:
     What a killed process leaves is removed by the next one. A live process is known by the lock it holds on
     a file beside its folder, which the system takes away when it dies, however it dies.
 
+    Systems clear temporary folders of what nobody touched for days: a server that idles has to call ``keep``
+    now and then. Another folder of the same name could be anybody's.
+
     Args:
         parent: the folder below which the workspace is made; made if it is not there. It should be on a disk
             of this computer, not on a network share.
@@ -36,11 +39,23 @@ class Workspace:
         _sweep(parent)
         self.folder, self._lock = _new_name(parent)
         self.folder.mkdir(mode=0o700)
+        self._held = _held(self.folder)
         atexit.register(self.remove)
+
+    def keep(self) -> None:
+        """Let the folder and its lock look used, for cleaners that go by the time (macOS, tmpreaper)."""
+        try:
+            for path in (self.folder, self.folder.with_name(self.folder.name + _LOCK)):
+                os.utime(path)
+        except OSError as error:
+            _logger.error("%s is gone: restart the server, it takes no uploads any more (%s)", path, error)
 
     def remove(self) -> None:
         """Remove the folder with all that is in it."""
         atexit.unregister(self.remove)
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
         _remove(self.folder, self._lock)
 
 
@@ -97,6 +112,18 @@ def _remove(folder: Path, lock: BinaryIO | None) -> None:
             return  # What could not be removed now is swept later, by its lock.
         with suppress(OSError):
             Path(lock.name).unlink()
+
+
+def _held(folder: Path) -> int | None:
+    """The folder, opened with a shared lock, which systemd-tmpfiles respects; None where there is no such."""
+    if os.name == "nt":
+        return None
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return descriptor
 
 
 def _locked(path: Path) -> BinaryIO | None:
