@@ -29,7 +29,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def sessions(tmp_path: Path, clock: Clock) -> Sessions:
-    return Sessions(tmp_path, max_seconds=600, max_bytes=1000, clock=clock)
+    return Sessions(tmp_path, max_seconds=600, max_bytes=100_000, clock=clock)
 
 
 def upload(data: bytes = b"voxels", name: str = "ct.nii") -> UploadFile:
@@ -86,20 +86,31 @@ def test_a_study_that_is_being_read_is_not_removed_from_under_its_reader(
 
 
 def test_all_sessions_together_take_no_more_than_their_room(sessions: Sessions, tmp_path: Path) -> None:
-    first = sessions.create([upload(b"x" * 600)])
-    with pytest.raises(SessionsFullError, match="more than 1e-06 GB together"):
-        sessions.create([upload(b"x" * 401)])
+    first = sessions.create([upload(b"x" * 60_000)])
+    with pytest.raises(SessionsFullError, match=r"more than 0\.0001 GB together"):
+        sessions.create([upload(b"x" * 40_001)])
     assert len(list(tmp_path.iterdir())) == 1
     sessions.remove(first.name)
-    assert sessions.create([upload(b"x" * 1000)]).size_bytes == 1000
+    assert sessions.create([upload(b"x" * 100_000)]).size_bytes == 100_000
 
 
 def test_what_an_archive_unpacks_to_counts(sessions: Sessions, tmp_path: Path) -> None:
-    packed = zipped(("1.dcm", b"a" * 300), ("2.dcm", b"b" * 300))
+    packed = zipped(("1.dcm", b"a" * 30_000), ("2.dcm", b"b" * 30_000))
     session = sessions.create([upload(packed, "study.zip")], uncompress=True)
-    assert session.size_bytes == 600
+    assert session.size_bytes == 30_000 + 30_000 + 4096  # and the folder
     assert sorted(path.name for path in session.study.iterdir()) == ["1.dcm", "2.dcm"]
     assert not session.study.with_name("study.zip").exists()
+
+
+def test_a_file_of_one_byte_counts_as_the_block_that_it_takes(sessions: Sessions, tmp_path: Path) -> None:
+    session = sessions.create([upload(b"x", f"{number}.dcm") for number in range(10)])
+    assert session.size_bytes == 10 * 4096
+    # 100,000 bytes have room for 24 blocks: 10 are taken, and a folder with 14 files takes 15.
+    packed = zipped(*((f"{number}.dcm", b"x") for number in range(14)))
+    with pytest.raises(SessionsFullError):
+        sessions.create([upload(packed, "study.zip")], uncompress=True)
+    assert sessions.left_bytes() == 100_000 - 10 * 4096
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize(
@@ -118,7 +129,7 @@ def test_what_cannot_be_unpacked_leaves_nothing_and_frees_its_room(
     with pytest.raises(error):
         sessions.create([upload(data, name)], uncompress=True)
     assert list(tmp_path.iterdir()) == []
-    assert sessions.left_bytes() == 1000
+    assert sessions.left_bytes() == 100_000
 
 
 @pytest.mark.parametrize("session_id", ["", "0" * 36, "00000000-0000-0000-0000-000000000000", "x" * 5000])

@@ -28,6 +28,7 @@ from .uploads import store, unpacked
 
 _logger = logging.getLogger(__name__)
 _SESSION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_BLOCK_BYTES = 4096
 
 
 @dataclass
@@ -101,7 +102,7 @@ class Sessions:
         self.remove_expired()
         # The next one of a version 1 UUID, which MONAI Label takes, can be guessed.
         name = str(uuid.uuid4())
-        room = _Room(self, sum(file.size or 0 for file in files))
+        room = _Room(self, sum(_on_disk(file.size or 0) for file in files))
         folder = self._folder / name
         try:
             (folder / "study").mkdir(parents=True)
@@ -246,5 +247,9 @@ class _Room:
 
 
 def _size_of(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    return sum(_on_disk(each.lstat().st_size) for each in (path, *path.rglob("*")))
+
+
+def _on_disk(size_bytes: int) -> int:
+    """What a file or folder of this size takes at least: a disk gives it whole blocks, and an entry."""
+    return max(size_bytes, _BLOCK_BYTES)

@@ -9,6 +9,7 @@ from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from anyio import CancelScope
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
@@ -16,14 +17,17 @@ from starlette.datastructures import FormData, UploadFile
 from vpt_plugin.ct.archive import is_archive, unpack
 from vpt_plugin.errors import UnreadableStudyError
 
-from .errors import BadRequestError, WrongFormError
+from .errors import BadRequestError, TooLargeError, WrongFormError
 from .form_parser import parse_form
+from .incoming import Spool
 from .limits import Limits
 from .names import safe_name
 
 _CHUNK_BYTES = 1 << 20
 _MAX_FIELDS = 100
 _MULTIPART = "multipart/form-data"
+_URLENCODED = "application/x-www-form-urlencoded"
+_HOW_TO_SEND = "Send fields and files as multipart/form-data (curl -F)."
 
 
 async def form(request: Request) -> AsyncIterator[FormData]:
@@ -33,18 +37,40 @@ async def form(request: Request) -> AsyncIterator[FormData]:
     long series has more slices.
     """
     limits = {"max_fields": _MAX_FIELDS, "max_part_size": Limits.label_bytes}
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _MULTIPART:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _MULTIPART:
+        await _check_small(request, kind)
         async with request.form(**limits) as parts:
             yield parts
         return
-    with tempfile.SpooledTemporaryFile(_CHUNK_BYTES) as into:
-        try:
-            async with aclosing(request.stream()) as stream:
-                parts = await parse_form(request.headers, stream, into, max_files=Limits.files, **limits)
-            yield parts
-        finally:
-            # Removing gigabytes takes a disk a while, and other requests must not wait for it.
+    into = Spool(request.app.state.incoming)
+    try:
+        async with aclosing(request.stream()) as stream:
+            parts = await parse_form(request.headers, stream, into, max_files=Limits.files, **limits)
+        yield parts
+    finally:
+        # Removing gigabytes takes a disk a while, and other requests must not wait for it.
+        with CancelScope(shield=True):
             await run_in_threadpool(into.close)
+
+
+async def _check_small(request: Request, kind: str) -> None:
+    """Keep a body that brings no files, for ``request.form``; none at all is fine.
+
+    Raises:
+        TooLargeError: it would fill the memory.
+        BadRequestError: it is no form, so nobody would ever look at it.
+    """
+    body = bytearray()
+    async with aclosing(request.stream()) as stream:
+        async for chunk in stream:
+            body += chunk
+            if len(body) > Limits.small_bytes:
+                raise TooLargeError("the request has a large body that is no form with files.", _HOW_TO_SEND)
+    if body and kind != _URLENCODED:
+        raise BadRequestError(f"the request's body is no form but {kind[:100] or 'untold'!r};", _HOW_TO_SEND)
+    # Where Starlette keeps a body that was read, and looks for it.
+    request._body = bytes(body)
 
 
 def described(required: Sequence[str] = (), **fields: dict[str, Any]) -> dict[str, Any]:

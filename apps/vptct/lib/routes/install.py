@@ -13,6 +13,7 @@ from ..access.gate import Gate
 from ..access.login_routes import router as login
 from ..body_limit import BodyLimit
 from ..conf import AppConf
+from ..incoming import Incoming
 from . import activelearning, infer, labels, server, session, studies
 from .not_offered import not_offered
 
@@ -52,6 +53,7 @@ def install(app: FastAPI, conf: AppConf) -> None:
     kept = [route for route in app.router.routes if getattr(route, "path", "") in KEPT]
     app.router.routes[:] = [*ours.routes, *kept]
     app.openapi_schema = None
+    app.state.incoming = Incoming(conf.limits.sessions_bytes)
     # Before the gate, so that who is refused there while still sending gets to read why.
     gate = [each.cls for each in app.user_middleware].index(Gate)
     app.user_middleware.insert(gate, Middleware(BodyLimit, limit_bytes=_limit_bytes(conf, prefix)))
