@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -244,6 +245,42 @@ def test_slices_of_another_examination_in_the_same_folder_do_not_speak_for_it(si
     (site.labels / "studies-index.json").unlink(missing_ok=True)
     site.restart()
     assert site.ids() == {"p01": "p01"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need special rights on Windows")
+@pytest.mark.parametrize("evidence", [True, False])
+@pytest.mark.parametrize(
+    ("place", "study", "link", "target"),
+    [
+        ("z/study", "z--study", "a", "z/study"),  # comes first by its name, and lies higher
+        ("z/ct.nii", "z--ct.nii", "a", "z"),
+        (".elsewhere/ct.nii", "latest--ct.nii", "a", ".elsewhere"),
+    ],
+)
+def test_a_new_link_does_not_take_labels_out_of_sight(
+    site: Site, place: str, study: str, link: str, target: str, evidence: bool
+) -> None:
+    site.add(place, "" if place.endswith(".nii") else ONE)
+    (site.root / "latest").symlink_to(site.root / target)
+    site.label(study)
+    assert list(site.ids()) == [study]
+    if not evidence:
+        (site.labels / "examinations.json").unlink()
+    (site.root / link).symlink_to(site.root / target)
+    site.restart()
+    assert list(site.ids()) == [study]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need special rights on Windows")
+def test_a_study_labelled_by_way_of_a_link_keeps_its_id_when_its_own_folder_comes(site: Site) -> None:
+    site.add(".elsewhere/study", ONE)
+    (site.root / "z").symlink_to(site.root / ".elsewhere")
+    site.label("z--study")
+    (site.root / ".elsewhere").rename(site.root / "a")
+    (site.root / "z").unlink()
+    (site.root / "z").symlink_to(site.root / "a")
+    site.restart()
+    assert site.ids() == {"z--study": "z/study"}
 
 
 FOLDERS = ("p/a", "p/b", "p/a/deep", "q/a", "p", "q")

@@ -12,7 +12,7 @@ from errno import ENODEV
 from itertools import chain
 from pathlib import Path
 from stat import S_ISREG
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from vpt_plugin.ct.dicom_headers import read_examination
 from vpt_plugin.ct.reader import is_study_file
@@ -30,6 +30,17 @@ _LOOKS_AT_ONCE = 16
 _PART = 50
 
 _Found: TypeAlias = tuple[Listing, tuple[int, int]]
+
+
+class _Rank(NamedTuple):
+    """In which order folders are looked at; the smallest first.
+
+    A new link to a labelled study must not take its labels out of sight by giving it another path, and so
+    another id.
+    """
+
+    without_labels: bool
+    by_link: bool
 
 
 @dataclass
@@ -71,9 +82,12 @@ class FolderScan:
         if root_identity != self._root and _is_empty(top) and not _is_empty(self._seen.get(ROOT, top)):
             raise OSError(ENODEV, "it is empty and another folder than before: its share may not be mounted")
         listings, unread, circles = {ROOT: top}, set[str](), {root_identity}
-        level = _inside(ROOT, top)
-        while level:
-            inside: list[str] = []
+        # By rank: of several paths to one folder the first one counts.
+        waiting: dict[_Rank, list[str]] = {}
+        self._add_inside(ROOT, top, False, waiting)
+        while waiting:
+            rank = min(waiting)
+            level = waiting.pop(rank)
             for folder, found in zip(level, self._list_all(level), strict=True):
                 if isinstance(found, OSError):
                     # A share that is away takes no studies with it: what was seen there counts until it is
@@ -87,12 +101,20 @@ class FolderScan:
                     circles.add(identity)
                     listings[folder] = listing
                     if not listing.holds_dicom or labelled.opens(folder, listing.examination):
-                        inside += _inside(folder, listing)
-            level = inside
+                        self._add_inside(folder, listing, rank.by_link, waiting)
         self._root, self._seen, self.remembered = root_identity, listings, {}
         self._since = {folder: since for folder, since in self._since.items() if folder in listings}
         self._complained = {path for path in self._complained if os.path.lexists(path)}
         return Look(listings, tuple(sorted(unread)))
+
+    def _add_inside(
+        self, folder: str, listing: Listing, by_link: bool, waiting: dict[_Rank, list[str]]
+    ) -> None:
+        """Put the folders in a folder where they wait to be looked at."""
+        for name in listing.folders:
+            path = join(folder, name)
+            rank = _Rank(not self._labelled.may_have_labels(path), by_link or name in listing.links)
+            waiting.setdefault(rank, []).append(path)
 
     def _list_all(self, folders: Sequence[str]) -> list[_Found | OSError]:
         """What each of the folders holds, in their order; many at once where that is mostly waiting."""
@@ -146,7 +168,7 @@ class FolderScan:
 
     def _look_into(self, folder: str, before: SliceFile | None) -> Listing:
         """What the folder holds; settled where its files are complete as far as they were looked at."""
-        folders, files, candidates = [], [], []
+        folders, links, files, candidates = [], [], [], []
         with os.scandir(self.root / folder) as entries:
             for entry in entries:
                 name = entry.name
@@ -154,6 +176,8 @@ class FolderScan:
                     continue
                 if entry.is_dir():
                     folders.append(name)
+                    if entry.is_symlink():
+                        links.append(name)
                 elif not entry.is_file():
                     continue  # a link to nowhere; a pipe, which would keep whoever opens it waiting
                 elif is_study_file(Path(name)):
@@ -166,7 +190,8 @@ class FolderScan:
         slice_file = self._slice_file(self.root / folder, candidates, before)
         # The first bytes of a file can come later than its name, which leaves the time stamp as it was.
         complete = slice_file.examination != "" if slice_file else not candidates
-        return Listing(0, tuple(sorted(folders)), tuple(sorted(files)), slice_file, settled=complete)
+        names = tuple(sorted(folders)), tuple(sorted(files))
+        return Listing(0, *names, slice_file, tuple(sorted(links)), settled=complete)
 
     def _slice_file(self, folder: Path, names: Sequence[str], before: SliceFile | None) -> SliceFile | None:
         """The DICOM file that stands for the folder: the one of the last look for as long as it stays."""
@@ -199,10 +224,6 @@ class FolderScan:
 
 def _is_empty(listing: Listing) -> bool:
     return not (listing.folders or listing.files or listing.holds_dicom)
-
-
-def _inside(folder: str, listing: Listing) -> list[str]:
-    return [join(folder, name) for name in listing.folders]
 
 
 def _identity(path: Path, stat: os.stat_result) -> tuple[int, int]:

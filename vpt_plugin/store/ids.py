@@ -10,7 +10,7 @@ from pathlib import PurePath
 MAX_LENGTH = 128
 _ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_LENGTH - 1}}}(?<!\.)")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_JOINT = "--"
+JOINT = "--"
 _HASH_DIGITS = 12
 
 
@@ -45,12 +45,12 @@ def study_id(relative: str, *, examination: str = "") -> str:
     if examination:
         return _hashed(relative, f"{relative}\0{examination}")
     parts = relative.split("/")
-    plain = _JOINT.join(parts)
-    fits = is_study_id(plain) and not any(_JOINT in part for part in parts)
+    plain = JOINT.join(parts)
+    fits = is_study_id(plain) and not any(JOINT in part for part in parts)
     return plain if fits else _hashed(relative, relative)
 
 
 def _hashed(relative: str, text: str) -> str:
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_HASH_DIGITS]
-    readable = _UNSAFE.sub("-", relative.replace("/", _JOINT)).strip(".-_")[: MAX_LENGTH - 1 - _HASH_DIGITS]
+    readable = _UNSAFE.sub("-", relative.replace("/", JOINT)).strip(".-_")[: MAX_LENGTH - 1 - _HASH_DIGITS]
     return f"{readable}-{digest}" if readable else digest

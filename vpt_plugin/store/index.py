@@ -76,7 +76,8 @@ class StudiesIndex:
 def _to_json(listing: Listing) -> list[Any]:
     known = listing.slice_file
     slice_file = [] if known is None else [known.name, known.size_bytes, known.changed_ns, known.examination]
-    return [listing.settled, listing.changed_ns, list(listing.folders), list(listing.files), slice_file]
+    names = [list(each) for each in (listing.folders, listing.files)]
+    return [listing.settled, listing.changed_ns, *names, slice_file, list(listing.links)]
 
 
 def _from_json(folder: str, entry: Any) -> Listing:
@@ -85,10 +86,10 @@ def _from_json(folder: str, entry: Any) -> Listing:
     Raises:
         ValueError, TypeError: it does not say what a look at a folder could have found.
     """
-    settled, changed_ns, folders, files, slice_file = entry
+    settled, changed_ns, folders, files, slice_file, links = entry
     known = SliceFile(*slice_file) if slice_file else None
-    listing = Listing(changed_ns, tuple(folders), tuple(files), known, settled is True)
-    names = [*listing.folders, *listing.files, *([known.name] if known else [])]
+    listing = Listing(changed_ns, tuple(folders), tuple(files), known, tuple(links), settled is True)
+    names = [*listing.folders, *listing.files, *listing.links, *([known.name] if known else [])]
     numbers = [changed_ns, *([known.size_bytes, known.changed_ns] if known else [])]
     if (
         not all(isinstance(number, int) for number in numbers)

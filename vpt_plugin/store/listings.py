@@ -37,6 +37,7 @@ class Listing:
         folders: names of the folders in it, but the hidden ones.
         files: names of the study files directly in it.
         slice_file: a DICOM file directly in it, or None where there is none.
+        links: those of ``folders`` that are links to folders elsewhere.
         settled: whatever changes from now on gives the folder another time stamp.
     """
 
@@ -44,6 +45,7 @@ class Listing:
     folders: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     slice_file: SliceFile | None = None
+    links: tuple[str, ...] = ()
     settled: bool = False
 
     @property
@@ -77,6 +79,9 @@ class Labelled(Protocol):
 
     def opens(self, folder: str, examination: str) -> bool:
         """Whether to look into the folders in a folder that directly holds DICOM of an examination."""
+
+    def may_have_labels(self, folder: str) -> bool:
+        """Whether something with labels was in this folder or below it, by this very path."""
 
     def slice_of(self, folder: str) -> str:
         """The name of the DICOM file that spoke for a folder, or ""."""

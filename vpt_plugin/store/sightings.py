@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from vpt_plugin.durable import write_over
-from vpt_plugin.store.ids import is_study_id, study_id
+from vpt_plugin.store.ids import JOINT, is_study_id, study_id
 
 FILE_NAME = "examinations.json"
 SCHEMA = "vptct.examinations/1"
@@ -60,6 +60,7 @@ class LabelledPlaces:
     sightings: Mapping[str, Sighting] = field(default_factory=dict)
     _under: Mapping[str, set[Sighting]] = field(init=False, repr=False)
     _slices: Mapping[str, str] = field(init=False, repr=False)
+    _ids_under: Collection[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         under: dict[str, set[Sighting]] = {}
@@ -73,6 +74,8 @@ class LabelledPlaces:
                     slices[folder] = name
         object.__setattr__(self, "_under", under)
         object.__setattr__(self, "_slices", slices)
+        ids_under = {around for each in self.labelled for around in (each, *_above(each, JOINT))}
+        object.__setattr__(self, "_ids_under", ids_under)
 
     def opens(self, folder: str, examination: str) -> bool:
         """Whether a DICOM folder must not swallow what is below it: something else there has labels."""
@@ -97,6 +100,13 @@ class LabelledPlaces:
     def has_sighted(self, place: str) -> bool:
         """Whether a study with labels was sighted in this place or below it."""
         return place in self._under
+
+    def may_have_labels(self, folder: str) -> bool:
+        """Whether something with labels is, by this very path, in a folder or below it.
+
+        Where no sighting tells, the ids do: they are made of paths.
+        """
+        return self.has_sighted(folder) or self.plain_id(folder) in self._ids_under
 
     def count(self, place: str) -> int:
         """How many studies with labels are in this place and below it, as far as is known."""
@@ -184,10 +194,10 @@ def differ(examination: str, other: str) -> bool:
     return examination != other and "" not in (examination, other)
 
 
-def _above(place: str) -> Iterator[str]:
+def _above(place: str, joint: str = "/") -> Iterator[str]:
     """The folders around a place, but not the root."""
-    while "/" in place:
-        place = place.rpartition("/")[0]
+    while joint in place:
+        place = place.rpartition(joint)[0]
         yield place
 
 

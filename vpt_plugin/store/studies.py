@@ -36,7 +36,8 @@ class StudyFolder:
     beside them, the folder around them is the study: a localizer is none by itself. The root never is, lest
     ids change when another study comes. Loose DICOM files in the root itself are a study only where there is
     no other: one stray file must not swallow the rest. Hidden files and folders and the root's own
-    ``labels`` are left out. Links to folders are followed. An id leads to nothing but a path that the scan
+    ``labels`` are left out. Links to folders are followed; of several paths to one folder the
+    one with labels counts, then the one without links. An id leads to nothing but a path that the scan
     found. Studies with labels keep their ids whatever comes or goes, see ``grouping``.
 
     A folder that cannot be read is not an empty one: what was seen in it stays listed until it can be read
