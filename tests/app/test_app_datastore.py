@@ -62,6 +62,13 @@ def test_studies_are_listed_with_their_labels(datastore: StudyDatastore) -> None
     }
 
 
+def test_a_label_is_saved_under_the_id_that_counts_by_whatever_id_the_study_was_opened(
+    datastore: StudyDatastore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datastore.studies, "require", lambda study: {"p01--ct1": "p01"}[study])
+    assert save(datastore, "p01--ct1", PE) == "p01.pe.0001"
+
+
 def test_the_newest_label_is_the_one_saved_last_whatever_time_the_client_says(
     datastore: StudyDatastore,
 ) -> None:

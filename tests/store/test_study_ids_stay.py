@@ -55,9 +55,9 @@ class Site:
         path.unlink() if path.is_file() else shutil.rmtree(path)
 
     def label(self, study: str) -> None:
-        self.folder.require(study)
+        counts = self.folder.require(study)
         self.labels.mkdir(exist_ok=True)
-        self.labelled.add(study)
+        self.labelled.add(counts)
 
     def files(self, study: str) -> list[bytes]:
         """What the files of a study hold."""
@@ -193,8 +193,18 @@ def test_whoever_opened_the_first_series_can_save_the_label_after_the_second_cam
     assert site.ids() == {"p01--ct1": "p01/ct1"}
     site.add("p01/ct2", ONE)
     assert site.ids() == {"p01": "p01"}
+    assert site.folder.require("p01--ct1") == "p01"
     site.label("p01--ct1")
-    assert site.ids() == {"p01--ct1": "p01"}
+    assert site.ids() == {"p01": "p01"}
+    assert site.labelled == {"p01"}
+
+
+def test_whoever_was_shown_the_whole_can_save_the_label_after_one_came_for_a_series(site: Site) -> None:
+    site.add("p01/ct1", ONE)
+    site.add("p01/ct2", ONE)
+    assert site.ids() == {"p01": "p01"}
+    site.labelled.add("p01--ct1")  # by another server, which had not seen the second series yet
+    assert site.folder.require("p01") == "p01--ct1"
     with pytest.raises(StudyNotFoundError):
         site.folder.require("p01--ct2")
 

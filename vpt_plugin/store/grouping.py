@@ -54,8 +54,9 @@ class Grouping:
 
     Attributes:
         studies: by id, in sorted order.
-        aliases: studies without labels by the ids that their series would have alone. Whoever opened the
-            first series of an examination can save the label after the second one has come.
+        aliases: studies by other ids under which somebody may have opened them: those that their series
+            would have alone, where they have no labels yet; else the one that their place would have.
+            Whoever opened an examination can save the label after another series or a label has come.
         sightings: of the labelled studies, by id.
     """
 
@@ -81,11 +82,10 @@ def group_studies(listings: Mapping[str, Listing], places: LabelledPlaces) -> Gr
     return Grouping(
         studies=studies,
         aliases={
-            study_id(series): study
+            other: study
             for study in studies.values()
-            if study.id not in places.labelled
-            for series in study.series
-            if study_id(series) not in taken
+            for other in _other_ids(study, places)
+            if other not in taken
         },
         sightings={
             study.id: places.sighted(study.id, sighting_of(study, listings))
@@ -93,6 +93,13 @@ def group_studies(listings: Mapping[str, Listing], places: LabelledPlaces) -> Gr
             if study.id in places.labelled
         },
     )
+
+
+def _other_ids(study: Study, places: LabelledPlaces) -> Iterator[str]:
+    if study.id in places.labelled:
+        yield places.plain_id(study.place)
+    else:
+        yield from map(study_id, study.series)
 
 
 def sighting_of(study: Study, listings: Mapping[str, Listing]) -> Sighting:

@@ -52,8 +52,8 @@ class StudySource(Protocol):
             ArchiveError: the archive was never reached, so nothing is known.
         """
 
-    def require(self, study_id: str) -> None:
-        """Make sure that there is such a study, without fetching it.
+    def require(self, study_id: str) -> str:
+        """The id that counts, of a study that is there; labels are saved under it. Fetches nothing.
 
         Raises:
             StudyNotFoundError: there is none.

@@ -106,14 +106,14 @@ class StudyFolder:
         """
         return self.root / self._study(study_id).place
 
-    def require(self, study_id: str) -> None:
-        """Make sure that there is such a study, and that it is there now.
+    def require(self, study_id: str) -> str:
+        """The id that counts, of a study that is there now; another one may have led to it, see ``Grouping``.
 
         Raises:
             StudyNotFoundError: there is none.
             ArchiveUnreachableError: it cannot be read at the moment.
         """
-        self._study(study_id)
+        return self._study(study_id).id
 
     @contextmanager
     def opened(self, study_id: str, *, cancelled: Callable[[], bool] | None = None) -> Iterator[OpenedStudy]:

@@ -143,7 +143,7 @@ class StudyDatastore(Datastore):
         """Save a label as a new version; it is on the disk when this returns.
 
         Args:
-            image_id: the study.
+            image_id: the study; the label is saved under the id that counts, see ``StudySource.require``.
             label: as ``checked_label`` gave it.
             tag: always ``final``.
             if_version: save only if this is the newest version, see ``LabelFolder.save``.
@@ -155,9 +155,9 @@ class StudyDatastore(Datastore):
             BadRequestError: another tag than ``final``.
         """
         check_tag(tag)
-        self.studies.require(image_id)
-        created = label.created or self._created_before(image_id, label, if_version) or now()
-        return self.labels.save(image_id, replace(label, created=created), if_version=if_version)
+        study = self.studies.require(image_id)
+        created = label.created or self._created_before(study, label, if_version) or now()
+        return self.labels.save(study, replace(label, created=created), if_version=if_version)
 
     def checked_label(self, contract: bytes) -> StudyLabel:
         """The label that is in the JSON of ``vptct.label/1``.

@@ -101,14 +101,14 @@ class DicomArchive:
         """
         return list(self._listing.records())
 
-    def require(self, study_id: str) -> None:
-        """Make sure that there is such a series, without fetching it.
+    def require(self, study_id: str) -> str:
+        """The id itself, of a series that there is; fetches nothing.
 
         Raises:
             StudyNotFoundError: there is none.
             ArchiveUnreachableError: it is not known, and the archive cannot be asked.
         """
-        self._record(study_id)
+        return self._record(study_id).uid
 
     def facts(self, study_id: str) -> dict[str, Any]:
         """What the archive says of a series.

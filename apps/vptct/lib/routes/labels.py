@@ -46,10 +46,10 @@ def save_label(
     label = store.checked_label(_contract(parts))
     label = replace(label, annotator=annotator_of(person, label.annotator))
     saved = store.save(checked_id(image, "image"), label, tag=tag, if_version=if_version)
-    app_instance().on_save_label(image, id_of_label(saved))
-    earlier = [each for each in store.history(image, saved.task) if each.version < saved.version]
+    app_instance().on_save_label(saved.study, id_of_label(saved))
+    earlier = [each for each in store.history(saved.study, saved.task) if each.version < saved.version]
     return {
-        "image": image,
+        "image": saved.study,
         "label": id_of_label(saved),
         "version": saved.version,
         "sha256": saved.sha256,
@@ -81,7 +81,8 @@ def history(image: str, task: str, person: User) -> dict[str, Any]:
     if not versions:
         # What has a label is told even when its study or its task is no longer there.
         store.check_task(task)
-        store.studies.require(image)
+        image = store.studies.require(image)
+        versions = store.history(image, task)
     aside = [each for each in store.labels.conflicts(image) if each.task == task]
     damaged = [each for each in store.labels.damaged(image) if each.task == task]
     return {
