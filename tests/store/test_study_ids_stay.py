@@ -242,6 +242,20 @@ def test_damaged_evidence_is_left_out_and_made_anew(site: Site, damage: bytes) -
     assert kept == {"p01": {"place": "p01", "examination": ONE, "slices": ["p01/ct1/1.dcm", "p01/ct2/1.dcm"]}}
 
 
+def test_whoever_only_looks_writes_nothing_and_finds_the_same(site: Site) -> None:
+    site.add("p01/ct1", ONE)
+    site.add("p01/ct2", ONE)
+    site.label("p01")
+    assert site.ids() == {"p01": "p01"}
+    site.remove("p01/ct2")
+    before = {path: path.read_bytes() for path in site.labels.iterdir()}
+    (site.labels / "studies-index.json").unlink(missing_ok=True)
+    before.pop(site.labels / "studies-index.json", None)
+    looking = StudyFolder(site.root, labelled=lambda: site.labelled, index_folder=site.labels, read_only=True)
+    assert looking.ids() == ["p01"]
+    assert {path: path.read_bytes() for path in site.labels.iterdir()} == before
+
+
 def test_a_header_that_cannot_be_read_at_the_moment_wipes_out_no_evidence() -> None:
     places = LabelledPlaces("root", {"p01"}, {"p01": Sighting("p01", ONE)})
     assert places.sighted("p01", Sighting("p01")) == Sighting("p01", ONE)

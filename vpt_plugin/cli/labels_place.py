@@ -50,9 +50,8 @@ class Place:
         from vpt_plugin.store.studies import StudyFolder
 
         labelled = self.labels().labelled
-        # A folder made here would be of whoever looks, and perhaps closed to the server.
-        index_folder = self.root if self.root.is_dir() else None
-        return frozenset(StudyFolder(self.studies_root, labelled=labelled, index_folder=index_folder).ids())
+        folder = StudyFolder(self.studies_root, labelled=labelled, index_folder=self.root, read_only=True)
+        return frozenset(folder.ids())
 
 
 def place_of(folder: Path, labels: Path | None, *, new: bool = False) -> Place:

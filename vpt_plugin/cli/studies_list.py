@@ -171,10 +171,12 @@ def _opened(
     if not root.is_dir():
         raise ConfigurationError(f"{root}: there is no such folder.", "Give the folder of the studies.")
     label_folder = LabelFolder(labels or root / LABELS_FOLDER, fresh_seconds=_ONE_LOOK_SECONDS)
-    # A folder made here would be of whoever looks, and perhaps closed to the server.
-    index_folder = label_folder.root if label_folder.root.is_dir() else None
     source = StudyFolder(
-        root, fresh_seconds=_ONE_LOOK_SECONDS, labelled=label_folder.labelled, index_folder=index_folder
+        root,
+        fresh_seconds=_ONE_LOOK_SECONDS,
+        labelled=label_folder.labelled,
+        index_folder=label_folder.root,
+        read_only=True,
     )
     yield source, label_folder
 

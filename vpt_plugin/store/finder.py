@@ -27,6 +27,7 @@ class StudyFinder:
         root: the folder.
         labelled: asks for the ids that have labels.
         index_folder: where ``studies-index.json`` and ``examinations.json`` are kept; None for memory only.
+        read_only: read these files and never write them.
         clock: seconds that only grow.
     """
 
@@ -36,6 +37,7 @@ class StudyFinder:
         *,
         labelled: Callable[[], Collection[str]] = tuple,
         index_folder: Path | None = None,
+        read_only: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         resolved = root.resolve()
@@ -46,7 +48,9 @@ class StudyFinder:
         self._indexed: Mapping[str, Listing] = self._index.load() if self._index else {}
         self._indexed_at = -float("inf")
         self._scan = FolderScan(root, remembered=self._indexed, clock=clock)
-        self._sightings = SightingsFile(index_folder / sightings.FILE_NAME if index_folder else None)
+        self._read_only = read_only
+        file = index_folder / sightings.FILE_NAME if index_folder else None
+        self._sightings = SightingsFile(file, read_only=read_only)
         self._places = LabelledPlaces(self.root_name)
         self._found: tuple[Mapping[str, Listing], LabelledPlaces, Grouping] | None = None
         self._missing: frozenset[str] = frozenset()
@@ -69,7 +73,7 @@ class StudyFinder:
             self._sightings.keep({**gone, **grouping.sightings})
             self._say_what_is_missing(frozenset(missing))
         grouping = self._found[2]
-        if grouping.studies:
+        if grouping.studies and not self._read_only:
             self._write_index(look.listings)
         return grouping, _in_words(look.unread)
 

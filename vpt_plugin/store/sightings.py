@@ -143,10 +143,12 @@ class SightingsFile:
     Args:
         path: the file; None keeps them in memory only. Its folder is not made: where there are labels, it is
             there.
+        read_only: read the file and never write it.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
         self._path = path
+        self._read_only = read_only
         self._sightings: dict[str, Sighting] = {}
         self._stamp: tuple[int, int] | None = None
 
@@ -166,6 +168,8 @@ class SightingsFile:
         if sightings == self._sightings:
             return
         self._sightings = dict(sightings)
+        if self._read_only:
+            return
         if self._path is None or not self._path.parent.is_dir():
             self._stamp = None  # A share that is away: what it keeps counts again when it is back.
             return

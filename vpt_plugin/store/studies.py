@@ -51,6 +51,7 @@ class StudyFolder:
         labelled: asks for the ids that have labels, ``LabelFolder.labelled``.
         index_folder: the folder of labels, for what speeds up the next start (``studies-index.json``) and
             for what the labelled studies were (``examinations.json``); None keeps both in memory only.
+        read_only: read these two and never write them, as whoever only looks should.
         clock: seconds that only grow.
     """
 
@@ -61,12 +62,15 @@ class StudyFolder:
         fresh_seconds: float = 2.0,
         labelled: Callable[[], Collection[str]] = tuple,
         index_folder: Path | None = None,
+        read_only: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.root = root
         self._fresh_seconds = fresh_seconds
         self._clock = clock
-        self._finder = StudyFinder(root, labelled=labelled, index_folder=index_folder, clock=clock)
+        self._finder = StudyFinder(
+            root, labelled=labelled, index_folder=index_folder, read_only=read_only, clock=clock
+        )
         self._found: Grouping | None = None
         self._state = SourceState("folder")
         self._look_began = self._fresh_until = -float("inf")
