@@ -185,7 +185,8 @@ def test_the_pages_that_are_the_same_everywhere_are_open(server: FastAPI) -> Non
     assert ask(server, "/docs").status_code == 200
     assert ask(server, "/auth/").status_code == 200
     # Open, and not there in this server without pages.
-    assert {ask(server, path).status_code for path in ("/", "/favicon.ico", "/static/x")} == {404}
+    assert {ask(server, path).status_code for path in ("/", "/favicon.ico")} == {404}
+    assert ask(server, "/static/x").status_code == 401
 
 
 def test_an_upload_without_login_is_refused_before_anything_of_it_is_read(server: FastAPI) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 from lib.routes.install import KEPT
+from lib.routes.page import PATHS
 from starlette.routing import BaseRoute
 
 # A new route needs its row here. "" is for whoever is there: these lead to a login.
@@ -72,7 +74,7 @@ def roles(server: Any, *, listed: bool) -> dict[tuple[str, str], str]:
     return {
         (method, route.path): role_of(route)
         for route in flat(server.router.routes)
-        if route.path not in KEPT and route.include_in_schema == listed
+        if route.path not in (*KEPT, *PATHS) and route.include_in_schema == listed
         for method in route.methods
     }
 
@@ -135,6 +137,21 @@ def test_the_schema_tells_the_fields_of_every_form(
     assert (set(schema["properties"]), schema["required"]) == (fields, required)
 
 
-@pytest.mark.parametrize("route", ["/openapi.json", "/docs", "/"])
-def test_the_pages_answer(serve, route: str) -> None:
-    assert serve().ask("GET", route).status_code == 200
+def test_the_schema_answers(serve) -> None:
+    assert serve().ask("GET", "/openapi.json").status_code == 200
+
+
+@pytest.mark.parametrize("route", ["/docs", "/"])
+def test_the_pages_list_every_route_and_load_nothing_from_elsewhere(serve, route: str) -> None:
+    site = serve(SWITCHES)
+    answer = site.ask("GET", route)
+    assert answer.status_code == 200
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert not re.search(r"<script|<link|//|src=|@import|url\(", answer.text)
+    for method, path in FOR_ADMINS:
+        assert f"<td>{method}</td><td>{path}</td>" in answer.text
+    for path, operations in site.ask("GET", "/openapi.json").json()["paths"].items():
+        for method in operations:
+            assert f"<td>{method.upper()}</td><td>{path}</td>" in answer.text
+    assert "<td>PUT</td><td>/datastore/label</td><td>annotator</td>" in answer.text
+    assert "<td>POST</td><td>/reload</td><td>admin</td>" in answer.text

@@ -222,7 +222,7 @@ def _http_error(request: Request, error: Exception) -> tuple[int, str, str]:
 def _wrong_fields(request: Request, error: Exception) -> tuple[int, str, str]:
     assert isinstance(error, RequestValidationError)
     problems = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
-    return 422, "; ".join(problems[:10]), "/docs lists the fields of every route."
+    return 422, "; ".join(problems[:10]), "/openapi.json lists the fields of every route."
 
 
 def _monai_label_error(request: Request, error: Exception) -> tuple[int, str, str]:

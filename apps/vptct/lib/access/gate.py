@@ -27,14 +27,13 @@ from .refusal import refusal
 _PERSON = "vptct.person"
 # Pages that are the same for everybody and tell nothing of this site.
 _OPEN_PAGES = frozenset({"/", "/docs", "/openapi.json", "/favicon.ico"})
-_OPEN_FOLDER = "/static/"
 _READING = ("GET", "HEAD")
 # So long a wrong token waits for its answer, while no more than so many wait: that much memory and no more.
 WRONG_TOKEN_SECONDS = 1.0
 _MAX_WAITING = 64
 
 
-# Reads nothing that counts: it makes the page /docs offer a field for the token.
+# Reads nothing that counts: it makes /openapi.json tell that there is a token.
 _FieldInDocs = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))]
 
 
@@ -64,6 +63,7 @@ def require(role: str) -> Callable[..., Awaitable[Person]]:
         person.check(role)
         return person
 
+    checked.role = role  # type: ignore[attr-defined]  # for the page that lists the routes
     return checked
 
 
@@ -112,8 +112,7 @@ class Gate:
 
     def _is_open(self, scope: Scope) -> bool:
         path, method = route_path(scope), scope["method"]
-        page = path in _OPEN_PAGES or path.startswith(_OPEN_FOLDER)
-        return (page and method in _READING) or (method, path) in self._open_routes
+        return (path in _OPEN_PAGES and method in _READING) or (method, path) in self._open_routes
 
     async def _wait_for_wrong_token(self, error: AccessError) -> None:
         """Slow down who tries tokens; no thread waits, and the rest of the server does not."""

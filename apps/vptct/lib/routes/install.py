@@ -16,6 +16,7 @@ from ..conf import AppConf
 from ..incoming import Incoming
 from . import activelearning, infer, labels, server, session, studies
 from .not_offered import not_offered
+from .page import pages
 
 # What every error answers; a conflict of labels has both in "conflict", too. Without this /openapi.json would
 # promise FastAPI's own form of a 422. Not as a model: of a route that answers text it would be text, too.
@@ -31,8 +32,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         ("5XX", "What the server cannot do, and what to do."),
     )
 }
-# MONAI Label's pages that are the same for everybody and take nothing from a client.
-KEPT = ("/", "/docs", "/openapi.json", "/favicon.ico")
+# MONAI Label's routes that answer the same to everybody and take nothing from a client.
+KEPT = ("/openapi.json", "/favicon.ico")
 
 
 def install(app: FastAPI, conf: AppConf) -> None:
@@ -51,7 +52,7 @@ def install(app: FastAPI, conf: AppConf) -> None:
     for router in (*routers, not_offered(conf)):
         ours.include_router(router, prefix=prefix, responses=_ERRORS)
     kept = [route for route in app.router.routes if getattr(route, "path", "") in KEPT]
-    app.router.routes[:] = [*ours.routes, *kept]
+    app.router.routes[:] = [*ours.routes, *pages(routers, prefix), *kept]
     app.openapi_schema = None
     app.state.incoming = Incoming(conf.limits.sessions_bytes)
     # Before the gate, so that who is refused there while still sending gets to read why.
