@@ -101,7 +101,7 @@ def read_header(path: Path) -> SliceHeader | LeftOutFile:
         if not start and _named_like_dicom(path):
             return LeftOutFile(path, LeftOut.DAMAGED)
         complete = start[128:132] == b"DICM"
-        if not (complete or _begins_bare(start)) or _DICOMDIR in start:
+        if not _begins_as_dicom(start):
             return LeftOutFile(path, LeftOut.NOT_DICOM)
         file.seek(0)
         try:
@@ -112,6 +112,16 @@ def read_header(path: Path) -> SliceHeader | LeftOutFile:
             return LeftOutFile(path, reason, _text(header, "Modality"), _text(header, "SeriesInstanceUID"))
         except Exception:  # a damaged file breaks pydicom anywhere, with any exception
             return LeftOutFile(path, LeftOut.DAMAGED if complete else LeftOut.NOT_DICOM)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether the file begins as one DICOM object does; a DICOMDIR is none.
+
+    Raises:
+        OSError: the file system does not hand the file out.
+    """
+    with path.open("rb") as file:
+        return _begins_as_dicom(file.read(512))
 
 
 def read_examination(path: Path) -> str:
@@ -128,6 +138,10 @@ def read_examination(path: Path) -> str:
 def _named_like_dicom(path: Path) -> bool:
     """Of an empty file only the name is left to judge by: a full disk leaves such slices behind."""
     return path.suffix.lower() in ("", ".dcm", ".ima") and not path.name.startswith(".")
+
+
+def _begins_as_dicom(start: bytes) -> bool:
+    return (start[128:132] == b"DICM" or _begins_bare(start)) and _DICOMDIR not in start
 
 
 def _begins_bare(start: bytes) -> bool:

@@ -54,7 +54,7 @@ from .access.errors import (
 _logger = logging.getLogger(__name__)
 # What a client sent comes back in a message only so far; it may be of any length.
 _MAX_TEXT_CHARACTERS = 1000
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 class BadRequestError(VptError):
@@ -241,7 +241,7 @@ def _hung_up(request: Request, error: Exception) -> tuple[int, str, str]:
 
 def _disk(request: Request, error: Exception) -> tuple[int, str, str]:
     assert isinstance(error, OSError)
-    if error.errno not in _FULL_DISK:
+    if error.errno not in FULL_DISK:
         _logger.error("%s %r", request.method, request.url.path[:200], exc_info=error)
         return _unexpected(request, error)
     _logger.error("%s %r: %s", request.method, request.url.path[:200], error)

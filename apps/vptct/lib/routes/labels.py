@@ -19,6 +19,7 @@ from ..limits import Limits
 from ..names import checked_id
 from ..params import check_params
 from ..uploads import FILE, TEXT, described, file_of, form, text_of
+from .download import Download
 from .who import Annotator, User
 
 router = APIRouter(prefix="/datastore/label", tags=["Labels"])
@@ -60,10 +61,10 @@ def save_label(
 
 
 @router.get("", summary="A label, byte for byte", response_class=FileResponse)
-def get_label(label: str, person: User, tag: str = FINAL) -> FileResponse:
+def get_label(label: str, person: User, tag: str = FINAL) -> Download:
     """The file of one version; its id is in ``/datastore/?output=all`` and in the answer to saving it."""
     saved = app_instance().datastore().saved(checked_id(label, "label"), tag)
-    return FileResponse(saved.path, media_type="application/json", filename=saved.path.name)
+    return Download(saved.path, media_type="application/json", filename=saved.path.name)
 
 
 @router.get("/info", summary="Who saved a label, and when")

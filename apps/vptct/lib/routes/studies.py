@@ -17,10 +17,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.types import Receive, Scope, Send
 
-from ..errors import BadRequestError, NothingThereError
+from vpt_plugin.ct.dicom_headers import is_dicom
+
+from ..errors import FULL_DISK, BadRequestError, NothingThereError
 from ..names import checked_id
 from ..params import json_object
 from ..uploads import TEXT, described, form, text_of
+from .download import Download, unreadable
 from .who import Annotator, HungUp, User
 
 router = APIRouter(prefix="/datastore", tags=["Datastore"])
@@ -50,12 +53,12 @@ def check_image(image: str, person: User, cancelled: HungUp, check_sum: str = ""
 
 
 @router.get("/image", summary="Download a study", response_class=FileResponse)
-def download_image(image: str, person: User, cancelled: HungUp) -> FileResponse:
-    """A file as it is; a DICOM folder as a zip of its files."""
+def download_image(image: str, person: User, cancelled: HungUp) -> Download:
+    """A file as it is; a DICOM folder as a zip of its DICOM files, and of no others."""
     with app_instance().datastore().opened(checked_id(image, "image"), cancelled=cancelled) as study:
         if study.path.is_file():
-            return FileResponse(study.path, filename=study.path.name)
-        packed = _packed(study.path)
+            return Download(study.path, filename=study.path.name)
+        packed = _packed(study.path, image)
     # The study may leave the archive's cache from now on.
     return _PassingFile(packed, media_type="application/zip", filename=f"{image}.zip")
 
@@ -78,7 +81,7 @@ def note_about_image(
     return {}
 
 
-class _PassingFile(FileResponse):
+class _PassingFile(Download):
     """A temporary file that goes with its answer, in every outcome.
 
     Not by a background task: Starlette runs none after a ``Range`` that it refuses.
@@ -92,8 +95,12 @@ class _PassingFile(FileResponse):
                 await run_in_threadpool(os.unlink, self.path)
 
 
-def _packed(folder: Path) -> Path:
-    """A temporary zip of a folder; the files are stored as they are, because CTs hardly shrink."""
+def _packed(folder: Path, study: str) -> Path:
+    """A temporary zip of a folder's DICOM files, stored as they are, because CTs hardly shrink.
+
+    Raises:
+        StudyNotFoundError, ArchiveUnreachableError: they cannot be read any more.
+    """
     handle, name = tempfile.mkstemp(prefix="vptct-download-", suffix=".zip")
     path = Path(name)
     try:
@@ -103,9 +110,13 @@ def _packed(folder: Path) -> Path:
             zipfile.ZipFile(target, "w", strict_timestamps=False) as archive,
         ):
             for file in sorted(each for each in folder.rglob("*") if each.is_file()):
-                archive.write(file, file.relative_to(folder).as_posix())
-    except BaseException:
+                # Beside DICOM a folder may hold, or lead to, what is for nobody.
+                if is_dicom(file):
+                    archive.write(file, file.relative_to(folder).as_posix())
+    except BaseException as error:
         path.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno not in FULL_DISK:
+            raise unreadable(study, error) from error
         raise
     return path
 
