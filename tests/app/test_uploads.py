@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 from pathlib import Path
 
 import pytest
 from fastapi import UploadFile
-from lib.errors import BadRequestError
+from lib.errors import BadRequestError, TooLargeError
+from lib.notes import Notes
 from lib.params import check_params
 from lib.uploads import uploaded
 
+from vpt_plugin.ct.reader import read_study
 from vpt_plugin.errors import GeometryError
 
 
@@ -28,6 +32,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("C:\\Users\\x\\ct.nrrd", "ct.nrrd"),
         ("Müller, Jürgen.zip", "M_ller_J_rgen.zip"),
         ("..", "upload"),
+        ("nul.nii.gz", "_nul.nii.gz"),
+        ("COM1", "_COM1"),
         ("", "upload"),
         (None, "upload"),
         ("x" * 500 + ".nii.gz", "x" * 93 + ".nii.gz"),
@@ -50,7 +56,15 @@ def test_an_upload_is_removed_when_the_study_is_refused(temporary: Path) -> None
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("params", ["", "{}", '{"client_id": "x", "result_dtype": "uint8"}'])
+@pytest.mark.parametrize(
+    "params",
+    [
+        "",
+        "{}",
+        '{"label_info": [{"name": "spleen", "idx": 1}]}',
+        '{"client_id": "x", "result_dtype": "uint8"}',
+    ],
+)
 def test_params_of_stock_clients_pass(params: str) -> None:
     check_params(params)
 
@@ -58,3 +72,24 @@ def test_params_of_stock_clients_pass(params: str) -> None:
 def test_params_that_are_unknown_are_named_with_the_known_ones() -> None:
     with pytest.raises(BadRequestError, match="unknown key 'device'; known are client_id"):
         check_params('{"client_id": "x", "device": "cuda"}')
+
+
+def test_notes_about_all_studies_together_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lib.notes._MAX_BYTES", 100)
+    notes = Notes()
+    notes.add("a", {"text": "x" * 40})
+    notes.add("a", {"text": "y" * 40})
+    with pytest.raises(TooLargeError, match="about all studies together"):
+        notes.add("b", {"text": "x" * 40})
+    assert notes.of("b") == {}
+
+
+def test_a_disk_that_is_full_while_a_study_is_unpacked_is_507(serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("vpt_plugin.ct.reader.unpack", full)
+    monkeypatch.setattr("lib.infer_task.ClassifyTask.check_trained", lambda self: None)
+    monkeypatch.setattr("lib.infer_task.ClassifyTask.classify", lambda self, path, **_: read_study(path))
+    answer = serve().ask("POST", "/infer/nodule_tiny", files={"file": ("ct.zip", b"PK")})
+    assert (answer.status_code, set(answer.json())) == (507, {"detail", "hint"})

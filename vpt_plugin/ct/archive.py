@@ -34,7 +34,7 @@ _DAMAGE = (
     OverflowError, ValueError,  # UnicodeDecodeError, of a file's name, among them
 )  # fmt: skip
 # No fault of the archive: whoever runs the server, or owns the disk, must make room.
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 # Names that Windows keeps for devices, and characters it takes in no name.
 _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _NOT_IN_A_NAME = re.compile(r'[<>:"|?*\x00-\x1f\x7f]|[. ]+$')
@@ -84,7 +84,7 @@ def unpack(
         if isinstance(error, _DAMAGE):
             cause = f"the archive is cut short or damaged ({str(error)[:200]})."
             raise UnreadableStudyError(study, cause, "Pack or copy it again.") from error
-        if isinstance(error, OSError) and error.errno not in _FULL_DISK:
+        if isinstance(error, OSError) and error.errno not in FULL_DISK:
             # Not the error's own text, which has a path of this computer in it.
             cause = f"the archive cannot be unpacked: {error.strerror or 'the disk does not answer'}."
             raise UnreadableStudyError(study, cause, "Pack the plain files of the study again.") from error
@@ -163,8 +163,13 @@ class _Target:
 
 def _parts(name: str) -> list[str]:
     """A path in an archive as names that every system takes; Windows' separator becomes a folder."""
-    plain = (_NOT_IN_A_NAME.sub("_", part) for part in PureWindowsPath(name).parts)
-    return [f"_{part}" if _WINDOWS_DEVICE.fullmatch(part) else part for part in plain]
+    return [plain_name(part) for part in PureWindowsPath(name).parts]
+
+
+def plain_name(name: str) -> str:
+    """A file's or folder's name as one that every system takes: Windows has devices called ``nul.nii``."""
+    plain = _NOT_IN_A_NAME.sub("_", name)
+    return f"_{plain}" if _WINDOWS_DEVICE.fullmatch(plain) else plain
 
 
 def _unpack_zip(archive: Path, target: _Target) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from vpt_plugin.ct.archive import is_archive, unpack
+from vpt_plugin.ct.archive import FULL_DISK, is_archive, unpack
 from vpt_plugin.ct.dicom import read_dicom_file, read_dicom_folder
 from vpt_plugin.ct.files import KINDS, file_suffix, read_file
 from vpt_plugin.ct.hounsfield import require_hounsfield
@@ -38,6 +38,7 @@ def read_study(path: Path, *, name: str | None = None, series_uid: str | None = 
         StudyError: the subclass says what is wrong: ``StudyNotFoundError``, ``UnreadableStudyError``,
             ``StudyTooLargeError``, ``NotCTError``, ``NotHounsfieldError``, ``GeometryError``,
             ``TooFewSlicesError``.
+        OSError: the disk that an archive is unpacked to is full.
     """
     study = name or path.name
     try:
@@ -45,6 +46,8 @@ def read_study(path: Path, *, name: str | None = None, series_uid: str | None = 
             raise StudyNotFoundError(study, f"there is no {path}.", "Check the path.")
         volume = canonical(_read(path, study, series_uid))
     except OSError as error:
+        if error.errno in FULL_DISK:
+            raise  # no fault of the study: what it is unpacked to has no room
         raise UnreadableStudyError(study, f"cannot be read: {error}.") from error
     if volume.slices < MIN_SLICES:
         raise TooFewSlicesError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from vpt_plugin.ct.archive import plain_name
+
 from .errors import BadRequestError
 
 # Separators of Unix and Windows, drive letters and schemes, control characters (NUL among them), what is
@@ -36,4 +38,5 @@ def safe_name(filename: str | None) -> str:
     Its end is kept, for the extension there says what the file is.
     """
     last = re.split(r"[/\\]", filename or "")[-1]
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", last)[-100:].lstrip(".") or "upload"
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", last)[-_SHOWN_CHARACTERS:].lstrip(".") or "upload"
+    return plain_name(safe)

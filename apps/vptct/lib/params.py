@@ -9,7 +9,7 @@ from typing import Any
 from .errors import BadRequestError
 
 # What MONAI Label's own clients send along with every request; it changes nothing here.
-HARMLESS = ("client_id", "result_compress", "result_dtype", "result_extension")
+HARMLESS = ("client_id", "label_info", "result_compress", "result_dtype", "result_extension")
 
 # What copies and shows it calls itself for each level, and Python allows but a thousand such calls.
 _MAX_DEPTH = 50
