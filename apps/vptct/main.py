@@ -11,6 +11,7 @@ docs/server.md lists all settings.
 from __future__ import annotations
 
 import logging
+import sys
 import tempfile
 import threading
 import time
@@ -160,6 +161,14 @@ class VptctApp(MONAILabelApp):
         install_access(server, self.served.access)
         install_routes(server, self.served)
         opening.clean_up([self.labels_folder.root, self.model_store.root])
+        if is_archive(self.studies):
+            # It may take a minute to answer, or never do.
+            threading.Thread(target=self._look_around, name="vptct-opening", daemon=True).start()
+        else:
+            self._look_around()
+
+    def _look_around(self) -> None:
+        """Adopt labels, and tell the log what is served: both ask where studies come from."""
         studies = self.datastore().studies
         opening.adopt_labels(studies, self.labels_folder)
         models = self.info()["vptct"]["models"]
@@ -174,6 +183,8 @@ class VptctApp(MONAILabelApp):
         folders = [self.labels_folder.root, self.model_store.root, Path(self.app_dir), Path.home()]
         folders += [] if is_archive(self.studies) else [Path(self.studies)]
         folders += [each for each in (self.served.archive.cache_dir, self.served.access.token_file) if each]
+        # Stack traces in the log are full of these.
+        folders += [Path(sys.prefix), Path(sys.base_prefix), Path(vpt_plugin.__file__).parents[1]]
         return [*folders, vptct_home(), _sessions_folder(), Path(tempfile.gettempdir())]
 
 
