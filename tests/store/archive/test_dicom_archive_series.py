@@ -379,3 +379,16 @@ def test_a_cache_folder_that_is_a_file_is_told(rude: Rude, archive_at: ArchiveAt
         slices_read(archive, series.uid)
     (tmp_path / "cache").unlink()
     assert slices_read(archive, series.uid) == bytes_of(series)
+
+
+def test_what_a_killed_download_began_is_not_read_be_it_empty_or_half(
+    orthanc: OrthancProcess, archive_at: ArchiveAt, tmp_path: Path
+) -> None:
+    series = write_series(tmp_path, "a")
+    orthanc.put(series.files.values())
+    archive = archive_at(orthanc.url)
+    with archive.opened(series.uid) as study:
+        folder = study.path
+    (folder / ".1.2.dcm.0.tmp").write_bytes(b"")
+    (folder / ".1.3.dcm.0.tmp").write_bytes(bytes(200))
+    assert slices_read(archive, series.uid) == bytes_of(series)

@@ -260,7 +260,7 @@ class DicomArchive:
 
     def _drop_all_but(self, instances: Collection[str], uid: str, cancelled: Callable[[], bool]) -> None:
         """Leave nothing in the folder to be read but these: no instance that left, no half written file."""
-        if self._cache.here(uid) - set(instances):
+        if self._cache.holds_more(uid, instances):
             self._use.wait_for_readers(uid, cancelled)
             self._cache.drop_all_but(uid, instances)
 

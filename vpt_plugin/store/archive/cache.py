@@ -114,6 +114,20 @@ class SeriesCache:
         except OSError as error:
             raise _unusable(error) from error
 
+    def holds_more(self, uid: str, instances: Collection[str]) -> bool:
+        """Whether anything else lies with these: an instance that left, or what a killed process began.
+
+        Raises:
+            ArchiveError: the folder cannot be read.
+        """
+        try:
+            names = {path.name for path in self.slices(uid).iterdir()}
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _unusable(error) from error
+        return not names <= {f"{each}.dcm" for each in instances}
+
     def is_whole(self, listed: ListedSeries) -> bool:
         """Whether every instance is here."""
         return bool(listed.instances) and self.here(listed.record.uid) >= set(listed.instances)
