@@ -109,6 +109,28 @@ def test_another_examination_in_the_place_of_one_labelled_since_the_last_look_ge
     assert "p01" not in site.ids()
 
 
+def test_a_server_killed_right_after_the_first_label_knows_of_which_examination_it_is(site: Site) -> None:
+    site.add("p01", ONE)
+    site.label("p01")
+    site.folder.remember("p01")
+    site.remove("p01")  # while no server runs that could look
+    site.add("p01", OTHER)
+    site.restart()
+    assert list(site.ids().values()) == ["p01"]
+    assert "p01" not in site.ids()
+
+
+def test_evidence_of_a_study_that_got_no_label_after_all_counts_for_nothing(site: Site) -> None:
+    site.add("p01", ONE)
+    site.labels.mkdir()
+    assert site.ids() == {"p01": "p01"}
+    site.folder.remember("p01")
+    site.remove("p01")
+    site.add("p01", OTHER)
+    site.restart()
+    assert site.ids() == {"p01": "p01"}
+
+
 def test_without_labels_an_id_is_the_place_and_nothing_else(site: Site) -> None:
     site.add("p01/ct1", ONE)
     assert site.ids() == {"p01--ct1": "p01/ct1"}

@@ -77,6 +77,15 @@ class StudyFinder:
             self._write_index(look.listings)
         return grouping, _in_words(look.unread)
 
+    def remember(self, study_id: str) -> None:
+        """Keep what a study was at the last look as evidence, if nothing is known of it yet."""
+        if self._found is None:
+            return
+        listings, _, grouping = self._found
+        known = self._sightings.read()
+        if study_id in grouping.studies and study_id not in known:
+            self._sightings.keep({**known, study_id: sighting_of(grouping.studies[study_id], listings)})
+
     def _labelled_places(self) -> LabelledPlaces:
         """Where the labelled studies are; the same object for as long as nothing changes."""
         try:

@@ -60,6 +60,12 @@ class StudySource(Protocol):
             ArchiveError: it is not known, and the archive cannot be asked.
         """
 
+    def remember(self, study_id: str) -> None:
+        """Write down what a study is, so that its labels stay with it; to be called after its first label.
+
+        Nothing that goes wrong with it is an error: the next look at the studies does it again.
+        """
+
     def opened(
         self, study_id: str, *, cancelled: Callable[[], bool] | None = None
     ) -> AbstractContextManager[OpenedStudy]:

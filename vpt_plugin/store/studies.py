@@ -26,6 +26,7 @@ __all__ = ["LABELS_FOLDER", "StudyFolder"]
 _logger = logging.getLogger(__name__)
 # A look is believed for at least so many times as long as it took: there is more to do than to look.
 _REST = 5.0
+_PATIENCE_SECONDS = 2.0
 
 
 class StudyFolder:
@@ -118,6 +119,15 @@ class StudyFolder:
             ArchiveUnreachableError: it cannot be read at the moment.
         """
         return self._study(study_id).id
+
+    def remember(self, study_id: str) -> None:
+        """Write down what a study was at the last look, before another one can come to lie in its place."""
+        # Whoever looks at the moment, perhaps at a share that is going away, does it, too.
+        if self._lock.acquire(timeout=_PATIENCE_SECONDS):
+            try:
+                self._finder.remember(study_id)
+            finally:
+                self._lock.release()
 
     @contextmanager
     def opened(self, study_id: str, *, cancelled: Callable[[], bool] | None = None) -> Iterator[OpenedStudy]:

@@ -157,7 +157,11 @@ class StudyDatastore(Datastore):
         check_tag(tag)
         study = self.studies.require(image_id)
         created = label.created or self._created_before(study, label, if_version) or now()
-        return self.labels.save(study, replace(label, created=created), if_version=if_version)
+        saved = self.labels.save(study, replace(label, created=created), if_version=if_version)
+        if saved.version == 1:
+            # Before it is acknowledged: a server may be killed, and another study may come to lie there.
+            self.studies.remember(study)
+        return saved
 
     def checked_label(self, contract: bytes) -> StudyLabel:
         """The label that is in the JSON of ``vptct.label/1``.

@@ -110,6 +110,9 @@ class DicomArchive:
         """
         return self._record(study_id).uid
 
+    def remember(self, study_id: str) -> None:
+        """Nothing: a series is what its UID says."""
+
     def facts(self, study_id: str) -> dict[str, Any]:
         """What the archive says of a series.
 
