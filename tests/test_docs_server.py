@@ -93,7 +93,7 @@ def commands() -> list[str]:
 
 
 SYSTEM = {
-    "apt-get", "cp", "curl", "git", "install", "journalctl", "make", "mkdir", "nginx", "runuser", "systemctl",
+    "apt-get", "cp", "curl", "git", "install", "journalctl", "rsync", "make", "mkdir", "nginx", "runuser", "systemctl",
     "tar", "useradd",
 }  # fmt: skip
 

@@ -283,3 +283,15 @@ def test_who_looks_makes_no_folder_that_the_server_could_not_write_to(tmp_path: 
     (tmp_path / "p01.nii").touch()
     vpt(command, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["p01.nii"]
+
+
+def test_labels_beside_an_archives_cache_are_those_of_the_archive_and_not_of_the_cache(
+    tmp_path: Path, write_study: WriteStudy
+) -> None:
+    home = tmp_path / "archives" / "127.0.0.1-8042-0123abcd"
+    (home / "cache" / "series").mkdir(parents=True)
+    write_study(home / "cache" / "series" / "slices.nii")
+    LabelFolder(home / "labels").save("1.2.3", pe("present"))
+    result = vpt("check", home / "labels")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "not there" not in result.stdout

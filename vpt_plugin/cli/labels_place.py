@@ -82,9 +82,18 @@ def place_of(folder: Path, labels: Path | None, *, new: bool = False) -> Place:
     if (folder / LABELS_FOLDER).is_dir() or not _holds_labels(folder):
         return Place(folder / LABELS_FOLDER, folder)
     around = folder.absolute().parent
-    if folder.absolute().name == LABELS_FOLDER and StudyFolder(around).ids():
+    if (
+        folder.absolute().name == LABELS_FOLDER
+        and not _is_of_an_archive(around)
+        and StudyFolder(around).ids()
+    ):
         return Place(folder, around)
     return Place(folder, None)
+
+
+def _is_of_an_archive(folder: Path) -> bool:
+    """Whether the server keeps here what belongs to one archive: its cache is no folder of studies."""
+    return folder.parent.name == "archives" and (folder / "cache").is_dir()
 
 
 def _holds_labels(folder: Path) -> bool:

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access.gate import route_path
 from .errors import TooLargeError, body_of, status_of
+from .limits import Limits
 
 # A client that is still sending does not look for an answer, and sees a broken connection when the server
 # hangs up. So much of what it sends is thrown away first; most have finished by then.
@@ -50,10 +51,12 @@ class BodyLimit:
 
 def too_large(limit_bytes: int) -> TooLargeError:
     """The error for a body over the limit."""
-    return TooLargeError(
-        f"the request is larger than the {_size(limit_bytes)} that are accepted here.",
-        "Who runs the server sets the limit of uploads with --conf max_upload_gb.",
+    hint = (
+        "A label has some hundred bytes; studies go to /infer/ and /session/."
+        if limit_bytes == Limits.small_bytes
+        else "Who runs the server sets the limit of uploads with --conf max_upload_gb."
     )
+    return TooLargeError(f"the request is larger than the {_size(limit_bytes)} that are accepted here.", hint)
 
 
 class _Exchange:

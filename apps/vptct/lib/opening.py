@@ -68,6 +68,8 @@ def _count(studies: StudySource) -> str:
 def _problems(studies: StudySource, labels: LabelFolder) -> Iterator[str]:
     if problem := studies.state().problem:
         yield problem
+    elif studies.state().kind == "folder" and not studies.ids():
+        yield "there is no study in this folder: is its name right, and is the share mounted?"
     if damaged := labels.damaged():
         yield f"{len(damaged)} label files cannot be read; vpt labels check tells which."
     if aside := [each for each in labels.conflicts() if not each.settled]:
