@@ -93,8 +93,8 @@ def commands() -> list[str]:
 
 
 SYSTEM = {
-    "apt-get", "cp", "curl", "git", "install", "journalctl", "rsync", "make", "mkdir", "nginx", "runuser", "systemctl",
-    "tar", "useradd",
+    "apt-get", "cp", "curl", "git", "install", "journalctl", "make", "mkdir", "nginx", "runuser", "systemctl",
+    "rsync", "tar", "useradd",
 }  # fmt: skip
 
 
