@@ -32,7 +32,7 @@ def contract(task: str, finding: str, state: str, **fields: str) -> bytes:
 
 def save(datastore: StudyDatastore, study: str, sent: bytes, *, tag: str = "final") -> str:
     """The id of the label that is saved."""
-    return id_of_label(datastore.save(study, datastore.checked_label(sent), tag=tag))
+    return id_of_label(datastore.save(study, datastore.check.label(sent), tag=tag))
 
 
 NODULE = contract("nodule", "lung_nodule", "present", annotator="anna", created="2026-11-20T20:31:05Z")
@@ -94,18 +94,18 @@ def test_a_label_that_a_terminal_would_obey_is_refused(
 ) -> None:
     label = json.loads(contract("nodule", "lung_nodule", "absent"))
     with pytest.raises(LabelError, match=f"{field} holds the control character"):
-        datastore.checked_label(json.dumps(label | {field: text}).encode())
+        datastore.check.label(json.dumps(label | {field: text}).encode())
 
 
 def test_a_comment_may_have_several_lines(datastore: StudyDatastore) -> None:
     label = json.loads(contract("nodule", "lung_nodule", "absent")) | {"comment": "one\r\n\ttwo\nthree"}
-    assert datastore.checked_label(json.dumps(label).encode()).comment == "one\r\n\ttwo\nthree"
+    assert datastore.check.label(json.dumps(label).encode()).comment == "one\r\n\ttwo\nthree"
 
 
 def test_a_refused_label_without_a_time_that_is_sent_again_is_set_aside_once(
     datastore: StudyDatastore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    label = datastore.checked_label(contract("nodule", "lung_nodule", "absent"))
+    label = datastore.check.label(contract("nodule", "lung_nodule", "absent"))
     save(datastore, "a.nii.gz", NODULE)
     for seconds in ("05", "06"):
         monkeypatch.setattr("lib.datastore.now", lambda seconds=seconds: f"2099-01-01T00:00:{seconds}Z")

@@ -6,7 +6,6 @@ removed or changed from afar; a label that is wrong is followed by a better one.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from monailabel.interfaces.datastore import Datastore
 
 from vpt_plugin.ct.reader import read_study
 from vpt_plugin.ct.volume import Volume
-from vpt_plugin.errors import ArchiveError, LabelError, UnknownTaskError
+from vpt_plugin.errors import ArchiveError
 from vpt_plugin.labels import StudyLabel, now
 from vpt_plugin.store.ids import is_study_id
 from vpt_plugin.store.labels import LabelFolder, SavedLabel
@@ -27,12 +26,11 @@ from vpt_plugin.store.source import OpenedStudy, StudySource
 from vpt_plugin.tasks import ReadingTask
 
 from .errors import BadRequestError, NothingThereError, NotOfferedError
+from .label_check import LabelCheck
 from .notes import Notes
 
 _logger = logging.getLogger(__name__)
 FINAL = "final"
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_CONTROLS_IN_TEXT = re.compile(r"(?![\t\n\r])[\x00-\x1f\x7f-\x9f]")  # a text may have several lines
 # A study's id may hold dots, the name of a task and a version do not.
 _LABEL_ID = re.compile(r"(.+)\.([a-z0-9_]+)\.[0-9]+")
 
@@ -52,7 +50,7 @@ class StudyDatastore(Datastore):
         self.studies = studies
         self.labels = labels
         self.notes = Notes()
-        self._tasks = {task.name: task for task in tasks}
+        self.check = LabelCheck(tasks)
         self._name = studies.name
         self._description = "Chest CT studies and what readers said about them"
 
@@ -134,7 +132,7 @@ class StudyDatastore(Datastore):
         self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]
     ) -> str:
         """Save the label of the contract that is in a file; see ``save``."""
-        label = self.checked_label(Path(label_filename).read_bytes())
+        label = self.check.label(Path(label_filename).read_bytes())
         return id_of_label(self.save(image_id, label, tag=label_tag))
 
     def save(
@@ -144,7 +142,7 @@ class StudyDatastore(Datastore):
 
         Args:
             image_id: the study; the label is saved under the id that counts, see ``StudySource.require``.
-            label: as ``checked_label`` gave it.
+            label: as ``LabelCheck.label`` gave it.
             tag: always ``final``.
             if_version: save only if this is the newest version, see ``LabelFolder.save``.
 
@@ -162,17 +160,6 @@ class StudyDatastore(Datastore):
             # Before it is acknowledged: a server may be killed, and another study may come to lie there.
             self.studies.remember(study)
         return saved
-
-    def checked_label(self, contract: bytes) -> StudyLabel:
-        """The label that is in the JSON of ``vptct.label/1``.
-
-        Raises:
-            LabelError: it does not follow the contract, or is not of a task and finding served here.
-        """
-        label = StudyLabel.from_json(contract)
-        self._check_served(label)
-        _check_text(label)
-        return label
 
     def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
         """The id of the study's newest label, under its tag; of several tasks the one saved last."""
@@ -291,15 +278,6 @@ class StudyDatastore(Datastore):
         """All readable versions of a study's label, oldest first; none for what is no id of a study."""
         return self.labels.history(image_id, task) if is_study_id(image_id) else ()
 
-    def check_task(self, task: str) -> None:
-        """Refuse a task that is not served here.
-
-        Raises:
-            UnknownTaskError: names those that are.
-        """
-        if task not in self._tasks:
-            raise UnknownTaskError(task[:100], list(self._tasks))
-
     def _created_before(self, image_id: str, label: StudyLabel, if_version: int | None) -> str:
         """The time that this very label got when it was sent upon this version before; "" if it was not.
 
@@ -315,41 +293,10 @@ class StudyDatastore(Datastore):
         ]
         return next((each.created for each in before if replace(each, created="") == label), "")
 
-    def _check_served(self, label: StudyLabel) -> None:
-        task = self._tasks.get(label.task)
-        if task is None:
-            raise LabelError(
-                f"task {label.task[:100]!r} is not served here;", f"choose from {', '.join(self._tasks)}."
-            )
-        if unknown := sorted(set(label.findings) - set(task.findings)):
-            raise LabelError(
-                f"finding {unknown[0][:100]!r} is not of the task {task.name};",
-                f"choose from {', '.join(task.findings)}.",
-            )
-
 
 def id_of_label(saved: SavedLabel) -> str:
     """``<study>.<task>.<version>``."""
     return f"{saved.study}.{saved.task}.{saved.version:04d}"
-
-
-def _check_text(label: StudyLabel) -> None:
-    """Refuse what could not be shown.
-
-    JSON can name half a character, which no answer could be encoded with, and controls, which would be obeyed
-    by the terminal of whoever looks at labels there.
-    """
-    for field, controls in (
-        ("annotator", _CONTROLS),
-        ("comment", _CONTROLS_IN_TEXT),
-        ("series_uid", _CONTROLS),
-    ):
-        if found := controls.search(getattr(label, field)):
-            raise LabelError(f"{field} holds the control character {found[0]!a};", "leave it out.")
-    try:
-        json.dumps(label.to_json(), ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise LabelError("a text of the label holds half a character (a lone surrogate).") from error
 
 
 def check_tag(tag: str) -> None:

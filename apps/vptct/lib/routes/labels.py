@@ -44,7 +44,7 @@ def save_label(
     """
     check_params(text_of(parts, "params", "{}"))
     store = app_instance().datastore()
-    label = store.checked_label(_contract(parts))
+    label = store.check.label(_contract(parts))
     label = replace(label, annotator=annotator_of(person, label.annotator))
     saved = store.save(checked_id(image, "image"), label, tag=tag, if_version=if_version)
     app_instance().on_save_label(saved.study, id_of_label(saved))
@@ -81,7 +81,7 @@ def history(image: str, task: str, person: User) -> dict[str, Any]:
     versions = store.history(image, task)
     if not versions:
         # What has a label is told even when its study or its task is no longer there.
-        store.check_task(task)
+        store.check.task(task)
         image = store.studies.require(image)
         versions = store.history(image, task)
     aside = [each for each in store.labels.conflicts(image) if each.task == task]
