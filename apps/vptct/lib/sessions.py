@@ -22,8 +22,8 @@ from starlette.datastructures import UploadFile
 from vpt_plugin.ct.archive import MAX_BYTES
 from vpt_plugin.errors import StudyNotFoundError
 
-from .errors import SessionsFullError
 from .names import checked_id
+from .room import Room
 from .uploads import store, unpacked
 
 _logger = logging.getLogger(__name__)
@@ -81,10 +81,13 @@ class Sessions:
     ) -> None:
         self._folder = folder
         self._max_seconds = max_seconds
-        self._max_bytes = max_bytes
         self._clock = clock
         self._sessions: dict[str, Session] = {}
-        self._taken_bytes = 0
+        self._room = Room(
+            max_bytes,
+            "the uploaded studies on this server",
+            "Remove sessions that are no longer needed, or try again when some have expired.",
+        )
         self._lock = threading.Lock()
 
     def create(self, files: Sequence[UploadFile], *, uncompress: bool = False, expiry: int = 0) -> Session:
@@ -102,7 +105,7 @@ class Sessions:
         self.remove_expired()
         # The next one of a version 1 UUID, which MONAI Label takes, can be guessed.
         name = str(uuid.uuid4())
-        room = _Room(self, sum(_on_disk(file.size or 0) for file in files))
+        room = _Share(self._room, sum(_on_disk(file.size or 0) for file in files))
         folder = self._folder / name
         try:
             (folder / "study").mkdir(parents=True)
@@ -204,45 +207,28 @@ class Sessions:
                 return
             session.cleared = True
         shutil.rmtree(self._folder / session.name, ignore_errors=True)
-        self.take(-session.size_bytes)
-
-    def take(self, size_bytes: int) -> None:
-        """Count bytes that come onto the disk, or leave it.
-
-        Raises:
-            SessionsFullError: they would be too many.
-        """
-        with self._lock:
-            if size_bytes > 0 and self._taken_bytes + size_bytes > self._max_bytes:
-                raise SessionsFullError(
-                    f"the uploaded studies on this server would take more than {self._max_bytes / 1e9:g} GB "
-                    "together.",
-                    "Remove sessions that are no longer needed, or try again when some have expired. Who "
-                    "runs the server sets the limit with --conf max_sessions_gb.",
-                )
-            self._taken_bytes += size_bytes
+        self._room.take(-session.size_bytes)
 
     def left_bytes(self) -> int:
         """How many more bytes there is room for."""
-        with self._lock:
-            return self._max_bytes - self._taken_bytes
+        return self._room.left_bytes()
 
 
-class _Room:
+class _Share:
     """The room that one session takes, from before it is written."""
 
-    def __init__(self, sessions: Sessions, size_bytes: int) -> None:
-        sessions.take(size_bytes)
-        self._sessions = sessions
+    def __init__(self, room: Room, size_bytes: int) -> None:
+        room.take(size_bytes)
+        self._room = room
         self.size_bytes = size_bytes
 
     def left(self) -> int:
         """How large the session may become at the most."""
-        return self._sessions.left_bytes()
+        return self._room.left_bytes()
 
     def change_to(self, size_bytes: int) -> None:
         """The session has another size now."""
-        self._sessions.take(size_bytes - self.size_bytes)
+        self._room.take(size_bytes - self.size_bytes)
         self.size_bytes = size_bytes
 
 
