@@ -131,7 +131,8 @@ def test_the_classifier_ends_in_its_best_state(classifier: Classifier) -> None:
 
 def test_of_two_validations_the_higher_auroc_is_better_and_between_equal_ones_the_lower_loss() -> None:
     def found(auroc: float, loss: float) -> Validation:
-        return Validation(1, 0.5, auroc, loss, np.zeros((1, 1)))
+        nothing = np.zeros((0, 1))
+        return Validation(1, 0.5, auroc, loss, nothing, nothing, np.zeros(0, dtype=np.int64))
 
     assert found(0.9, 0.9).better_than(None)
     assert found(0.9, 0.9).better_than(found(0.8, 0.1))

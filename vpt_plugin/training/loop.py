@@ -94,9 +94,7 @@ class TrainingLoop:
         self._began = 0.0
         classifier.to(placement.device).to(memory_format=memory_format(placement.dtype))
         frozen = _freeze(classifier, config)
-        self._optimizer = torch.optim.AdamW(
-            _parameter_groups(classifier, config.weight_decay), lr=config.rate
-        )
+        self._optimizer = torch.optim.AdamW(_parameter_groups(classifier, config.decay), lr=config.rate)
         inferer = _MixedPrecision(placement, frozen)
         self._trainer = self._make_trainer(train, inferer)
         self._evaluator = self._make_evaluator(validation, inferer)
@@ -199,13 +197,7 @@ class TrainingLoop:
         self._evaluator.run(engine.state.epoch)
         if self._failure is not None:
             return
-        found = Validation(
-            epoch=engine.state.epoch,
-            train_loss=sum(self._losses) / len(self._losses),
-            auroc=float(self._evaluator.state.metrics[_KEY_METRIC]),
-            log_loss=self._auroc.log_loss(),
-            probabilities=self._auroc.probabilities,
-        )
+        found = self._auroc.found(epoch=engine.state.epoch, train_loss=sum(self._losses) / len(self._losses))
         if math.isnan(found.auroc):
             self._stop(self._not_a_number(f"a probability became nan in epoch {found.epoch}"))
             return

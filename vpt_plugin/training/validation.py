@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from ignite.metrics import Metric
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 from torch import Tensor
 
 from vpt_plugin.ct.aggregation import study_probability
@@ -24,7 +25,9 @@ class Validation:
         train_loss: mean over the steps of that epoch.
         auroc: of whole studies, mean over the findings.
         log_loss: of whole studies, mean over the findings.
-        probabilities: (studies, findings).
+        probabilities: (studies, findings), before any calibration.
+        logits: (clips, findings), of all the clips that cover the studies.
+        clip_studies: (clips,), the number of the study each clip is of.
     """
 
     epoch: int
@@ -32,6 +35,8 @@ class Validation:
     auroc: float
     log_loss: float
     probabilities: NDArray[np.float64]
+    logits: NDArray[np.float64]
+    clip_studies: NDArray[np.int64]
 
     def better_than(self, other: Validation | None) -> bool:
         """A higher AUROC; between equal ones, which few studies often give, the lower loss."""
@@ -59,6 +64,8 @@ class StudyAuroc(Metric):  # type: ignore[misc]
         self._states = states
         self._aggregation = aggregation
         self.probabilities = np.full(states.shape, np.nan)
+        self.logits = np.empty((0, states.shape[1]))
+        self.clip_studies = np.empty(0, dtype=np.int64)
         super().__init__(output_transform=lambda output: (output["pred"], output["label"]))
 
     def reset(self) -> None:
@@ -74,17 +81,33 @@ class StudyAuroc(Metric):  # type: ignore[misc]
         self._studies.append(studies.cpu().numpy())
 
     def compute(self) -> float:
-        """The AUROC, nan where a logit is no number; ``probabilities`` (studies, findings) are kept."""
-        clips = 1 / (1 + np.exp(-np.concatenate(self._logits)))
-        studies = np.concatenate(self._studies)
+        """The AUROC, nan where a logit is no number.
+
+        Kept are ``logits`` (clips, findings), ``clip_studies`` (clips,) and ``probabilities`` (studies,
+        findings).
+        """
+        self.logits = np.concatenate(self._logits)
+        self.clip_studies = np.concatenate(self._studies)
+        clips = expit(self.logits)
         self.probabilities = np.stack(
-            [study_probability(clips[studies == n], self._aggregation) for n in range(len(self._states))]
+            [
+                study_probability(clips[self.clip_studies == n], self._aggregation)
+                for n in range(len(self._states))
+            ]
         )
         return self._mean(auroc)
 
-    def log_loss(self) -> float:
-        """The log loss of the studies, mean over the findings; after ``compute``."""
-        return self._mean(log_loss)
+    def found(self, *, epoch: int, train_loss: float) -> Validation:
+        """What the validation after this epoch found; after ``compute``."""
+        return Validation(
+            epoch=epoch,
+            train_loss=train_loss,
+            auroc=self._mean(auroc),
+            log_loss=self._mean(log_loss),
+            probabilities=self.probabilities,
+            logits=self.logits,
+            clip_studies=self.clip_studies,
+        )
 
     def _mean(self, figure: Callable[[ArrayLike, ArrayLike], float]) -> float:
         if not np.isfinite(self.probabilities).all():
