@@ -32,6 +32,24 @@ def test_what_is_left_open_is_settled_by_what_the_model_has_and_what_is_trained(
     assert settled(FinetuneConfig(learning_rate=0.5), ["kinetics"]) == ("kinetics", 0.5)
 
 
+def test_augmentation_and_decay_are_settled_by_the_beginning_and_the_optimizer() -> None:
+    settled = FinetuneConfig(optimizer="adam").settled(["kinetics"])
+    assert (settled.augmentation, settled.weight_decay) == ("paper", 1e-6)
+    settled = FinetuneConfig().settled([])
+    assert (settled.augmentation, settled.weight_decay) == ("light", 1e-2)
+    settled = FinetuneConfig(augmentation="none", weight_decay=0.5).settled(["kinetics"])
+    assert (settled.augmentation, settled.weight_decay) == ("none", 0.5)
+
+
+def test_a_rate_that_is_searched_for_is_left_open() -> None:
+    assert FinetuneConfig(rate_search=True).settled(["kinetics"]).learning_rate is None
+
+
+@pytest.mark.parametrize("start", ["pe_swin_t", "pe_swin_t:12", "lung-nodule_tiny:1"])
+def test_a_classifier_of_the_site_is_named_by_task_model_and_version(start: str) -> None:
+    assert FinetuneConfig.from_dict({"pretraining": "ct", "start": start}).start == start
+
+
 def test_a_configuration_does_not_change() -> None:
     with pytest.raises(FrozenInstanceError):
         FinetuneConfig().epochs = 5  # type: ignore[misc]
@@ -40,7 +58,10 @@ def test_a_configuration_does_not_change() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"learning_rte": 0.1}, "unknown training setting 'learning_rte'; choose from pretraining, train"),
+        (
+            {"learning_rte": 0.1},
+            "unknown training setting 'learning_rte'; choose from pretraining, start, train",
+        ),
         ({"epochs": "ten"}, "epochs must be a whole number, not 'ten'"),
         ({"epochs": 2.5}, "epochs must be a whole number, not 2.5"),
         ({"epochs": True}, "epochs must be a whole number, not True"),
@@ -49,8 +70,28 @@ def test_a_configuration_does_not_change() -> None:
         ({"batch": 1}, "batch must be at least 2, a positive and a negative clip"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
         ({"weight_decay": -1.0}, "weight_decay must be at least 0"),
-        ({"train": "tail"}, "train must be one of whole, head, not 'tail'"),
+        ({"train": "tail"}, "train must be one of whole, head, head_first, not 'tail'"),
         ({"precision": "int8"}, "precision must be one of auto, float32, bfloat16"),
+        ({"pretraining": "video"}, "pretraining must be one of auto, none, imagenet, kinetics, ct"),
+        ({"optimizer": "sgd"}, "optimizer must be one of adamw, adam"),
+        ({"schedule": "steps"}, "schedule must be one of cosine, plateau"),
+        ({"augmentation": "much"}, "augmentation must be one of auto, paper, light, none"),
+        ({"micro_batch": 0}, "micro_batch must be at least 1"),
+        ({"gradient_checkpointing": 1}, "gradient_checkpointing must be true or false, not 1"),
+        ({"layer_decay": 0.0}, "layer_decay must be above 0 and at most 1"),
+        ({"train": "head_first", "head_epochs": 10}, "head_epochs must be less than the 10 epochs, not 10"),
+        ({"folds": 1}, "folds must be 0, or from 2 to 10, not 1"),
+        ({"folds": True}, "folds must be a whole number, not True"),
+        ({"validation_share": 1.0}, "validation_share must be above 0 and below 1"),
+        ({"threshold": "roc"}, "unknown threshold rule 'roc'"),
+        ({"comparison": "best"}, "unknown comparison rule 'best'; choose from better"),
+        ({"rate_search": True, "learning_rate": 0.1}, "learning_rate and rate_search exclude each other"),
+        ({"pretraining": "ct"}, "start must be <task>_<model> or <task>_<model>:<version>"),
+        ({"pretraining": "ct", "start": "pe_swin_t:0"}, "start must be <task>_<model>"),
+        (
+            {"pretraining": "kinetics", "start": "pe_swin_t"},
+            "start must be empty unless pretraining is ct or",
+        ),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_by_name(values: dict[str, Any], message: str) -> None:
