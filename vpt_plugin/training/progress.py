@@ -11,7 +11,8 @@ class Progress:
     """Where a training is.
 
     Attributes:
-        state: ``preparing`` studies, ``training``, ``validating``, ``publishing`` or ``done``.
+        state: ``preparing`` studies, ``searching`` for a learning rate, ``training``, ``validating``,
+            ``comparing`` with the served version, ``publishing`` or ``done``.
         step, steps: optimizer steps done and in all; while preparing, studies.
         epoch, epochs: the running epoch, from 1, and how many at most.
         loss: mean over the steps of the running epoch; None before the first.
@@ -19,6 +20,8 @@ class Progress:
         best_auroc: the best so far.
         seconds_left: at the present speed; None while it is not known.
         note: what the user should know, for example a study that was left out; else "".
+        fold, folds: the running fold, from 1, and how many there are; 0 where one validation side was kept
+            apart, and in the final training on all studies.
     """
 
     state: str
@@ -31,6 +34,8 @@ class Progress:
     best_auroc: float | None = None
     seconds_left: float | None = None
     note: str = ""
+    fold: int = 0
+    folds: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As JSON; an undefined AUROC is null, because JSON knows no nan."""
