@@ -1,4 +1,4 @@
-"""ReportFacts: everything a report of one training is made of. Whoever trains fills it; nothing is looked up."""
+"""ReportFacts: everything a report of one training is made of. Whoever trains fills it."""
 
 from __future__ import annotations
 
