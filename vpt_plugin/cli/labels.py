@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vpt_plugin.cli.console import progress_bars
+from vpt_plugin.cli.labels_lidc import import_lidc
 from vpt_plugin.cli.labels_place import FolderArgument, LabelsOption, place_of
 from vpt_plugin.cli.words import count
 from vpt_plugin.errors import ConfigurationError
@@ -30,6 +31,8 @@ _JsonOption = Annotated[bool, typer.Option("--json", help="Print it as JSON, for
 _TaskOption = Annotated[
     str | None, typer.Option("--task", "-t", help="Only this task's labels.", show_default=False)
 ]
+
+app.command("import-lidc")(import_lidc)
 
 
 @app.callback()

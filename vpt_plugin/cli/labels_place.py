@@ -12,6 +12,7 @@ from vpt_plugin.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from vpt_plugin.store.labels import LabelFolder
+    from vpt_plugin.store.studies import StudyFolder
 
 FolderArgument = Annotated[
     Path,
@@ -45,13 +46,17 @@ class Place:
 
     def study_ids(self) -> frozenset[str] | None:
         """The ids of the studies that are there; None where nobody knows."""
+        studies = self.studies()
+        return None if studies is None else frozenset(studies.ids())
+
+    def studies(self) -> StudyFolder | None:
+        """The studies, under the ids that their labels have; None where their folder is not known."""
         if self.studies_root is None:
             return None
         from vpt_plugin.store.studies import StudyFolder
 
         labelled = self.labels().labelled
-        folder = StudyFolder(self.studies_root, labelled=labelled, index_folder=self.root, read_only=True)
-        return frozenset(folder.ids())
+        return StudyFolder(self.studies_root, labelled=labelled, index_folder=self.root, read_only=True)
 
 
 def place_of(folder: Path, labels: Path | None, *, new: bool = False) -> Place:

@@ -35,17 +35,19 @@ def print_checkup(found: Checkup, place: Place) -> None:
         rows = [(task, *(str(states[state]) for state in STATES)) for task, states in found.counts.items()]
         print_table(("task", *STATES), rows, right=STATES)
     root = place.root
-    _section("Damaged files; the newest readable version counts", [_damaged(each) for each in found.damaged])
-    _section("Labels whose study is not there", [_orphan(each, root) for each in found.orphans])
-    _section("Set aside in a conflict and not settled", [_aside(each, root) for each in found.set_aside])
-    _section(
+    print_section(
+        "Damaged files; the newest readable version counts", [_damaged(each) for each in found.damaged]
+    )
+    print_section("Labels whose study is not there", [_orphan(each, root) for each in found.orphans])
+    print_section("Set aside in a conflict and not settled", [_aside(each, root) for each in found.set_aside])
+    print_section(
         "Readers who disagree; the newest label counts", [_disagreement(each) for each in found.disagreements]
     )
-    _section(
+    print_section(
         "Left by a stock MONAI Label, which VPTCT never changes",
         [f"{each.path}: {each.what}" for each in found.stock],
     )
-    _section(
+    print_section(
         "Left over from programs that were killed; the server sweeps it when it starts",
         [str(path) for path in found.leftovers],
     )
@@ -54,14 +56,15 @@ def print_checkup(found: Checkup, place: Place) -> None:
     typer.echo(f"\n{count(things, 'thing needs', 'things need')} a person." if things else f"\n{verdict}")
 
 
-def _section(title: str, items: Sequence[str]) -> None:
+def print_section(title: str, items: Sequence[str]) -> None:
+    """Some things under a title that counts them; nothing where there are none."""
     if not items:
         return
     typer.echo(f"\n{title}: {len(items)}")
     for item in items[:_MAX_SHOWN]:
         typer.echo("  " + plain(item).replace("\n", "\n    "))
     if len(items) > _MAX_SHOWN:
-        typer.echo(f"  and {len(items) - _MAX_SHOWN} more: --json names all.")
+        typer.echo(f"  and {len(items) - _MAX_SHOWN} more.")
 
 
 def _damaged(each: DamagedLabel) -> str:
@@ -142,7 +145,7 @@ def print_import(
     """What an import did or, dry, would do."""
     new = count(len(plan.new), "label")
     typer.echo(f"{new} would be added." if dry_run else f"{new} added.")
-    _section(
+    print_section(
         "Would be added" if dry_run else "Added",
         [f"{each.study} {each.task} version {each.version}" for each in saved]
         or [f"{each.study} {each.label.task} ({each.place})" for each in plan.new],
@@ -150,13 +153,15 @@ def print_import(
     if plan.known:
         typer.echo(f"{count(len(plan.known), 'label is', 'labels are')} there already.")
     counts = "would no longer count" if dry_run else "no longer counts"
-    _section(
+    print_section(
         f"The newest label until now, by another reader or of a later time, {counts}",
         [_followed(each) for each in plan.followed],
     )
     strangers = sorted({each.study for each in plan.strangers})
-    _section("Left out, for their studies are not there; --keep-unknown takes their labels, too", strangers)
-    _section("Damaged, so left out", [str(path) for path in damaged])
+    print_section(
+        "Left out, for their studies are not there; --keep-unknown takes their labels, too", strangers
+    )
+    print_section("Damaged, so left out", [str(path) for path in damaged])
 
 
 def _followed(each: Followed) -> str:

@@ -39,8 +39,7 @@ def read_dicom_folder(folder: Path, study: str, series_uid: str | None = None) -
     Raises:
         StudyError: nothing in the folder can be read as a CT, or its geometry or pixels are damaged.
     """
-    files = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
-    return _read(files, study, series_uid)
+    return _read(_files_below(folder), study, series_uid)
 
 
 def read_dicom_file(file: Path, study: str, series_uid: str | None = None) -> Volume:
@@ -58,10 +57,28 @@ def read_dicom_file(file: Path, study: str, series_uid: str | None = None) -> Vo
     return _read(file.parent.iterdir(), study, series_uid or header.series_uid)
 
 
+def read_slice_headers(folder: Path, study: str) -> list[SliceHeader]:
+    """Every CT slice of a folder and of all folders in it, of whatever series; no pixels are read.
+
+    Raises:
+        UnreadableStudyError: the file system does not hand a file out.
+    """
+    with _without_warnings():
+        return _headers(_plain_files(_files_below(folder)), study)[0]
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    return (Path(root, name) for root, _, names in os.walk(folder) for name in names)
+
+
+def _plain_files(files: Iterable[Path]) -> list[Path]:
+    """To open a pipe would wait for ever."""
+    return sorted(file for file in files if file.is_file())
+
+
 def _read(files: Iterable[Path], study: str, series_uid: str | None) -> Volume:
     with _without_warnings():
-        # Plain files only: to open a pipe would wait for ever.
-        slices, left_out = _headers(sorted(file for file in files if file.is_file()), study)
+        slices, left_out = _headers(_plain_files(files), study)
         if not slices:
             raise refusal(left_out, study)
         series = group_series(slices)

@@ -70,6 +70,7 @@ class SliceHeader:
         along_column: (x, y, z) in which the row index grows, as stored.
         pixel_spacing_mm: distance of neighbouring (rows, columns).
         thickness_mm: SliceThickness, or nan.
+        instance_uid: SOPInstanceUID, or "".
     """
 
     path: Path
@@ -83,11 +84,20 @@ class SliceHeader:
     along_column: tuple[float, ...]
     pixel_spacing_mm: tuple[float, ...]
     thickness_mm: float
+    instance_uid: str = ""
 
     @property
     def normal(self) -> NDArray[np.float64]:
         """(x, y, z) across the slice."""
         return np.cross(self.along_row, self.along_column)
+
+    @property
+    def centre_mm(self) -> NDArray[np.float64]:
+        """(x, y, z) of the middle of the slice; its z is the ``slice_z_mm`` of the volume."""
+        down_mm, across_mm = self.pixel_spacing_mm
+        along_row = np.array(self.along_row) * across_mm * (self.columns - 1) / 2
+        along_column = np.array(self.along_column) * down_mm * (self.rows - 1) / 2
+        return np.asarray(self.position_mm + along_row + along_column, dtype=np.float64)
 
 
 def read_header(path: Path) -> SliceHeader | LeftOutFile:
@@ -199,6 +209,7 @@ def _slice(path: Path, header: Any) -> SliceHeader:
         along_column=orientation[3:],
         pixel_spacing_mm=_numbers(header, "PixelSpacing"),
         thickness_mm=thickness[0] if thickness else math.nan,
+        instance_uid=_text(header, "SOPInstanceUID"),
     )
 
 
