@@ -34,6 +34,8 @@ class into one HTTP status (``apps/vptct/lib/errors.py``); the command line prin
     │   └── LabelConflictError          somebody else saved a newer version in the meantime
     ├── ManifestError               a manifest of studies that cannot be used
     ├── TrainingError               a training that cannot start or went wrong
+    │   ├── CheckpointError             what an interrupted one left is damaged
+    │   └── AnotherProcessFailedError   of several processes another one failed, and says so itself
     └── CancelledError              the caller asked to stop
 """
 
@@ -212,6 +214,14 @@ class ManifestError(VptError):
 
 class TrainingError(VptError):
     """A training that cannot start or went wrong."""
+
+
+class CheckpointError(TrainingError):
+    """What an interrupted training left on the disk is damaged or cannot be read."""
+
+
+class AnotherProcessFailedError(TrainingError):
+    """Of several processes that train together another one failed; that one says why, this one only ends."""
 
 
 class CancelledError(VptError):
