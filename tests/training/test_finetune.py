@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from vpt_plugin.data.clip_dataset import CoveringClips, TrainingClips, scale_clips
+from vpt_plugin.data.augmentation import Jitter, make_augmentation
+from vpt_plugin.data.bags import TrainingBags, collate_bags
+from vpt_plugin.data.clip_dataset import CoveringClips, scale_clips
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.data.prepared import PreparedStudies
 from vpt_plugin.errors import (
@@ -118,9 +120,12 @@ def test_the_tiny_network_learns_balls_from_tubes(
     data = select_studies(
         ball_manifest, NODULE, shape, prepared, progress=lambda *_: None, cancelled=lambda: False
     )
-    clips = TrainingClips(data.train, shape, clips=8, seed=0)
-    images = scale_clips(torch.stack([clip["image"] for clip in clips]), NODULE.offset)
-    labels = torch.stack([clip["label"] for clip in clips])
+    bags = TrainingBags(
+        data.train, shape, bags=8, bag_clips=8, seed=0,
+        augmentation=make_augmentation("light", shape, Jitter()),
+    )  # fmt: skip
+    batch = collate_bags(list(bags))
+    images, labels = scale_clips(batch["image"], NODULE.offset), batch["label"]
     classifier = new_classifier(small_spec, NODULE.findings)
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=1e-3)
     losses = []

@@ -12,12 +12,12 @@ from torch.utils.data import Dataset
 from vpt_plugin.errors import CancelledError, TrainingError
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.classifier import Classifier
+from vpt_plugin.training.bag_loss import bag_cross_entropy
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.loop import (
     Observer,
     Placement,
     TrainingLoop,
-    known_cross_entropy,
     learning_rate_share,
 )
 from vpt_plugin.training.progress import Progress
@@ -41,7 +41,7 @@ class MeanBackbone(nn.Module):
 
 
 class BrightClips(Dataset[dict[str, Tensor]]):
-    """Clips of 1 x 2 x 32 x 32 that are bright (positive) and dark (negative) in turn."""
+    """Bags of one clip of 1 x 2 x 32 x 32 that is bright (positive) and dark (negative) in turn."""
 
     def __init__(self, clips: int, *, numbered: bool = False) -> None:
         self.clips, self.numbered = clips, numbered
@@ -54,7 +54,9 @@ class BrightClips(Dataset[dict[str, Tensor]]):
             raise IndexError(index)
         bright = index % 2 == 0
         image = torch.full((1, 2, 32, 32), 200 if bright else 50, dtype=torch.uint8)
-        return {"image": image, "label": torch.tensor(index if self.numbered else [float(bright)])}
+        if self.numbered:
+            return {"image": image, "label": torch.tensor(index)}
+        return {"image": image[None], "label": torch.tensor([float(bright)])}
 
 
 @pytest.fixture
@@ -107,12 +109,12 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_own_steps(
 ) -> None:
     losses: list[float] = []
 
-    def recorded(logits: Tensor, labels: Tensor) -> Tensor:
-        loss = known_cross_entropy(logits, labels)
+    def recorded(logits: Tensor, labels: Tensor, bag: Tensor, pooling: str) -> Tensor:
+        loss = bag_cross_entropy(logits, labels, bag, pooling)
         losses.append(float(loss.detach()))
         return loss
 
-    monkeypatch.setattr("vpt_plugin.training.loop.known_cross_entropy", recorded)
+    monkeypatch.setattr("vpt_plugin.training.loop.bag_cross_entropy", recorded)
     loop = make_loop(classifier, replace(CONFIG, steps_per_epoch=steps))
     loop.run()
     expected = np.array(losses).reshape(3, steps).mean(axis=1)
@@ -224,13 +226,6 @@ def test_it_can_be_cancelled_in_a_step_and_in_a_validation(
     assert told[-1].step == (1 if state == "training" else 10)
     # Cancelling is no crash: nothing is written to the log as one.
     assert caplog.records == []
-
-
-def test_labels_that_are_not_known_do_not_count() -> None:
-    logits = torch.tensor([[0.0, 5.0], [0.0, -3.0]])
-    labels = torch.tensor([[1.0, math.nan], [0.0, math.nan]])
-    # Of logit 0 the loss is log 2, whatever the label.
-    assert float(known_cross_entropy(logits, labels)) == pytest.approx(math.log(2))
 
 
 def test_the_learning_rate_rises_for_a_twentieth_and_falls_to_a_hundredth() -> None:

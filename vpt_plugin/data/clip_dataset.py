@@ -1,6 +1,7 @@
-"""Clips to learn from and to validate on, cut from prepared studies.
+"""Clips cut from prepared studies, what is known of each, and those that cover whole studies.
 
 Clips are uint8 tensors (1, slices, rows, columns); ``scale_clips`` turns a batch into what the network sees.
+What a training draws from them are bags: ``vpt_plugin.data.bags``.
 """
 
 from __future__ import annotations
@@ -46,106 +47,31 @@ class LabelledStudy:
         prepared: its slices.
         states: (findings,) float: 1 present, 0 absent, nan not known.
         positive: (slices, findings) bool, where a finding is seen; all False unless it is present.
+        marked: (findings,) bool, whether it is known on which slices the finding is seen: where it is absent,
+            and where it is present with its slices. False where only the study is labelled.
+        patient: whose it is; the study's name where that is not known, never "".
     """
 
     study: str
     prepared: PreparedStudy
     states: NDArray[np.float64]
     positive: NDArray[np.bool_]
+    marked: NDArray[np.bool_]
+    patient: str
 
     def clip_states(self, finding: int, shape: ClipShape) -> NDArray[np.float64]:
         """State of the clip at every possible start, (starts,): 1 positive, 0 negative, nan not known."""
         starts = range(max(1, len(self.positive) - shape.length + 1))
-        if np.isnan(self.states[finding]):
+        if np.isnan(self.states[finding]) or not self.marked[finding]:
             return np.full(len(starts), np.nan)
         return clip_labels(
             self.positive[:, finding], starts,
             length=shape.length, min_positive_slices=shape.min_positive_slices,
         ).astype(np.float64)  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Jitter:
-    """How much the brightness of a training clip varies, as shares of the HU window; 0 is not at all."""
-
-    gain: float = 0.1
-    shift: float = 0.05
-
-
-class TrainingClips(Dataset[dict[str, torch.Tensor]]):
-    """Random clips, a positive and a negative one in turn, each from the next study of a shuffled list.
-
-    The n-th clip depends on the seed and on n alone, so that workers, processes and a resumed training can
-    share the work without sharing a generator. With several findings each has its turn; the others' labels
-    are those of the clip it drew.
-
-    Args:
-        studies: of the training side.
-        shape: of the clips.
-        clips: how many in all.
-        seed: of everything that is drawn.
-        jitter: of the brightness.
-
-    Raises:
-        ValueError: no positive or no negative clip for one of the findings.
-    """
-
-    def __init__(
-        self,
-        studies: Sequence[LabelledStudy],
-        shape: ClipShape,
-        *,
-        clips: int,
-        seed: int,
-        jitter: Jitter | None = None,
-    ) -> None:
-        self._studies = studies
-        self._shape = shape
-        self._clips = clips
-        self._seed = seed
-        self._jitter = jitter or Jitter()
-        findings = len(studies[0].states) if studies else 0
-        # Per study: (starts, findings).
-        self._states = [
-            np.stack([study.clip_states(finding, shape) for finding in range(findings)], axis=1)
-            for study in studies
-        ]
-        # Turns, in order: positive and negative of the first finding, then of the second ...
-        self._turns = [(finding, state) for finding in range(findings) for state in (1.0, 0.0)]
-        self._pools = [self._pool(finding, state) for finding, state in self._turns]
-
-    def _pool(self, finding: int, state: float) -> list[int]:
-        pool = [i for i, states in enumerate(self._states) if (states[:, finding] == state).any()]
-        if not pool:
-            kind = "positive" if state else "negative"
-            raise ValueError(f"no study has a {kind} clip for finding {finding}")
-        return pool
-
-    def __len__(self) -> int:
-        return self._clips
-
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """``image`` uint8 (1, slices, rows, columns), ``label`` float32 (findings,), nan where not known."""
-        if not 0 <= index < self._clips:
-            raise IndexError(index)
-        study, start, rng = self._draw(index)
-        clip = cut_clip(self._studies[study].prepared.slices, start, self._shape)
-        clip = crop(clip, draw_corner(rng, clip.shape[1], self._shape.crop_px), self._shape.crop_px)
-        clip = change_brightness(clip, draw_brightness(rng, self._jitter))
-        label = self._states[study][start].astype(np.float32)
-        return {"image": torch.from_numpy(clip[None]), "label": torch.from_numpy(label)}
-
-    def _draw(self, index: int) -> tuple[int, int, np.random.Generator]:
-        """Which study, which start, and the generator for the rest."""
-        turn = index % len(self._turns)
-        pool = self._pools[turn]
-        lap, place = divmod(index // len(self._turns), len(pool))
-        order = np.random.default_rng((self._seed, turn, lap)).permutation(len(pool))
-        study = pool[order[place]]
-        finding, state = self._turns[turn]
-        rng = np.random.default_rng((self._seed, index))
-        start = int(rng.choice(np.flatnonzero(self._states[study][:, finding] == state)))
-        return study, start, rng
+    def all_clip_states(self, shape: ClipShape) -> NDArray[np.float64]:
+        """``clip_states`` of every finding, (starts, findings)."""
+        return np.stack([self.clip_states(finding, shape) for finding in range(len(self.states))], axis=1)
 
 
 class CoveringClips(Dataset[dict[str, torch.Tensor]]):
@@ -165,6 +91,17 @@ class CoveringClips(Dataset[dict[str, torch.Tensor]]):
             for start in clip_starts(len(study.positive), length=shape.length, stride=shape.stride)
         ]
 
+    @property
+    def clip_studies(self) -> NDArray[np.int64]:
+        """(clips,), the number of the study that each clip is of."""
+        return np.array([number for number, _ in self._clips], dtype=np.int64)
+
+    @property
+    def clip_states(self) -> NDArray[np.float64]:
+        """(clips, findings): 1 positive, 0 negative, nan where it is not known on which slices."""
+        states = [study.all_clip_states(self._shape) for study in self._studies]
+        return np.stack([states[number][start] for number, start in self._clips])
+
     def __len__(self) -> int:
         return len(self._clips)
 
@@ -182,33 +119,6 @@ def cut_clip(slices: NDArray[np.uint8], start: int, shape: ClipShape) -> NDArray
     clip = np.array(slices[start : start + shape.length])
     missing = shape.length - len(clip)
     return np.pad(clip, ((0, missing), (0, 0), (0, 0)), constant_values=shape.air) if missing else clip
-
-
-def draw_corner(rng: np.random.Generator, pixels: int, crop_px: int) -> tuple[int, int]:
-    """Where a square of ``crop_px`` begins within one of ``pixels``: (row, column)."""
-    row, column = rng.integers(0, pixels - crop_px + 1, size=2)
-    return int(row), int(column)
-
-
-def crop(clip: NDArray[np.uint8], corner: tuple[int, int], crop_px: int) -> NDArray[np.uint8]:
-    """The square of ``crop_px`` that begins at ``corner``, of every slice; contiguous."""
-    row, column = corner
-    return np.ascontiguousarray(clip[:, row : row + crop_px, column : column + crop_px])
-
-
-def draw_brightness(rng: np.random.Generator, jitter: Jitter) -> tuple[float, float]:
-    """A gain around 1 and a shift around 0, in shares of the HU window."""
-    return float(rng.uniform(1 - jitter.gain, 1 + jitter.gain)), float(
-        rng.uniform(-jitter.shift, jitter.shift)
-    )
-
-
-def change_brightness(clip: NDArray[np.uint8], brightness: tuple[float, float]) -> NDArray[np.uint8]:
-    """The clip with contrast multiplied around the middle of the HU window, then shifted."""
-    gain, shift = brightness
-    # A table look-up: 256 values are computed instead of a million.
-    levels = ((np.arange(256) / 255 - 0.5) * gain + 0.5 + shift) * 255
-    return np.asarray(np.rint(levels.clip(0, 255)).astype(np.uint8)[clip])
 
 
 def scale_clips(clips: torch.Tensor, offset: float) -> torch.Tensor:

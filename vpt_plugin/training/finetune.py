@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from vpt_plugin import __version__
 from vpt_plugin.ct.intensity import air
-from vpt_plugin.data.clip_dataset import ClipShape, CoveringClips, Jitter, TrainingClips
+from vpt_plugin.data.augmentation import Jitter, make_augmentation
+from vpt_plugin.data.bags import TrainingBags
+from vpt_plugin.data.clip_dataset import ClipShape, CoveringClips
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.data.prepared import PreparedStudies
 from vpt_plugin.errors import ClipShapeError
@@ -148,16 +150,18 @@ class _Finetuning:
 
     def loop(self, classifier: Classifier, data: TrainingData) -> TrainingLoop:
         """The training and validation of a classifier on these studies."""
-        clips = TrainingClips(
+        jitter = Jitter(self.config.brightness_gain, self.config.brightness_shift)
+        bags = TrainingBags(
             data.train,
             self.shape,
-            clips=self.config.steps * self.config.batch,
+            bags=self.config.steps * self.config.batch,
+            bag_clips=self.config.bag_clips,
             seed=self.config.seed,
-            jitter=Jitter(self.config.brightness_gain, self.config.brightness_shift),
+            augmentation=make_augmentation(self.config.augmentation, self.shape, jitter),
         )
         return TrainingLoop(
             classifier,
-            clips,
+            bags,
             CoveringClips(data.validation, self.shape),
             StudyAuroc(_states(data), self.task.aggregation),
             offset=self.task.offset,

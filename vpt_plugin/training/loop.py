@@ -18,10 +18,12 @@ from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from vpt_plugin.data.bags import collate_bags
 from vpt_plugin.data.clip_dataset import scale_clips
 from vpt_plugin.errors import CancelledError, TrainingError, VptError
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import memory_format, out_of_memory
+from vpt_plugin.training.bag_loss import bag_cross_entropy
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.validation import StudyAuroc, Validation
@@ -59,7 +61,7 @@ class TrainingLoop:
 
     Args:
         classifier: is trained in place, on the device.
-        train: gives ``image`` and ``label``, as ``TrainingClips``; as many clips as all the steps need.
+        train: gives ``image`` and ``label``, as ``TrainingBags``; as many bags as all the steps need.
         validation: gives ``image`` and, as ``label``, the number of the study, as ``CoveringClips``.
         auroc: of the validation studies.
         offset: the task's, taken from every clip.
@@ -136,11 +138,11 @@ class TrainingLoop:
             device=self._placement.device,
             max_epochs=self._config.epochs,
             epoch_length=self._config.steps_per_epoch,
-            train_data_loader=DataLoader(clips, batch_size=self._config.batch),
+            train_data_loader=DataLoader(clips, batch_size=self._config.batch, collate_fn=collate_bags),
             network=self._classifier,
             optimizer=self._optimizer,
-            loss_function=known_cross_entropy,
-            prepare_batch=self._prepare_batch,
+            loss_function=self._loss,
+            prepare_batch=self._prepare_bags,
             inferer=inferer,
             decollate=False,
             optim_set_to_none=True,
@@ -177,6 +179,16 @@ class TrainingLoop:
         clips = batch["image"].to(device, non_blocking=non_blocking)
         clips = scale_clips(clips, self._offset).to(memory_format=memory_format(self._placement.dtype))
         return clips, batch["label"].to(device, non_blocking=non_blocking)
+
+    def _prepare_bags(
+        self, batch: Mapping[str, Tensor], device: torch.device, non_blocking: bool, **_: Any
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        clips, labels = self._prepare_batch(batch, device, non_blocking)
+        return clips, (labels, batch["bag"].to(device, non_blocking=non_blocking))
+
+    def _loss(self, logits: Tensor, bags: tuple[Tensor, Tensor]) -> Tensor:
+        labels, bag = bags
+        return bag_cross_entropy(logits, labels, bag, self._config.pooling)
 
     def _set_learning_rate(self, engine: Engine) -> None:
         share = learning_rate_share(engine.state.iteration - 1, self._config.steps)
@@ -264,12 +276,6 @@ class _MixedPrecision:
         with torch.autocast(self._placement.device.type, torch.bfloat16, enabled=enabled):
             logits: Tensor = network(clips)
         return logits.float()
-
-
-def known_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Binary cross-entropy over the labels that are known, those that are not nan; both (clips, findings)."""
-    known = ~labels.isnan()
-    return nn.functional.binary_cross_entropy_with_logits(logits[known], labels[known])
 
 
 def learning_rate_share(step: int, steps: int) -> float:

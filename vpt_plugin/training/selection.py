@@ -163,7 +163,8 @@ def _take(
         states[[bool(reason) for reason in reasons]] = math.nan
         if np.isnan(states).all():
             raise _LeftOutError(next(reason for reason in reasons if reason))
-    return LabelledStudy(row.study, study, states, positive)
+    marked = np.ones(len(states), dtype=np.bool_)
+    return LabelledStudy(row.study, study, states, positive, marked, row.patient)
 
 
 def _labels(row: ManifestStudy, task: ReadingTask) -> list[FindingLabel | None]:
