@@ -34,6 +34,7 @@ def test_the_two_tasks_of_the_paper():
     for task in TASKS.values():
         assert task.clips.min_positive_slices == 4
         assert task.aggregation == "max"
+        assert task.threshold_rule == "youden"
 
 
 def test_a_clip_is_the_networks_own_length_and_the_stride_three_quarters_of_it():
@@ -89,6 +90,7 @@ clips:
   stride_slices: 8
   min_positive_slices: 2
 aggregation: top3_mean
+threshold_rule: sensitivity:0.9
 """
     assert load_task_file(task_file(tmp_path, text)) == ReadingTask(
         name="heart",
@@ -98,6 +100,7 @@ aggregation: top3_mean
         offset=0.2,
         clips=ClipRule(16, 8, 2),
         aggregation="top3_mean",
+        threshold_rule="sensitivity:0.9",
     )
 
 
@@ -123,6 +126,7 @@ aggregation: top3_mean
         (findings("pleural_effusion"), "line 2: findings must be a list of names"),
         (findings("[a, a]"), "line 2: findings cannot be used: .* each only once"),
         (findings("[]"), "line 2: findings cannot be used: .* at least one finding"),
+        (SOUND + "threshold_rule: sensitivity:2\n", "line 6: threshold_rule cannot be used: .* youden"),
         (SOUND + "aggregation: median\n", "line 6: aggregation cannot be used: .* choose from max, mean"),
         (SOUND + "title: 3\n", "line 6: title must be a text, not 3"),
         (SOUND + "clips: 3\n", "line 6: clips must be a set of fields"),

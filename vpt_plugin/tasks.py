@@ -21,12 +21,37 @@ import yaml
 from vpt_plugin.errors import TaskFileError, UnknownTaskError
 
 AGGREGATIONS = ("max", "mean", "top3_mean")
+THRESHOLD_RULES: MappingProxyType[str, str] = MappingProxyType(
+    {
+        "youden": "the highest sensitivity + specificity",
+        "sensitivity:0.95": "the best specificity at that sensitivity, any above 0 and up to 1",
+    }
+)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 def is_name(text: str) -> bool:
     """Whether a task or a finding may be called so: names are parts of file names and addresses."""
     return _NAME.fullmatch(text) is not None
+
+
+def target_sensitivity(rule: str) -> float | None:
+    """The sensitivity that a threshold rule asks for: 0.95 of ``sensitivity:0.95``; None of ``youden``.
+
+    Raises:
+        ValueError: no such rule; names those there are.
+    """
+    kind, _, number = rule.partition(":")
+    if rule == "youden":
+        return None
+    try:
+        target = float(number)
+    except ValueError:
+        target = math.nan
+    if kind == "sensitivity" and 0 < target <= 1:
+        return target
+    choices = "; ".join(f"{name} ({meaning})" for name, meaning in THRESHOLD_RULES.items())
+    raise ValueError(f"unknown threshold rule {rule!r}; choose from {choices}")
 
 
 @dataclass(frozen=True)
@@ -99,6 +124,8 @@ class ReadingTask:
         offset: subtracted after scaling (the paper's zero-centring).
         clips: how the study is cut.
         aggregation: how clip probabilities become the study's: one of ``AGGREGATIONS``.
+        threshold_rule: how a training chooses from which probability on a finding counts as present: a key of
+            ``THRESHOLD_RULES``, with any target sensitivity.
     """
 
     name: str
@@ -108,6 +135,7 @@ class ReadingTask:
     offset: float = 0.0
     clips: ClipRule = ClipRule()
     aggregation: str = "max"
+    threshold_rule: str = "youden"
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.findings):
@@ -121,6 +149,7 @@ class ReadingTask:
             raise ValueError(
                 f"unknown aggregation {self.aggregation!r}; choose from {', '.join(AGGREGATIONS)}"
             )
+        target_sensitivity(self.threshold_rule)
         for field_name in ("length_slices", "stride_slices", "min_positive_slices"):
             value = getattr(self.clips, field_name)
             if value is not None and value < 1:
@@ -203,6 +232,7 @@ class _TaskFile:
 
     _TYPES = {  # noqa: RUF012  a constant
         "name": str, "title": str, "findings": list, "offset": float, "aggregation": str,
+        "threshold_rule": str,
         "hu_window": HUWindow, "clips": ClipRule,
         "centre": float, "width": float,
         "length_slices": int, "stride_slices": int, "min_positive_slices": int,

@@ -12,8 +12,8 @@ from scipy.stats import norm
 from sklearn.metrics import roc_curve
 
 from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.tasks import THRESHOLD_RULES
 from vpt_plugin.training.metrics import (
-    THRESHOLD_RULES,
     choose_threshold,
     sensitivity,
     sensitivity_threshold,

@@ -27,7 +27,6 @@ from vpt_plugin.training.metrics.definitions import (
     specificity,
 )
 from vpt_plugin.training.metrics.thresholds import (
-    THRESHOLD_RULES,
     choose_threshold,
     sensitivity_threshold,
     threshold_rule,
@@ -36,7 +35,6 @@ from vpt_plugin.training.metrics.thresholds import (
 
 __all__ = [
     "FIGURES",
-    "THRESHOLD_RULES",
     "PatientBootstrap",
     "Resampled",
     "auroc",

@@ -8,13 +8,13 @@ calibrating the maximum over clips moves threshold and probabilities together an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.tasks import target_sensitivity
 from vpt_plugin.training.metrics.drawn import Answers, Drawn, Floats
 
 Rule = Callable[[ArrayLike, ArrayLike], float]
@@ -71,31 +71,20 @@ def sensitivity_threshold(labels: ArrayLike, probabilities: ArrayLike, target: f
     return _within_gap(once.answers, place, None)
 
 
-THRESHOLD_RULES: Mapping[str, str] = MappingProxyType(
-    {
-        "youden": "the highest sensitivity + specificity",
-        "sensitivity:0.95": "the best specificity at that sensitivity, any above 0 and up to 1",
-    }
-)
-
-
 def threshold_rule(name: str) -> Rule:
     """The rule of that name, as a task or a setting writes it: ``youden`` or ``sensitivity:0.95``.
 
     Raises:
         ConfigurationError: no such rule, or a sensitivity that is none.
     """
-    kind, _, number = name.partition(":")
-    if name == "youden":
-        return youden_threshold
     try:
-        target = float(number)
-    except ValueError:
-        target = float("nan")
-    if kind == "sensitivity" and 0 < target <= 1:
-        return lambda labels, probabilities: sensitivity_threshold(labels, probabilities, target)
-    choices = "; ".join(f"{rule} ({meaning})" for rule, meaning in THRESHOLD_RULES.items())
-    raise ConfigurationError(f"unknown threshold rule {name!r};", f"choose from {choices}.")
+        target = target_sensitivity(name)
+    except ValueError as error:
+        wrong, _, choices = str(error).partition("; ")
+        raise ConfigurationError(f"{wrong};", f"{choices}.") from error
+    if target is None:
+        return youden_threshold
+    return lambda labels, probabilities: sensitivity_threshold(labels, probabilities, target)
 
 
 def choose_threshold(name: str, labels: ArrayLike, probabilities: ArrayLike) -> float:
