@@ -15,7 +15,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 import torch
 
@@ -90,8 +90,8 @@ class Checkpoints:
             there = self._epochs()
             back = f"goes on after epoch {there[-1]}" if there else "begins again"
             self._told(
-                f"the checkpoint after epoch {epoch} cannot be written: {error}. The training continues; should "
-                f"it be interrupted, it {back}. Make room on that disk."
+                f"the checkpoint after epoch {epoch} cannot be written: {error}. The training continues; "
+                f"should it be interrupted, it {back}. Make room on that disk."
             )
         self._failed = True
 
@@ -107,7 +107,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
         with unfinished.open("xb") as file:
             file.write(b" " * _HEADER_BYTES)
             hashed = _Hashed(file)
-            torch.save(dict(state), hashed)
+            torch.save(dict(state), cast("IO[bytes]", hashed))
             if hashed.failure is not None:
                 raise hashed.failure
             file.seek(0)
@@ -126,7 +126,7 @@ def read_state(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
-            if header != _header(hashlib.file_digest(file, "sha256").hexdigest()):
+            if header != _header(_digest(file)):
                 raise CheckpointError(f"{path}: the checkpoint is damaged.")
             file.seek(_HEADER_BYTES)
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
@@ -163,6 +163,14 @@ class _Hashed:
 
 def _header(digest: str) -> bytes:
     return _FORMAT + digest.encode() + b"\n"
+
+
+def _digest(file: BinaryIO) -> str:
+    """SHA-256 of the rest of the file."""
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _remove(path: Path) -> None:
