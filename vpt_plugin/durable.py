@@ -78,7 +78,7 @@ def publish_folder(unfinished: Path, place: Path, *, durable: bool = True) -> No
     """Give a finished folder its place; a folder with something in it is never replaced.
 
     Args:
-        unfinished: the folder, with files but no folders in it, on the same disk.
+        unfinished: the folder, on the same disk.
         durable: all of it is on the disk when this returns. A cache that can be made again need not be.
 
     Raises:
@@ -86,9 +86,7 @@ def publish_folder(unfinished: Path, place: Path, *, durable: bool = True) -> No
         OSError: the disk is full, the folder is not writable.
     """
     if durable:
-        for file in unfinished.iterdir():
-            _sync_file(file)
-        sync_folder(unfinished)
+        _sync_tree(unfinished)
     try:
         # A folder that is there and not empty cannot be replaced by renaming, on any system.
         unfinished.rename(place)
@@ -98,6 +96,15 @@ def publish_folder(unfinished: Path, place: Path, *, durable: bool = True) -> No
         raise FileExistsError(error.errno, "the place is taken", str(place)) from error
     if durable:
         sync_folder(place.parent)
+
+
+def _sync_tree(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            _sync_tree(entry)
+        else:
+            _sync_file(entry)
+    sync_folder(folder)
 
 
 def make_folder(path: Path) -> None:

@@ -52,7 +52,7 @@ def train(ball_manifest: Manifest, ball_cache: Path, small_spec: ModelSpec) -> T
     def train(config: FinetuneConfig = SHORT, **facts: Any) -> ModelCard:
         spec = facts.pop("spec", small_spec)
         manifest = facts.pop("manifest", ball_manifest)
-        return finetune(manifest, NODULE, spec, config, cache=ball_cache, device="cpu", **facts)
+        return finetune(manifest, NODULE, spec, config, cache=ball_cache, device="cpu", **facts).card
 
     return train
 
@@ -87,7 +87,7 @@ def test_a_finetuning_publishes_a_classifier_with_a_complete_card(
         "hu_window": {"centre": -600, "width": 1500}, "offset": 0, "clip_slices": 8, "stride_slices": 6,
         "min_positive_slices": 4, "aggregation": "max", "resize_px": 40, "crop_px": 32,
     }  # fmt: skip
-    settled = replace(SHORT, pretraining="none", learning_rate=0.001)
+    settled = SHORT.settled(())
     assert FinetuneConfig.from_dict(card.training["config"]) == settled
     assert [each["epoch"] for each in card.training["history"]] == [1, 2]
     assert len(card.split_hash) == len(card.labels_hash) == len(card.weights_sha256) == 64

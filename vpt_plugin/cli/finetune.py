@@ -82,7 +82,7 @@ def finetune(
     }  # fmt: skip
     config = FinetuneConfig.from_dict({name: value for name, value in given.items() if value is not None})
     with progress_display() as show:
-        card = run(
+        result = run(
             Manifest.read(manifest),
             reading_task,
             spec,
@@ -91,8 +91,11 @@ def finetune(
             device=device,
             progress=show,
         )
-    typer.echo(card_in_words(card))
-    typer.echo(next_steps(card, task_file, models_dir))
+    typer.echo(card_in_words(result.card))
+    for warning in result.warnings:
+        typer.echo(f"\nwarning: {warning}")
+    typer.echo(f"\n{result.decision}")
+    typer.echo(next_steps(result.card, task_file, models_dir))
 
 
 def next_steps(card: ModelCard, task_file: Path | None, models_dir: Path | None) -> str:

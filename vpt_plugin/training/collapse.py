@@ -19,6 +19,11 @@ CONSTANT_SPREAD = 0.001
 NEARLY_CONSTANT_SPREAD = 0.05
 
 
+def has_collapsed(probabilities: ArrayLike, auroc: Estimate) -> bool:
+    """Whether all studies surely get one and the same answer; arguments as of ``collapse_warning``."""
+    return _spread(probabilities, auroc) < CONSTANT_SPREAD
+
+
 def collapse_warning(finding: str, probabilities: ArrayLike, auroc: Estimate) -> str:
     """What is to be said of a training that gives all validation studies one answer; "" where all is well.
 
@@ -30,15 +35,10 @@ def collapse_warning(finding: str, probabilities: ArrayLike, auroc: Estimate) ->
         probabilities: (studies,), as the network gives them, before calibration.
         auroc: of these studies, with its interval.
     """
+    spread = _spread(probabilities, auroc)
+    if not spread < NEARLY_CONSTANT_SPREAD:
+        return ""
     values = np.asarray(probabilities, dtype=np.float64)
-    if len(values) < 2:
-        return ""
-    spread = float(values.max() - values.min())
-    low, high = auroc.ci95
-    # A nan compares as neither: an interval that is not there leaves it open, too.
-    in_some_order = low > 0.5 or high < 0.5
-    if in_some_order or not spread < NEARLY_CONSTANT_SPREAD:
-        return ""
     certainty = "has collapsed" if spread < CONSTANT_SPREAD else "may have collapsed"
     value = "n/a" if math.isnan(auroc.value) else f"{auroc.value:.3f}"
     return (
@@ -46,3 +46,12 @@ def collapse_warning(finding: str, probabilities: ArrayLike, auroc: Estimate) ->
         f"validation studies ({values.min():.4f} to {values.max():.4f}, AUROC {value}). Try a lower learning "
         "rate, a pretrained network or another seed, and look whether the labels are right."
     )
+
+
+def _spread(probabilities: ArrayLike, auroc: Estimate) -> float:
+    """From the lowest probability to the highest; infinite where they are in some order or too few."""
+    values = np.asarray(probabilities, dtype=np.float64)
+    low, high = auroc.ci95
+    # A nan compares as neither: an interval that is not there leaves it open, too.
+    in_some_order = low > 0.5 or high < 0.5
+    return math.inf if in_some_order or len(values) < 2 else float(values.max() - values.min())

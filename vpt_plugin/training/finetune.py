@@ -1,42 +1,64 @@
-"""finetune: from a manifest of labelled studies to a published classifier with its card."""
+"""finetune: from labelled studies to a published classifier with its card, served only where it is better."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from vpt_plugin import __version__
 from vpt_plugin.ct.intensity import air
-from vpt_plugin.data.augmentation import Jitter, make_augmentation
-from vpt_plugin.data.bags import TrainingBags
-from vpt_plugin.data.clip_dataset import ClipShape, CoveringClips
+from vpt_plugin.data.clip_dataset import ClipShape
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.data.prepared import PreparedStudies
 from vpt_plugin.errors import ClipShapeError
 from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
-from vpt_plugin.models.classifier import Classifier, new_classifier
+from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import choose_device, choose_dtype, keep_freed_memory
 from vpt_plugin.models.weights import WeightsFolder, vptct_home
 from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.comparison import Comparison
 from vpt_plugin.training.config import FinetuneConfig
-from vpt_plugin.training.loop import Observer, Placement, TrainingLoop
-from vpt_plugin.training.metrics import bootstrap_auroc, youden_threshold
+from vpt_plugin.training.loop import Observer, Placement
 from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.outcome import HeldOut, Outcome, measure
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.reading import reading_facts
+from vpt_plugin.training.rounds import RoundResult, Rounds
 from vpt_plugin.training.selection import TrainingData, select_studies
-from vpt_plugin.training.validation import StudyAuroc, Validation
+from vpt_plugin.training.tracking import Tracking, TrackingPlaces
+from vpt_plugin.training.tracking import tracking as track
+from vpt_plugin.training.validation_record import ValidationRecord, record_of
+from vpt_plugin.training.verdict import Judge, Verdict
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """What a finetuning came to.
+
+    Attributes:
+        card: of the published version.
+        served: whether it is what is served now; else it is a candidate.
+        decision: what is served and why, in a sentence or two, for whoever waits.
+        comparison: with the version that was served before; None where there was none, or none was possible.
+        warnings: what to know before relying on it; sentences, the gravest first.
+        report: the HTML report beside the version; None where none was asked for.
+    """
+
+    card: ModelCard
+    served: bool
+    decision: str
+    comparison: Comparison | None = None
+    warnings: tuple[str, ...] = ()
+    report: Path | None = None
 
 
 def finetune(
-    manifest: Manifest,
+    source: Manifest,
     task: ReadingTask,
     spec: ModelSpec,
     config: FinetuneConfig,
@@ -47,26 +69,29 @@ def finetune(
     device: str = "auto",
     progress: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
-) -> ModelCard:
-    """Train a classifier on the manifest's training studies, validate it, publish its best state.
+    tracking: TrackingPlaces | None = None,
+    report: bool = True,
+    by: str = "",
+) -> FinetuneResult:
+    """Train a classifier, validate it on studies it never saw, publish it, and serve it if it is better.
 
-    Same manifest, configuration and kind of device: same result. The generators of torch and NumPy are left
-    as they were.
+    Same studies, labels, configuration and kind of device: same result. The generators of torch and NumPy are
+    left as they were.
 
     Args:
-        manifest: studies, labels and sides; test studies are not touched.
+        source: studies, labels and sides; test studies are not touched.
         task: says how a study is read.
         spec: the network.
         config: of the training.
-        store: where the classifier is published.
+        store: where the classifier is published, and where the served one lies that it is compared with.
         weights: where pretrained weights lie; None takes the folder of this computer.
         cache: where prepared studies are kept; None takes ``prepared`` in ``vptct_home()``.
         device: as in ``choose_device``.
         progress: told of every study prepared, every step and every validation.
         cancelled: asked as often; nothing is published when it says so.
-
-    Returns:
-        The card of the published classifier.
+        tracking: where the training is tracked besides; None for nowhere.
+        report: whether figures and the HTML report are written beside the version.
+        by: who ordered it, for the record of what is served.
 
     Raises:
         TrainingError: too few studies of a state, or a loss that is no number.
@@ -79,26 +104,24 @@ def finetune(
     chosen = choose_device(device)
     if chosen.type == "cpu":
         keep_freed_memory()
-    work = _Finetuning(
-        task=task,
-        spec=spec,
-        config=config,
-        shape=clip_shape(task, spec),
-        placement=Placement(chosen, choose_dtype(chosen, config.precision)),
-        observer=Observer(progress or (lambda _: None), cancelled or (lambda: False)),
-    )
-    # Before the studies are read, which takes long: missing weights are told at once.
-    classifier = new_classifier(
-        spec, task.findings, pretraining=config.pretraining, weights=weights, seed=config.seed
-    )
-    data = work.select(manifest, cache or vptct_home() / "prepared")
-    loop = work.loop(classifier, data)
-    best = loop.run()
-    card = work.card(data, best, loop.history, seconds=time.monotonic() - began)
-    work.observer.report(Progress(state="publishing", step=config.steps, steps=config.steps))
-    card = store.publish(classifier, card)
-    work.observer.report(Progress(state="done", step=config.steps, steps=config.steps, best_auroc=best.auroc))
-    return card
+    shape = clip_shape(task, spec)
+    with ExitStack() as stack:
+        observer = Observer(progress or (lambda _: None), cancelled or (lambda: False))
+        tracked = None
+        if tracking is not None:
+            settings = config.to_dict()
+            name = f"{task.name}_{spec.name}"
+            tracked = stack.enter_context(track(tracking, name=name, run=now(), settings=settings))
+            observer = _tracked(observer, tracked)
+        placement = Placement(chosen, choose_dtype(chosen, config.precision))
+        rounds = Rounds(task, spec, config, shape, placement, observer, weights)
+        # Before the studies are read, which takes long: missing weights are told at once.
+        rounds.fresh()
+        work = _Finetuning(rounds, store, report=report, by=by, began=began)
+        result = work.run(work.select(source, cache or vptct_home() / "prepared"))
+        if tracked is not None:
+            tracked.finished(result.card)
+        return result
 
 
 def clip_shape(task: ReadingTask, spec: ModelSpec) -> ClipShape:
@@ -125,87 +148,150 @@ def clip_shape(task: ReadingTask, spec: ModelSpec) -> ClipShape:
 
 
 @dataclass(frozen=True)
+class _Trained:
+    """What all rounds came to: the classifier to be published, and what was measured.
+
+    Attributes:
+        classifier: in the state that is published.
+        rounds: one result, or one per fold.
+        outcome: over the validation studies of all rounds.
+    """
+
+    classifier: Classifier
+    rounds: tuple[RoundResult, ...]
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
 class _Finetuning:
-    """One finetuning: what was asked for, and the steps from a manifest to a card."""
+    """One finetuning: the steps from studies to a published version.
 
-    task: ReadingTask
-    spec: ModelSpec
-    config: FinetuneConfig
-    shape: ClipShape
-    placement: Placement
-    observer: Observer
+    Attributes:
+        rounds: train.
+        store: where the classifier is published.
+        report: whether one is written.
+        by: who ordered it.
+        began: when, on the clock that only grows.
+    """
 
-    def select(self, manifest: Manifest, cache: Path) -> TrainingData:
+    rounds: Rounds
+    store: ModelStore
+    report: bool
+    by: str
+    began: float
+    notes: list[str] = field(default_factory=list)
+
+    def select(self, source: Manifest, cache: Path) -> TrainingData:
         """The studies that take part, prepared."""
+        task, spec = self.rounds.task, self.rounds.spec
+
+        def told(done: int, total: int, note: str) -> None:
+            if note:
+                self.notes.append(note)
+            self._tell("preparing", done, total, note=note)
+
         return select_studies(
-            manifest,
-            self.task,
-            self.shape,
-            PreparedStudies(cache, self.task.hu_window, pixels=self.spec.resize_px),
-            progress=lambda done, total, note: self.observer.report(
-                Progress(state="preparing", step=done, steps=total, note=note)
-            ),
-            cancelled=self.observer.cancelled,
+            source,
+            task,
+            self.rounds.shape,
+            PreparedStudies(cache, task.hu_window, pixels=spec.resize_px),
+            progress=told,
+            cancelled=self.rounds.observer.cancelled,
         )
 
-    def loop(self, classifier: Classifier, data: TrainingData) -> TrainingLoop:
-        """The training and validation of a classifier on these studies."""
-        jitter = Jitter(self.config.brightness_gain, self.config.brightness_shift)
-        bags = TrainingBags(
-            data.train,
-            self.shape,
-            bags=self.config.steps * self.config.batch,
-            bag_clips=self.config.bag_clips,
-            seed=self.config.seed,
-            augmentation=make_augmentation(self.config.augmentation, self.shape, jitter),
+    def run(self, data: TrainingData) -> FinetuneResult:
+        """Train, measure, compare, publish."""
+        trained = self._train(data)
+        self._tell("comparing")
+        verdict = self._judge().decide(trained.outcome, synthetic=data.synthetic)
+        card = self._card(data, trained, verdict)
+        self._tell("publishing")
+        held_out = trained.outcome.held_out
+        record = record_of(
+            self.rounds.task.findings, held_out.studies, trained.outcome.probabilities, data.train
         )
-        return TrainingLoop(
-            classifier,
-            bags,
-            CoveringClips(data.validation, self.shape),
-            StudyAuroc(_states(data), self.task.aggregation),
-            offset=self.task.offset,
-            config=self.config,
-            placement=self.placement,
-            observer=self.observer,
+        card = self.store.publish(
+            trained.classifier,
+            card,
+            serve=verdict.serve,
+            why=verdict.why,
+            by=self.by,
+            beside=lambda folder: self._beside(folder, record),
+        )
+        self._tell("done", best=trained.rounds[0].best.auroc)
+        served = self.store.current_version(card.task, card.model) == card.version
+        return FinetuneResult(card, served, verdict.why, verdict.comparison, trained.outcome.warnings)
+
+    def _train(self, data: TrainingData) -> _Trained:
+        classifier, result = self.rounds.run(data.train, data.validation)
+        held_out = HeldOut.of(
+            [(data.validation, result.best.logits, result.best.clip_studies)], self.rounds.shape
+        )
+        task, config = self.rounds.task, self.rounds.config
+        outcome = measure(held_out, task, threshold_rule=config.threshold or task.threshold_rule)
+        return _Trained(classifier, (result,), outcome)
+
+    def _judge(self) -> Judge:
+        return Judge(
+            self.store,
+            self.rounds.task,
+            self.rounds.spec,
+            self.rounds.shape,
+            self.rounds.placement,
+            self.rounds.config.comparison,
+            told=lambda done, clips: self._tell("comparing", done, clips),
+            cancelled=self.rounds.observer.cancelled,
         )
 
-    def card(
-        self, data: TrainingData, best: Validation, history: Sequence[Validation], *, seconds: float
-    ) -> ModelCard:
-        """What is known about the classifier in its best state."""
-        scored = {}
-        for index, finding in enumerate(self.task.findings):
-            states = _states(data)[:, index]
-            known = ~np.isnan(states)
-            scored[finding] = (states[known], best.probabilities[known, index])
+    def _beside(self, folder: Path, record: ValidationRecord) -> None:
+        record.write(folder)
+
+    def _card(self, data: TrainingData, trained: _Trained, verdict: Verdict) -> ModelCard:
+        """What is known about the classifier."""
+        task, spec, config, outcome = self.rounds.task, self.rounds.spec, self.rounds.config, trained.outcome
         return ModelCard(
-            task=self.task.name,
-            model=self.spec.name,
-            findings=self.task.findings,
-            pretraining=self.config.pretraining,
-            clip_slices=self.shape.length,
+            task=task.name,
+            model=spec.name,
+            findings=task.findings,
+            pretraining=config.pretraining,
+            clip_slices=self.rounds.shape.length,
             trained_on=len(data.train),
             synthetic=data.synthetic,
-            validation_auroc={finding: bootstrap_auroc(*pair) for finding, pair in scored.items()},
-            thresholds={finding: youden_threshold(*pair) for finding, pair in scored.items()},
+            validation_auroc=outcome.auroc(),
+            thresholds=outcome.thresholds,
+            temperature=outcome.calibration.temperature,
+            calibrated=outcome.calibration.calibrated,
             ranges=data.ranges(),
-            reading=reading_facts(self.task, self.spec),
+            reading=reading_facts(task, spec),
             training={
-                "config": self.config.to_dict(),
-                "best_epoch": best.epoch,
-                "history": [each.to_json() for each in history],
-                "device": self.placement.device.type,
-                "seconds": round(seconds, 1),
+                "config": config.to_dict(),
+                **trained.rounds[0].to_json(),
+                "device": self.rounds.placement.device.type,
+                "seconds": round(time.monotonic() - self.began, 1),
+                "warnings": list(outcome.warnings),
             },
-            counts=data.counts(self.task),
+            counts=data.counts(task),
             split_hash=data.split_hash(),
-            labels_hash=data.labels_hash(self.task),
+            labels_hash=data.labels_hash(task),
             code_version=__version__,
             created=now(),
+            metrics=outcome.metrics,
+            threshold_rule=outcome.threshold_rule,
+            calibration=outcome.calibration.explanation,
+            comparison=verdict.to_json(),
         )
 
+    def _tell(
+        self, state: str, step: int = 0, steps: int = 0, *, best: float | None = None, note: str = ""
+    ) -> None:
+        self.rounds.observer.report(Progress(state=state, step=step, steps=steps, best_auroc=best, note=note))
 
-def _states(data: TrainingData) -> NDArray[np.float64]:
-    """What the labels of the validation studies say, (studies, findings)."""
-    return np.stack([study.states for study in data.validation])
+
+def _tracked(observer: Observer, tracked: Tracking) -> Observer:
+    """The same observer; the trackers hear of all progress, too."""
+
+    def report(now: Progress) -> None:
+        tracked.progress(now)
+        observer.report(now)
+
+    return replace(observer, report=report)

@@ -55,7 +55,14 @@ class ModelStore:
         self._clock = clock
 
     def publish(
-        self, classifier: Classifier, card: ModelCard, *, serve: bool = True, why: str = "", by: str = ""
+        self,
+        classifier: Classifier,
+        card: ModelCard,
+        *,
+        serve: bool = True,
+        why: str = "",
+        by: str = "",
+        beside: Callable[[Path], None] | None = None,
     ) -> ModelCard:
         """Publish a classifier as the next version of its task and model.
 
@@ -64,6 +71,7 @@ class ModelStore:
             card: what is known about it; version and checksum are filled in here.
             serve: from now on. Else it is kept as a candidate, also where nothing is served yet.
             why, by: for the record of what is served.
+            beside: writes more files into the version's folder, such as its report, before it appears.
 
         Returns:
             The card as published.
@@ -75,6 +83,8 @@ class ModelStore:
         what = f"{folder.name} cannot be published in {folder.path}"
         with _told(what), unfinished_in(folder.path) as unfinished:
             card = replace(card, weights_sha256=save_weights(classifier, unfinished / WEIGHTS))
+            if beside is not None:
+                beside(unfinished)
             return self._add(folder, unfinished, card, PUBLISHED if serve else None, why, by)
 
     def current_version(self, task: str, model: str) -> int | None:
@@ -249,6 +259,18 @@ class ModelStore:
         if wanted is None or wanted not in folder.versions():
             raise folder.nothing_there(version)
         return folder.card(wanted)
+
+    def classifier(self, card: ModelCard) -> Classifier:
+        """The classifier of a card of this store, whatever task it is asked for.
+
+        Raises:
+            UnknownModelError, WeightsError: as of ``load``.
+        """
+        return self._folder(card.task, card.model).classifier(card)
+
+    def place(self, task: str, model: str, version: int) -> Path:
+        """The folder of a version."""
+        return self._folder(task, model).place(version)
 
     def cards(self) -> list[ModelCard]:
         """The cards of all versions of all tasks and models, by name and version; damaged ones are logged."""

@@ -1,0 +1,80 @@
+"""What a classifier says of prepared studies, clip by clip; as a validation sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from vpt_plugin.data.clip_dataset import ClipShape, CoveringClips, LabelledStudy, scale_clips
+from vpt_plugin.errors import CancelledError, TrainingError
+from vpt_plugin.models.classifier import Classifier
+from vpt_plugin.models.device import memory_format, out_of_memory
+from vpt_plugin.training.loop import Placement
+
+# Without gradients a network of 224 x 224 pixels takes about 100 MB per clip.
+_CLIPS_AT_ONCE = 4
+
+
+def clip_logits(
+    classifier: Classifier,
+    studies: Sequence[LabelledStudy],
+    shape: ClipShape,
+    *,
+    offset: float,
+    placement: Placement,
+    told: Callable[[int, int], None] = lambda done, clips: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The logits of all clips that cover the studies, before any temperature.
+
+    Args:
+        classifier: is moved to the device and set to evaluation.
+        studies: prepared for its task and network.
+        shape: of the clips.
+        offset: the task's.
+        placement: of the network.
+        told: of the clips done and the clips in all.
+        cancelled: asked before every batch.
+
+    Returns:
+        (clips, findings), and the number (clips,) of the study each clip is of.
+
+    Raises:
+        TrainingError: the device's memory is full, or a logit is no number.
+        CancelledError: ``cancelled`` said so.
+    """
+    classifier.to(placement.device).to(memory_format=memory_format(placement.dtype)).eval()
+    clips = CoveringClips(studies, shape)
+    logits = [np.empty((0, len(classifier.findings)))]
+    numbers = [np.empty(0, dtype=np.int64)]
+    for batch in DataLoader(clips, batch_size=_CLIPS_AT_ONCE):
+        if cancelled():
+            raise CancelledError
+        logits.append(_answer(classifier, batch["image"], offset, placement))
+        numbers.append(batch["label"].numpy())
+        told(sum(map(len, numbers)), len(clips))
+    found = np.concatenate(logits)
+    if not np.isfinite(found).all():
+        raise TrainingError(f"{classifier.spec.name} gave what is no number.", "Its weights may be damaged.")
+    return found, np.concatenate(numbers)
+
+
+def _answer(
+    classifier: Classifier, images: torch.Tensor, offset: float, placement: Placement
+) -> NDArray[np.float64]:
+    device, half = placement.device, placement.dtype == torch.bfloat16
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
+            clips = scale_clips(images.to(device), offset).to(memory_format=memory_format(placement.dtype))
+            return np.asarray(classifier(clips).float().cpu().double().numpy())
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"the memory of {device} does not take {len(images)} clips of {classifier.spec.name} at once.",
+            "End other programs that use it, or choose the device cpu.",
+        ) from error

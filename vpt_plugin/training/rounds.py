@@ -1,0 +1,140 @@
+"""Training rounds: each begins with a fresh classifier and ends with it in its best state.
+
+One round where a validation side is kept apart. With folds, one round per fold: every study is validated
+once, by a network that never saw it (Stone, JRSS B 1974); then a last training on all studies makes the
+network that is published, for as many epochs as the folds found best in the median.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from vpt_plugin.data.augmentation import Jitter, make_augmentation
+from vpt_plugin.data.bags import TrainingBags
+from vpt_plugin.data.clip_dataset import ClipShape, CoveringClips, LabelledStudy
+from vpt_plugin.models.catalog import ModelSpec
+from vpt_plugin.models.classifier import Classifier, new_classifier
+from vpt_plugin.models.weights import WeightsFolder
+from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.config import FinetuneConfig
+from vpt_plugin.training.loop import Observer, Placement, TrainingLoop
+from vpt_plugin.training.progress import Progress
+from vpt_plugin.training.validation import StudyAuroc, Validation
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """What a round came to.
+
+    Attributes:
+        best: the validation whose network was kept.
+        history: all validations, in their order.
+    """
+
+    best: Validation
+    history: tuple[Validation, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures, for the model card."""
+        return {"best_epoch": self.best.epoch, "history": [each.to_json() for each in self.history]}
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """The training rounds of one finetuning.
+
+    Attributes:
+        task, spec, config: what is trained.
+        shape: of the clips.
+        placement: of the network.
+        observer: of the training.
+        weights: where pretrained weights lie; None takes the folder of this computer.
+    """
+
+    task: ReadingTask
+    spec: ModelSpec
+    config: FinetuneConfig
+    shape: ClipShape
+    placement: Placement
+    observer: Observer
+    weights: WeightsFolder | None = None
+
+    def fresh(self) -> Classifier:
+        """A classifier before its first step; the same one every time.
+
+        Raises:
+            ConfigurationError, WeightsError: what it starts from is not there.
+        """
+        return new_classifier(
+            self.spec,
+            self.task.findings,
+            pretraining=self.config.pretraining,
+            weights=self.weights,
+            seed=self.config.seed,
+        )
+
+    def run(
+        self,
+        train: Sequence[LabelledStudy],
+        validation: Sequence[LabelledStudy],
+        *,
+        fold: int = 0,
+        folds: int = 0,
+    ) -> tuple[Classifier, RoundResult]:
+        """Train on some studies and validate on others.
+
+        Args:
+            train, validation: the sides; no patient is on both.
+            fold, folds: which of how many, from 1; 0 where there are none.
+
+        Returns:
+            The classifier in its best state, and what was found.
+
+        Raises:
+            TrainingError: as of ``TrainingLoop.run``.
+            CancelledError: the observer said so.
+        """
+        classifier = self.fresh()
+        loop = TrainingLoop(
+            classifier,
+            self._bags(train),
+            CoveringClips(validation, self.shape),
+            StudyAuroc(np.stack([study.states for study in validation]), self.task.aggregation),
+            offset=self.task.offset,
+            config=self.config,
+            placement=self.placement,
+            observer=_of_fold(self.observer, fold, folds),
+        )
+        best = loop.run()
+        return classifier, RoundResult(best, tuple(loop.history))
+
+    def _bags(self, studies: Sequence[LabelledStudy]) -> TrainingBags:
+        jitter = Jitter(self.config.brightness_gain, self.config.brightness_shift)
+        return TrainingBags(
+            studies,
+            self.shape,
+            bags=self.config.steps * self.config.batch,
+            bag_clips=self.config.bag_clips,
+            seed=self.config.seed,
+            augmentation=make_augmentation(self.config.augmentation, self.shape, jitter),
+        )
+
+
+def median_epochs(results: Sequence[RoundResult]) -> int:
+    """For how many epochs all studies are trained on: the median of the best ones, rounded up."""
+    return math.ceil(statistics.median(result.best.epoch for result in results))
+
+
+def _of_fold(observer: Observer, fold: int, folds: int) -> Observer:
+    """The same observer, told which fold it is about."""
+
+    def report(now: Progress) -> None:
+        observer.report(replace(now, fold=fold, folds=folds))
+
+    return replace(observer, report=report)
