@@ -1,0 +1,180 @@
+"""The tables of a report and the sentences that belong to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from vpt_plugin.models.card import Estimate
+from vpt_plugin.training.comparison import Comparison
+from vpt_plugin.training.config import FinetuneConfig
+from vpt_plugin.training.metrics import FIGURES
+from vpt_plugin.training.metrics.bootstrap import RESAMPLES
+from vpt_plugin.training.report.facts import ReportFacts
+from vpt_plugin.training.report.markup import Markup, joined, table, tag
+from vpt_plugin.training.report.words import (
+    count_in_words,
+    figure_in_words,
+    finding_in_words,
+    number_in_words,
+    studies_in_words,
+)
+
+_LEVELS = {"study": "whole studies", "clip": "clips"}
+
+
+def comparison_table(comparison: Comparison) -> Markup:
+    """Both versions on the same studies."""
+    rows = [
+        ("served before", figure_in_words(comparison.served)),
+        ("this version", figure_in_words(comparison.candidate)),
+        ("gain", figure_in_words(comparison.gain)),
+    ]
+    title = FIGURES[comparison.figure].title
+    return table((f"on the same {studies_in_words(comparison.gain.n)}", title), rows, class_="numbers")
+
+
+def figures_table(facts: ReportFacts, finding: str) -> Markup:
+    """Every figure of a finding, of whole studies and of clips."""
+    found = {level: facts.card.metrics.get(level, {}).get(finding, {}) for level in _LEVELS}
+    rows = [
+        (_capital(figure.title), *(_cell(found[level].get(name), level) for level in _LEVELS))
+        for name, figure in FIGURES.items()
+    ]
+    rule = f" (rule: {facts.card.threshold_rule})" if facts.card.threshold_rule else ""
+    threshold = number_in_words(facts.card.threshold(finding))
+    return joined(
+        table(("", *_LEVELS.values()), rows, caption="With 95 % intervals over patients", class_="numbers"),
+        tag("p", f"Present from a probability of {threshold} on{rule}. {facts.card.calibration}"),
+    )
+
+
+def how_to_read(facts: ReportFacts) -> Markup:
+    """What these figures can say and what they cannot."""
+    patients = len({study.patient for study in facts.studies})
+    said = [
+        f"The figures are of {studies_in_words(len(facts.studies))} of "
+        f"{count_in_words(patients, 'patient')} that the answering network never saw. Intervals come from "
+        f"{RESAMPLES:,} resamples of whole patients; they do not know what another scanner or another clinic "
+        "would change, and a figure without a single error has an interval of no width, however few the "
+        "studies.",
+        "The best epoch, the temperature and the threshold were chosen on these same studies, so all figures "
+        "flatter a little. How good it is on others, a locked test set says: vpt evaluate.",
+        "Predictive values hold for the share of present studies here, which daily work rarely has.",
+    ]
+    if facts.folds:
+        said.insert(
+            1,
+            f"They are out of fold: {facts.folds} networks, each asked about the studies that it was not "
+            "trained on. The version itself was then trained on all of them and could not be validated.",
+        )
+    return tag("div", *(tag("p", each, class_="small") for each in said))
+
+
+def data_tables(facts: ReportFacts) -> Markup:
+    """How many studies were on which side, and what was left out."""
+    counts = facts.card.counts
+    rows: list[tuple[str, ...]] = []
+    states: list[str] = []
+    for found in _sides(counts).values():
+        states += [state for by_state in found.values() for state in by_state if state not in states]
+    for side, found in _sides(counts).items():
+        for finding, by_state in found.items():
+            rows.append(
+                (side, finding_in_words(finding), *(str(by_state.get(state, "n/a")) for state in states))
+            )
+    left_out = {str(reason): str(number) for reason, number in dict(counts.get("left_out", {})).items()}
+    others = {
+        key: str(value) for key, value in counts.items() if key != "left_out" and key not in _sides(counts)
+    }
+    parts = [
+        tag("p", f"From {facts.source}. ") if facts.source else Markup(),
+        table(("side", "finding", *states), rows, class_="numbers") if rows else Markup(),
+        table(("", "number"), list(others.items()), class_="numbers") if others else Markup(),
+        table(("left out, because", "studies"), list(left_out.items()), class_="numbers")
+        if left_out
+        else tag("p", "No study was left out."),
+    ]
+    if facts.notes:
+        parts += [
+            tag("h3", "What was said of single studies"),
+            tag("ul", *(tag("li", n) for n in facts.notes)),
+        ]
+    return joined(*parts)
+
+
+def settings_table(facts: ReportFacts) -> Markup:
+    """The settings of the training; those that differ from what VPTCT does by itself are marked."""
+    settings, usual = _settings(facts), FinetuneConfig().to_dict()
+    rows = [
+        (name, _written(value), "" if value == usual.get(name) else f"by itself {_written(usual.get(name))}")
+        for name, value in settings.items()
+    ]
+    more = [(title, value, "") for title, value in facts.facts.items()]
+    seconds = facts.card.training.get("seconds")
+    if seconds is not None:
+        more.append(("duration", f"{float(seconds):,.0f} s", ""))
+    return table(("setting", "value", ""), [*rows, *more])
+
+
+def repeat_section(facts: ReportFacts) -> Markup:
+    """The command, and the fingerprints that say whether it was repeated."""
+    card = facts.card
+    rows = [
+        ("studies and their sides", card.split_hash),
+        ("labels", card.labels_hash),
+        ("weights", card.weights_sha256),
+    ]
+    return joined(
+        tag("p", "The same labels, settings, version of VPTCT and kind of processor give the same network:"),
+        tag("pre", facts.command or _command(facts)),
+        table(("SHA-256 of", ""), [(name, value or "not known yet") for name, value in rows]),
+        tag("p", "They stand in the version's card, too: vpt versions show.", class_="small"),
+    )
+
+
+def _command(facts: ReportFacts) -> str:
+    usual = FinetuneConfig().to_dict()
+    changed = {name: value for name, value in _settings(facts).items() if value != usual.get(name)}
+    words = [
+        "vpt",
+        "finetune",
+        facts.source or "SOURCE",
+        "--task",
+        facts.card.task,
+        "--model",
+        facts.card.model,
+    ]
+    words += [word for name, value in changed.items() for word in ("--set", f"{name}={_written(value)}")]
+    return " ".join(f'"{word}"' if not word or " " in word else word for word in words)
+
+
+def _settings(facts: ReportFacts) -> Mapping[str, Any]:
+    return dict(facts.card.training.get("config", {}))
+
+
+def _sides(counts: Mapping[str, Any]) -> dict[str, Mapping[str, Mapping[str, Any]]]:
+    """The counts that are by finding and state."""
+    return {
+        key: value
+        for key, value in counts.items()
+        if isinstance(value, Mapping) and value and all(isinstance(each, Mapping) for each in value.values())
+    }
+
+
+def _cell(estimate: Estimate | None, level: str) -> str:
+    if estimate is None:
+        return "n/a"
+    number = studies_in_words(estimate.n) if level == "study" else count_in_words(estimate.n, "clip")
+    return f"{figure_in_words(estimate)} ({number})"
+
+
+def _written(value: Any) -> str:
+    if value is None or value == "":
+        return "chosen by VPTCT" if value is None else "none given"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _capital(title: str) -> str:
+    return title if title[:2].isupper() else title.capitalize()
