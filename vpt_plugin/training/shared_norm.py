@@ -58,12 +58,14 @@ class SharedBatchNorm(_BatchNorm):
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+        # Whoever computes a pass a second time switches the counting off meanwhile.
+        count, running_mean, running_var = self.num_batches_tracked, self.running_mean, self.running_var
+        if not self.track_running_stats or count is None or running_mean is None or running_var is None:
             return
-        self.num_batches_tracked.add_(1)
-        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(variance, share)
+        count.add_(1)
+        share = 1 / float(count) if self.momentum is None else self.momentum
+        running_mean.lerp_(mean, share)
+        running_var.lerp_(variance, share)
 
     def _check_input_dim(self, maps: Tensor) -> None:
         """Any number of axes will do."""
