@@ -101,6 +101,15 @@ class Team:
             torch.distributed.broadcast_object_list([("made", made)], src=0)
         return made
 
+    def gathered(self, mine: _T) -> list[_T]:
+        """What each process has, in their order; it has to be picklable."""
+        if self.size == 1:
+            return [mine]
+        everyones: list[Any] = [None] * self.size
+        with _broken_connection():
+            torch.distributed.all_gather_object(everyones, mine)
+        return everyones
+
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all processes, in all of them alike."""
         return values if self.size == 1 else self._reduced(values, "SUM")

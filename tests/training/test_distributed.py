@@ -1,0 +1,115 @@
+"""Processes that train together share out the work by number, and find what one process would find."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vpt_plugin.errors import ConfigurationError, TrainingError
+from vpt_plugin.training.distributed import Team, joined_team
+
+SCRIPT = Path(__file__).parent / "team_of_two.py"
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of two real processes found, see ``team_of_two.py``."""
+    folder = tmp_path_factory.mktemp("team")
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", SCRIPT, folder],
+        capture_output=True, text=True, check=False, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+
+
+def test_each_takes_its_stretch_of_every_batch(two: list[dict[str, Any]]) -> None:
+    # 24 items in batches of 8. Stretches: every second item would be all positive clips for one of them.
+    assert two[0]["share"] == [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19]
+    assert two[1]["share"] == [4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23]
+
+
+def test_validation_is_shared_out(two: list[dict[str, Any]]) -> None:
+    assert [each["validated"] for each in two] == [[0, 2, 4], [1, 3]]
+
+
+def test_all_know_what_one_knows(two: list[dict[str, Any]]) -> None:
+    for each in two:
+        assert each["size"] == 2
+        assert each["total"] == [2.0, 1.0]
+        assert each["any"] == [True, False]
+        assert each["most"] == 10
+        assert each["from_first"] == {"rank": 0}
+        assert each["gathered"] == ["rank 0", "rank 1"]
+
+
+def test_a_failure_of_the_first_ends_the_others_which_say_nothing_of_their_own(
+    two: list[dict[str, Any]],
+) -> None:
+    words = "no room for prepared studies."
+    assert two[0]["failure"] == {"kind": "TrainingError", "message": words}
+    assert two[1]["failure"] == {"kind": "AnotherProcessFailedError", "message": words}
+
+
+def test_whoever_waits_for_a_process_that_is_gone_is_told(two: list[dict[str, Any]]) -> None:
+    assert two[0]["gone"].startswith("another process of this training ended")
+
+
+def test_gradients_and_batch_statistics_of_two_are_those_of_one(two: list[dict[str, Any]]) -> None:
+    # What is left is the order in which float32 numbers are added. Batch norm over half the clips is 0.1 off.
+    for each in two:
+        assert max(each["apart"].values()) < 1e-6
+
+
+class Numbers(Dataset[dict[str, Tensor]]):
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"image": torch.tensor(index)}
+
+
+def test_alone_nothing_is_shared_out_and_nothing_is_sent() -> None:
+    team = Team()
+    items = Numbers()
+    assert team.first
+    assert team.share(items, 3) is items
+    assert list(team.every(3)) == [0, 1, 2]
+    assert (team.total(2.0, 3.0), team.most(4), team.any(False), team.gathered("a")) == (
+        (2.0, 3.0),
+        4,
+        False,
+        ["a"],
+    )
+    assert team.from_first(lambda: 5) == 5
+
+
+@pytest.mark.parametrize(
+    ("batch", "size", "choices"), [(16, 3, "15 or 18"), (2, 4, "4"), (3, 2, "2 or 4"), (7, 8, "8")]
+)
+def test_a_batch_that_cannot_be_shared_out_is_refused(batch: int, size: int, choices: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{size} processes; choose a batch of {choices}\."):
+        Team(rank=0, size=size).check(batch)
+
+
+def test_a_folder_that_only_the_first_computer_sees_is_told(tmp_path: Path) -> None:
+    team = Team(rank=1, size=2)
+    team.require_shared([tmp_path], "prepared studies")
+    with pytest.raises(
+        TrainingError, match=r"process 1 on .* does not see prepared studies: .*shared folder"
+    ):
+        team.require_shared([tmp_path / "away"], "prepared studies")
+
+
+def test_without_torchrun_this_process_is_alone() -> None:
+    with joined_team(torch.device("cpu"), {"WORLD_SIZE": "4"}) as team:
+        assert (team.rank, team.size) == (0, 1)
