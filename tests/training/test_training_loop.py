@@ -18,8 +18,8 @@ from vpt_plugin.training.loop import (
     Observer,
     Placement,
     TrainingLoop,
-    learning_rate_share,
 )
+from vpt_plugin.training.optimization import learning_rate_share
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.validation import StudyAuroc, Validation
 
@@ -114,7 +114,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_own_steps(
         losses.append(float(loss.detach()))
         return loss
 
-    monkeypatch.setattr("vpt_plugin.training.loop.bag_cross_entropy", recorded)
+    monkeypatch.setattr("vpt_plugin.training.step.bag_cross_entropy", recorded)
     loop = make_loop(classifier, replace(CONFIG, steps_per_epoch=steps))
     loop.run()
     expected = np.array(losses).reshape(3, steps).mean(axis=1)
@@ -211,7 +211,7 @@ def test_full_memory_is_told_with_the_way_out(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     monkeypatch.setattr(classifier.backbone, "forward", full)
-    with pytest.raises(TrainingError, match=r"memory of cpu does not take 4 clips.*Use a smaller batch"):
+    with pytest.raises(TrainingError, match=r"memory of cpu does not take a single clip at step 1.*set gradient_checkpointing"):
         make_loop(classifier).run()
 
 

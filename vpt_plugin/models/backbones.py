@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from vpt_plugin.models.classifier import Classifier
 
 
 def sum_input_channels(conv: nn.Conv3d) -> None:
@@ -56,7 +59,46 @@ def _window_share(length: int, size: int, device: torch.device) -> Tensor:
     return windows / windows.sum()
 
 
-class ResNetBackbone(nn.Module):
+class Backbone(nn.Module):
+    """A network without its head, which knows its own parts."""
+
+    def stages(self) -> tuple[nn.Module, ...]:
+        """Its parts from the input on; every parameter is in exactly one of them."""
+        raise NotImplementedError
+
+    def blocks_to_recompute(self) -> tuple[nn.Module, ...]:
+        """The parts that gradient checkpointing computes a second time; none lies within another.
+
+        They are the smallest whose inputs are few against what is computed inside: residual blocks, and the
+        stem, whose maps are the largest of all.
+        """
+        raise NotImplementedError
+
+
+def stages(classifier: Classifier) -> tuple[nn.Module, ...]:
+    """The classifier's parts from the input to the head; every parameter is in exactly one of them.
+
+    They are what layer-wise learning rates and freezing count in. A backbone that is none of ours is one
+    stage.
+    """
+    backbone = classifier.backbone
+    parts = backbone.stages() if isinstance(backbone, Backbone) else (backbone,)
+    return (*parts, classifier.head)
+
+
+def blocks_to_recompute(classifier: Classifier) -> tuple[nn.Module, ...]:
+    """The parts of the classifier that gradient checkpointing computes a second time."""
+    backbone = classifier.backbone
+    return backbone.blocks_to_recompute() if isinstance(backbone, Backbone) else ()
+
+
+def _res_blocks(network: nn.Module) -> list[nn.Module]:
+    """The residual blocks of all of PyTorchVideo's stages in a network."""
+    staged: list[Any] = [module for module in network.modules() if hasattr(module, "res_blocks")]
+    return [block for stage in staged for block in stage.res_blocks]
+
+
+class ResNetBackbone(Backbone):
     """One of PyTorchVideo's networks of a stem, stages and a pooling head: Slow, CSN, R(2+1)D."""
 
     def __init__(self, network: Any) -> None:
@@ -70,8 +112,16 @@ class ResNetBackbone(nn.Module):
         """(batch, 1, slices, rows, columns) -> (batch, feature_dim)."""
         return sliding_mean(self.blocks(clips), self.window)
 
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The stem and the four stages."""
+        return tuple(self.blocks)
 
-class SlowFastBackbone(nn.Module):
+    def blocks_to_recompute(self) -> tuple[nn.Module, ...]:
+        """The stem and the residual blocks."""
+        return (self.blocks[0], *_res_blocks(self.blocks))
+
+
+class SlowFastBackbone(Backbone):
     """PyTorchVideo's SlowFast; the slow pathway sees every 4th slice, beginning with the first."""
 
     def __init__(self, network: Any) -> None:
@@ -92,8 +142,17 @@ class SlowFastBackbone(nn.Module):
         means = [sliding_mean(maps, window) for maps, window in zip(pathways, self.windows, strict=True)]
         return torch.cat(means, dim=1)
 
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The stems and the four stages, each with both pathways and the way from the fast to the slow."""
+        return tuple(self.blocks)
 
-class MViTBackbone(nn.Module):
+    def blocks_to_recompute(self) -> tuple[nn.Module, ...]:
+        """The stems and residual blocks of both pathways."""
+        stems: Any = self.blocks[0]
+        return (*stems.multipathway_blocks, *_res_blocks(self.blocks))
+
+
+class MViTBackbone(Backbone):
     """PyTorchVideo's MViT; its features are the class token."""
 
     def __init__(self, network: Any) -> None:
@@ -107,8 +166,19 @@ class MViTBackbone(nn.Module):
         tokens: Tensor = self.network(clips)
         return tokens[:, 0]
 
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The patches, their positions, every block, the last norm."""
+        network = self.network
+        return (
+            network.patch_embed, network.cls_positional_encoding, *network.blocks, network.norm_embed
+        )  # fmt: skip
 
-class SwinBackbone(nn.Module):
+    def blocks_to_recompute(self) -> tuple[nn.Module, ...]:
+        """The transformer blocks."""
+        return tuple(self.network.blocks)
+
+
+class SwinBackbone(Backbone):
     """torchvision's Video Swin; its features are the mean over the last map."""
 
     def __init__(self, network: Any) -> None:
@@ -122,8 +192,21 @@ class SwinBackbone(nn.Module):
         features: Tensor = self.network(clips)
         return features
 
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The patches, every block and every merging of patches, the last norm."""
+        return (self.network.patch_embed, *self._parts(), self.network.norm)
 
-class PENetBackbone(nn.Module):
+    def blocks_to_recompute(self) -> tuple[nn.Module, ...]:
+        """The transformer blocks and the mergings."""
+        return self._parts()
+
+    def _parts(self) -> tuple[nn.Module, ...]:
+        features = self.network.features
+        parts = [list(part) if isinstance(part, nn.Sequential) else [part] for part in features]
+        return tuple(block for blocks in parts for block in blocks)
+
+
+class PENetBackbone(Backbone):
     """PENet; its features are the mean over the last map."""
 
     def __init__(self, network: Any) -> None:
@@ -137,8 +220,17 @@ class PENetBackbone(nn.Module):
         features: Tensor = self.network(clips)
         return features
 
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The stem and the four encoders."""
+        return (self.network.in_conv, *self.network.encoders)
 
-class TinyBackbone(nn.Module):
+    def blocks_to_recompute(self) -> tuple[nn.Module, ...]:
+        """The stem and the bottlenecks."""
+        blocks = [block for encoder in self.network.encoders for block in encoder.penet_blocks]
+        return (self.network.in_conv, *blocks)
+
+
+class TinyBackbone(Backbone):
     """Our own small network; its features are the strongest responses in the clip."""
 
     def __init__(self, network: Any) -> None:
@@ -151,6 +243,14 @@ class TinyBackbone(nn.Module):
         """(batch, 1, slices, rows, columns) -> (batch, feature_dim)."""
         features: Tensor = self.network(clips)
         return features
+
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The stem, the reduction, every residual block."""
+        return (self.network.stem, self.network.reduce, *self.network.blocks)
+
+    def blocks_to_recompute(self) -> tuple[nn.Module, ...]:
+        """The same: its stages are blocks."""
+        return self.stages()
 
 
 FAMILIES: MappingProxyType[str, Callable[[nn.Module], nn.Module]] = MappingProxyType(

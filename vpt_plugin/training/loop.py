@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,26 +21,27 @@ from torch.utils.data import DataLoader, Dataset
 from vpt_plugin.data.bags import collate_bags
 from vpt_plugin.data.clip_dataset import scale_clips
 from vpt_plugin.errors import CancelledError, TrainingError, VptError
+from vpt_plugin.models.backbones import blocks_to_recompute
 from vpt_plugin.models.classifier import Classifier
-from vpt_plugin.models.device import memory_format, out_of_memory
-from vpt_plugin.training.bag_loss import bag_cross_entropy
+from vpt_plugin.models.device import memory_format
 from vpt_plugin.training.config import FinetuneConfig
+from vpt_plugin.training.loop_state import (
+    generator_states,
+    network_state,
+    set_generator_states,
+    validation_from_state,
+    validation_state,
+)
+from vpt_plugin.training.optimization import RateSchedule, freeze, make_optimizer
+from vpt_plugin.training.placement import MixedPrecision, Placement
 from vpt_plugin.training.progress import Progress
+from vpt_plugin.training.step import TrainingStep
 from vpt_plugin.training.validation import StudyAuroc, Validation
 
+__all__ = ["Observer", "Placement", "TrainingLoop"]
 _KEY_METRIC = "study_auroc"
-_WARM_UP_SHARE = 0.05
-_LAST_RATE_SHARE = 0.01
 
 Clips = Dataset[dict[str, Tensor]]
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where the network is trained, and in which precision its products are computed."""
-
-    device: torch.device
-    dtype: torch.dtype
 
 
 @dataclass(frozen=True)
@@ -62,181 +63,267 @@ class TrainingLoop:
     Args:
         classifier: is trained in place, on the device.
         train: gives ``image`` and ``label``, as ``TrainingBags``; as many bags as all the steps need.
-        validation: gives ``image`` and, as ``label``, the number of the study, as ``CoveringClips``.
+        validation: gives ``image`` and, as ``label``, the number of the study, as ``CoveringClips``; None
+            trains for a fixed number of epochs.
         auroc: of the validation studies.
         offset: the task's, taken from every clip.
         config: of the training.
         placement: of the network.
         observer: of the training.
+        stop_after: the last epoch, of the schedule of all ``config.epochs``; None goes on to their end.
+        after_epoch: called at the end of every epoch, when ``state_dict`` says all that is needed to go on.
     """
 
     def __init__(
         self,
         classifier: Classifier,
         train: Clips,
-        validation: Clips,
-        auroc: StudyAuroc,
+        validation: Clips | None = None,
+        auroc: StudyAuroc | None = None,
         *,
         offset: float,
         config: FinetuneConfig,
         placement: Placement,
         observer: Observer,
+        stop_after: int | None = None,
+        after_epoch: Callable[[TrainingLoop], None] = lambda loop: None,
     ) -> None:
         self.history: list[Validation] = []
+        self.best: Validation | None = None
         self._classifier = classifier
-        self._auroc = auroc
         self._offset = offset
         self._config = config
         self._placement = placement
         self._observer = observer
+        self._after_epoch = after_epoch
+        self._epochs = stop_after or config.epochs
+        self._steps = self._epochs * config.steps_per_epoch
         self._failure: VptError | None = None
-        self._best: Validation | None = None
-        self._best_state: Mapping[str, Tensor] = {}
+        self._best_network: Mapping[str, Tensor] = {}
+        self._generators: Mapping[str, Tensor] | None = None
         self._losses: list[float] = []
+        self._finished = False
+        self._resumed_at = 0
         self._began = 0.0
         classifier.to(placement.device).to(memory_format=memory_format(placement.dtype))
-        frozen = _freeze(classifier, config)
-        self._optimizer = torch.optim.AdamW(_parameter_groups(classifier, config.decay), lr=config.rate)
-        inferer = _MixedPrecision(placement, frozen)
-        self._trainer = self._make_trainer(train, inferer)
-        self._evaluator = self._make_evaluator(validation, inferer)
+        self._inferer = MixedPrecision(placement)
+        self._optimizer = make_optimizer(classifier, config)
+        self._schedule = RateSchedule(self._optimizer, config)
+        self._step = self._make_step()
+        self._trainer = self._make_trainer(train)
+        self._stopping = EarlyStopping(config.patience, self._score, self._trainer)
+        self._auroc = auroc
+        self._evaluator: SupervisedEvaluator | None = None
+        if validation is not None and auroc is not None:
+            self._evaluator = self._make_evaluator(validation, auroc)
 
-    def run(self) -> Validation:
+    def run(self) -> Validation | None:
         """Train to the end, or until validation no longer gets better.
 
         Returns:
-            The best validation; the classifier is in the state that made it.
+            The best validation, and the classifier is in the state that made it; None where nothing is
+            validated, and the classifier is as the last epoch left it.
 
         Raises:
-            TrainingError: the loss is no longer a number, or the memory is full.
+            TrainingError: the loss or a gradient is no longer a number, or the memory does not take one clip.
             CancelledError: the observer said so.
         """
         self._began = time.monotonic()
+        if not self._finished:
+            self._train()
+        if self._failure is not None:
+            raise self._failure
+        if self.best is not None:
+            self._classifier.load_state_dict(self._best_network)
+        return self.best
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is known at the end of an epoch: tensors, numbers and words."""
+        return {
+            "epoch": self._trainer.state.epoch,
+            "finished": self._trainer.should_terminate or self._trainer.state.epoch >= self._epochs,
+            "network": network_state(self._classifier),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "micro_batch": self._step.micro_batch,
+            "history": [validation_state(each) for each in self.history],
+            "best_epoch": self.best.epoch if self.best else None,
+            "best_network": dict(self._best_network),
+            "stopping": dict(self._stopping.state_dict()),
+            "generators": generator_states(self._placement.device),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let ``run`` go on from the end of an epoch, as if it had never been interrupted."""
+        self._trainer.state.epoch = state["epoch"]
+        self._trainer.state.iteration = self._resumed_at = state["epoch"] * self._config.steps_per_epoch
+        self._finished = state["finished"]
+        self._classifier.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self._step.micro_batch = state["micro_batch"]
+        self.history = [validation_from_state(each) for each in state["history"]]
+        self.best = next((each for each in self.history if each.epoch == state["best_epoch"]), None)
+        self._best_network = state["best_network"]
+        self._stopping.load_state_dict(state["stopping"])
+        self._generators = state["generators"]
+
+    def _train(self) -> None:
         device = self._placement.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.default_generator.manual_seed(self._config.seed)
             if device.type == "cuda":
                 torch.cuda.manual_seed(self._config.seed)
-            try:
-                self._trainer.run()
-            except RuntimeError as error:
-                if not out_of_memory(error):
-                    raise
-                raise TrainingError(
-                    f"the memory of {device} does not take {self._config.batch} clips at once.",
-                    "Use a smaller batch, or train the head alone.",
-                ) from error
-        if self._failure is not None:
-            raise self._failure
-        if self._best is None:
-            raise TrainingError("the training ended before its first validation.")
-        self._classifier.load_state_dict(self._best_state)
-        return self._best
+            if self._generators is not None:
+                set_generator_states(self._generators, device)
+            self._trainer.run()
 
-    def _make_trainer(self, clips: Clips, inferer: _MixedPrecision) -> SupervisedTrainer:
+    def _make_step(self) -> TrainingStep:
+        step = TrainingStep(
+            self._classifier,
+            self._optimizer,
+            self._inferer,
+            pooling=self._config.pooling,
+            recompute=blocks_to_recompute(self._classifier) if self._config.gradient_checkpointing else (),
+            told=lambda note: self._report("training", note),
+        )
+        step.micro_batch = self._config.micro_batch
+        return step
+
+    def _make_trainer(self, bags: Clips) -> SupervisedTrainer:
+        loader = DataLoader(
+            bags,
+            batch_sampler=_Batches(self._first_step, self._steps, self._config.batch),
+            collate_fn=collate_bags,
+            # Its own generator: the one that draws dropout would otherwise move on with every new iterator.
+            generator=torch.Generator(),
+        )
         trainer = SupervisedTrainer(
             device=self._placement.device,
-            max_epochs=self._config.epochs,
+            max_epochs=self._epochs,
             epoch_length=self._config.steps_per_epoch,
-            train_data_loader=DataLoader(clips, batch_size=self._config.batch, collate_fn=collate_bags),
+            train_data_loader=loader,
             network=self._classifier,
             optimizer=self._optimizer,
-            loss_function=self._loss,
-            prepare_batch=self._prepare_bags,
-            inferer=inferer,
+            loss_function=None,
+            iteration_update=self._one_step,
             decollate=False,
-            optim_set_to_none=True,
         )
-        trainer.add_event_handler(Events.EPOCH_STARTED, lambda engine: self._losses.clear())
-        trainer.add_event_handler(Events.ITERATION_STARTED, self._set_learning_rate)
+        trainer.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._after_step)
-        trainer.add_event_handler(Events.EPOCH_COMPLETED, self._validate)
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
         return trainer
 
-    def _make_evaluator(self, clips: Clips, inferer: _MixedPrecision) -> SupervisedEvaluator:
+    def _make_evaluator(self, clips: Clips, auroc: StudyAuroc) -> SupervisedEvaluator:
         evaluator = SupervisedEvaluator(
             device=self._placement.device,
-            val_data_loader=DataLoader(clips, batch_size=self._config.batch),
+            val_data_loader=DataLoader(clips, batch_size=self._config.batch, generator=torch.Generator()),
             network=self._classifier,
-            prepare_batch=self._prepare_batch,
-            inferer=inferer,
-            key_val_metric={_KEY_METRIC: self._auroc},
+            prepare_batch=self._prepare_clips,
+            inferer=self._in_pieces,
+            key_val_metric={_KEY_METRIC: auroc},
             decollate=False,
         )
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: self._stop_if_cancelled())
-        stopping = EarlyStopping(
-            patience=self._config.patience,
-            score_function=lambda engine: engine.state.metrics[_KEY_METRIC],
-            trainer=self._trainer,
-        )
         # Not COMPLETED: that comes after a cancelled validation too, which has no AUROC.
-        evaluator.add_event_handler(Events.EPOCH_COMPLETED, stopping)
+        evaluator.add_event_handler(Events.EPOCH_COMPLETED, self._stopping)
         return evaluator
 
-    def _prepare_batch(
+    def _one_step(self, engine: Engine, batch: Mapping[str, Tensor]) -> dict[str, float]:
+        device = self._placement.device
+        labels, bag = (batch[name].to(device, non_blocking=True) for name in ("label", "bag"))
+        try:
+            return {"loss": self._step(self._scaled(batch["image"]), labels, bag)}
+        except TrainingError as error:
+            where = f"{error.message} at step {engine.state.iteration}; nothing was published."
+            self._stop(TrainingError(where, error.hint))
+        return {"loss": math.nan}
+
+    def _prepare_clips(
         self, batch: Mapping[str, Tensor], device: torch.device, non_blocking: bool, **_: Any
     ) -> tuple[Tensor, Tensor]:
-        clips = batch["image"].to(device, non_blocking=non_blocking)
-        clips = scale_clips(clips, self._offset).to(memory_format=memory_format(self._placement.dtype))
-        return clips, batch["label"].to(device, non_blocking=non_blocking)
+        return self._scaled(batch["image"]), batch["label"].to(device, non_blocking=non_blocking)
 
-    def _prepare_bags(
-        self, batch: Mapping[str, Tensor], device: torch.device, non_blocking: bool, **_: Any
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        clips, labels = self._prepare_batch(batch, device, non_blocking)
-        return clips, (labels, batch["bag"].to(device, non_blocking=non_blocking))
+    def _scaled(self, clips: Tensor) -> Tensor:
+        clips = scale_clips(clips.to(self._placement.device, non_blocking=True), self._offset)
+        return clips.to(memory_format=memory_format(self._placement.dtype))
 
-    def _loss(self, logits: Tensor, bags: tuple[Tensor, Tensor]) -> Tensor:
-        labels, bag = bags
-        return bag_cross_entropy(logits, labels, bag, self._config.pooling)
+    def _in_pieces(self, clips: Tensor, network: nn.Module) -> Tensor:
+        """The logits of a validation's clips, no more at once than the memory takes in a step."""
+        pieces = torch.split(clips, self._step.micro_batch or len(clips))
+        return torch.cat([self._inferer(each, network) for each in pieces])
 
-    def _set_learning_rate(self, engine: Engine) -> None:
-        share = learning_rate_share(engine.state.iteration - 1, self._config.steps)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._config.rate * share
+    def _start_epoch(self, engine: Engine) -> None:
+        self._losses.clear()
+        frozen = freeze(self._classifier, self._config, engine.state.epoch)
+        if len(frozen) < len(self._inferer.frozen) and self._config.micro_batch is None:
+            # More is trained now than before, which takes more memory per clip.
+            self._step.micro_batch = None
+        self._inferer.frozen = frozen
 
     def _after_step(self, engine: Engine) -> None:
-        loss = float(engine.state.output["loss"].detach())
-        if not math.isfinite(loss):
-            self._stop(self._not_a_number(f"the loss became {loss} at step {engine.state.iteration}"))
-            return
-        self._losses.append(loss)
-        self._report("training")
-        self._stop_if_cancelled()
+        if self._failure is None:
+            self._losses.append(engine.state.output["loss"])
+            self._report("training")
+            self._stop_if_cancelled()
 
-    def _validate(self, engine: Engine) -> None:
-        self._report("validating")
-        self._evaluator.run(engine.state.epoch)
+    def _end_epoch(self, engine: Engine) -> None:
+        loss = self._mean_loss()
+        if self._evaluator is not None and self._auroc is not None:
+            self._report("validating")
+            self._evaluator.run(engine.state.epoch)
+            if self._failure is None:
+                self._take(self._auroc.found(epoch=engine.state.epoch, train_loss=loss))
         if self._failure is not None:
             return
-        found = self._auroc.found(epoch=engine.state.epoch, train_loss=sum(self._losses) / len(self._losses))
+        self._schedule.after_epoch(self.history[-1].log_loss if self.history else loss)
+        self._finished = engine.should_terminate or engine.state.epoch >= self._epochs
+        self._report("training")
+        self._after_epoch(self)
+
+    def _take(self, found: Validation) -> None:
+        """Take note of a validation, and of the network where it is the best so far."""
         if math.isnan(found.auroc):
-            self._stop(self._not_a_number(f"a probability became nan in epoch {found.epoch}"))
+            self._stop(
+                TrainingError(
+                    f"a probability became nan in epoch {found.epoch}; nothing was published.",
+                    "Try a lower learning rate, or precision float32.",
+                )
+            )
             return
         self.history.append(found)
-        if found.better_than(self._best):
-            self._best = found
-            self._best_state = {
-                name: entry.detach().clone() for name, entry in self._classifier.state_dict().items()
-            }
-        self._report("training")
+        if found.better_than(self.best):
+            self.best = found
+            self._best_network = network_state(self._classifier)
 
-    def _report(self, state: str) -> None:
+    def _report(self, state: str, note: str = "") -> None:
         done = self._trainer.state.iteration
-        seconds = time.monotonic() - self._began
+        steps = self._steps
+        seconds_per_step = (time.monotonic() - self._began) / max(1, done - self._resumed_at)
         self._observer.report(
             Progress(
                 state=state,
                 step=done,
-                steps=self._config.steps,
+                steps=steps,
                 epoch=self._trainer.state.epoch,
-                epochs=self._config.epochs,
-                loss=sum(self._losses) / len(self._losses),
+                epochs=self._epochs,
+                loss=self._mean_loss() if self._losses else None,
                 validation_auroc=self.history[-1].auroc if self.history else None,
-                best_auroc=self._best.auroc if self._best else None,
-                seconds_left=seconds / done * (self._config.steps - done),
+                best_auroc=self.best.auroc if self.best else None,
+                seconds_left=seconds_per_step * (steps - done),
+                note=note,
             )
         )
+
+    def _mean_loss(self) -> float:
+        return sum(self._losses) / len(self._losses)
+
+    def _first_step(self) -> int:
+        return int(self._trainer.state.iteration)
+
+    @staticmethod
+    def _score(evaluator: Engine) -> float:
+        return float(evaluator.state.metrics[_KEY_METRIC])
 
     def _stop_if_cancelled(self) -> None:
         if self._observer.cancelled():
@@ -246,60 +333,27 @@ class TrainingLoop:
         # Raised after the engines have ended: raised in here, Ignite would log it as a crash first.
         self._failure = failure
         self._trainer.terminate()
-        self._evaluator.terminate()
-
-    def _not_a_number(self, what: str) -> TrainingError:
-        return TrainingError(
-            f"{what}; nothing was published.",
-            f"Try a lower learning rate than {self._config.rate:g}, or precision float32.",
-        )
+        if self._evaluator is not None:
+            self._evaluator.terminate()
 
 
-class _MixedPrecision:
-    """Calls the network in the placement's precision; what MONAI calls an inferer.
-
-    MONAI's own mixed precision knows CUDA only.
+class _Batches:
+    """The numbers of the bags of every step, from the step on that comes next.
 
     Args:
-        placement: of the network.
-        frozen: parts that are not trained; they stay in evaluation mode, or their batch norms would drift.
+        next_step: from 0; asked when the batches are begun.
+        steps: in all.
+        batch: bags per step.
     """
 
-    def __init__(self, placement: Placement, frozen: Sequence[nn.Module]) -> None:
-        self._placement = placement
-        self._frozen = frozen
+    def __init__(self, next_step: Callable[[], int], steps: int, batch: int) -> None:
+        self._next_step = next_step
+        self._steps = steps
+        self._batch = batch
 
-    def __call__(self, clips: Tensor, network: nn.Module) -> Tensor:
-        for part in self._frozen:
-            part.eval()
-        enabled = self._placement.dtype == torch.bfloat16
-        with torch.autocast(self._placement.device.type, torch.bfloat16, enabled=enabled):
-            logits: Tensor = network(clips)
-        return logits.float()
+    def __len__(self) -> int:
+        return self._steps
 
-
-def learning_rate_share(step: int, steps: int) -> float:
-    """Share of the highest learning rate at a step, from 0: a straight rise, then half a cosine down."""
-    warm_up = max(1, round(steps * _WARM_UP_SHARE))
-    if step < warm_up:
-        return (step + 1) / warm_up
-    down = (step - warm_up) / max(1, steps - warm_up)
-    return _LAST_RATE_SHARE + (1 - _LAST_RATE_SHARE) * (1 + math.cos(math.pi * down)) / 2
-
-
-def _freeze(classifier: Classifier, config: FinetuneConfig) -> tuple[nn.Module, ...]:
-    """Freeze what is not to be trained, and say what that is."""
-    classifier.requires_grad_(True)
-    if config.train == "whole":
-        return ()
-    classifier.backbone.requires_grad_(False)
-    return (classifier.backbone,)
-
-
-def _parameter_groups(classifier: Classifier, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for weights; none for biases and normalisation, which it would only push off centre."""
-    trained = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
-    return [
-        {"params": [each for each in trained if each.ndim > 1], "weight_decay": weight_decay},
-        {"params": [each for each in trained if each.ndim <= 1], "weight_decay": 0.0},
-    ]
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in range(self._next_step(), self._steps):
+            yield list(range(step * self._batch, (step + 1) * self._batch))

@@ -1,0 +1,43 @@
+"""Where a network is trained, and in which precision: the same for its steps and its validations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the network is trained, and in which precision its products are computed."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+
+class MixedPrecision:
+    """Calls the network in the placement's precision; what MONAI calls an inferer.
+
+    MONAI's own mixed precision knows CUDA only.
+
+    Args:
+        placement: of the network.
+
+    Attributes:
+        frozen: parts that are not trained; they stay in evaluation mode, or their batch norms would drift.
+    """
+
+    def __init__(self, placement: Placement) -> None:
+        self._placement = placement
+        self.frozen: Sequence[nn.Module] = ()
+
+    def __call__(self, clips: Tensor, network: nn.Module) -> Tensor:
+        """(clips, 1, slices, rows, columns) -> logits (clips, findings), float32."""
+        for part in self.frozen:
+            part.eval()
+        enabled = self._placement.dtype == torch.bfloat16
+        with torch.autocast(self._placement.device.type, torch.bfloat16, enabled=enabled):
+            logits: Tensor = network(clips)
+        return logits.float()
