@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from vpt_plugin import __version__
 from vpt_plugin.ct.intensity import air
 from vpt_plugin.data.clip_dataset import ClipShape
@@ -28,11 +30,14 @@ from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.outcome import HeldOut, Outcome, measure
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.reading import reading_facts
+from vpt_plugin.training.report import ReportFacts, write_report
+from vpt_plugin.training.report.writing import REPORT
+from vpt_plugin.training.reporting import learning_curves, report_studies
 from vpt_plugin.training.rounds import RoundResult, Rounds
 from vpt_plugin.training.selection import TrainingData, select_studies
 from vpt_plugin.training.tracking import Tracking, TrackingPlaces
 from vpt_plugin.training.tracking import tracking as track
-from vpt_plugin.training.validation_record import ValidationRecord, record_of
+from vpt_plugin.training.validation_record import record_of
 from vpt_plugin.training.verdict import Judge, Verdict
 
 
@@ -161,6 +166,11 @@ class _Trained:
     rounds: tuple[RoundResult, ...]
     outcome: Outcome
 
+    @property
+    def best_auroc(self) -> float:
+        """Of whole studies, mean over the findings and, with folds, over these."""
+        return float(np.mean([each.best.auroc for each in self.rounds]))
+
 
 @dataclass(frozen=True)
 class _Finetuning:
@@ -206,21 +216,35 @@ class _Finetuning:
         verdict = self._judge().decide(trained.outcome, synthetic=data.synthetic)
         card = self._card(data, trained, verdict)
         self._tell("publishing")
-        held_out = trained.outcome.held_out
-        record = record_of(
-            self.rounds.task.findings, held_out.studies, trained.outcome.probabilities, data.train
-        )
-        card = self.store.publish(
+        published = self.store.publish(
             trained.classifier,
             card,
             serve=verdict.serve,
             why=verdict.why,
             by=self.by,
-            beside=lambda folder: self._beside(folder, record),
+            instead_of=verdict.instead_of or 0,
+            beside=lambda folder: self._write_beside(folder, data, trained, verdict, card),
         )
-        self._tell("done", best=trained.rounds[0].best.auroc)
-        served = self.store.current_version(card.task, card.model) == card.version
-        return FinetuneResult(card, served, verdict.why, verdict.comparison, trained.outcome.warnings)
+        self._tell("done", best=trained.best_auroc)
+        return self._result(published, trained, verdict)
+
+    def _result(self, card: ModelCard, trained: _Trained, verdict: Verdict) -> FinetuneResult:
+        served = verdict.serve and self.store.current_version(card.task, card.model) == card.version
+        decision = verdict.why
+        if verdict.serve and not served:
+            decision += (
+                " Meanwhile another version came to be served, with which this one was not compared. So it "
+                "is kept as a candidate."
+            )
+        report = self.store.place(card.task, card.model, card.version) / REPORT
+        return FinetuneResult(
+            card=card,
+            served=served,
+            decision=decision,
+            comparison=verdict.comparison,
+            warnings=trained.outcome.warnings,
+            report=report if self.report else None,
+        )
 
     def _train(self, data: TrainingData) -> _Trained:
         classifier, result = self.rounds.run(data.train, data.validation)
@@ -243,8 +267,26 @@ class _Finetuning:
             cancelled=self.rounds.observer.cancelled,
         )
 
-    def _beside(self, folder: Path, record: ValidationRecord) -> None:
-        record.write(folder)
+    def _write_beside(
+        self, folder: Path, data: TrainingData, trained: _Trained, verdict: Verdict, card: ModelCard
+    ) -> None:
+        """What lies beside the weights: who was validated and how, and the report."""
+        task, outcome = self.rounds.task, trained.outcome
+        validated = outcome.held_out.studies
+        record_of(task.findings, validated, outcome.probabilities, data.train).write(folder)
+        if self.report:
+            facts = ReportFacts(
+                card=card,
+                task=task,
+                decision=verdict.why,
+                served=verdict.serve,
+                studies=report_studies(outcome, self.rounds.shape),
+                curves=learning_curves(trained.rounds),
+                comparison=verdict.comparison,
+                warnings=outcome.warnings,
+                notes=tuple(self.notes),
+            )
+            write_report(facts, folder)
 
     def _card(self, data: TrainingData, trained: _Trained, verdict: Verdict) -> ModelCard:
         """What is known about the classifier."""

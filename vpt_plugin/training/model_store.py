@@ -62,6 +62,7 @@ class ModelStore:
         serve: bool = True,
         why: str = "",
         by: str = "",
+        instead_of: int | None = None,
         beside: Callable[[Path], None] | None = None,
     ) -> ModelCard:
         """Publish a classifier as the next version of its task and model.
@@ -71,6 +72,8 @@ class ModelStore:
             card: what is known about it; version and checksum are filled in here.
             serve: from now on. Else it is kept as a candidate, also where nothing is served yet.
             why, by: for the record of what is served.
+            instead_of: with ``serve``: only if this version is what is served, 0 for none. With another one
+                it was not compared, so it stays a candidate. None serves it whatever is served.
             beside: writes more files into the version's folder, such as its report, before it appears.
 
         Returns:
@@ -85,7 +88,7 @@ class ModelStore:
             card = replace(card, weights_sha256=save_weights(classifier, unfinished / WEIGHTS))
             if beside is not None:
                 beside(unfinished)
-            return self._add(folder, unfinished, card, PUBLISHED if serve else None, why, by)
+            return self._add(folder, unfinished, card, PUBLISHED if serve else None, why, by, instead_of)
 
     def current_version(self, task: str, model: str) -> int | None:
         """The version that is served; None where none is.
@@ -299,12 +302,20 @@ class ModelStore:
         return folder
 
     def _add(
-        self, folder: VersionFolder, unfinished: Path, card: ModelCard, how: str | None, why: str, by: str
+        self,
+        folder: VersionFolder,
+        unfinished: Path,
+        card: ModelCard,
+        how: str | None,
+        why: str,
+        by: str,
+        instead_of: int | None = None,
     ) -> ModelCard:
         with folder.changing():
+            served = folder.served_or_new()
             card = folder.add(unfinished, card)
-            if how is not None:
-                self._serve(folder, folder.served_or_new(), Change(card.version, how, why, by))
+            if how is not None and instead_of in (None, served.version or 0):
+                self._serve(folder, served, Change(card.version, how, why, by))
         return card
 
     def _serve(self, folder: VersionFolder, served: Served, change: Change) -> None:

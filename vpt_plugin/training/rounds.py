@@ -18,6 +18,7 @@ import numpy as np
 from vpt_plugin.data.augmentation import Jitter, make_augmentation
 from vpt_plugin.data.bags import TrainingBags
 from vpt_plugin.data.clip_dataset import ClipShape, CoveringClips, LabelledStudy
+from vpt_plugin.errors import TrainingError
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.classifier import Classifier, new_classifier
 from vpt_plugin.models.weights import WeightsFolder
@@ -112,7 +113,44 @@ class Rounds:
             observer=_of_fold(self.observer, fold, folds),
         )
         best = loop.run()
+        if best is None:
+            raise TrainingError("the training ended before its first validation.")
         return classifier, RoundResult(best, tuple(loop.history))
+
+    def final(
+        self, studies: Sequence[LabelledStudy], *, epochs: int, folds: int
+    ) -> tuple[Classifier, tuple[float, ...]]:
+        """Train on all studies, for a number of epochs that the folds found.
+
+        Args:
+            studies: all of them.
+            epochs: of the same schedule, which is cut off after them.
+            folds: how many there were.
+
+        Returns:
+            The classifier after the last epoch, and the loss of each epoch, mean over its steps.
+
+        Raises:
+            TrainingError, CancelledError: as of ``run``.
+        """
+        losses: dict[int, float] = {}
+
+        def keep(now: Progress) -> None:
+            if now.loss is not None:
+                losses[now.epoch] = now.loss
+            self.observer.report(now)
+
+        classifier = self.fresh()
+        TrainingLoop(
+            classifier,
+            self._bags(studies),
+            offset=self.task.offset,
+            config=self.config,
+            placement=self.placement,
+            observer=_of_fold(replace(self.observer, report=keep), 0, folds),
+            stop_after=epochs,
+        ).run()
+        return classifier, tuple(losses[epoch] for epoch in sorted(losses))
 
     def _bags(self, studies: Sequence[LabelledStudy]) -> TrainingBags:
         jitter = Jitter(self.config.brightness_gain, self.config.brightness_shift)
