@@ -10,20 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from vpt_plugin.errors import AnotherProcessFailedError, TrainingError
 from vpt_plugin.training.distributed import Team, joined_team
-
-
-class Numbers(Dataset[dict[str, Tensor]]):
-    """Item n is n."""
-
-    def __len__(self) -> int:
-        return 24
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {"image": torch.tensor(index)}
 
 
 def small_network() -> nn.Module:
@@ -71,14 +60,14 @@ def failure_of_the_first(team: Team) -> dict[str, str]:
 
 
 def facts(team: Team) -> dict[str, Any]:
-    share = team.share(Numbers(), 8)
     return {
         "size": team.size,
-        "share": [int(share[n]["image"]) for n in range(len(share))],  # type: ignore[arg-type]
+        "stretch": list(team.stretch(8)),
         "validated": list(team.every(5)),
         "total": team.total(1.0, team.rank),
         "any": [team.any(team.rank == 1), team.any(False)],
         "most": team.most(10 * team.rank),
+        "least": team.least(10 * team.rank - 3),
         "from_first": team.from_first(lambda: {"rank": team.rank}),
         "gathered": team.gathered(f"rank {team.rank}"),
         "failure": failure_of_the_first(team),

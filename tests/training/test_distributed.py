@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from vpt_plugin.errors import ConfigurationError, TrainingError
 from vpt_plugin.training.distributed import Team, joined_team
@@ -33,9 +31,8 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 def test_each_takes_its_stretch_of_every_batch(two: list[dict[str, Any]]) -> None:
-    # 24 items in batches of 8. Stretches: every second item would be all positive clips for one of them.
-    assert two[0]["share"] == [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19]
-    assert two[1]["share"] == [4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23]
+    # Every second item would be all positive ones for one of them.
+    assert [each["stretch"] for each in two] == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
 def test_validation_is_shared_out(two: list[dict[str, Any]]) -> None:
@@ -47,7 +44,7 @@ def test_all_know_what_one_knows(two: list[dict[str, Any]]) -> None:
         assert each["size"] == 2
         assert each["total"] == [2.0, 1.0]
         assert each["any"] == [True, False]
-        assert each["most"] == 10
+        assert (each["most"], each["least"]) == (10, -3)
         assert each["from_first"] == {"rank": 0}
         assert each["gathered"] == ["rank 0", "rank 1"]
 
@@ -70,27 +67,12 @@ def test_gradients_and_batch_statistics_of_two_are_those_of_one(two: list[dict[s
         assert max(each["apart"].values()) < 1e-6
 
 
-class Numbers(Dataset[dict[str, Tensor]]):
-    def __len__(self) -> int:
-        return 6
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {"image": torch.tensor(index)}
-
-
 def test_alone_nothing_is_shared_out_and_nothing_is_sent() -> None:
     team = Team()
-    items = Numbers()
     assert team.first
-    assert team.share(items, 3) is items
-    assert list(team.every(3)) == [0, 1, 2]
-    assert (team.total(2.0, 3.0), team.most(4), team.any(False), team.gathered("a")) == (
-        (2.0, 3.0),
-        4,
-        False,
-        ["a"],
-    )
-    assert team.from_first(lambda: 5) == 5
+    assert list(team.stretch(3)) == list(team.every(3)) == [0, 1, 2]
+    assert (team.total(2.0, 3.0), team.most(4), team.least(4), team.any(False)) == ((2.0, 3.0), 4, 4, False)
+    assert (team.gathered("a"), team.from_first(lambda: 5)) == (["a"], 5)
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,11 @@ import ignite.distributed as idist
 import torch
 import torch.distributed
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from vpt_plugin.errors import AnotherProcessFailedError, ConfigurationError, TrainingError, VptError
 from vpt_plugin.training.shared_norm import share_batch_norm
 
 _T = TypeVar("_T")
-_Items = Dataset[dict[str, Tensor]]
 # The others wait while the first process prepares thousands of studies. That a process died is noticed by
 # torchrun, not by waiting.
 _WAIT = timedelta(days=3)
@@ -66,10 +64,15 @@ class Team:
                 f"choose a batch of {' or '.join(choices)}.",
             )
 
-    def share(self, items: _Items, batch: int) -> _Items:
-        """What this process takes of every batch, in order: the first one the first items, and so on."""
+    def stretch(self, batch: int) -> range:
+        """Which items of a batch this process takes: the first one the first ones, and so on.
+
+        Stretches, not every second item: positive and negative ones take turns, and one process would get all
+        positive ones.
+        """
         self.check(batch)
-        return items if self.size == 1 else _Share(items, batch, self)
+        mine = batch // self.size
+        return range(self.rank * mine, (self.rank + 1) * mine)
 
     def every(self, count: int) -> range:
         """The numbers of the items, of so many, that this process validates: one in ``size``."""
@@ -110,10 +113,6 @@ class Team:
             torch.distributed.all_gather_object(everyones, mine)
         return everyones
 
-    def sum(self, values: Tensor) -> Tensor:
-        """The sum over all processes, in all of them alike."""
-        return values if self.size == 1 else self._reduced(values, "SUM")
-
     def total(self, *numbers: float) -> tuple[float, ...]:
         """The sums of some numbers over all processes."""
         if self.size == 1:
@@ -123,6 +122,10 @@ class Team:
     def most(self, number: int) -> int:
         """The largest over all processes."""
         return number if self.size == 1 else int(self._reduced(torch.tensor([number]), "MAX").item())
+
+    def least(self, number: int) -> int:
+        """The smallest over all processes."""
+        return -self.most(-number)
 
     def any(self, flag: bool) -> bool:
         """Whether any process says so: all of them stop together, or none."""
@@ -165,27 +168,6 @@ class Team:
         with _broken_connection():
             reduced: Tensor = idist.all_reduce(values.to(self.device).clone(), operation)
         return reduced.to(values.device)
-
-
-class _Share(_Items):
-    """One process's stretch of every batch.
-
-    Stretches, not every second item: positive and negative clips take turns, and one process would get all
-    positive ones.
-    """
-
-    def __init__(self, items: _Items, batch: int, team: Team) -> None:
-        self._items = items
-        self._batch = batch
-        self._stretch = batch // team.size
-        self._from = team.rank * self._stretch
-
-    def __len__(self) -> int:
-        return len(self._items) // self._batch * self._stretch  # type: ignore[arg-type]
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        batch, place = divmod(index, self._stretch)
-        return self._items[batch * self._batch + self._from + place]
 
 
 @contextmanager
