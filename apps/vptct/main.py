@@ -32,11 +32,14 @@ from lib.predictors import Predictors
 from lib.routes.install import install as install_routes
 from lib.sessions import Sessions
 from lib.source import open_labels, open_studies
+from lib.training.desk import TrainingDesk
+from lib.training.trainer import Trainer
 from lib.workspace import Workspace, end_as_if_interrupted
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.strategy import Strategy
+from monailabel.interfaces.tasks.train import TrainTask
 
 import vpt_plugin
 from vpt_plugin.errors import UnknownModelError
@@ -54,6 +57,7 @@ class VptctApp(MONAILabelApp):
         self.served = read_conf(conf or {})
         self.model_store = ModelStore(self.served.models_dir)
         self.labels_folder = open_labels(studies, self.served)
+        self.desk = TrainingDesk.of(studies, self.served, self.labels_folder, self.model_store)
         self._one_offer = threading.Lock()
         self._workspaces: list[Workspace] = []
         super().__init__(
@@ -80,6 +84,11 @@ class VptctApp(MONAILabelApp):
         workplace = Workplace(predictors, self.labels_folder)
         tasks = [ClassifyTask(t, spec, workplace) for t in self.served.tasks for spec in self.served.models]
         return {task.name: task for task in tasks}
+
+    def init_trainers(self) -> dict[str, TrainTask]:
+        """``<task>_<model>`` for every task and network, as for inference."""
+        trainers = [Trainer(t, spec) for t in self.served.tasks for spec in self.served.models]
+        return {trainer.name: trainer for trainer in trainers}
 
     def init_strategies(self) -> dict[str, Strategy]:
         """Ways to choose the next study."""
@@ -142,7 +151,9 @@ class VptctApp(MONAILabelApp):
         # First: the counts in it are what looks for studies, if that is due.
         answer = dict(super().info())
         state = self.datastore().studies.state()
-        return {**answer, "vptct": server_info(self.served, self.model_store, self.labels_folder, state)}
+        training = self.desk.info(self.without_folders)
+        ours = server_info(self.served, self.model_store, self.labels_folder, state, training)
+        return {**answer, "train_stats": self.desk.stats(), "vptct": ours}
 
     def without_folders(self, text: str) -> str:
         """The text without the paths of this server's folders."""
@@ -160,6 +171,7 @@ class VptctApp(MONAILabelApp):
         install_errors(server, self._secret_folders())
         install_access(server, self.served.access)
         install_routes(server, self.served)
+        self.desk.open()
         opening.clean_up([self.labels_folder.root, self.model_store.root])
         if is_archive(self.studies):
             # It may take a minute to answer, or never do.

@@ -24,7 +24,7 @@ from monailabel.config import settings
 from monailabel.interfaces.utils.app import apps
 
 APPS = Path(__file__).resolve().parents[2] / "apps"
-sys.path[:0] = [str(APPS), str(APPS / "vptct")]
+sys.path[:0] = [str(APPS), str(APPS / "vptct"), str(Path(__file__).parent)]
 
 from lib.access.conf import read_access_conf  # noqa: E402  only now on the path
 from lib.access.install import choose_login, middleware  # noqa: E402

@@ -10,8 +10,8 @@ NOT_OFFERED = [
     ("GET", "/model/nodule_tiny", "model files are kept from HTTP"),
     ("GET", "/model/info/nodule_tiny", "model files are kept from HTTP"),
     ("DELETE", "/model/nodule_tiny", "model files are kept from HTTP"),
-    ("POST", "/train/nodule_tiny", "models are not trained over HTTP"),
-    ("POST", "/train/", "models are not trained over HTTP"),
+    ("PUT", "/train/nodule_tiny", "a training is not changed"),
+    ("POST", "/train/", "no training of all models at once"),
     ("POST", "/batch/infer/nodule_tiny?run_sync=true", "there is no batch inference"),
     ("POST", "/scoring/anything", "there is nothing to score"),
     ("GET", "/proxy/dicom/x", "other servers are not asked from here"),
@@ -36,7 +36,7 @@ def test_what_is_not_offered_is_refused_with_the_way_out(
     assert client.left_behind() == []
 
 
-@pytest.mark.parametrize("route", ["/train/", "/batch/infer", "/scoring/"])
+@pytest.mark.parametrize("route", ["/train/?check_if_running=true", "/batch/infer", "/scoring/"])
 def test_a_client_that_asks_what_is_running_is_told_that_nothing_is(client, route: str) -> None:
     response = client.get(route)
     assert response.status_code == 404

@@ -283,8 +283,7 @@ def test_an_untrained_head_never_answers_and_says_how_to_train_it(client) -> Non
         "detail": "pe_tiny was never trained, so it does not answer. Labels for pulmonary embolism on this "
         f"server: {counts['present']} present, {counts['absent']} absent, "
         f"{counts['indeterminate']} indeterminate.",
-        "hint": "Label studies as present and as absent, then train: "
-        "vpt finetune MANIFEST --task pe --model tiny",
+        "hint": "Label studies as present and as absent, then train: POST /train/pe_tiny",
     }
 
 

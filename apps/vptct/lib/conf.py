@@ -40,6 +40,7 @@ class AppConf:
         limits: how large requests may be.
         access: who may ask.
         archive: how a DICOM archive is used.
+        task_files: where tasks of the site's own are written down.
     """
 
     tasks: tuple[ReadingTask, ...]
@@ -52,6 +53,7 @@ class AppConf:
     limits: Limits = field(default_factory=Limits)
     access: AccessConf = field(default_factory=AccessConf)
     archive: ArchiveConf = field(default_factory=ArchiveConf)
+    task_files: tuple[Path, ...] = ()
 
 
 def read_conf(conf: Mapping[str, str]) -> AppConf:
@@ -65,7 +67,8 @@ def read_conf(conf: Mapping[str, str]) -> AppConf:
     """
     if unknown := sorted(set(conf) - set(KEYS)):
         raise ConfigurationError(f"--conf {unknown[0]} is unknown;", f"choose from {', '.join(KEYS)}.")
-    extra = tuple(load_task_file(Path(name).expanduser()) for name in _names(conf, "task_file"))
+    files = tuple(Path(name).expanduser().absolute() for name in _names(conf, "task_file"))
+    extra = tuple(load_task_file(path) for path in files)
     everything = list({**TASKS, **{task.name: task for task in extra}})
     return AppConf(
         tasks=tuple(get_task(name, extra) for name in _names(conf, "tasks") or everything),
@@ -78,6 +81,7 @@ def read_conf(conf: Mapping[str, str]) -> AppConf:
         limits=read_limits(conf),
         access=read_access_conf(conf),
         archive=read_archive_conf(conf),
+        task_files=files,
     )
 
 

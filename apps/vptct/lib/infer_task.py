@@ -112,6 +112,5 @@ class ClassifyTask(InferTask):
         raise NotTrainedError(
             f"{self.name} was never trained, so it does not answer. Labels for {self.task.title.lower()} on "
             f"this server: {', '.join(f'{number} {state}' for state, number in counts.items())}.",
-            "Label studies as present and as absent, then train: "
-            f"vpt finetune MANIFEST --task {self.task.name} --model {self.spec.name}",
+            f"Label studies as present and as absent, then train: POST /train/{self.name}",
         )

@@ -25,7 +25,7 @@ NOTICE = "Research software. Not a medical device; not for diagnosis."
 
 
 def server_info(
-    conf: AppConf, store: ModelStore, labels: LabelFolder, studies: SourceState
+    conf: AppConf, store: ModelStore, labels: LabelFolder, studies: SourceState, training: dict[str, Any]
 ) -> dict[str, Any]:
     """Everything a client needs to know: it learns tasks, models and thresholds from here alone."""
     return {
@@ -35,6 +35,7 @@ def server_info(
         "studies": asdict(studies),
         "tasks": [_task_info(task, labels.counts(task.name)) for task in conf.tasks],
         "models": [_model_info(task, spec, store) for task in conf.tasks for spec in conf.models],
+        "training": training,
     }
 
 

@@ -12,6 +12,7 @@ from .errors import BadRequestError
 # still percent-encoded after the server decoded it once, and the two names that lead upwards.
 _LEADS_OUT = re.compile(r"[/\\:\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}|^\.\.?$")
 _SHOWN_CHARACTERS = 100
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def checked_id(text: str, what: str) -> str:
@@ -29,6 +30,21 @@ def checked_id(text: str, what: str) -> str:
             f"{what} {text[:_SHOWN_CHARACTERS]!r} is no id: an id is never a path.",
             "/datastore/?output=all lists the ids.",
         )
+    return text
+
+
+def plain_text(text: str, what: str) -> str:
+    """The text, if a terminal would show it and not obey it.
+
+    Args:
+        text: one line that the client wrote.
+        what: what it is, for the message.
+
+    Raises:
+        BadRequestError: a control character is in it.
+    """
+    if found := _CONTROL.search(text):
+        raise BadRequestError(f"{what} holds the control character {found[0]!a};", "leave it out.")
     return text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,9 +39,12 @@ def attacked(
 ) -> Iterator[Range]:
     """The server under attack; it serves one task and one trained network."""
     root = tmp_path_factory.mktemp("attacked")
+    # Its own: versions of these are promoted and rolled back.
+    models = tmp_path_factory.mktemp("attacked-models")
     studies, outside = _lay_out(root)
     publish("nodule", "tiny")
-    conf = {"tasks": "nodule,pe", "models": "tiny", "device": "cpu", "models_dir": str(workshop.models)}  # type: ignore[attr-defined]
+    shutil.copytree(workshop.models, models, dirs_exist_ok=True)  # type: ignore[attr-defined]
+    conf = {"tasks": "nodule,pe", "models": "tiny", "device": "cpu", "models_dir": str(models)}
     # Every route that there can be.
     conf |= {"logs": "on", "reload": "on"}
     environment = {"VPTCT_ATTACK_SECRET": SECRET, "HOME": str(root / "home")}

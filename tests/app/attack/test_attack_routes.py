@@ -68,7 +68,16 @@ ROUTES: dict[tuple[str, str], Ask] = {
     ("POST", "/auth/token"): Ask(form={"username": "anna", "password": "x"}),
     ("GET", "/auth/token/valid"): Ask(),
     ("GET", "/info/"): Ask(),
-    ("GET", "/train/"): Ask(),
+    ("GET", "/train/"): Ask({}, {"check_if_running": "false", "all": "true"}),
+    ("POST", "/train/{model}"): Ask({"model": "nodule_tiny"}, body={"epochs": 1, "client_id": "x"}),
+    ("DELETE", "/train/"): Ask(),
+    ("GET", "/train/{job}"): Ask({"job": "1"}),
+    ("DELETE", "/train/{job}"): Ask({"job": "1"}),
+    ("GET", "/train/{job}/report"): Ask({"job": "1"}),
+    ("GET", "/versions/{model}"): Ask({"model": "nodule_tiny"}),
+    ("GET", "/versions/{model}/report"): Ask({"model": "nodule_tiny"}, {"version": "1"}),
+    ("POST", "/versions/{model}/promote"): Ask({"model": "nodule_tiny"}, {"version": "1", "why": "x"}),
+    ("POST", "/versions/{model}/rollback"): Ask({"model": "nodule_tiny"}, {"why": "x"}),
     ("GET", "/logs/"): Ask({}, {"lines": "5"}),
     ("POST", "/reload"): Ask(),
     ("POST", "/infer/{model}"): Ask(
@@ -228,7 +237,13 @@ def test_bodies_that_no_route_expects_do_no_harm(attacked: Range, method: str, r
 
 def filled(route: str) -> str:
     """The route with something plausible in its braces."""
-    names = {"{model}": "nodule_tiny", "{session_id}": NO_SESSION, "{strategy}": "random", "{rest:path}": "x"}
+    names = {
+        "{model}": "nodule_tiny",
+        "{session_id}": NO_SESSION,
+        "{strategy}": "random",
+        "{rest:path}": "x",
+        "{job}": "1",
+    }
     for name, value in names.items():
         route = route.replace(name, value)
     return route

@@ -25,7 +25,8 @@ NOT_OFFERED = (
     ("/infer/wsi/{rest:path}", _ANY, *_SLIDES),
     ("/infer/wsi_v2/{rest:path}", _ANY, *_SLIDES),
     ("/batch/{rest:path}", _WRITE, "there is no batch inference;", "POST /infer/{model} takes one study."),
-    ("/train/{rest:path}", _WRITE, "models are not trained over HTTP;", "vpt finetune trains them."),
+    ("/train/", ("POST", "PUT"), "no training of all models at once;", "POST /train/{model} trains one."),
+    ("/train/{rest:path}", ("PUT",), "a training is not changed;", "POST /train/{model} orders another one."),
     ("/model/{rest:path}", _ANY, "model files are kept from HTTP;", "GET /info/ lists the models."),
     ("/scoring/{rest:path}", _WRITE, "there is nothing to score;", "GET /info/ has each model's validation."),
     ("/proxy/{rest:path}", _ANY, "other servers are not asked from here;", "ask them themselves."),
@@ -42,6 +43,8 @@ NOT_OFFERED = (
 # What the same paths do take.
 _TAKEN = MappingProxyType(
     {
+        "/train/": ("GET", "DELETE"),
+        "/train/{rest:path}": ("GET", "POST", "DELETE"),
         "/datastore/": ("GET",),
         "/datastore/image": ("GET", "HEAD"),
         "/datastore/label": ("GET", "PUT"),

@@ -27,12 +27,6 @@ def info(person: User) -> dict[str, Any]:
 
 
 # What MONAI Label's clients ask now and then: 404 tells them that nothing of the kind is running.
-@router.get("/train/", summary="Is a training running?")
-def training(person: User) -> None:
-    """No: models are trained with ``vpt finetune``."""
-    raise NothingThereError("No training is running on this server.", "vpt finetune trains models.")
-
-
 @router.get("/batch/infer", include_in_schema=False)
 def batch_inference(person: User) -> None:
     """No."""

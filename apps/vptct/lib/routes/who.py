@@ -14,6 +14,7 @@ from ..access.person import Person
 
 User = Annotated[Person, Depends(require("user"))]
 Annotator = Annotated[Person, Depends(require("annotator"))]
+Reviewer = Annotated[Person, Depends(require("reviewer"))]
 Admin = Annotated[Person, Depends(require("admin"))]
 
 

@@ -1,0 +1,98 @@
+"""TrainingDesk: what the routes and ``GET /info/`` ask about trainings, all in one place."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Mapping
+from typing import Any
+
+from vpt_plugin.errors import UnknownModelError
+from vpt_plugin.models.catalog import ModelSpec
+from vpt_plugin.store.labels import LabelFolder
+from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.model_store import ModelStore
+
+from ..conf import AppConf
+from .folder import JobFolder
+from .orders import Orders
+from .queue import Trainings
+from .told import Plain, record_info, train_stats, training_info
+
+
+class TrainingDesk:
+    """Takes orders, and tells how they go.
+
+    Args:
+        trainings: the queue.
+        orders: makes jobs of what clients send.
+        offered: what can be trained, by its name.
+    """
+
+    def __init__(
+        self, trainings: Trainings, orders: Orders, offered: Mapping[str, tuple[ReadingTask, ModelSpec]]
+    ) -> None:
+        self.trainings = trainings
+        self._orders = orders
+        self._offered = offered
+
+    @classmethod
+    def of(cls, studies: str, conf: AppConf, labels: LabelFolder, store: ModelStore) -> TrainingDesk:
+        """The desk of a server, for all of its tasks and networks.
+
+        Args:
+            studies: what ``--studies`` says.
+            conf: of the server.
+            labels: of the studies.
+            store: where classifiers are published.
+        """
+        offered = {f"{task.name}_{spec.name}": (task, spec) for task in conf.tasks for spec in conf.models}
+        return cls(Trainings(JobFolder(store.root)), Orders(studies, conf, labels, store), offered)
+
+    def open(self) -> None:
+        """Go on where an earlier server was; to be called when the server opens. It closes by itself."""
+        atexit.register(self.trainings.close)
+        self.trainings.open()
+
+    def order(self, name: str, settings: Mapping[str, Any], *, by: str, plain: Plain) -> dict[str, Any]:
+        """Order a training.
+
+        Raises:
+            UnknownModelError: names those that can be trained.
+            ConfigurationError, TrainingError: it cannot be done.
+        """
+        if name not in self._offered:
+            raise UnknownModelError(name[:100], list(self._offered))
+        return record_info(
+            self.trainings.submit(self._orders.job(*self._offered[name], settings, by=by)), plain
+        )
+
+    def one(self, number: int, plain: Plain) -> dict[str, Any]:
+        """One training.
+
+        Raises:
+            NothingThereError: there is none of this number.
+        """
+        return record_info(self.trainings.get(number), plain)
+
+    def info(self, plain: Plain, *, all_of_them: bool = False) -> dict[str, Any]:
+        """What runs, what waits, and how the last ones ended."""
+        return training_info(
+            self.trainings.records(), problem=self.trainings.problem, plain=plain, all_of_them=all_of_them
+        )
+
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """MONAI Label's ``train_stats``."""
+        return train_stats(self.trainings.records())
+
+    def stop(self, number: int, *, by: str, plain: Plain) -> dict[str, Any]:
+        """End one training; its process is gone when this returns.
+
+        Raises:
+            NothingThereError: there is none of this number.
+        """
+        return record_info(self.trainings.stop(number, by=by), plain)
+
+    def stop_all(self, *, by: str, plain: Plain) -> list[dict[str, Any]]:
+        """End the one that runs and those that wait, the last one first, so that none gets its turn."""
+        waiting = [each.number for each in self.trainings.records() if each.waits_or_runs]
+        return [self.stop(number, by=by, plain=plain) for number in reversed(waiting)]

@@ -1,0 +1,70 @@
+"""How a training ended: by what its process told, its exit status, and whether anybody wanted it to end."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from .record import DONE, FAILED, INTERRUPTED, STOPPED, Failure, Record
+
+GO_ON = "Order the same training again: it goes on after the last epoch that was finished."
+_UNCHANGED = "What is served has not changed."
+SERVER_ENDED = Failure(f"the server ended while this training ran. {_UNCHANGED}", GO_ON)
+_TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)
+_KILLED = -9  # SIGKILL, which Windows does not have
+
+
+def ended(
+    record: Record,
+    failure: Failure | None,
+    *,
+    status: int | None,
+    told: Mapping[str, Any],
+    asked: str,
+    last_words: tuple[str, ...],
+) -> Record:
+    """The record of a training that has ended.
+
+    Args:
+        record: as it was while it ran.
+        failure: of the server itself, where there was one.
+        status: the process's exit status, below 0 the signal; None where there was no process.
+        told: the ``result`` or the ``error`` that the process told.
+        asked: the state that it was to end in; "" where nobody wanted it to end.
+        last_words: the end of its log.
+    """
+    # Before all else: what was published is published, whatever came after.
+    if "result" in told:
+        return replace(record, state=DONE, outcome=told["result"])
+    if failure is None:
+        state, failure = _why(status, told, asked, last_words)
+    else:
+        state = FAILED
+    return replace(record, state=state, failure=failure)
+
+
+def _why(
+    status: int | None, told: Mapping[str, Any], asked: str, last_words: tuple[str, ...]
+) -> tuple[str, Failure]:
+    if asked == STOPPED:
+        return STOPPED, Failure(f"the training was stopped. {_UNCHANGED}", GO_ON)
+    if asked == INTERRUPTED:
+        return INTERRUPTED, SERVER_ENDED
+    if "error" in told:
+        message, hint = (str(told["error"].get(key) or "") for key in ("message", "hint"))
+        return FAILED, Failure(f"{message.removesuffix(';')} {_UNCHANGED}".strip(), hint)
+    if status in _TERMINATED:
+        return INTERRUPTED, Failure(f"the computer told the training to end. {_UNCHANGED}", GO_ON)
+    if status == _KILLED:
+        return FAILED, Failure(
+            "the training was killed from outside (signal 9), as systems do where the memory does not "
+            f"suffice. {_UNCHANGED}",
+            f"{GO_ON} Where memory was short: a smaller micro_batch, or a smaller network.",
+            last_words,
+        )
+    end = f"signal {-status}" if status is not None and status < 0 else f"exit status {status}"
+    return FAILED, Failure(
+        f"the training crashed ({end}). {_UNCHANGED}", f"Its last words say more. {GO_ON}", last_words
+    )

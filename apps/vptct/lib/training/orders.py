@@ -1,0 +1,93 @@
+"""Orders: from the name and the settings that a client sends to a job that can be done, or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from vpt_plugin.errors import TrainingError, WeightsError
+from vpt_plugin.models.catalog import ModelSpec
+from vpt_plugin.models.weights import WeightsFolder, vptct_home
+from vpt_plugin.store.labels import LabelFolder
+from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.config import FinetuneConfig
+from vpt_plugin.training.job import ArchiveFacts, TrainingJob
+from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.readiness import check_ready
+
+from ..conf import AppConf
+
+
+class Orders:
+    """Makes the jobs of this server.
+
+    Args:
+        studies: what ``--studies`` says.
+        conf: of the server.
+        labels: of the studies.
+        store: where classifiers are published.
+        free_bytes: how much room there is on the disk of a folder.
+    """
+
+    def __init__(
+        self,
+        studies: str,
+        conf: AppConf,
+        labels: LabelFolder,
+        store: ModelStore,
+        *,
+        free_bytes: Callable[[Path], int] | None = None,
+    ) -> None:
+        self._studies = studies if "://" in studies else str(Path(studies).absolute())
+        self._conf = conf
+        self._labels = labels
+        self._store = store
+        self._free_bytes = free_bytes
+
+    def job(self, task: ReadingTask, spec: ModelSpec, settings: Mapping[str, Any], *, by: str) -> TrainingJob:
+        """The job of one training, which can start.
+
+        Raises:
+            ConfigurationError: a setting that there is not, or of the wrong kind, or out of range.
+            TrainingError: too few labels of a state, no weights to start from, or no room on the disk.
+        """
+        cache = vptct_home() / "prepared"
+        try:
+            check_ready(
+                task,
+                spec,
+                FinetuneConfig.from_dict(settings),
+                [saved.label for saved in self._labels.newest() if saved.task == task.name],
+                store=self._store,
+                cache=cache,
+                weights=WeightsFolder(),
+                free_bytes=self._free_bytes,
+            )
+        except WeightsError as error:
+            # Not this server's failure (503), as for an inference: what was asked for cannot be had.
+            raise TrainingError(error.message, error.hint) from error
+        return TrainingJob(
+            studies=self._studies,
+            labels_dir=str(self._labels.root.absolute()),
+            task=task.name,
+            model=spec.name,
+            settings=dict(settings),
+            models_dir=str(self._store.root.absolute()),
+            task_files=tuple(str(path) for path in self._conf.task_files),
+            cache=str(cache.absolute()),
+            device=self._conf.device,
+            by=by,
+            archive=self._archive(),
+        )
+
+    def _archive(self) -> ArchiveFacts:
+        conf = self._conf.archive
+        return ArchiveFacts(
+            cache_dir=str(conf.cache_dir or ""),
+            cache_gb=conf.cache_gb,
+            modality=conf.wanted.modality,
+            date_from=conf.wanted.date_from,
+            date_to=conf.wanted.date_to,
+            description=conf.wanted.description,
+        )

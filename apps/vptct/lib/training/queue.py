@@ -1,0 +1,260 @@
+"""Trainings: one at a time, the others wait their turn; each is kept on the disk from order to end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from vpt_plugin.errors import TrainingError
+from vpt_plugin.labels import now
+from vpt_plugin.training.job import TrainingJob
+
+from ..errors import NothingThereError
+from .ending import GO_ON, SERVER_ENDED, ended
+from .folder import JobFolder
+from .process import Command, Worker, worker_command
+from .record import INTERRUPTED, QUEUED, RUNNING, STOPPED, Failure, Record
+
+_logger = logging.getLogger(__name__)
+_LAST = ("result", "error")
+_MAX_WAITING = 20
+_SECONDS_BETWEEN_SAVES = 5.0
+# From being asked to end to being killed; and after that until its thread has put everything down.
+_PATIENCE_SECONDS, _SECONDS_TO_END = 4.0, 5.0
+
+
+class Trainings:
+    """The trainings of this server; several threads may ask.
+
+    Args:
+        folder: where they are kept.
+        command: what is run for a job; tests put in their own.
+        clock: the time as text.
+        patience_seconds: what a training has to end by itself when it is told to.
+    """
+
+    def __init__(
+        self,
+        folder: JobFolder,
+        *,
+        command: Command = worker_command,
+        clock: Callable[[], str] = now,
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ) -> None:
+        self._folder = folder
+        self._command = command
+        self._clock = clock
+        self._patience_seconds = patience_seconds
+        self._records: dict[int, Record] = {}
+        self._worker: Worker | None = None
+        self._thread: threading.Thread | None = None
+        self._to_stop: dict[int, str] = {}  # the running one, and the state it shall have
+        self._claimed = False
+        self._problem = ""
+        self._closed = False
+        self._saved_at = float("-inf")
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+
+    @property
+    def problem(self) -> str:
+        """Why this server cannot train; "" where it can."""
+        return self._problem
+
+    def open(self) -> None:
+        """Take up what an earlier server left: what waited waits on, what ran is interrupted."""
+        with self._lock:
+            if not self._folder.path.is_dir():
+                return
+            try:
+                self._claim()
+            except (TrainingError, OSError) as error:
+                self._problem = str(error)
+                _logger.warning("trainings are not offered: %s", error)
+                return
+            self._start_next()
+
+    def submit(self, job: TrainingJob) -> Record:
+        """Order a training; it is on the disk when this returns.
+
+        Raises:
+            TrainingError: the same one waits already, too many wait, or another server trains here.
+            OSError: the disk is full, the folder is not writable.
+        """
+        with self._lock:
+            self._claim()
+            waiting = [each for each in self._records.values() if each.state == QUEUED]
+            same = next((each for each in waiting if _same(each.job, job)), None)
+            if same is not None:
+                raise TrainingError(
+                    f"the same training of {job.name} waits already, as number {same.number}.",
+                    "It will use the labels that are there when its turn comes.",
+                )
+            if len(waiting) >= _MAX_WAITING:
+                raise TrainingError(f"{len(waiting)} trainings wait already;", "try again later.")
+            record = Record(self._folder.next_number(), job, created=self._clock())
+            self._folder.add(record)
+            self._records[record.number] = record
+            _logger.info("training %d of %s was ordered by %s", record.number, job.name, job.by or "somebody")
+            self._start_next()
+            return self._records[record.number]
+
+    def records(self) -> list[Record]:
+        """All that is known, in the order of their numbers."""
+        with self._lock:
+            return list(self._records.values())
+
+    def get(self, number: int) -> Record:
+        """One training.
+
+        Raises:
+            NothingThereError: there is none of this number.
+        """
+        with self._lock:
+            if number not in self._records:
+                raise NothingThereError(f"there is no training {number};", "GET /train/ lists them.")
+            return self._records[number]
+
+    def stop(self, number: int, *, by: str = "") -> Record:
+        """End a training, be it waiting or running; its process is gone when this returns.
+
+        One that has ended stays as it is.
+
+        Raises:
+            NothingThereError: there is none of this number.
+        """
+        with self._lock:
+            record = self.get(number)
+            if record.state == QUEUED:
+                words = f"taken out of the queue by {by}." if by else "taken out of the queue."
+                self._save(replace(record, state=STOPPED, ended=self._clock(), failure=Failure(words)))
+            if record.state != RUNNING:
+                return self._records[number]
+            self._to_stop[number] = STOPPED
+            worker = self._worker
+        _logger.info("training %d is stopped by %s", number, by or "somebody")
+        self._end_worker(worker, number)
+        return self.get(number)
+
+    def close(self) -> None:
+        """The server ends: so does what is running, at once. What waits waits for the next start."""
+        with self._lock:
+            self._closed = True
+            running = [each for each in self._records.values() if each.state == RUNNING]
+            for each in running:
+                self._to_stop.setdefault(each.number, INTERRUPTED)
+            worker = self._worker
+        for each in running:
+            self._end_worker(worker, each.number)
+        if self._claimed:
+            self._folder.release()
+
+    def _claim(self) -> None:
+        """Make the folder this server's, and read what is in it; only once."""
+        if self._claimed:
+            return
+        self._folder.claim()
+        self._claimed, self._problem = True, ""
+        for record in self._folder.prune(self._folder.load()):
+            self._records[record.number] = record
+            if record.state == RUNNING:
+                ended_at = self._clock()
+                self._save(replace(record, state=INTERRUPTED, ended=ended_at, failure=SERVER_ENDED))
+
+    def _start_next(self) -> None:
+        """Have a thread work through the queue, if none does."""
+        if self._closed or (self._thread is not None and self._thread.is_alive()):
+            return
+        if any(each.state == QUEUED for each in self._records.values()):
+            # A daemon: the server's end does not wait for a training. ``close`` ends it.
+            self._thread = threading.Thread(target=self._work, name="vptct-trainings", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        while (record := self._take_next()) is not None:
+            try:
+                self._train(record)
+            except Exception as error:
+                # Whatever it is, the next training must get its turn.
+                _logger.exception("training %d", record.number)
+                words = f"the training's process could not be started or heard: {error}."
+                self._finish(record.number, Failure(words, GO_ON), status=None)
+
+    def _take_next(self) -> Record | None:
+        with self._lock:
+            waiting = [each for each in self._records.values() if each.state == QUEUED]
+            if self._closed or not waiting:
+                self._thread = None  # under the lock: whoever orders now starts a new one
+                return None
+            record = replace(waiting[0], state=RUNNING, started=self._clock())
+            self._save(record)
+            return record
+
+    def _train(self, record: Record) -> None:
+        worker = Worker(self._command(self._folder.job_file(record)), self._folder.log(record))
+        with self._lock:
+            self._worker = worker
+            stopped_already = record.number in self._to_stop
+        if stopped_already:
+            worker.stop(self._patience_seconds)
+        told: dict[str, Any] = {}
+        try:
+            for event in worker.events():
+                if isinstance(event.get("progress"), dict):
+                    self._note_progress(record.number, event["progress"])
+                told |= {name: event[name] for name in _LAST if isinstance(event.get(name), dict)}
+        except BaseException:
+            worker.stop(0)
+            raise
+        finally:
+            status = worker.end()
+        self._finish(record.number, None, status=status, told=told)
+
+    def _note_progress(self, number: int, progress: Mapping[str, Any]) -> None:
+        with self._lock:
+            before = self._records[number]
+            self._records[number] = record = before.with_progress(progress)
+            turns = before.progress.get("state") != progress.get("state")
+            if turns or time.monotonic() - self._saved_at > _SECONDS_BETWEEN_SAVES:
+                self._save(record, durable=False)
+
+    def _finish(
+        self,
+        number: int,
+        failure: Failure | None,
+        *,
+        status: int | None,
+        told: Mapping[str, Any] | None = None,
+    ) -> None:
+        with self._changed:
+            record = self._records[number]
+            words = self._folder.last_words(record)
+            asked = self._to_stop.pop(number, "")
+            record = ended(record, failure, status=status, told=told or {}, asked=asked, last_words=words)
+            self._save(replace(record, ended=self._clock()))
+            self._worker = None
+            _logger.info("training %d of %s: %s", number, record.name, record.state)
+            self._changed.notify_all()
+
+    def _end_worker(self, worker: Worker | None, number: int) -> None:
+        if worker is not None:
+            worker.stop(self._patience_seconds)
+        with self._changed:
+            self._changed.wait_for(lambda: self._records[number].state != RUNNING, _SECONDS_TO_END)
+
+    def _save(self, record: Record, *, durable: bool = True) -> None:
+        """Remember, and keep on the disk; a full disk ends no training, and changes nothing of what is so."""
+        self._records[record.number] = record
+        self._saved_at = time.monotonic()
+        try:
+            self._folder.save(record, durable=durable)
+        except OSError as error:
+            _logger.error("training %d: what is known of it cannot be kept: %s", record.number, error)
+
+
+def _same(one: TrainingJob, other: TrainingJob) -> bool:
+    return (one.name, dict(one.settings)) == (other.name, dict(other.settings))

@@ -1,0 +1,119 @@
+"""check_ready: whether a training can start at all, asked before anything is read.
+
+Reading and preparing studies takes minutes to hours. What is known to be missing before is told at once.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vpt_plugin.errors import ConfigurationError, TrainingError, WeightsNotFoundError
+from vpt_plugin.labels import StudyLabel
+from vpt_plugin.models.catalog import ModelSpec
+from vpt_plugin.models.weights import WeightsFolder
+from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.config import SITE_PRETRAININGS, FinetuneConfig
+from vpt_plugin.training.model_store import ModelStore
+
+# A validation without both states says nothing, and neither does a training.
+MIN_STUDIES_OF_A_STATE = 2
+# The least that is surely needed, not what it will be: 60 slices of 256 x 256 pixels; a small network twice.
+_BYTES_PER_STUDY = 4 << 20
+_BYTES_OF_A_RUN = 64 << 20
+
+
+def check_ready(
+    task: ReadingTask,
+    spec: ModelSpec,
+    config: FinetuneConfig,
+    labels: Sequence[StudyLabel],
+    *,
+    store: ModelStore,
+    cache: Path,
+    weights: WeightsFolder | None = None,
+    free_bytes: Callable[[Path], int] | None = None,
+) -> None:
+    """Refuse a training that could not be done.
+
+    Args:
+        task, spec, config: what is to be trained.
+        labels: of the studies that could take part; the newest one of each study.
+        store: where the classifier will be published.
+        cache: where prepared studies are kept.
+        weights: where published weights lie; None takes the folder of this computer.
+        free_bytes: how much room there is on the disk of a folder.
+
+    Raises:
+        TrainingError: too few studies of a state, or no room on the disk.
+        ConfigurationError: no such pretraining for this network.
+        WeightsNotFoundError: names the file, its address and the commands that bring it here.
+        NotTrainedError, ModelCardError: the classifier to start from is not there, or cannot be used.
+    """
+    _check_labels(task, labels)
+    _check_start(spec, config.settled(spec.weights), store, weights or WeightsFolder())
+    _check_room(len(labels), store.root, cache, free_bytes or _free_bytes)
+
+
+def _check_labels(task: ReadingTask, labels: Sequence[StudyLabel]) -> None:
+    for finding in task.findings:
+        states = [label.findings[finding].state for label in labels if finding in label.findings]
+        counts = {state: states.count(state) for state in ("present", "absent")}
+        if min(counts.values()) < MIN_STUDIES_OF_A_STATE:
+            raise TrainingError(
+                f"too few labels for a training of {task.name}: {counts['present']} studies with {finding} "
+                f"present, {counts['absent']} absent;",
+                f"at least {MIN_STUDIES_OF_A_STATE} of each are needed, and some 20 of each before the "
+                "result means anything.",
+            )
+
+
+def _check_start(spec: ModelSpec, config: FinetuneConfig, store: ModelStore, weights: WeightsFolder) -> None:
+    if config.pretraining in SITE_PRETRAININGS:
+        _check_own_start(spec, config.start, store)
+        return
+    if config.pretraining not in spec.pretrainings:
+        raise ConfigurationError(
+            f"{spec.name} has no weights for the pretraining {config.pretraining!r};",
+            f"choose from {', '.join((*spec.pretrainings, *SITE_PRETRAININGS))}.",
+        )
+    sources = spec.weights.get(config.pretraining, ())
+    if sources and not any(weights.has(source) for source in sources):
+        raise WeightsNotFoundError(
+            f"the {config.pretraining} weights of {spec.name} are not on this computer.",
+            f"Get them with `vpt weights fetch {sources[0].name}`, or train with the pretraining none.",
+        )
+
+
+def _check_own_start(spec: ModelSpec, start: str, store: ModelStore) -> None:
+    name, _, version = start.partition(":")
+    task = name.removesuffix(f"_{spec.name}")
+    if task == name:
+        raise ConfigurationError(
+            f"training setting start names {name}, which is another network;",
+            f"{spec.name} starts from a classifier of its own kind: <task>_{spec.name}.",
+        )
+    store.card(task, spec.name, int(version) if version else None)
+
+
+def _check_room(studies: int, models: Path, cache: Path, free_bytes: Callable[[Path], int]) -> None:
+    prepared = sum(1 for _ in cache.iterdir()) if cache.is_dir() else 0
+    needed = (
+        (cache, "prepared studies", max(0, studies - prepared) * _BYTES_PER_STUDY),
+        (models, "the training's states and its result", _BYTES_OF_A_RUN),
+    )
+    for folder, of_what, size_bytes in needed:
+        free = free_bytes(folder)
+        if free < size_bytes:
+            raise TrainingError(
+                f"no room for {of_what} on the disk of {folder}: {free / 1e6:.0f} MB are free, at least "
+                f"{size_bytes / 1e6:.0f} MB are needed.",
+                "Make room there, or keep models and prepared studies on another disk.",
+            )
+
+
+def _free_bytes(folder: Path) -> int:
+    """Free bytes on the disk of a folder that need not be there yet."""
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    return shutil.disk_usage(there).free
