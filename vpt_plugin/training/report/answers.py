@@ -89,7 +89,6 @@ def learning_figure(curves: Sequence[LearningCurve]) -> bytes:
         _auroc_panel(auroc, curve)
         if number == 0:
             legend(loss, "upper right")
-            legend(auroc, "lower right")
     for number in range(len(curves), blocks * columns):
         for row in (0, 1):
             panels[2 * (number // columns) + row, number % columns].set_visible(False)

@@ -14,7 +14,7 @@ from vpt_plugin.training.report.tables import (
     figures_table,
     how_to_read,
     repeat_section,
-    settings_table,
+    settings_section,
 )
 from vpt_plugin.training.report.words import finding_in_words, number_in_words
 
@@ -37,7 +37,7 @@ th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0; bo
 tbody th { font-weight: normal; }
 .numbers td { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: .6rem 1rem; }
-figure { margin: .4rem 0; break-inside: avoid; }
+figure { margin: .4rem 0 .9rem; break-inside: avoid; }
 figcaption { font-size: .9rem; }
 figcaption b { font-weight: 600; }
 img { max-width: 100%; height: auto; display: block; }
@@ -89,7 +89,7 @@ def page(facts: ReportFacts, pictures: Gallery) -> str:
         tag("h2", "Data"),
         data_tables(facts),
         tag("h2", "Settings"),
-        settings_table(facts),
+        settings_section(facts),
         tag("h2", "How this can be repeated"),
         repeat_section(facts),
     )

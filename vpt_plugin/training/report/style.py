@@ -8,12 +8,13 @@ script that the font lacks, so it stands in the page and not in the picture.
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+Layout = Literal["constrained", "none"]
 # Blue and orange keep apart for every kind of colour vision (Okabe & Ito, Color Universal Design, 2008); one
 # is dark and one is light, so that they do on a grey printer, too.
 PRESENT, ABSENT = "#0b4f8a", "#f0a33a"
@@ -24,9 +25,10 @@ _DPI = 160
 _TEXT, _SMALL = 9.0, 8.0
 
 
-def new_figure(width_inches: float, height_inches: float) -> Figure:
-    """An empty figure that leaves no label outside."""
-    figure = Figure(figsize=(width_inches, height_inches), dpi=_DPI, layout="constrained", facecolor="white")
+def new_figure(width_inches: float, height_inches: float, *, layout: Layout = "constrained") -> Figure:
+    """An empty figure that leaves no label outside; with the layout ``none`` axes stay where they are put."""
+    figure = Figure(figsize=(width_inches, height_inches), dpi=_DPI, facecolor="white")
+    figure.set_layout_engine(layout)
     FigureCanvasAgg(figure)
     return figure
 
@@ -45,16 +47,17 @@ def tidy(axes: Axes, *, x: str = "", y: str = "", title: str = "") -> None:
 
 
 def legend(axes: Axes, place: str) -> None:
-    """The names of the lines, each once; ``below`` the axes, or where matplotlib's word says."""
+    """The names of the lines, each once; ``above`` the axes, or where matplotlib's word says."""
     lines, names = axes.get_legend_handles_labels()
     named = dict(zip(names, lines, strict=True))
     where: dict[str, Any] = {"loc": place}
-    if place == "below":
+    if place == "above":
         where = {
-            "loc": "upper center",
-            "bbox_to_anchor": (0.5, -0.32),
+            "loc": "lower left",
+            "bbox_to_anchor": (-0.02, 1.0),
             "ncols": len(named),
             "columnspacing": 1.2,
+            "handlelength": 1.6,
         }
     axes.legend(
         list(named.values()), list(named),

@@ -29,7 +29,7 @@ def comparison_table(comparison: Comparison) -> Markup:
     rows = [
         ("served before", figure_in_words(comparison.served)),
         ("this version", figure_in_words(comparison.candidate)),
-        ("gain", figure_in_words(comparison.gain)),
+        ("gain", figure_in_words(comparison.gain, sign="+")),
     ]
     title = FIGURES[comparison.figure].title
     return table((f"on the same {studies_in_words(comparison.gain.n)}", title), rows, class_="numbers")
@@ -42,10 +42,15 @@ def figures_table(facts: ReportFacts, finding: str) -> Markup:
         (_capital(figure.title), *(_cell(found[level].get(name), level) for level in _LEVELS))
         for name, figure in FIGURES.items()
     ]
+    _, states, _ = facts.known(facts.card.findings.index(finding))
+    caption = (
+        f"Of {studies_in_words(len(states))}, {int(states.sum())} present and {int((states == 0).sum())} "
+        "absent; with 95 % intervals over patients"
+    )
     rule = f" (rule: {facts.card.threshold_rule})" if facts.card.threshold_rule else ""
     threshold = number_in_words(facts.card.threshold(finding))
     return joined(
-        table(("", *_LEVELS.values()), rows, caption="With 95 % intervals over patients", class_="numbers"),
+        table(("", *_LEVELS.values()), rows, caption=caption, class_="numbers"),
         tag("p", f"Present from a probability of {threshold} on{rule}. {facts.card.calibration}"),
     )
 
@@ -104,18 +109,20 @@ def data_tables(facts: ReportFacts) -> Markup:
     return joined(*parts)
 
 
-def settings_table(facts: ReportFacts) -> Markup:
-    """The settings of the training; those that differ from what VPTCT does by itself are marked."""
+def settings_section(facts: ReportFacts) -> Markup:
+    """The settings of the training: those that differ from VPTCT's own in a table, then all others."""
     settings, usual = _settings(facts), FinetuneConfig().to_dict()
-    rows = [
-        (name, _written(value), "" if value == usual.get(name) else f"by itself {_written(usual.get(name))}")
-        for name, value in settings.items()
-    ]
-    more = [(title, value, "") for title, value in facts.facts.items()]
-    seconds = facts.card.training.get("seconds")
-    if seconds is not None:
-        more.append(("duration", f"{float(seconds):,.0f} s", ""))
-    return table(("setting", "value", ""), [*rows, *more])
+    changed = [name for name, value in settings.items() if value != usual.get(name)]
+    rows = [(name, _written(settings[name]), _written(usual.get(name))) for name in changed]
+    others = ", ".join(f"{name} {_written(value)}" for name, value in settings.items() if name not in changed)
+    more = dict(facts.facts)
+    if (seconds := facts.card.training.get("seconds")) is not None:
+        more["duration"] = f"{float(seconds):,.0f} s"
+    return joined(
+        table(("setting", "here", "without a word"), rows) if rows else Markup(),
+        tag("p", f"All others as without a word: {others}.") if others else Markup(),
+        table(("", ""), list(more.items())) if more else Markup(),
+    )
 
 
 def repeat_section(facts: ReportFacts) -> Markup:

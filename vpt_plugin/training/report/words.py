@@ -12,12 +12,13 @@ def number_in_words(value: float) -> str:
     return "n/a" if math.isnan(value) else f"{value:.3f}"
 
 
-def figure_in_words(estimate: Estimate) -> str:
-    """``0.912 [0.850, 0.961]``; a figure whose interval is undefined stands alone."""
+def figure_in_words(estimate: Estimate, sign: str = "") -> str:
+    """``0.912 [0.850, 0.961]``; a figure whose interval is undefined stands alone. ``+`` signs all numbers."""
     low, high = estimate.ci95
-    if math.isnan(estimate.value) or math.isnan(low):
-        return number_in_words(estimate.value)
-    return f"{estimate.value:.3f} [{low:.3f}, {high:.3f}]"
+    if math.isnan(estimate.value):
+        return "n/a"
+    interval = "" if math.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
+    return f"{estimate.value:{sign}.3f}{interval}"
 
 
 def count_in_words(number: int, one: str) -> str:

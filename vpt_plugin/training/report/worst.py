@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from vpt_plugin.ct.aggregation import key_slice, slice_evidence
@@ -24,6 +25,7 @@ from vpt_plugin.training.report.style import (
 
 # More than a person looks at in one sitting helps nobody.
 EACH_KIND, AT_LEAST = 4, 4
+_HEIGHT_INCHES = 2.35
 MISSED, FALSE_ALARM, UNSURE = "missed", "false alarm", "on the right side, but least so"
 
 
@@ -91,23 +93,38 @@ def worst_figure(study: ReportStudy, finding: int, threshold: float) -> bytes:
         finding: its number.
         threshold: nan for none.
     """
-    figure = new_figure(FULL_WIDTH_INCHES, 2.35)
-    # The strip begins at the same place for every study, so that strips can be compared by eye.
-    first, second, strip = figure.subplots(1, 3, width_ratios=(1, 1, 2.2))
+    figure = new_figure(FULL_WIDTH_INCHES, _HEIGHT_INCHES, layout="none")
     slices, looked_at, marked = (
         study.open_slices(),
         looked_at_slice(study, finding),
         marked_slice(study, finding),
     )
+    # At the same places for every study, so that pictures and strips can be compared by eye.
+    first, second, strip = (_placed(figure, *each) for each in ((0.0, 2.1), (2.25, 2.1), (5.0, 3.7)))
     _picture(first, slices[looked_at], f"key slice, z {study.slice_z_mm[looked_at]:.0f} mm")
     if marked is None:
-        second.set_visible(False)
+        second.set_axis_off()
+        said = "no slices are marked" if study.states[finding] == 1 else "absent by the label"
+        second.text(0.5, 0.5, said, ha="center", va="center", fontsize=8, color=INK)
     else:
         _picture(second, slices[marked], f"marked by a reader, z {study.slice_z_mm[marked]:.0f} mm")
     _strip(strip, study, finding, threshold)
     strip.axvline(study.slice_z_mm[looked_at], color=INK, linewidth=1.0, linestyle=":", label="key slice")
-    legend(strip, "below")
+    legend(strip, "above")
     return png(figure)
+
+
+def _placed(figure: Figure, left_inches: float, width_inches: float) -> Axes:
+    """Axes with room for a line of text above; those of the strip leave room for their labels below."""
+    below = 0.0 if width_inches < 3 else 0.42
+    return figure.add_axes(
+        (
+            left_inches / FULL_WIDTH_INCHES,
+            below / _HEIGHT_INCHES,
+            width_inches / FULL_WIDTH_INCHES,
+            (_HEIGHT_INCHES - below - 0.25) / _HEIGHT_INCHES,
+        )
+    )
 
 
 def _picture(axes: Axes, pixels: NDArray[np.uint8], title: str) -> None:
@@ -120,9 +137,7 @@ def _strip(axes: Axes, study: ReportStudy, finding: int, threshold: float) -> No
     """Every clip as a bar from its first to its last slice, at the height of its probability."""
     z_mm = study.slice_z_mm
     for begin, end in _marked_ranges(study, finding):
-        axes.axvspan(
-            z_mm[begin], z_mm[end], color=ABSENT, alpha=0.45, linewidth=0, label="marked by a reader"
-        )
+        axes.axvspan(z_mm[begin], z_mm[end], color=ABSENT, alpha=0.45, linewidth=0, label="marked")
     first, last = study.clip_slices.T
     axes.hlines(
         study.clip_probabilities[:, finding], z_mm[first], z_mm[last],
