@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from vpt_plugin.errors import CancelledError, TrainingError, VptError
 from vpt_plugin.models.backbones import blocks_to_recompute
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import memory_format
+from vpt_plugin.training.batches import Batches
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.loop_state import (
     generator_states,
@@ -32,6 +32,7 @@ from vpt_plugin.training.loop_state import (
     validation_from_state,
     validation_state,
 )
+from vpt_plugin.training.observer import Observer
 from vpt_plugin.training.optimization import RateSchedule, freeze, make_optimizer
 from vpt_plugin.training.placement import MixedPrecision, Placement
 from vpt_plugin.training.progress import Progress
@@ -42,19 +43,6 @@ __all__ = ["Observer", "Placement", "TrainingLoop"]
 _KEY_METRIC = "study_auroc"
 
 Clips = Dataset[dict[str, Tensor]]
-
-
-@dataclass(frozen=True)
-class Observer:
-    """Who is told how it goes, and who may end it.
-
-    Attributes:
-        report: told of every step and every validation.
-        cancelled: asked after every step and every batch of a validation.
-    """
-
-    report: Callable[[Progress], None] = field(default=lambda progress: None)
-    cancelled: Callable[[], bool] = field(default=lambda: False)
 
 
 class TrainingLoop:
@@ -193,7 +181,7 @@ class TrainingLoop:
     def _make_trainer(self, bags: Clips) -> SupervisedTrainer:
         loader = DataLoader(
             bags,
-            batch_sampler=_Batches(self._first_step, self._steps, self._config.batch),
+            batch_sampler=Batches(self._first_step, self._steps, self._config.batch),
             collate_fn=collate_bags,
             # Its own generator: the one that draws dropout would otherwise move on with every new iterator.
             generator=torch.Generator(),
@@ -335,25 +323,3 @@ class TrainingLoop:
         self._trainer.terminate()
         if self._evaluator is not None:
             self._evaluator.terminate()
-
-
-class _Batches:
-    """The numbers of the bags of every step, from the step on that comes next.
-
-    Args:
-        next_step: from 0; asked when the batches are begun.
-        steps: in all.
-        batch: bags per step.
-    """
-
-    def __init__(self, next_step: Callable[[], int], steps: int, batch: int) -> None:
-        self._next_step = next_step
-        self._steps = steps
-        self._batch = batch
-
-    def __len__(self) -> int:
-        return self._steps
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for step in range(self._next_step(), self._steps):
-            yield list(range(step * self._batch, (step + 1) * self._batch))
