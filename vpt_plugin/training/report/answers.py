@@ -75,27 +75,29 @@ def histogram_figure(states: Floats, probabilities: Floats, threshold: float) ->
 
 def learning_figure(curves: Sequence[LearningCurve]) -> bytes:
     """Loss and validation AUROC over the epochs, one pair of panels per training round, as PNG."""
-    columns = {1: 1, 2: 2, 4: 2}.get(len(curves), 3)
-    blocks = -(-len(curves) // columns)
-    wide = len(curves) == 1
-    figure = new_figure(FULL_WIDTH_INCHES, 2.9 if wide else 3.1 * blocks)
-    rows, across = (1, 2) if wide else (2 * blocks, columns)
-    panels = figure.subplots(rows, across, squeeze=False, sharey=False)
+    alone = len(curves) == 1
+    across = 1 if alone else 2 if len(curves) in (2, 4) else 3
+    blocks = -(-len(curves) // across)
+    # Four blocks, the most there can be, fit on a printed page.
+    figure = new_figure(FULL_WIDTH_INCHES, 3.0 if alone else (3.9 if blocks < 3 else 3.0) * blocks)
+    panels = (
+        figure.subplots(1, 2, squeeze=False) if alone else figure.subplots(2 * blocks, across, squeeze=False)
+    )
+    for axes in panels.flat:
+        axes.set_visible(False)
     top = _highest_loss(curves)
     for number, curve in enumerate(curves):
-        block, column = divmod(number, columns)
-        loss, auroc = (panels[0, 0], panels[0, 1]) if wide else panels[2 * block : 2 * block + 2, column]
+        block, column = divmod(number, across)
+        loss, auroc = panels[0] if alone else panels[2 * block : 2 * block + 2, column]
         _loss_panel(loss, curve, top)
         _auroc_panel(auroc, curve)
-        if number == 0:
-            legend(loss, "upper right")
-    for number in range(len(curves), blocks * columns):
-        for row in (0, 1):
-            panels[2 * (number // columns) + row, number % columns].set_visible(False)
+    lines, names = panels[0, 0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside upper left", ncols=len(names), fontsize=8, frameon=False)
     return png(figure)
 
 
 def _loss_panel(axes: Axes, curve: LearningCurve, top: float) -> None:
+    axes.set_visible(True)
     _best(axes, curve)
     axes.plot(curve.epochs, curve.train_loss, color=ABSENT, linewidth=1.6, linestyle="--", label="training")
     if not np.isnan(curve.validation_loss).all():
@@ -106,6 +108,7 @@ def _loss_panel(axes: Axes, curve: LearningCurve, top: float) -> None:
 
 
 def _auroc_panel(axes: Axes, curve: LearningCurve) -> None:
+    axes.set_visible(True)
     _best(axes, curve)
     tidy(axes, x="epoch", y="validation AUROC")
     axes.set_ylim(-0.02, 1.02)
@@ -121,9 +124,7 @@ def _auroc_panel(axes: Axes, curve: LearningCurve) -> None:
 
 
 def _best(axes: Axes, curve: LearningCurve) -> None:
-    axes.axvline(
-        curve.best_epoch, color=INK, linewidth=1.0, linestyle="-.", label=f"best epoch: {curve.best_epoch}"
-    )
+    axes.axvline(curve.best_epoch, color=INK, linewidth=1.0, linestyle="-.", label="the epoch that was kept")
 
 
 def _whole_epochs(axes: Axes, curve: LearningCurve) -> None:

@@ -153,19 +153,9 @@ def _worst(facts: ReportFacts, pictures: Gallery) -> Markup:
             parts.append(tag("p", "n/a: no validation study has a known state."))
         threshold = number_in_words(facts.card.threshold(finding))
         for each, picture in worst:
-            state = "present" if each.kind == "missed" else "absent" if each.kind == "false alarm" else ""
-            said = f"{state}, but " if state else ""
-            parts.append(
-                tag(
-                    "figure",
-                    tag(
-                        "figcaption",
-                        tag("b", each.kind.capitalize()),
-                        f": {picture.title}; {said}probability {each.probability:.3f}, threshold {threshold}",
-                    ),
-                    image(picture.data, picture.alt),
-                )
-            )
+            said = f"{each.state}, probability {each.probability:.3f}, threshold {threshold}"
+            caption = tag("figcaption", tag("b", each.kind.capitalize()), f": {picture.title}; {said}")
+            parts.append(tag("figure", caption, image(picture.data, picture.alt)))
     return joined(*parts)
 
 

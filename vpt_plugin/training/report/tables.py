@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,10 +49,13 @@ def figures_table(facts: ReportFacts, finding: str) -> Markup:
         "absent; with 95 % intervals over patients"
     )
     rule = f" (rule: {facts.card.threshold_rule})" if facts.card.threshold_rule else ""
-    threshold = number_in_words(facts.card.threshold(finding))
+    threshold = facts.card.threshold(finding)
+    said = f"Present from a probability of {number_in_words(threshold)} on{rule}."
+    if math.isnan(threshold):
+        said = f"Threshold: n/a, there is nothing to choose it from{rule}."
     return joined(
         table(("", *_LEVELS.values()), rows, caption=caption, class_="numbers"),
-        tag("p", f"Present from a probability of {threshold} on{rule}. {facts.card.calibration}"),
+        tag("p", f"{said} {facts.card.calibration}"),
     )
 
 

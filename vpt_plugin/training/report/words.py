@@ -13,7 +13,7 @@ def number_in_words(value: float) -> str:
 
 
 def figure_in_words(estimate: Estimate, sign: str = "") -> str:
-    """``0.912 [0.850, 0.961]``; a figure whose interval is undefined stands alone. ``+`` signs all numbers."""
+    """``0.912 [0.850, 0.961]``; without an interval that is undefined. The sign ``+`` is for gains."""
     low, high = estimate.ci95
     if math.isnan(estimate.value):
         return "n/a"

@@ -26,7 +26,8 @@ from vpt_plugin.training.report.style import (
 # More than a person looks at in one sitting helps nobody.
 EACH_KIND, AT_LEAST = 4, 4
 _HEIGHT_INCHES = 2.35
-MISSED, FALSE_ALARM, UNSURE = "missed", "false alarm", "on the right side, but least so"
+MISSED, FALSE_ALARM = "missed", "false alarm"
+UNSURE, MOST_WRONG = "on the right side, but least so", "most wrong, without a threshold"
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,14 @@ class WorstStudy:
 
     Attributes:
         study: which.
-        kind: ``MISSED``, ``FALSE_ALARM`` or ``UNSURE``.
+        kind: ``MISSED``, ``FALSE_ALARM``, ``UNSURE`` or ``MOST_WRONG``.
+        state: ``present`` or ``absent``.
         probability: that was said.
     """
 
     study: ReportStudy
     kind: str
+    state: str
     probability: float
 
 
@@ -65,8 +68,14 @@ def worst_studies(facts: ReportFacts, finding: int) -> list[WorstStudy]:
         (number, kind) for kind, among in kinds.items() for number in order[among[order]][:EACH_KIND].tolist()
     ]
     if (missing := AT_LEAST - len(chosen)) > 0:
-        chosen += [(number, UNSURE) for number in order[rest[order]][:missing].tolist()]
-    return [WorstStudy(studies[number], kind, float(probabilities[number])) for number, kind in chosen]
+        kind = MOST_WRONG if math.isnan(threshold) else UNSURE
+        chosen += [(number, kind) for number in order[rest[order]][:missing].tolist()]
+    return [
+        WorstStudy(
+            studies[number], kind, "present" if states[number] else "absent", float(probabilities[number])
+        )
+        for number, kind in chosen
+    ]
 
 
 def looked_at_slice(study: ReportStudy, finding: int) -> int:
