@@ -13,7 +13,9 @@ from vpt_plugin.data.prepared import PreparedStudies, PreparedStudy
 from vpt_plugin.errors import CancelledError, TrainingError
 from vpt_plugin.labels import FindingLabel, StudyLabel
 from vpt_plugin.tasks import TASKS
+from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.selection import TrainingData, select_studies
+from vpt_plugin.training.sources import ManifestSource
 
 NODULE = TASKS["nodule"]
 SHAPE = ClipShape(length=8, stride=6, crop_px=32, min_positive_slices=4, air=58)
@@ -26,7 +28,9 @@ def select(manifest: Manifest, cache: Path, notes: list[str] | None = None, **fa
     }
     prepared = facts.pop("prepared", PreparedStudies(cache, NODULE.hu_window, pixels=40))
     shape = facts.pop("shape", SHAPE)
-    return select_studies(manifest, NODULE, shape, prepared, **{**options, **facts})
+    config = facts.pop("config", FinetuneConfig())
+    source = ManifestSource(manifest)
+    return select_studies(source, NODULE, shape, prepared, config, **{**options, **facts})
 
 
 def relabelled(study: ManifestStudy, finding: FindingLabel) -> ManifestStudy:
@@ -39,13 +43,13 @@ def with_first(manifest: Manifest, study: ManifestStudy) -> Manifest:
 
 def test_ranges_in_mm_become_positive_slices(ball_manifest: Manifest, ball_cache: Path) -> None:
     data = select(ball_manifest, ball_cache)
-    assert (len(data.train), len(data.validation)) == (12, 8)
-    first = data.train[0]
+    assert (len(data.rounds[0].train), len(data.rounds[0].validation)) == (12, 8)
+    first = data.rounds[0].train[0]
     (low, high) = ball_manifest.studies[0].labels["nodule"].findings["lung_nodule"].slices_mm[0]  # type: ignore[index]
     assert (first.states.tolist(), first.positive.shape) == ([1.0], (20, 1))
     assert np.flatnonzero(first.positive).tolist() == list(range(round(low / 2), round(high / 2) + 1))
-    assert data.train[1].states.tolist() == [0.0]
-    assert not data.train[1].positive.any()
+    assert data.rounds[0].train[1].states.tolist() == [0.0]
+    assert not data.rounds[0].train[1].positive.any()
 
 
 def test_the_card_hears_of_counts_ranges_and_phantoms(ball_manifest: Manifest, ball_cache: Path) -> None:
@@ -97,17 +101,15 @@ def test_one_patient_id_on_both_sides_is_refused_unless_the_manifest_knows_bette
     with pytest.raises(TrainingError, match=message):
         select(with_first(ball_manifest, unnamed.studies[0]), ball_cache, prepared=same)
     # Two names for one ID: it only stands for anonymised studies.
-    assert len(select(ball_manifest, ball_cache, prepared=same).train) == 12
+    assert len(select(ball_manifest, ball_cache, prepared=same).rounds[0].train) == 12
     # No ID says nothing.
-    assert len(select(unnamed, ball_cache).train) == 12
+    assert len(select(unnamed, ball_cache).rounds[0].train) == 12
 
 
 @pytest.mark.parametrize(
     ("finding", "reason"),
     [
         (FindingLabel("indeterminate"), "indeterminate"),
-        (FindingLabel("present"), "present, but no slices are marked"),
-        (FindingLabel("present", ((0.0, 4.0),)), "present, but on fewer than 4 slices"),
         (FindingLabel("present", ((900.0, 910.0),)), "present, but the marked slices lie outside the study"),
     ],
 )
@@ -118,16 +120,23 @@ def test_a_training_study_that_teaches_nothing_is_left_out_and_counted(
     manifest = with_first(ball_manifest, relabelled(ball_manifest.studies[0], finding))
     data = select(manifest, ball_cache, notes)
     assert data.left_out == {reason: 1}
-    assert len(data.train) == 11
+    assert len(data.rounds[0].train) == 11
     assert notes == [f"study-000 is left out: {reason}"]
 
 
-def test_a_validation_study_needs_no_slices(ball_manifest: Manifest, ball_cache: Path) -> None:
-    studies = list(ball_manifest.studies)
-    studies[12] = relabelled(studies[12], FindingLabel("present"))
-    data = select(Manifest(tuple(studies)), ball_cache)
-    assert data.left_out == {}
-    assert data.validation[0].states.tolist() == [1.0]
+@pytest.mark.parametrize("ranges", [None, ((0.0, 4.0),)])
+def test_a_present_study_without_enough_marked_slices_is_labelled_as_a_whole(
+    ball_manifest: Manifest, ball_cache: Path, ranges: tuple[tuple[float, float], ...] | None
+) -> None:
+    # 0 to 4 mm are 3 slices, a positive clip has 4.
+    first = relabelled(ball_manifest.studies[0], FindingLabel("present", ranges))
+    data = select(with_first(ball_manifest, first), ball_cache)
+    train = data.rounds[0].train
+    assert (data.left_out, len(train)) == ({}, 12)
+    assert (train[0].states.tolist(), train[0].marked.tolist()) == ([1.0], [False])
+    assert not train[0].positive.any()
+    assert all(study.marked.all() for study in train[1:])
+    assert np.isnan(train[0].clip_states(0, SHAPE)).all()
 
 
 def test_studies_without_a_label_of_the_task_and_test_studies_stay_out(
@@ -138,7 +147,7 @@ def test_studies_without_a_label_of_the_task_and_test_studies_stay_out(
     studies[1] = replace(studies[1], split="test", path=Path("not-even-there"))
     data = select(Manifest(tuple(studies)), ball_cache)
     assert data.left_out == {"not labelled": 1}
-    assert [study.study for study in data.train] == [f"study-{n:03d}" for n in range(2, 12)]
+    assert [study.study for study in data.rounds[0].train] == [f"study-{n:03d}" for n in range(2, 12)]
 
 
 def test_an_unreadable_study_is_left_out_and_the_others_are_not(

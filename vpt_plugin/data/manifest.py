@@ -6,9 +6,10 @@ One row per study::
     chest-001,images/chest-001.nii.gz,patient-07,train,labels/final/chest-001/nodule.0001.json
 
 ``path`` is a DICOM folder or a file; paths are relative to the CSV. An empty ``patient`` means one that has
-only this study; an empty ``split`` is decided by a hash of the patient (``vpt_plugin.data.splits``). There
-may be one ``<task>_label`` column per task, each holding the path of a label (``vptct.label/1``); an empty
-one means not labelled. ``synthetic`` is an optional column: yes for a phantom.
+only this study; an empty ``split`` is that of the patient's other studies, or else is decided when a task is
+trained first and noted beside the CSV (``vpt_plugin.data.split_file``). There may be one ``<task>_label``
+column per task, each holding the path of a label (``vptct.label/1``); an empty one means not labelled.
+``synthetic`` is an optional column: yes for a phantom.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import io
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vpt_plugin.data.splits import SPLITS, split_of
+from vpt_plugin.data.splits import SPLITS
 from vpt_plugin.durable import make_folder, write_new, write_over
 from vpt_plugin.errors import LabelError, ManifestError
 from vpt_plugin.labels import StudyLabel
@@ -41,7 +42,7 @@ class ManifestStudy:
         study: its name, unique within the manifest.
         path: a DICOM folder, or a file.
         patient: studies of one patient are always on the same side of the split.
-        split: ``train``, ``validation`` or ``test``.
+        split: ``train``, ``validation`` or ``test``; "" where it is still to be decided.
         labels: by the task's name.
         synthetic: whether it is a phantom.
     """
@@ -58,11 +59,16 @@ class ManifestStudy:
 class Manifest:
     """Studies with their labels and their side of the split.
 
+    Attributes:
+        studies: one per row.
+        path: the CSV; None where it is in memory only.
+
     Raises:
         ManifestError: a name twice, or a patient or a path on two sides of the split.
     """
 
     studies: tuple[ManifestStudy, ...]
+    path: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         _check(self.studies, [f"study {study.study!r}" for study in self.studies])
@@ -74,7 +80,7 @@ class Manifest:
         Raises:
             ManifestError: names the file, the line and the column.
         """
-        return cls(_ManifestFile(path).studies())
+        return cls(_ManifestFile(path).studies(), path)
 
     def write(self, path: Path) -> None:
         """Write the CSV, and the labels beside it under ``labels/final/<study>/<task>.0001.json``.
@@ -201,19 +207,28 @@ class _ManifestFile:
 
 
 def _fill_splits(studies: list[ManifestStudy]) -> list[ManifestStudy]:
-    """Where no side is given: the one the patient has in another row, else the one of the hash."""
-    given = {study.patient: study.split for study in studies if study.split}
-    return [
-        study if study.split else replace(study, split=given.get(study.patient) or split_of(study.patient))
-        for study in studies
-    ]
+    """Where no side is given: the one that the patient, or the very file, has in another row, if any."""
+    while True:
+        given: dict[str | Path, str] = {}
+        for study in studies:
+            given |= dict.fromkeys((study.patient, study.path.resolve()), study.split) if study.split else {}
+        filled = [
+            study
+            if study.split
+            else replace(study, split=given.get(study.patient) or given.get(study.path.resolve(), ""))
+            for study in studies
+        ]
+        # Whoever got a side by a file hands it on to his other studies.
+        if filled == studies:
+            return filled
+        studies = filled
 
 
 def _check(studies: Iterable[ManifestStudy], places: list[str]) -> None:
     names: dict[str, str] = {}
     sides: dict[str | Path, tuple[str, str]] = {}
     for study, place in zip(studies, places, strict=True):
-        if study.split not in SPLITS:
+        if study.split not in (*SPLITS, ""):
             raise ManifestError(
                 f"{place}: split {study.split!r} is unknown;", f"choose from {', '.join(SPLITS)}."
             )
@@ -222,6 +237,8 @@ def _check(studies: Iterable[ManifestStudy], places: list[str]) -> None:
                 f"{place}, column study: {study.study!r} is there already ({names[study.study]})."
             )
         names[study.study] = place
+        if not study.split:
+            continue
         # By the path too: one scan under two names would be learned by heart and then recognised.
         for what, key in (("patient", study.patient), ("path", study.path.resolve())):
             split, first = sides.setdefault(key, (study.split, place))

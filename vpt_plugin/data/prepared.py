@@ -1,20 +1,25 @@
 """PreparedStudies: every study read, resized and windowed once, and kept for all later epochs and trainings.
 
 A prepared study is a folder of two files: ``slices.npy`` (uint8, memory-mapped when it is used) and
-``study.json``. It is written beside its place and renamed, so it is there whole or not at all, and two
-processes may prepare the same study at once.
+``study.json`` with its checksum. It is written beside its place and renamed, so it is there whole or not at
+all, and two processes may prepare the same study at once. What was used least recently leaves when the folder
+becomes too large.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import json
 import re
 import shutil
+import threading
 import uuid
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +30,16 @@ from vpt_plugin.ct.intensity import prepare_slices
 from vpt_plugin.ct.reader import is_study_file, read_study
 from vpt_plugin.ct.statistics import StudyFacts, study_facts
 from vpt_plugin.ct.volume import Volume
+from vpt_plugin.data.prepared_room import PreparedRoom
+from vpt_plugin.data.splits import patient_key
 from vpt_plugin.durable import publish_folder
 from vpt_plugin.tasks import HUWindow
 
 # To be raised when reading or preparing changes what comes out; older prepared studies are then not used.
-PREPARATION_VERSION = 2
+PREPARATION_VERSION = 3
+DEFAULT_LIMIT_GB = 50.0
 
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 _SLICES, _STUDY = "slices.npy", "study.json"
 _MHD_VOXELS = re.compile(rb"^ElementDataFile *= *(\S.*?)\s*$", re.MULTILINE)
 _MHD_HEADER_BYTES = 1 << 16
@@ -44,13 +53,15 @@ class PreparedStudy:
         file: of the slices.
         slice_z_mm: patient z of the centre of every slice, ascending.
         facts: of the volume as it was read.
-        patient: a hash of the PatientID, or "" where there is none; two studies of one patient have the same.
+        patient: ``patient_key`` of the PatientID, or "" where there is none.
+        note: what a person should know of its copy here; "" where all is well.
     """
 
     file: Path
     slice_z_mm: NDArray[np.float64]
     facts: StudyFacts
     patient: str = ""
+    note: str = field(default="", compare=False)
 
     @property
     def slices(self) -> NDArray[np.uint8]:
@@ -63,13 +74,17 @@ class PreparedStudy:
 
 
 class PreparedStudies:
-    """A folder of prepared studies, for one HU window and one size of slices.
+    """A folder of prepared studies, for one HU window and one size of slices; several threads may ask.
+
+    The checksum of every study is looked at once, when it is asked for first. What was asked for is not
+    evicted before ``release``, or the end of this process.
 
     Args:
         folder: where they are kept; may hold those of other windows and sizes too.
         window: the task's.
         pixels: side of the slices after resizing.
         read: how a study is read.
+        limit_gb: how large the folder may become, in 10^9 bytes.
     """
 
     def __init__(
@@ -79,49 +94,127 @@ class PreparedStudies:
         *,
         pixels: int,
         read: Callable[..., Volume] = read_study,
+        limit_gb: float = DEFAULT_LIMIT_GB,
     ) -> None:
         self._folder = folder
         self._window = window
         self._pixels = pixels
         self._read = read
+        self._room = PreparedRoom(folder, limit_gb * 1e9)
+        self._checked: set[str] = set()
+        self._damage: dict[str, str] = {}
+        self._lock = threading.Lock()
 
-    def get(self, path: Path, *, name: str | None = None, series_uid: str | None = None) -> PreparedStudy:
+    def find(self, identity: str, *, series_uid: str | None = None) -> PreparedStudy | None:
+        """A study that was prepared before, known without its files; None where it has to be read.
+
+        Args:
+            identity: what the study is.
+            series_uid: which series was taken, where there are several.
+        """
+        return self._load(self._key([identity], series_uid))
+
+    def get(
+        self,
+        path: Path,
+        *,
+        name: str | None = None,
+        series_uid: str | None = None,
+        identity: str = "",
+        fetched: bool = False,
+    ) -> PreparedStudy:
         """The study at ``path``, read only if it changed or was never prepared.
 
         Args:
             path: as ``read_study`` takes it.
             name: of the study, for messages.
             series_uid: which series to take, where there are several.
+            identity: what the study is, whatever its files are called; "" where they tell.
+            fetched: the files are copies, whose place and time say nothing; their names and sizes do.
 
         Raises:
             StudyError: the study cannot be read.
+            OSError: there is no room for it, or the folder is not writable.
         """
-        place = self._folder / self._key(path, series_uid)
-        if (prepared := _load(place, self._pixels)) is not None:
+        key = self._key([identity] if identity else _identity(path, fetched=fetched), series_uid)
+        if (prepared := self._load(key)) is not None:
             return prepared
         volume = self._read(path, name=name, series_uid=series_uid)
-        _save(volume, prepare_slices(volume, self._window, pixels=self._pixels), place)
-        if (prepared := _load(place, self._pixels)) is None:
-            raise OSError(f"{place} cannot be read back right after it was written")
-        return prepared
+        self._keep(volume, prepare_slices(volume, self._window, pixels=self._pixels), self._folder / key)
+        if (prepared := self._load(key)) is None:
+            raise OSError(f"{self._folder / key} cannot be read back right after it was written")
+        damage = self._damage.pop(key, "")
+        return (
+            replace(prepared, note=f"its prepared copy was damaged ({damage}) and is made again")
+            if (damage)
+            else prepared
+        )
 
-    def _key(self, path: Path, series_uid: str | None) -> str:
+    def over_limit_gb(self) -> float:
+        """How much more than the limit the folder holds, because trainings use so much; 0 for not."""
+        return self._room.over_limit_bytes() / 1e9
+
+    def release(self) -> None:
+        """Nothing of what was asked for is in use any more."""
+        self._room.release()
+
+    def _key(self, identity: Sequence[str | int], series_uid: str | None) -> str:
         """Another one when the files, the series, the HU window, the size or the way of preparing changes."""
         parts = (
             PREPARATION_VERSION, self._window.centre, self._window.width, self._pixels, series_uid or "",
-            *_identity(path),
+            *identity,
         )  # fmt: skip
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
+    def _load(self, key: str) -> PreparedStudy | None:
+        """The prepared study; None where there is none or it is damaged (then it is removed)."""
+        place = self._folder / key
+        # Looked at first: what is not there now may be written by another process in the next moment.
+        if not place.is_dir():
+            return None
+        # Before it is looked at: from here on nobody evicts it.
+        self._room.claim(key)
+        try:
+            prepared = _read_prepared(place, self._pixels, whole=key not in self._checked)
+        except (FileNotFoundError, ValueError, TypeError, KeyError, EOFError) as error:
+            # Half of it is there, after a full disk or a power cut, or a disk has lost some of it.
+            if place.is_dir():
+                with self._lock:
+                    self._damage[key] = str(error) or type(error).__name__
+                _remove(place)
+            return None
+        with self._lock:
+            self._checked.add(key)
+        return prepared
 
-def _identity(path: Path) -> list[str | int]:
-    """The study's place, and name, size and time of change of all its files; their bytes are not read."""
+    def _keep(self, volume: Volume, slices: NDArray[np.uint8], place: Path) -> None:
+        self._room.claim(place.name)
+        self._room.make_for(slices.nbytes)
+        while True:
+            try:
+                return _save(volume, slices, place)
+            except OSError as error:
+                # The disk may be smaller than the limit.
+                if error.errno not in _FULL_DISK or not self._room.free(slices.nbytes):
+                    raise
+
+
+def _identity(path: Path, *, fetched: bool) -> list[str | int]:
+    """Place, size and time of change of all the study's files; of fetched ones name and size alone.
+
+    A link stands for what it leads to. The bytes are not read.
+    """
     path = path.resolve()
-    identity: list[str | int] = [str(path)]
+    identity: list[str | int] = []
     for file in _files(path):
         status = file.stat()
-        identity += [file.name, status.st_size, status.st_mtime_ns]
-    return identity
+        if fetched:
+            identity += [file.name, status.st_size]
+        else:
+            own = file.resolve() if file.is_symlink() else file
+            identity += [str(own), status.st_size, status.st_mtime_ns]
+    # One DICOM file stands for its series: two of one folder may be of two.
+    return identity if fetched or path.is_dir() else [str(path), *identity]
 
 
 def _files(path: Path) -> list[Path]:
@@ -148,12 +241,13 @@ def _save(volume: Volume, slices: NDArray[np.uint8], place: Path) -> None:
     temporary = place.parent / f".writing-{uuid.uuid4().hex}"
     temporary.mkdir()
     try:
-        np.save(temporary / _SLICES, slices)
+        checksum = _write_slices(temporary / _SLICES, slices)
         about = {
             "study": volume.study,
             "slice_z_mm": volume.slice_z_mm.tolist(),
             "facts": study_facts(volume).as_dict(),
-            "patient": _patient(volume.provenance.patient_id),
+            "patient": patient_key(volume.provenance.patient_id) if volume.provenance.patient_id else "",
+            "crc32": checksum,
         }
         (temporary / _STUDY).write_text(json.dumps(about), encoding="utf-8")
         with suppress(FileExistsError):  # Another process was quicker; what it wrote is the same.
@@ -162,28 +256,34 @@ def _save(volume: Volume, slices: NDArray[np.uint8], place: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _patient(patient_id: str) -> str:
-    """Tells patients apart without keeping who they are: the folder of prepared studies is only a cache."""
-    return hashlib.sha256(f"vptct.patient/1\n{patient_id}".encode()).hexdigest() if patient_id else ""
+def _write_slices(path: Path, slices: NDArray[np.uint8]) -> int:
+    """Write the file as ``np.save`` does; its CRC-32."""
+    # Not into the file at once: of a full disk np.save tells no more than how many bytes were written.
+    file = io.BytesIO()
+    np.save(file, slices)
+    path.write_bytes(file.getbuffer())
+    return zlib.crc32(file.getbuffer())
 
 
-def _load(place: Path, pixels: int) -> PreparedStudy | None:
-    """The prepared study, or None where there is none or it is damaged (then it is removed)."""
-    # Looked at first: what is not there now may be written by another process in the next moment.
-    if not place.is_dir():
-        return None
-    try:
-        about = json.loads((place / _STUDY).read_text(encoding="utf-8"))
-        z_mm = np.array(about["slice_z_mm"], dtype=np.float64)
-        facts, patient = StudyFacts(**about["facts"]), str(about["patient"])
-        prepared = PreparedStudy(place / _SLICES, z_mm, facts, patient)
-        if prepared.slices.shape == (len(z_mm), pixels, pixels):
-            return prepared
-    except (FileNotFoundError, ValueError, TypeError, KeyError, EOFError):
-        # Half of it is there, after a full disk or a power cut: it is prepared again.
-        pass
-    _remove(place)
-    return None
+def _read_prepared(place: Path, pixels: int, *, whole: bool) -> PreparedStudy:
+    """The prepared study in a folder.
+
+    Args:
+        whole: read all of it and look whether the checksum is right.
+
+    Raises:
+        FileNotFoundError, ValueError, TypeError, KeyError, EOFError: it is damaged.
+    """
+    about = json.loads((place / _STUDY).read_text(encoding="utf-8"))
+    z_mm = np.array(about["slice_z_mm"], dtype=np.float64)
+    facts, patient = StudyFacts(**about["facts"]), str(about["patient"])
+    prepared = PreparedStudy(place / _SLICES, z_mm, facts, patient)
+    slices = prepared.slices
+    if slices.shape != (len(z_mm), pixels, pixels):
+        raise ValueError(f"it holds {slices.shape[0]} slices, not {len(z_mm)}")
+    if whole and zlib.crc32(prepared.file.read_bytes()) != about["crc32"]:
+        raise ValueError("its checksum is wrong")
+    return prepared
 
 
 def _remove(place: Path) -> None:

@@ -1,11 +1,15 @@
-"""Which side of the split a patient is on: training, validation or test."""
+"""Which side of the split a patient is on: a hash's order, and shares of every state of every finding."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 SPLITS = ("train", "validation", "test")
+# Every patient counts here, whatever is known of his findings.
+_ALL = ""
 
 
 @dataclass(frozen=True)
@@ -22,17 +26,77 @@ class SplitShares:
             raise ValueError(f"the shares must be at least 0 and add up to 1, not {shares}")
 
 
-def split_of(patient: str, *, shares: SplitShares | None = None) -> str:
-    """The side of a patient: ``train``, ``validation`` or ``test``.
+def patient_key(patient: str) -> str:
+    """Tells patients apart without saying who they are: no PatientID is written down of a split."""
+    return hashlib.sha256(f"vptct.patient/1\n{patient}".encode()).hexdigest()
 
-    The patient's name alone decides, through a hash. So a patient stays where he is when others are added,
-    when he comes back with another study and when a label is corrected, and no list has to be kept. The hash
-    knows nothing of the labels, so every state is divided in the same shares but for chance; finetuning
-    refuses a side that was left without one of the states.
+
+def hash_order(patients: Collection[str]) -> list[str]:
+    """Patients in an order that their names alone decide, as good as drawn."""
+    return sorted(patients, key=lambda name: hashlib.sha256(f"vptct.split/1\n{name}".encode()).digest())
+
+
+def divide(
+    patients: Mapping[str, Collection[str]],
+    shares: Mapping[str, float],
+    given: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Sides for the patients who have none, so that every stratum is divided in these shares.
+
+    The rarest stratum is shared out first, its patients in the order of their hash, each to the side that
+    lacks most of it. A stratum with as many patients as there are sides is on every side.
+
+    Args:
+        patients: their strata, such as ``lung_nodule=present``; also of those whose side is given.
+        shares: of the sides; they add up to 1.
+        given: the side of those who have one.
+
+    Returns:
+        The sides of the others.
+
+    Source: Sechidis, Tsoumakas and Vlahavas, On the Stratification of Multi-Label Data, ECML PKDD 2011.
     """
-    shares = shares or SplitShares()
-    digest = hashlib.sha256(f"vptct.split/1\n{patient}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    if place < shares.train:
-        return "train"
-    return "validation" if place < shares.train + shares.validation else "test"
+    given = given or {}
+    strata = {patient: (*dict.fromkeys(own), _ALL) for patient, own in patients.items()}
+    wanted = _wanted(strata, shares)
+
+    def put(patient: str, side: str) -> None:
+        for stratum in strata[patient]:
+            wanted[stratum][side] -= 1
+
+    for patient, side in given.items():
+        put(patient, side)
+    sides: dict[str, str] = {}
+    waiting = hash_order(patients.keys() - given.keys())
+    while waiting:
+        rarest = _rarest(strata, waiting)
+        for patient in (each for each in waiting if rarest in strata[each]):
+            lacking = wanted[rarest]
+            sides[patient] = max(shares, key=lambda side: (round(lacking[side], 9), wanted[_ALL][side]))
+            put(patient, sides[patient])
+        waiting = [each for each in waiting if each not in sides]
+    return sides
+
+
+def _wanted(
+    strata: Mapping[str, Collection[str]], shares: Mapping[str, float]
+) -> dict[str, dict[str, float]]:
+    """How many patients of each stratum every side should have, by stratum and side."""
+    counts = Counter(stratum for own in strata.values() for stratum in own)
+    return {stratum: _parts(count, shares) for stratum, count in counts.items()}
+
+
+def _parts(count: int, shares: Mapping[str, float]) -> dict[str, float]:
+    parts = {side: share * count for side, share in shares.items()}
+    if count >= len(shares):
+        largest = max(parts, key=lambda side: parts[side])
+        for side in parts:
+            missing = max(0.0, 1 - parts[side])
+            parts[side] += missing
+            parts[largest] -= missing
+    return parts
+
+
+def _rarest(strata: Mapping[str, Collection[str]], waiting: Sequence[str]) -> str:
+    counts = Counter(stratum for patient in waiting for stratum in strata[patient])
+    return min(counts, key=lambda stratum: (counts[stratum], stratum == _ALL, stratum))

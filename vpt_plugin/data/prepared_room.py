@@ -1,0 +1,152 @@
+"""PreparedRoom: how large the folder of prepared studies may become, and what goes first.
+
+Every training claims what it uses, so that another one, in whatever process, never evicts it. Claims lie in
+``.claims``: a file with the names of the entries, and beside it one that is locked for as long as the process
+lives. The claims of a killed process are free at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from vpt_plugin.durable import sweep_leftovers
+
+_CLAIMS = ".claims"
+# What is evicted gets a name that the next sweep removes, should this process be killed meanwhile.
+_LEAVING = ".unfinished-"
+_PATIENCE_SECONDS = 60
+_logger = logging.getLogger(__name__)
+
+
+class PreparedRoom:
+    """The room of one folder of entries, each a folder of files; several threads and processes may use it.
+
+    Args:
+        folder: of the entries; it is made with the first of them.
+        limit_bytes: above it, what was used least recently goes; what a running training uses never does.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: float) -> None:
+        self._folder = folder
+        self._limit_bytes = limit_bytes
+        self._claimed: set[str] = set()
+        self._lock = threading.Lock()
+        self._claim_lock: FileLock | None = None
+        self._claim_name = uuid.uuid4().hex
+
+    def claim(self, entry: str) -> None:
+        """From now on this process uses the entry, be it there yet or not."""
+        with self._lock:
+            if entry not in self._claimed:
+                with self._alone():
+                    self._write_claim(entry)
+                self._claimed.add(entry)
+        with suppress(FileNotFoundError):
+            os.utime(self._folder / entry)
+
+    def release(self) -> None:
+        """This process no longer uses anything."""
+        with self._lock:
+            self._claimed.clear()
+            if self._claim_lock is not None:
+                (self._folder / _CLAIMS / self._claim_name).unlink(missing_ok=True)
+                self._claim_lock.release()
+                Path(self._claim_lock.lock_file).unlink(missing_ok=True)
+                self._claim_lock = None
+
+    def make_for(self, size_bytes: int) -> None:
+        """Evict until an entry of this size fits into the limit, as far as what is in use allows."""
+        with self._lock, self._alone():
+            sizes = self._sizes()
+            self._evict(sizes, sum(sizes.values()) + size_bytes - self._limit_bytes)
+
+    def free(self, size_bytes: int) -> bool:
+        """Evict so much for a disk that is full; whether anything could go."""
+        with self._lock, self._alone():
+            return self._evict(self._sizes(), size_bytes)
+
+    def over_limit_bytes(self) -> float:
+        """How much larger the folder is than it should be, because a training uses so much; 0 for not."""
+        return max(0.0, sum(self._sizes().values()) - self._limit_bytes)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._folder / ".lock", timeout=_PATIENCE_SECONDS):
+            yield
+
+    def _write_claim(self, entry: str) -> None:
+        claims = self._folder / _CLAIMS
+        if self._claim_lock is None:
+            claims.mkdir(exist_ok=True)
+            self._claim_lock = FileLock(claims / f"{self._claim_name}.lock", timeout=0, thread_local=False)
+            self._claim_lock.acquire()
+        with (claims / self._claim_name).open("a", encoding="ascii") as file:
+            file.write(f"{entry}\n")
+
+    def _evict(self, sizes: dict[str, int], wanted_bytes: float) -> bool:
+        """Remove the least recently used until so many bytes are gone; whether any went. Only ``_alone``."""
+        if wanted_bytes <= 0:
+            return False
+        sweep_leftovers(self._folder)
+        free = sizes.keys() - self._in_use()
+        gone = 0
+        for entry in sorted(free, key=lambda name: (_last_use(self._folder / name), name)):
+            if gone >= wanted_bytes:
+                break
+            _logger.info("the prepared study %s was used least recently and is removed", entry)
+            leaving = self._folder / f"{_LEAVING}{uuid.uuid4().hex}"
+            (self._folder / entry).rename(leaving)
+            shutil.rmtree(leaving, ignore_errors=True)
+            gone += sizes[entry]
+        return gone > 0
+
+    def _sizes(self) -> dict[str, int]:
+        """Bytes by entry."""
+        try:
+            names = [each.name for each in os.scandir(self._folder) if not each.name.startswith(".")]
+        except FileNotFoundError:
+            return {}
+        return {name: _size(self._folder / name) for name in names}
+
+    def _in_use(self) -> set[str]:
+        """What running trainings have claimed. Only ``_alone``."""
+        used = set(self._claimed)
+        claims = self._folder / _CLAIMS
+        for lock_file in claims.glob("*.lock") if claims.is_dir() else ():
+            if lock_file.stem == self._claim_name:
+                continue
+            names = claims / lock_file.stem
+            lock = FileLock(lock_file, timeout=0)
+            try:
+                with lock:  # whoever held it is no more
+                    names.unlink(missing_ok=True)
+                    lock_file.unlink(missing_ok=True)
+            except Timeout:
+                with suppress(FileNotFoundError):
+                    used.update(names.read_text(encoding="ascii").split())
+        return used
+
+
+def _size(entry: Path) -> int:
+    try:
+        with os.scandir(entry) as files:
+            return sum(each.stat().st_size for each in files)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
+def _last_use(entry: Path) -> int:
+    try:
+        return entry.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,263 @@
+"""Which studies are trained on and which are validated on: patients kept together, sides that never change.
+
+A patient is known by what the source says, by the PatientID in the files, and by the scan itself: the same
+scan under two names would be learned by heart and then recognised. Patients whom any of these joins are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vpt_plugin.data.clip_dataset import LabelledStudy
+from vpt_plugin.data.split_file import Split, SplitFile
+from vpt_plugin.data.splits import divide, patient_key
+from vpt_plugin.errors import ConfigurationError, TrainingError
+from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.training_data import Round
+
+# Under so many labelled studies one validation side is too small to say anything: folds use all of them.
+FEW_STUDIES = 100
+USUAL_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Member:
+    """A prepared study with all by which its patient is known.
+
+    Attributes:
+        labelled: the study; its patient is that of the study alone.
+        named: ``patient_key`` of what the source calls the patient; "" where it does not say.
+        scan: tells scans apart, whatever they are called.
+        side: as the source says; "" where the split decides.
+        created: when it was labelled.
+    """
+
+    labelled: LabelledStudy
+    named: str
+    scan: str
+    side: str = ""
+    created: str = ""
+
+    @property
+    def key(self) -> str:
+        """What the source says, else the PatientID in the files, else the study itself."""
+        return self.named or self.labelled.prepared.patient or patient_key(self.labelled.study)
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One patient with his studies.
+
+    Attributes:
+        key: by which he is noted.
+        keys: all by which he is known.
+        members: his studies, each scan once.
+        side: as the source says; "" where the split decides.
+        doubles: the names of studies that are the same scan as a member, and which.
+    """
+
+    key: str
+    keys: frozenset[str]
+    members: tuple[Member, ...]
+    side: str = ""
+    doubles: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def studies(self) -> tuple[LabelledStudy, ...]:
+        """His studies, as those of one patient."""
+        return tuple(replace(member.labelled, patient=self.key) for member in self.members)
+
+    def strata(self, task: ReadingTask) -> tuple[str, ...]:
+        """``lung_nodule=present`` where any of his studies shows it, else absent; none where unknown."""
+        states = np.stack([study.states for study in self.studies])
+        return tuple(
+            f"{finding}={'present' if (known == 1).any() else 'absent'}"
+            for index, finding in enumerate(task.findings)
+            if len(known := states[~np.isnan(states[:, index]), index])
+        )
+
+
+def join_patients(members: Sequence[Member], noted: Split) -> list[Patient]:
+    """The patients whom these studies are of, in the order of their keys.
+
+    What the source calls a patient is believed, since anonymised studies often share one PatientID: two
+    studies with names are of one patient only by these. A study without a name is of the patient of every
+    other one with its PatientID.
+
+    Args:
+        members: the studies.
+        noted: of a patient known by several keys the one that was noted first counts.
+
+    Raises:
+        TrainingError: the source puts one patient on two sides.
+    """
+    unnamed = {member.labelled.prepared.patient for member in members if not member.named} - {""}
+    groups = _Groups()
+    for member in members:
+        groups.join(member.key, f"scan {member.scan}")
+        if (patient_id := member.labelled.prepared.patient) in unnamed:
+            groups.join(member.key, patient_id)
+    found: dict[str, list[Member]] = {}
+    for member in sorted(members, key=lambda each: each.labelled.study):
+        found.setdefault(groups.of(member.key), []).append(member)
+    return sorted((_patient(group, noted) for group in found.values()), key=lambda patient: patient.key)
+
+
+class _Groups:
+    """Names that belong together."""
+
+    def __init__(self) -> None:
+        self._above: dict[str, str] = {}
+
+    def of(self, name: str) -> str:
+        """The name that stands for all of the group."""
+        while (above := self._above.get(name, name)) != name:
+            self._above[name] = self._above.get(above, above)
+            name = above
+        return name
+
+    def join(self, one: str, other: str) -> None:
+        self._above[self.of(one)] = self.of(other)
+
+
+def _patient(members: Sequence[Member], noted: Split) -> Patient:
+    given = {member.side: member for member in reversed(members) if member.side}
+    if len(given) > 1:
+        raise _on_two_sides(*(given[side] for side in sorted(given)))
+    keys = {member.key for member in members}
+    # The one whose side was noted first stands for all of them.
+    key = min(keys, key=lambda each: (each not in noted.sides, noted.since.get(each, ""), each))
+    newest: dict[str, Member] = {}
+    for member in members:
+        if member.scan not in newest or member.created > newest[member.scan].created:
+            newest[member.scan] = member
+    kept = tuple(newest.values())
+    names = {member.scan: member.labelled.study for member in kept}
+    doubles = [(each.labelled.study, names[each.scan]) for each in members if each not in kept]
+    return Patient(key, frozenset(keys), kept, next(iter(given), ""), tuple(doubles))
+
+
+def _on_two_sides(one: Member, other: Member) -> TrainingError:
+    names = f"{one.labelled.study} ({one.side}) and {other.labelled.study} ({other.side})"
+    if one.scan == other.scan:
+        return TrainingError(f"{names} are the same scan.", "Put both on one side, or remove one of them.")
+    return TrainingError(
+        f"{names} have the same PatientID.",
+        "Fill the patient column of both: with one name if it is one patient, with two if the ID only stands "
+        "for anonymised studies.",
+    )
+
+
+def decide_sides(
+    patients: Sequence[Patient], task: ReadingTask, file: SplitFile, *, validation_share: float
+) -> dict[str, str]:
+    """The side of every patient by his key; what is new is written down before this returns.
+
+    Where several keys turn out to be one patient, who was on two sides so far, he is on the test side if he
+    ever was, else on the training side: what was trained on can no longer validate.
+
+    Raises:
+        TrainingError: the file of the split is damaged or cannot be written.
+    """
+    strata = {patient.key: patient.strata(task) for patient in patients}
+    shares = {"train": 1 - validation_share, "validation": validation_share}
+
+    def change(split: Split) -> Split:
+        sides = {each.key: side for each in patients if (side := each.side or noted_side(each, split))}
+        counted = {key: side for key, side in sides.items() if side in shares}
+        rest = {key: own for key, own in strata.items() if key not in sides or key in counted}
+        sides |= divide(rest, shares, counted)
+        decided.update(sides)
+        return _noted(split, patients, sides, file.clock())
+
+    decided: dict[str, str] = {}
+    file.change(change)
+    return decided
+
+
+def noted_side(patient: Patient, split: Split) -> str:
+    """The side that was noted for a patient under any of his keys; "" where none was."""
+    noted = {split.sides[key] for key in patient.keys if key in split.sides}
+    return next((side for side in ("test", "train", "validation") if side in noted), "")
+
+
+def _noted(split: Split, patients: Sequence[Patient], sides: Mapping[str, str], when: str) -> Split:
+    """The split with what was decided; what the source decides is not noted, for it may change its mind."""
+    ours = [patient for patient in patients if not patient.side]
+    noted = {key: sides[patient.key] for patient in ours for key in patient.keys}
+    studies = {study.study: patient.key for patient in ours for study in patient.studies}
+    return replace(split.with_sides(noted, when), studies={**split.studies, **studies})
+
+
+def how_many_folds(
+    patients: Sequence[Patient], task: ReadingTask, noted: Split, folds: int | None
+) -> tuple[int, str]:
+    """How many folds there are, 0 for one validation side; and what a person should know of that.
+
+    Args:
+        patients: that take part.
+        task: whose findings are counted.
+        noted: what was decided before.
+        folds: as the setting says; None lets the studies decide.
+
+    Raises:
+        ConfigurationError: folds are asked for, and the source gives sides.
+        TrainingError: more folds than patients with a finding or without.
+    """
+    given = any(patient.side for patient in patients)
+    studies = sum(len(patient.members) for patient in patients)
+    if folds == 0 or (folds is None and (given or "validation" in noted.sides.values())):
+        return 0, ""
+    if given:
+        raise ConfigurationError(
+            f"training setting folds is {folds}, but the manifest says who is trained on and validated on.",
+            "Leave the setting out, or leave the split column empty.",
+        )
+    if folds is None and studies >= FEW_STUDIES:
+        return 0, ""
+    fewest, which = _fewest(patients, task)
+    if folds is not None and folds > fewest:
+        raise TrainingError(
+            f"{folds} folds need as many patients of each state; of {which} there are {fewest}.",
+            "Ask for fewer folds, or label more studies.",
+        )
+    chosen = folds or min(USUAL_FOLDS, max(2, fewest))
+    few = f", for there are only {fewest} patients of {which}" if chosen < (folds or USUAL_FOLDS) else ""
+    return chosen, f"{studies} studies: each is validated once, in {chosen} folds{few}"
+
+
+def _fewest(patients: Sequence[Patient], task: ReadingTask) -> tuple[int, str]:
+    """How many patients the rarest state of a finding has, and which it is."""
+    strata = [stratum for patient in patients for stratum in patient.strata(task)]
+    wanted = [f"{finding}={state}" for finding in task.findings for state in ("present", "absent")]
+    rarest = min(wanted, key=lambda stratum: (strata.count(stratum), stratum))
+    return strata.count(rarest), rarest.replace("=", " ")
+
+
+def make_rounds(patients: Sequence[Patient], sides: Mapping[str, str]) -> tuple[Round, ...]:
+    """One round, of the two sides."""
+    train, validation = (
+        _studies(each for each in patients if sides[each.key] == side) for side in ("train", "validation")
+    )
+    return (Round(train, validation),)
+
+
+def make_folds(patients: Sequence[Patient], task: ReadingTask, folds: int) -> tuple[Round, ...]:
+    """As many rounds; every study is validated in one of them and trained on in the others."""
+    names = [str(number) for number in range(folds)]
+    parts = divide({each.key: each.strata(task) for each in patients}, dict.fromkeys(names, 1 / folds))
+    return tuple(
+        Round(
+            _studies(each for each in patients if parts[each.key] != name),
+            _studies(each for each in patients if parts[each.key] == name),
+        )
+        for name in names
+    )
+
+
+def _studies(patients: Iterable[Patient]) -> tuple[LabelledStudy, ...]:
+    found = (study for patient in patients for study in patient.studies)
+    return tuple(sorted(found, key=lambda study: study.study))
