@@ -45,7 +45,7 @@ def largest_difference(team: Team) -> dict[str, float]:
 def _apart(one: Tensor | None, other: Tensor | None) -> float:
     assert one is not None
     assert other is not None
-    return float((one - other).abs().max())
+    return float((one - other).detach().abs().max())
 
 
 def failure_of_the_first(team: Team) -> dict[str, str]:
@@ -90,4 +90,4 @@ if __name__ == "__main__":
     with joined_team(torch.device("cpu")) as team:
         found = facts(team) | {"gone": after_the_other_is_gone(team)}
         (Path(sys.argv[1]) / f"{team.rank}.json").write_text(json.dumps(found))
-        sys.exit()  # nobody is left to say good-bye to
+        sys.exit()  # as after an error: nobody may be left to say good-bye to

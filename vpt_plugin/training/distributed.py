@@ -188,9 +188,14 @@ def joined_team(device: torch.device, environment: Mapping[str, str] = os.enviro
     device = _own_device(device, int(environment["LOCAL_RANK"]))
     with _broken_connection():
         idist.initialize("nccl" if device.type == "cuda" else "gloo", timeout=_WAIT)
-    yield Team(idist.get_rank(), idist.get_world_size(), device)
-    # Not after an error: the others may be waiting for this process in the middle of a step, and saying
-    # good-bye would wait for them. When it ends, they notice.
+    try:
+        yield Team(idist.get_rank(), idist.get_world_size(), device)
+    except BaseException:
+        # NCCL would wait for the others, who may be waiting for this process in the middle of a step. They
+        # notice when it ends. Gloo waits for nobody, but its threads crash a process that ends with them.
+        if device.type != "cuda":
+            idist.finalize()
+        raise
     idist.finalize()
 
 
