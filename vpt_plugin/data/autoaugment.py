@@ -101,18 +101,27 @@ def move(slices: Tensor, operation: Operation, air: int) -> Tensor:
         return rotate(slices, operation.magnitude, air)
     # torchvision's shear is an angle, the policy's its tangent.
     shear = [float(np.degrees(np.arctan(operation.magnitude))), 0.0]
-    moved: Tensor = tv.affine(
-        slices, 0.0, [0, 0], 1.0, shear,
-        interpolation=InterpolationMode.BILINEAR, fill=[float(air)], center=[0.0, 0.0],
-    )  # fmt: skip
-    return moved
+    return _with_air_around(
+        slices,
+        air,
+        lambda centred: tv.affine(
+            centred, 0.0, [0, 0], 1.0, shear, InterpolationMode.BILINEAR, center=[0.0, 0.0]
+        ),
+    )
 
 
 def rotate(slices: Tensor, degrees: float, air: int) -> Tensor:
     """All slices turned around their middle; arguments as of ``move``."""
-    # The slices are channels of one picture to torchvision: where each pixel comes from is computed once.
-    turned: Tensor = tv.rotate(slices, degrees, InterpolationMode.BILINEAR, fill=[float(air)])
-    return turned
+    return _with_air_around(
+        slices, air, lambda centred: tv.rotate(centred, degrees, InterpolationMode.BILINEAR)
+    )
+
+
+def _with_air_around(slices: Tensor, air: int, moved: Callable[[Tensor], Tensor]) -> Tensor:
+    # torchvision's own fill mixes the pixels at the edge with black first, which leaves a dark line around
+    # the slice. So air is made 0, which is what torchvision takes for the outside.
+    # The slices are channels of one picture to it: where each pixel comes from is computed once.
+    return moved(slices.float().sub_(air)).add_(air).round_().to(slices.dtype)
 
 
 def change_values(slices: Tensor, operation: Operation) -> Tensor:
