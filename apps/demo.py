@@ -45,6 +45,7 @@ from vpt_plugin.training.finetune import finetune
 from vpt_plugin.training.metrics import bootstrap_auroc
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.progress import Progress as TrainingProgress
+from vpt_plugin.training.sources import ManifestSource
 
 TASK = TASKS["nodule"]
 FINDING = TASK.findings[0]
@@ -97,7 +98,7 @@ class Demo:
                 advance(now.step, now.steps, f"training: {now.state}{auroc}")
 
             finetune(
-                manifest,
+                ManifestSource(manifest),
                 TASK,
                 get_model(MODEL),
                 config,
