@@ -12,7 +12,8 @@ PROGRESS = {
     "validation_auroc": None, "best_auroc": None, "seconds_left": 3.5, "note": "", "fold": 0, "folds": 0,
 }  # fmt: skip
 RESULT = {
-    "version": 1, "served": True, "validation_auroc": {}, "comparison": None, "warnings": [], "report": False,
+    "version": 1, "served": True, "decision": "Nothing was served before.", "validation_auroc": {},
+    "comparison": None, "warnings": [], "report": False,
 }  # fmt: skip
 _HEAD = """
 import json, os, signal, sys, threading, time, pathlib

@@ -94,6 +94,7 @@ def run(job: TrainingJob, progress: Callable[[Progress], None]) -> FinetuneResul
         cache=Path(job.cache) if job.cache else None,
         device=job.device,
         progress=progress,
+        by=job.by,
     )
 
 
@@ -127,6 +128,7 @@ class Teller:
                 "result": {
                     "version": result.card.version,
                     "served": result.served,
+                    "decision": result.decision,
                     "validation_auroc": {
                         name: each.to_json() for name, each in result.card.validation_auroc.items()
                     },

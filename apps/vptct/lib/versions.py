@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -68,4 +68,10 @@ def _version(
         return {**told, **_NOTHING_KNOWN, "problem": plain(str(error))}
     data = card.to_json()
     known = {name: data[name] for name in _NOTHING_KNOWN}
-    return {**told, **known, "comparison": known["comparison"] or None, "problem": None}
+    return {**told, **known, "comparison": _comparison(card.comparison), "problem": None}
+
+
+def _comparison(found: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the card says of the comparison with the version that was served; null where they could not be."""
+    names = ("with_version", "better", "sentence", "figure", "served", "candidate", "gain")
+    return {name: found.get(name) for name in names} if found else None

@@ -17,7 +17,7 @@ _STATUS = MappingProxyType(
     }
 )  # fmt: skip
 # Where a worker of another version says less; tests/contract/training.json has the whole of it.
-_OUTCOME = ("version", "served", "validation_auroc", "comparison", "warnings", "report")
+_OUTCOME = ("version", "served", "decision", "validation_auroc", "comparison", "warnings", "report")
 Plain = Callable[[str], str]
 
 
