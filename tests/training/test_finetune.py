@@ -31,6 +31,7 @@ from vpt_plugin.training.finetune import clip_shape, finetune
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.selection import select_studies
+from vpt_plugin.training.sources import ManifestSource
 
 NODULE = TASKS["nodule"]
 SHORT = FinetuneConfig(epochs=2, steps_per_epoch=2, batch=4)
@@ -52,7 +53,9 @@ def train(ball_manifest: Manifest, ball_cache: Path, small_spec: ModelSpec) -> T
     def train(config: FinetuneConfig = SHORT, **facts: Any) -> ModelCard:
         spec = facts.pop("spec", small_spec)
         manifest = facts.pop("manifest", ball_manifest)
-        return finetune(manifest, NODULE, spec, config, cache=ball_cache, device="cpu", **facts).card
+        return finetune(
+            ManifestSource(manifest), NODULE, spec, config, cache=ball_cache, device="cpu", **facts
+        ).card
 
     return train
 
@@ -118,10 +121,16 @@ def test_the_tiny_network_learns_balls_from_tubes(
     shape = clip_shape(NODULE, small_spec)
     prepared = PreparedStudies(ball_cache, NODULE.hu_window, pixels=small_spec.resize_px)
     data = select_studies(
-        ball_manifest, NODULE, shape, prepared, progress=lambda *_: None, cancelled=lambda: False
+        ManifestSource(ball_manifest),
+        NODULE,
+        shape,
+        prepared,
+        FinetuneConfig(),
+        progress=lambda *_: None,
+        cancelled=lambda: False,
     )
     bags = TrainingBags(
-        data.train, shape, bags=8, bag_clips=8, seed=0,
+        data.rounds[0].train, shape, bags=8, bag_clips=8, seed=0,
         augmentation=make_augmentation("light", shape, Jitter()),
     )  # fmt: skip
     batch = collate_bags(list(bags))
@@ -144,13 +153,19 @@ def test_every_slice_of_a_validation_study_is_looked_at(
     shape = clip_shape(NODULE, small_spec)
     prepared = PreparedStudies(ball_cache, NODULE.hu_window, pixels=small_spec.resize_px)
     data = select_studies(
-        ball_manifest, NODULE, shape, prepared, progress=lambda *_: None, cancelled=lambda: False
+        ManifestSource(ball_manifest),
+        NODULE,
+        shape,
+        prepared,
+        FinetuneConfig(),
+        progress=lambda *_: None,
+        cancelled=lambda: False,
     )
-    clips = list(CoveringClips(data.validation, shape))
+    clips = list(CoveringClips(data.rounds[0].validation, shape))
     # 20 slices in clips of 8 every 6: starts 0, 6 and 12, for each of 8 studies.
     assert [int(clip["label"]) for clip in clips] == sorted([*range(8)] * 3)
     seen = torch.stack([clip["image"] for clip in clips[:3]])
-    whole = torch.from_numpy(np.array(data.validation[0].prepared.slices[:, 4:36, 4:36]))
+    whole = torch.from_numpy(np.array(data.rounds[0].validation[0].prepared.slices[:, 4:36, 4:36]))
     assert torch.equal(torch.cat([seen[0, 0, :6], seen[1, 0, :6], seen[2, 0]]), whole)
 
 
@@ -166,7 +181,7 @@ def test_a_cancelled_finetuning_leaves_the_store_as_it_was(
 
 
 def test_a_finetuning_that_goes_astray_leaves_the_store_as_it_was(train: Train, store: ModelStore) -> None:
-    with pytest.raises(TrainingError, match=r"Try a lower learning rate than 1e\+30"):
+    with pytest.raises(TrainingError, match="Try a lower learning rate"):
         train(replace(SHORT, epochs=5, learning_rate=1e30, precision="float32"), store=store)
     assert not store.root.exists()
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,29 +20,55 @@ from vpt_plugin.cli.options import (
     TaskOption,
     choose_task,
 )
+from vpt_plugin.cli.settings import training_settings
 from vpt_plugin.cli.words import card_in_words, command_line, progress_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vpt_plugin.models.card import ModelCard
+    from vpt_plugin.training.finetune import FinetuneResult
     from vpt_plugin.training.progress import Progress
 
 
 def finetune(
-    manifest: Annotated[
-        Path,
+    source: Annotated[
+        str,
         typer.Argument(
-            help="A CSV of studies, labels and splits; `vpt phantom` makes one.", show_default=False
+            metavar="SOURCE",
+            help="A CSV of studies and labels (`vpt phantom` makes one), a folder of studies that readers "
+            "labelled, or the address of a DICOM archive.",
+            show_default=False,
         ),
     ],
     task: TaskOption = None,
     model: ModelOption = "swin_t",
+    labels_dir: Annotated[
+        Path | None,
+        typer.Option("--labels-dir", help="Where the labels lie, where elsewhere.", show_default=False),
+    ] = None,
     pretraining: Annotated[
-        str | None, typer.Option(help="What the network starts from: see `vpt models`.", show_default=False)
+        str | None,
+        typer.Option(
+            help="What the network starts from: see `vpt models`; ct or kinetics+ct with --start.",
+            show_default=False,
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="The classifier to start from: nodule_swin_t, or nodule_swin_t:3.", show_default=False
+        ),
     ] = None,
     train: Annotated[
-        str | None, typer.Option(help="Train the whole network, or its head alone.", show_default=False)
+        str | None,
+        typer.Option(help="whole, head, or head_first: the head alone, then all.", show_default=False),
+    ] = None,
+    pooling: Annotated[
+        str | None, typer.Option(help="How clips speak for a study without slices.", show_default=False)
+    ] = None,
+    augmentation: Annotated[
+        str | None, typer.Option(help="auto, paper, light or none.", show_default=False)
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="At most; after each comes a validation.", show_default=False)
@@ -50,52 +76,119 @@ def finetune(
     steps_per_epoch: Annotated[
         int | None, typer.Option(help="Optimizer steps per epoch.", show_default=False)
     ] = None,
-    batch: Annotated[int | None, typer.Option(help="Clips per step.", show_default=False)] = None,
+    batch: Annotated[int | None, typer.Option(help="Studies per step.", show_default=False)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest one.", show_default=False)] = None,
+    rate_search: Annotated[
+        bool | None,
+        typer.Option("--rate-search", help="Choose it on a tenth of the studies.", show_default=False),
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Epochs without a better AUROC until it ends.", show_default=False)
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            help="0: one validation side; 2 to 10: each study is validated once.", show_default=False
+        ),
+    ] = None,
+    threshold: Annotated[
+        str | None, typer.Option(help="youden, or for example sensitivity:0.95.", show_default=False)
+    ] = None,
+    comparison: Annotated[
+        str | None,
+        typer.Option(help="When it is served: better, significant or not_worse.", show_default=False),
+    ] = None,
     precision: Annotated[str | None, typer.Option(help=PRECISION_HELP, show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="Of all that is random.", show_default=False)] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting; may be repeated.", show_default=False),
+    ] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.yaml", help="Settings, one NAME: VALUE per line.", show_default=False),
+    ] = None,
+    report: Annotated[bool, typer.Option(help="Write figures and an HTML report beside the version.")] = True,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Learning curves for TensorBoard.", show_default=False)
+    ] = None,
+    mlflow: Annotated[
+        Path | None, typer.Option(metavar="FILE.db", help="Figures for MLflow.", show_default=False)
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where prepared studies are kept.", show_default=False)
+    ] = None,
     task_file: TaskFileOption = None,
     models_dir: ModelsDirOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Train a network on labelled studies.
+    """Train a network on labelled studies, and serve it if it is better than what is served.
 
-    The result is published as the next version of this task and model, with its card in words at the end.
-    What is not given is as in the library (vpt_plugin.training.config). A training that is stopped or fails
-    leaves the published models as they were.
+    The result is published as the next version of this task and model. It is compared with the served version
+    on the same validation studies; where it is not better, it is kept as a candidate, and both figures are
+    told. What is not given is as in the library (vpt_plugin.training.config). A training that is stopped or
+    fails leaves what is served as it was.
 
     \b
     Examples:
       vpt finetune phantoms/manifest.csv --task nodule --model tiny
-      vpt finetune site/manifest.csv --task pe --model swin_t --pretraining kinetics --learning-rate 0.0001
+      vpt finetune /data/ct --task pe --model swin_t --pretraining kinetics --threshold sensitivity:0.95
+      vpt finetune /data/ct --task pe --settings pe.yaml --set folds=5 --tensorboard curves
     """
-    from vpt_plugin.data.manifest import Manifest
     from vpt_plugin.models.catalog import get_model
     from vpt_plugin.training.config import FinetuneConfig
     from vpt_plugin.training.finetune import finetune as run
     from vpt_plugin.training.model_store import ModelStore
+    from vpt_plugin.training.sources import open_source
+    from vpt_plugin.training.tracking import TrackingPlaces
 
     reading_task, spec = choose_task(task, task_file), get_model(model)
-    given: dict[str, Any] = {
-        "pretraining": pretraining, "train": train, "epochs": epochs, "steps_per_epoch": steps_per_epoch,
-        "batch": batch, "learning_rate": learning_rate, "precision": precision, "seed": seed,
+    options = {
+        "pretraining": pretraining, "start": start, "train": train, "pooling": pooling,
+        "augmentation": augmentation, "epochs": epochs, "steps_per_epoch": steps_per_epoch, "batch": batch,
+        "learning_rate": learning_rate, "rate_search": rate_search, "patience": patience, "folds": folds,
+        "threshold": threshold, "comparison": comparison, "precision": precision, "seed": seed,
     }  # fmt: skip
-    config = FinetuneConfig.from_dict({name: value for name, value in given.items() if value is not None})
+    config = FinetuneConfig.from_dict(training_settings(settings, set_ or (), options))
+    store = ModelStore(models_dir)
     with progress_display() as show:
         result = run(
-            Manifest.read(manifest),
+            open_source(source, labels_dir=labels_dir),
             reading_task,
             spec,
             config,
-            store=ModelStore(models_dir),
+            store=store,
+            cache=cache,
             device=device,
             progress=show,
+            tracking=TrackingPlaces(tensorboard, mlflow),
+            report=report,
         )
-    typer.echo(card_in_words(result.card))
-    for warning in result.warnings:
-        typer.echo(f"\nwarning: {warning}")
-    typer.echo(f"\n{result.decision}")
+    typer.echo(result_in_words(result, store.current_version(reading_task.name, spec.name)))
     typer.echo(next_steps(result.card, task_file, models_dir))
+
+
+def result_in_words(result: FinetuneResult, served: int | None) -> str:
+    """What was published, what is to be known of it, what was decided, and where the report lies.
+
+    Args:
+        result: of the training.
+        served: the version that is served now.
+    """
+    card = result.card
+    name = f"{card.task}_{card.model}"
+    parts = [card_in_words(card), *(f"warning: {warning}" for warning in result.warnings), result.decision]
+    if result.served:
+        parts.append(f"Served now: {name} version {card.version}.")
+    else:
+        others = f"Served now: {name} version {served}." if served else f"No version of {name} is served."
+        parts.append(
+            f"{others} Version {card.version} is a candidate; to serve it all the same:\n"
+            f"  vpt versions promote {name} {card.version} --why TEXT"
+        )
+    if result.report is not None:
+        parts.append(f"Report: {result.report}")
+    return "\n\n".join(parts)
 
 
 def next_steps(card: ModelCard, task_file: Path | None, models_dir: Path | None) -> str:
@@ -113,7 +206,7 @@ def next_steps(card: ModelCard, task_file: Path | None, models_dir: Path | None)
         "--app", "apps/vptct", "--studies", "STUDIES",
         *(word for name, value in conf for word in ("--conf", name, value)),
     )  # fmt: skip
-    return f"\nTo classify with it:\n  {classify}\nTo serve it:\n  {serve}"
+    return f"\nTo classify with what is served:\n  {classify}\nTo serve it to readers:\n  {serve}"
 
 
 @contextmanager
@@ -121,14 +214,14 @@ def progress_display() -> Iterator[Callable[[Progress], None]]:
     """A live bar on stderr where that is a terminal, else a line per epoch."""
     with progress_bars(time_left=False) as bars:
         bar = bars.add_task("starting", total=None)
-        last = ("", 0)
+        last = ("", 0, 0)
 
         def show(now: Progress) -> None:
             nonlocal last
             words = progress_in_words(now)
             bars.update(bar, description=words, completed=now.step, total=now.steps or None)
-            if now.note or (bars.disable and (now.state, now.epoch) != last):
+            if now.note or (bars.disable and (now.state, now.fold, now.epoch) != last):
                 print(now.note or words, file=sys.stderr)
-            last = (now.state, now.epoch)
+            last = (now.state, now.fold, now.epoch)
 
         yield show

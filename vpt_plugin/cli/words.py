@@ -33,13 +33,34 @@ def card_in_words(card: ModelCard) -> str:
     for name in card.findings:
         estimate = card.validation_auroc.get(name)
         auroc = estimate_in_words(estimate) if estimate else "n/a"
-        lines.append(f"  {name}: validation AUROC {auroc}; present from {card.threshold(name):.3f} on")
+        lines.append(f"  {name}: validation AUROC {auroc}; present from {figure(card.threshold(name))} on")
+        lines += [f"    {words}" for words in _more_figures(card, name)]
     return "\n".join(lines)
+
+
+def _more_figures(card: ModelCard, finding: str) -> list[str]:
+    """Sensitivity, specificity and what is known of clips, where the card has them."""
+    study, clip = (card.metrics.get(level, {}).get(finding, {}) for level in ("study", "clip"))
+    words = [
+        f"{name} {_with_interval(study[name])}" for name in ("sensitivity", "specificity") if name in study
+    ]
+    lines = [f"{', '.join(words)} at that threshold ({card.threshold_rule})"] if words else []
+    if "auroc" in clip and clip["auroc"].n:
+        lines.append(f"single clips: AUROC {_with_interval(clip['auroc'])} ({clip['auroc'].n} clips)")
+    return lines
+
+
+def _with_interval(estimate: Estimate) -> str:
+    """``0.88 [0.81, 0.94]``; the interval is left out where there is none."""
+    low, high = estimate.ci95
+    return figure(estimate.value) + ("" if math.isnan(low) else f" [{figure(low)}, {figure(high)}]")
 
 
 def progress_in_words(now: Progress) -> str:
     """``training: epoch 2/7, loss 0.412, validation AUROC 0.871, 1 min 20 s left``."""
     parts = []
+    if now.folds:
+        parts.append(f"fold {now.fold}/{now.folds}" if now.fold else "all studies")
     if now.epochs:
         parts.append(f"epoch {now.epoch}/{now.epochs}")
     if now.loss is not None:

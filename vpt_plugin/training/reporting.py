@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from vpt_plugin.ct.clips import clip_starts
 from vpt_plugin.data.clip_dataset import ClipShape
 from vpt_plugin.training.outcome import Outcome
 from vpt_plugin.training.report import LearningCurve, ReportStudy
-from vpt_plugin.training.rounds import RoundResult
+from vpt_plugin.training.rounds import Trained
 
 
 def report_studies(outcome: Outcome, shape: ClipShape) -> tuple[ReportStudy, ...]:
@@ -19,16 +18,9 @@ def report_studies(outcome: Outcome, shape: ClipShape) -> tuple[ReportStudy, ...
     return tuple(_study(outcome, number, shape) for number in range(len(outcome.held_out.studies)))
 
 
-def learning_curves(
-    rounds: Sequence[RoundResult], final_losses: Sequence[float] = ()
-) -> tuple[LearningCurve, ...]:
-    """One curve per round.
-
-    Args:
-        rounds: one, or one per fold.
-        final_losses: of the epochs of the final training on all studies, mean over their steps; none without
-            folds.
-    """
+def learning_curves(trained: Trained) -> tuple[LearningCurve, ...]:
+    """One curve per round, and with folds one of the final training on all studies."""
+    rounds, final_losses = trained.rounds, trained.final_losses
     curves = [
         LearningCurve(
             title=f"fold {number} of {len(rounds)}" if len(rounds) > 1 else "",
@@ -46,7 +38,7 @@ def learning_curves(
             LearningCurve(
                 title="final training on all studies",
                 epochs=tuple(range(1, len(final_losses) + 1)),
-                train_loss=tuple(final_losses),
+                train_loss=final_losses,
                 validation_loss=nothing,
                 validation_auroc=nothing,
                 best_epoch=len(final_losses),

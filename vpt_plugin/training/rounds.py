@@ -26,6 +26,7 @@ from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.loop import Observer, Placement, TrainingLoop
 from vpt_plugin.training.progress import Progress
+from vpt_plugin.training.training_data import TrainingData
 from vpt_plugin.training.validation import StudyAuroc, Validation
 
 
@@ -44,6 +45,37 @@ class RoundResult:
     def to_json(self) -> dict[str, Any]:
         """The figures, for the model card."""
         return {"best_epoch": self.best.epoch, "history": [each.to_json() for each in self.history]}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What all rounds came to.
+
+    Attributes:
+        classifier: in the state that is published.
+        rounds: one result, or one per fold.
+        epochs: after how many the published network was as it is.
+        final_losses: with folds, of every epoch of the final training; mean over its steps.
+    """
+
+    classifier: Classifier
+    rounds: tuple[RoundResult, ...]
+    epochs: int
+    final_losses: tuple[float, ...] = ()
+
+    def ran_to_the_end(self, epochs: int) -> bool:
+        """Whether the last of so many epochs was the best one, in the median of the rounds."""
+        return statistics.median(result.best.epoch for result in self.rounds) >= epochs > 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures, for the model card."""
+        if len(self.rounds) == 1:
+            return self.rounds[0].to_json()
+        return {
+            "best_epoch": self.epochs,
+            "folds": [result.to_json() for result in self.rounds],
+            "final_losses": list(self.final_losses),
+        }
 
 
 @dataclass(frozen=True)
@@ -79,6 +111,23 @@ class Rounds:
             weights=self.weights,
             seed=self.config.seed,
         )
+
+    def train(self, data: TrainingData) -> Trained:
+        """All rounds; with folds also the final training on all studies.
+
+        Raises:
+            TrainingError, CancelledError: as of ``run``.
+        """
+        results: list[RoundResult] = []
+        for number, each in enumerate(data.rounds, start=1):
+            fold = number if data.folds else 0
+            classifier, result = self.run(each.train, each.validation, fold=fold, folds=data.folds)
+            results.append(result)
+        if not data.folds:
+            return Trained(classifier, tuple(results), results[0].best.epoch)
+        epochs = median_epochs(results)
+        classifier, losses = self.final(data.everything, epochs=epochs, folds=data.folds)
+        return Trained(classifier, tuple(results), epochs, losses)
 
     def run(
         self,

@@ -1,0 +1,170 @@
+"""Publishing: a trained classifier becomes a version, with its card, its record and its report beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vpt_plugin import __version__
+from vpt_plugin.labels import now
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.training.comparison import Comparison
+from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.outcome import Outcome
+from vpt_plugin.training.reading import reading_facts
+from vpt_plugin.training.report import ReportFacts, write_report
+from vpt_plugin.training.report.writing import REPORT
+from vpt_plugin.training.reporting import learning_curves, report_studies
+from vpt_plugin.training.rounds import Rounds, Trained
+from vpt_plugin.training.training_data import TrainingData
+from vpt_plugin.training.validation_record import record_of
+from vpt_plugin.training.verdict import Verdict
+
+_SERVED_MEANWHILE = (
+    " Meanwhile another version came to be served, with which this one was not compared. So it is kept as a "
+    "candidate."
+)
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """What a finetuning came to.
+
+    Attributes:
+        card: of the published version.
+        served: whether it is what is served now; else it is a candidate.
+        decision: what is served and why, in a sentence or two, for whoever waits.
+        comparison: with the version that was served before; None where there was none, or none was possible.
+        warnings: what to know before relying on it; sentences, the gravest first.
+        report: the HTML report beside the version; None where none was asked for.
+    """
+
+    card: ModelCard
+    served: bool
+    decision: str
+    comparison: Comparison | None = None
+    warnings: tuple[str, ...] = ()
+    report: Path | None = None
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Everything that is known when a classifier is published.
+
+    Attributes:
+        rounds: that trained it: task, network and configuration.
+        data: what it was trained on.
+        trained: what the rounds came to.
+        outcome: what was measured.
+        verdict: whether it is served.
+        source: what the studies came from, in words.
+        notes: what was said while the studies were prepared.
+        seconds: that it took.
+    """
+
+    rounds: Rounds
+    data: TrainingData
+    trained: Trained
+    outcome: Outcome
+    verdict: Verdict
+    source: str
+    notes: Sequence[str]
+    seconds: float
+
+    def publish(self, store: ModelStore, *, report: bool, by: str) -> FinetuneResult:
+        """Publish it as the next version.
+
+        Args:
+            store: where to.
+            report: whether figures and the HTML report are written.
+            by: who ordered the training.
+
+        Raises:
+            TrainingError: it cannot be written; what is served stays as it was.
+        """
+        card, verdict = self._card(), self.verdict
+        card = store.publish(
+            self.trained.classifier,
+            card,
+            serve=verdict.serve,
+            why=verdict.why,
+            by=by,
+            instead_of=verdict.instead_of or 0,
+            beside=lambda folder: self._write_beside(folder, card, report),
+        )
+        served = verdict.serve and store.current_version(card.task, card.model) == card.version
+        return FinetuneResult(
+            card=card,
+            served=served,
+            decision=verdict.why if served == verdict.serve else verdict.why + _SERVED_MEANWHILE,
+            comparison=verdict.comparison,
+            warnings=self._warnings(),
+            report=store.place(card.task, card.model, card.version) / REPORT if report else None,
+        )
+
+    def _warnings(self) -> tuple[str, ...]:
+        warnings = list(self.outcome.warnings)
+        if self.trained.ran_to_the_end(self.rounds.config.epochs):
+            warnings.append(
+                f"The best epoch is the last one ({self.trained.epochs}): with more epochs it may get better."
+            )
+        return tuple(warnings)
+
+    def _write_beside(self, folder: Path, card: ModelCard, report: bool) -> None:
+        """What lies beside the weights: who was validated and how, and the report."""
+        findings, outcome = self.rounds.task.findings, self.outcome
+        validated = outcome.held_out.studies
+        record_of(findings, validated, outcome.probabilities, self.data.trained_on).write(folder)
+        if report:
+            write_report(self._report_facts(card), folder)
+
+    def _report_facts(self, card: ModelCard) -> ReportFacts:
+        return ReportFacts(
+            card=card,
+            task=self.rounds.task,
+            decision=self.verdict.why,
+            served=self.verdict.serve,
+            studies=report_studies(self.outcome, self.rounds.shape),
+            curves=learning_curves(self.trained),
+            comparison=self.verdict.comparison,
+            warnings=self._warnings(),
+            notes=tuple(self.notes),
+            source=self.source,
+            folds=self.data.folds,
+        )
+
+    def _card(self) -> ModelCard:
+        """What is known about the classifier."""
+        task, spec, config, outcome = self.rounds.task, self.rounds.spec, self.rounds.config, self.outcome
+        return ModelCard(
+            task=task.name,
+            model=spec.name,
+            findings=task.findings,
+            pretraining=config.pretraining,
+            clip_slices=self.rounds.shape.length,
+            trained_on=len(self.data.trained_on),
+            synthetic=self.data.synthetic,
+            validation_auroc=outcome.auroc(),
+            thresholds=outcome.thresholds,
+            temperature=outcome.calibration.temperature,
+            calibrated=outcome.calibration.calibrated,
+            ranges=self.data.ranges(),
+            reading=reading_facts(task, spec),
+            training={
+                "config": config.to_dict(),
+                **self.trained.to_json(),
+                "device": self.rounds.placement.device.type,
+                "seconds": round(self.seconds, 1),
+                "warnings": list(self._warnings()),
+            },
+            counts=self.data.counts(task),
+            split_hash=self.data.split_hash(),
+            labels_hash=self.data.labels_hash(task),
+            code_version=__version__,
+            created=now(),
+            metrics=outcome.metrics,
+            threshold_rule=outcome.threshold_rule,
+            calibration=outcome.calibration.explanation,
+            comparison=self.verdict.to_json(),
+        )
