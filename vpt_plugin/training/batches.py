@@ -12,16 +12,18 @@ class Batches:
         next_step: from 0; asked when the batches are begun.
         steps: in all.
         batch: bags per step.
+        mine: which of them this process takes, see ``Team.stretch``.
     """
 
-    def __init__(self, next_step: Callable[[], int], steps: int, batch: int) -> None:
+    def __init__(self, next_step: Callable[[], int], steps: int, batch: int, mine: range) -> None:
         self._next_step = next_step
         self._steps = steps
         self._batch = batch
+        self._mine = mine
 
     def __len__(self) -> int:
         return self._steps
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in range(self._next_step(), self._steps):
-            yield list(range(step * self._batch, (step + 1) * self._batch))
+            yield [step * self._batch + place for place in self._mine]

@@ -17,14 +17,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import ignite.distributed as idist
+import numpy as np
 import torch
 import torch.distributed
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vpt_plugin.errors import AnotherProcessFailedError, ConfigurationError, TrainingError, VptError
 from vpt_plugin.training.shared_norm import share_batch_norm
 
 _T = TypeVar("_T")
+_Number = TypeVar("_Number", bound=np.generic)
 # The others wait while the first process prepares thousands of studies. That a process died is noticed by
 # torchrun, not by waiting.
 _WAIT = timedelta(days=3)
@@ -75,8 +78,27 @@ class Team:
         return range(self.rank * mine, (self.rank + 1) * mine)
 
     def every(self, count: int) -> range:
-        """The numbers of the items, of so many, that this process validates: one in ``size``."""
+        """The numbers of the clips, of so many, that this process validates: one in ``size``.
+
+        Raises:
+            ConfigurationError: there is not one for each process.
+        """
+        if count < self.size:
+            raise ConfigurationError(
+                f"{count} validation clips cannot be shared out to {self.size} processes;",
+                "start fewer processes.",
+            )
         return range(self.rank, count, self.size)
+
+    def together(self, mine: NDArray[_Number]) -> NDArray[_Number]:
+        """What all processes found for the clips that ``every`` shared out, in the order of the clips."""
+        if self.size == 1:
+            return mine
+        parts = self.gathered(mine)
+        rows = np.empty((sum(map(len, parts)), *mine.shape[1:]), mine.dtype)
+        for rank, part in enumerate(parts):
+            rows[rank :: self.size] = part
+        return rows
 
     def from_first(self, make: Callable[[], _T]) -> _T:
         """What the first process makes, in all of them; it has to be picklable.
@@ -140,6 +162,10 @@ class Team:
         parts = torch.split(summed, [each.numel() for each in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
+
+    def agreed(self, error: VptError) -> VptError:
+        """An error that all processes meet alike: the first one alone says it, the others only end."""
+        return error if self.first else AnotherProcessFailedError(error.message)
 
     def prepare(self, network: nn.Module) -> None:
         """Begin alike: the first process's weights in all, and batch norm over the clips of all."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import memory_format
 from vpt_plugin.training.batches import Batches
 from vpt_plugin.training.config import FinetuneConfig
+from vpt_plugin.training.distributed import Team
 from vpt_plugin.training.loop_state import (
     generator_states,
     network_state,
@@ -60,6 +61,7 @@ class TrainingLoop:
         observer: of the training.
         stop_after: the last epoch, of the schedule of all ``config.epochs``; None goes on to their end.
         after_epoch: called at the end of every epoch, when ``state_dict`` says all that is needed to go on.
+        team: the processes that train together, each with a loop like this one; None where it is alone.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class TrainingLoop:
         observer: Observer,
         stop_after: int | None = None,
         after_epoch: Callable[[TrainingLoop], None] = lambda loop: None,
+        team: Team | None = None,
     ) -> None:
         self.history: list[Validation] = []
         self.best: Validation | None = None
@@ -84,16 +87,18 @@ class TrainingLoop:
         self._placement = placement
         self._observer = observer
         self._after_epoch = after_epoch
+        self._team = team or Team()
         self._epochs = stop_after or config.epochs
         self._steps = self._epochs * config.steps_per_epoch
         self._failure: VptError | None = None
         self._best_network: Mapping[str, Tensor] = {}
-        self._generators: Mapping[str, Tensor] | None = None
+        self._generators: Sequence[Mapping[str, Tensor]] = ()
         self._losses: list[float] = []
         self._finished = False
         self._resumed_at = 0
         self._began = 0.0
         classifier.to(placement.device).to(memory_format=memory_format(placement.dtype))
+        self._team.prepare(classifier)
         self._inferer = MixedPrecision(placement)
         self._optimizer = make_optimizer(classifier, config)
         self._schedule = RateSchedule(self._optimizer, config)
@@ -120,13 +125,13 @@ class TrainingLoop:
         if not self._finished:
             self._train()
         if self._failure is not None:
-            raise self._failure
+            raise self._team.agreed(self._failure)
         if self.best is not None:
             self._classifier.load_state_dict(self._best_network)
         return self.best
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is known at the end of an epoch: tensors, numbers and words."""
+        """All that is known at the end of an epoch: tensors, numbers and words. Asked by the whole team."""
         return {
             "epoch": self._trainer.state.epoch,
             "finished": self._trainer.should_terminate or self._trainer.state.epoch >= self._epochs,
@@ -138,7 +143,7 @@ class TrainingLoop:
             "best_epoch": self.best.epoch if self.best else None,
             "best_network": dict(self._best_network),
             "stopping": dict(self._stopping.state_dict()),
-            "generators": generator_states(self._placement.device),
+            "generators": self._team.gathered(generator_states(self._placement.device)),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -158,12 +163,14 @@ class TrainingLoop:
 
     def _train(self) -> None:
         device = self._placement.device
+        # Dropout: each process draws its own for its own clips.
+        rank, seed = self._team.rank, self._config.seed + self._team.rank
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.default_generator.manual_seed(self._config.seed)
+            torch.default_generator.manual_seed(seed)
             if device.type == "cuda":
-                torch.cuda.manual_seed(self._config.seed)
-            if self._generators is not None:
-                set_generator_states(self._generators, device)
+                torch.cuda.manual_seed(seed)
+            if rank < len(self._generators):
+                set_generator_states(self._generators[rank], device)
             self._trainer.run()
 
     def _make_step(self) -> TrainingStep:
@@ -174,6 +181,7 @@ class TrainingLoop:
             pooling=self._config.pooling,
             recompute=blocks_to_recompute(self._classifier) if self._config.gradient_checkpointing else (),
             told=lambda note: self._report("training", note),
+            team=self._team,
         )
         step.micro_batch = self._config.micro_batch
         return step
@@ -181,7 +189,9 @@ class TrainingLoop:
     def _make_trainer(self, bags: Clips) -> SupervisedTrainer:
         loader = DataLoader(
             bags,
-            batch_sampler=Batches(self._first_step, self._steps, self._config.batch),
+            batch_sampler=Batches(
+                self._first_step, self._steps, self._config.batch, self._team.stretch(self._config.batch)
+            ),
             collate_fn=collate_bags,
             # Its own generator: the one that draws dropout would otherwise move on with every new iterator.
             generator=torch.Generator(),
@@ -205,14 +215,22 @@ class TrainingLoop:
     def _make_evaluator(self, clips: Clips, auroc: StudyAuroc) -> SupervisedEvaluator:
         evaluator = SupervisedEvaluator(
             device=self._placement.device,
-            val_data_loader=DataLoader(clips, batch_size=self._config.batch, generator=torch.Generator()),
+            val_data_loader=DataLoader(
+                clips,
+                batch_size=self._config.batch,
+                sampler=self._team.every(len(clips)),  # type: ignore[arg-type]
+                generator=torch.Generator(),
+            ),
             network=self._classifier,
             prepare_batch=self._prepare_clips,
             inferer=self._in_pieces,
             key_val_metric={_KEY_METRIC: auroc},
             decollate=False,
         )
-        evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: self._stop_if_cancelled())
+        if (
+            self._team.size == 1
+        ):  # others may have a batch less to validate: they are asked after the next step
+            evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda _: self._stop_if_cancelled())
         # Not COMPLETED: that comes after a cancelled validation too, which has no AUROC.
         evaluator.add_event_handler(Events.EPOCH_COMPLETED, self._stopping)
         return evaluator
@@ -314,7 +332,7 @@ class TrainingLoop:
         return float(evaluator.state.metrics[_KEY_METRIC])
 
     def _stop_if_cancelled(self) -> None:
-        if self._observer.cancelled():
+        if self._team.any(self._observer.cancelled()):
             self._stop(CancelledError())
 
     def _stop(self, failure: VptError) -> None:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from vpt_plugin.errors import TrainingError
+from vpt_plugin.errors import DeviceMemoryError, TrainingError
 from vpt_plugin.models.device import out_of_memory
 from vpt_plugin.models.recompute import call_recomputed, recomputed
 from vpt_plugin.training.bag_loss import bag_cross_entropy
+from vpt_plugin.training.distributed import Team
 from vpt_plugin.training.micro_batch import clips_at_once
 from vpt_plugin.training.placement import MixedPrecision
 
@@ -35,6 +36,7 @@ class TrainingStep:
         pooling: from the clips of a bag to the bag.
         recompute: parts of the network whose inside is computed a second time instead of being kept.
         told: what the user should know.
+        team: the processes that do the step together, each on its share of the batch; None: this one alone.
 
     Attributes:
         micro_batch: clips at once at most; None measures how many fit before the next step.
@@ -49,6 +51,7 @@ class TrainingStep:
         pooling: str,
         recompute: Sequence[nn.Module] = (),
         told: Callable[[str], None] = lambda note: None,
+        team: Team | None = None,
     ) -> None:
         self.micro_batch: int | None = None
         self._network = network
@@ -57,6 +60,7 @@ class TrainingStep:
         self._pooling = pooling
         self._recompute = recompute
         self._told = told
+        self._team = team or Team()
 
     def __call__(self, clips: Tensor, labels: Tensor, bag: Tensor) -> float:
         """Do the step.
@@ -72,6 +76,7 @@ class TrainingStep:
         Raises:
             TrainingError: the loss or a gradient is no finite number, in which case the network stays as it
                 was, or not even one clip fits into the memory.
+            DeviceMemoryError: the memory is full in one of several processes.
         """
         self._network.train()
         loss = self._fitting_gradients(clips, labels, bag)
@@ -92,6 +97,8 @@ class TrainingStep:
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
+                if self._team.size > 1:
+                    raise self._full(clips.device) from error
             # Only here: as long as the error is handled, it holds on to the maps of the pass that failed.
             self._halve(min(self.micro_batch or 1, len(clips)), clips.device)
             before.restore()
@@ -99,7 +106,14 @@ class TrainingStep:
     def _measured(self, clips: Tensor) -> int:
         # What is recomputed can be left out of the count only where the memory itself is measured.
         forward = self._logits if clips.device.type == "cuda" else self._plain_logits
-        return clips_at_once(forward, self._network, clips[:1])
+        return self._team.least(clips_at_once(forward, self._network, clips[:1]))
+
+    def _full(self, device: torch.device) -> DeviceMemoryError:
+        # The others are in the middle of the step and wait for this one's share: it is too late to halve.
+        return DeviceMemoryError(
+            f"the memory of {device} is full with {self.micro_batch} clips at once.",
+            f"Set micro_batch to {max(1, (self.micro_batch or 2) // 2)}, or use a smaller batch.",
+        )
 
     def _halve(self, tried: int, device: torch.device) -> None:
         self._optimizer.zero_grad(set_to_none=True)
@@ -119,11 +133,11 @@ class TrainingStep:
     def _gradients(self, clips: Tensor, labels: Tensor, bag: Tensor, micro_batch: int) -> float:
         """Add up the gradients of all bags; gives the loss."""
         self._optimizer.zero_grad(set_to_none=True)
-        known = int((~labels.isnan()).sum())
+        (known,) = self._team.total(int((~labels.isnan()).sum()))
         total = torch.zeros((), device=labels.device)
         sizes = torch.bincount(bag).tolist()
         ends = [0, *accumulate(sizes)]
-        for first, last in _bags_at_once(sizes, micro_batch):
+        for first, last in self._bags_at_once(sizes, micro_batch):
             here = slice(ends[first], ends[last])
             logits = self._logits_in_pieces(clips[here], micro_batch)
             mean = bag_cross_entropy(logits, labels[first:last], bag[here] - first, self._pooling)
@@ -131,7 +145,21 @@ class TrainingStep:
             loss = mean * (int((~labels[first:last].isnan()).sum()) / known)
             torch.autograd.backward(loss)
             total += loss.detach()
-        return float(total)
+        self._team.sum_gradients(self._network.parameters())
+        return self._team.total(float(total))[0]
+
+    def _bags_at_once(self, sizes: Sequence[int], micro_batch: int) -> list[tuple[int, int]]:
+        """Which bags go together; in all processes as many groups, for batch norm waits for all of them."""
+        groups = list(_bags_at_once(sizes, micro_batch))
+        if self._team.size == 1:
+            return groups
+        if (largest := self._team.most(max(sizes))) > micro_batch:
+            raise TrainingError(
+                f"several processes do not take a bag to pieces, but there is one of {largest} clips and "
+                f"only {micro_batch} go at once",
+                "Lower bag_clips, set gradient_checkpointing, or train in one process.",
+            )
+        return _split(groups, self._team.most(len(groups)))
 
     def _logits_in_pieces(self, clips: Tensor, micro_batch: int) -> Tensor:
         if len(clips) <= micro_batch:
@@ -178,6 +206,17 @@ class _Before:
             torch.cuda.set_rng_state(self._cuda, self._device)
         for buffer, value in self._statistics:
             buffer.copy_(value)
+
+
+def _split(groups: Sequence[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    """As many groups of bags, made by halving the largest ones."""
+    groups = list(groups)
+    while len(groups) < count:
+        largest = max(range(len(groups)), key=lambda number: groups[number][1] - groups[number][0])
+        first, last = groups[largest]
+        middle = (first + last) // 2
+        groups[largest : largest + 1] = [(first, middle), (middle, last)]
+    return groups
 
 
 def _bags_at_once(sizes: Sequence[int], micro_batch: int) -> Iterator[tuple[int, int]]:

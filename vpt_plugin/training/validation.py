@@ -13,6 +13,7 @@ from scipy.special import expit
 from torch import Tensor
 
 from vpt_plugin.ct.aggregation import study_probability
+from vpt_plugin.training.distributed import Team
 from vpt_plugin.training.metrics import auroc, log_loss
 
 
@@ -58,9 +59,11 @@ class StudyAuroc(Metric):  # type: ignore[misc]
     Args:
         states: (studies, findings), 1 present, 0 absent, nan not known.
         aggregation: the task's, from clip probabilities to the study's.
+        team: the processes that share out the clips; None where this one is alone.
     """
 
-    def __init__(self, states: NDArray[np.float64], aggregation: str) -> None:
+    def __init__(self, states: NDArray[np.float64], aggregation: str, team: Team | None = None) -> None:
+        self._team = team or Team()
         self._states = states
         self._aggregation = aggregation
         self.probabilities = np.full(states.shape, np.nan)
@@ -86,8 +89,8 @@ class StudyAuroc(Metric):  # type: ignore[misc]
         Kept are ``logits`` (clips, findings), ``clip_studies`` (clips,) and ``probabilities`` (studies,
         findings).
         """
-        self.logits = np.concatenate(self._logits)
-        self.clip_studies = np.concatenate(self._studies)
+        self.logits = self._team.together(np.concatenate(self._logits))
+        self.clip_studies = self._team.together(np.concatenate(self._studies))
         clips = expit(self.logits)
         self.probabilities = np.stack(
             [
