@@ -166,7 +166,7 @@ def test_an_unreadable_study_is_left_out_and_the_others_are_not(
 def test_a_study_of_fewer_slices_than_half_a_clip_is_left_out(
     ball_manifest: Manifest, ball_cache: Path
 ) -> None:
-    with pytest.raises(TrainingError, match="20 too few slices"):
+    with pytest.raises(TrainingError, match="none of 20 labelled studies can be used; 20 left out: too few slices"):
         select(ball_manifest, ball_cache, shape=replace(SHAPE, length=41))
 
 

@@ -47,19 +47,32 @@ class Look:
 
 
 @dataclass(frozen=True)
+class NotedStudy:
+    """A study that took part once.
+
+    Attributes:
+        patient: whose it is.
+        scan: tells scans apart, whatever they are called; "" where it was never read.
+    """
+
+    patient: str
+    scan: str = ""
+
+
+@dataclass(frozen=True)
 class Split:
     """What was decided for one task.
 
     Attributes:
         sides: ``train``, ``validation`` or ``test`` by patient.
         since: when that was decided, by patient.
-        studies: the patient of every study that ever took part, by the study's name.
+        studies: those that ever took part, by name.
         looks: at the test set, oldest first.
     """
 
     sides: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     since: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    studies: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    studies: Mapping[str, NotedStudy] = field(default_factory=lambda: MappingProxyType({}))
     looks: tuple[Look, ...] = ()
 
     def on(self, side: str) -> frozenset[str]:
@@ -68,7 +81,20 @@ class Split:
 
     def is_test(self, study: str) -> bool:
         """Whether a study that took part before is of the test set."""
-        return self.sides.get(self.studies.get(study, "")) == "test"
+        noted = self.studies.get(study)
+        return noted is not None and self.sides.get(noted.patient) == "test"
+
+    def patients_of_scans(self) -> dict[str, str]:
+        """The patient of every scan that was ever read."""
+        return {each.scan: each.patient for each in self.studies.values() if each.scan}
+
+    def with_studies(self, studies: Mapping[str, NotedStudy]) -> Split:
+        """The same with these studies; what was known of a scan stays known."""
+        known = {
+            name: replace(each, scan=each.scan or self.studies.get(name, each).scan)
+            for name, each in studies.items()
+        }
+        return replace(self, studies={**self.studies, **known})
 
     def with_sides(self, sides: Mapping[str, str], when: str) -> Split:
         """The same with these sides; a patient whose side stays keeps its date."""
@@ -91,7 +117,7 @@ class Split:
                 patient: {"side": side, "since": self.since.get(patient, "")}
                 for patient, side in sorted(self.sides.items())
             },
-            "studies": dict(sorted(self.studies.items())),
+            "studies": {name: dict(vars(each)) for name, each in sorted(self.studies.items())},
             "looks": [{**vars(look), "auroc": dict(look.auroc)} for look in self.looks],
         }
 
@@ -110,7 +136,7 @@ class Split:
         return cls(
             sides,
             {str(patient): str(each["since"]) for patient, each in data["patients"].items()},
-            {str(study): str(patient) for study, patient in data["studies"].items()},
+            {str(name): NotedStudy(str(e["patient"]), str(e["scan"])) for name, e in data["studies"].items()},
             tuple(Look(**each) for each in data["looks"]),
         )
 

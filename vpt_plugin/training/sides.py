@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vpt_plugin.data.clip_dataset import LabelledStudy
-from vpt_plugin.data.split_file import Split, SplitFile
+from vpt_plugin.data.split_file import NotedStudy, Split, SplitFile
 from vpt_plugin.data.splits import divide, patient_key
 from vpt_plugin.errors import ConfigurationError, TrainingError
 from vpt_plugin.tasks import ReadingTask
@@ -70,6 +70,11 @@ class Patient:
         """His studies, as those of one patient."""
         return tuple(replace(member.labelled, patient=self.key) for member in self.members)
 
+    @property
+    def noted(self) -> dict[str, NotedStudy]:
+        """His studies, as the file of the split knows them."""
+        return {member.labelled.study: NotedStudy(self.key, member.scan) for member in self.members}
+
     def strata(self, task: ReadingTask) -> tuple[str, ...]:
         """``lung_nodule=present`` where any of his studies shows it, else absent; none where unknown."""
         states = np.stack([study.states for study in self.studies])
@@ -89,21 +94,24 @@ def join_patients(members: Sequence[Member], noted: Split) -> list[Patient]:
 
     Args:
         members: the studies.
-        noted: of a patient known by several keys the one that was noted first counts.
+        noted: of a patient known by several keys the one that was noted first counts; and a scan that was
+            read before is of the patient that it was of then.
 
     Raises:
         TrainingError: the source puts one patient on two sides.
     """
     unnamed = {member.labelled.prepared.patient for member in members if not member.named} - {""}
-    groups = _Groups()
+    groups, scans = _Groups(), noted.patients_of_scans()
     for member in members:
         groups.join(member.key, f"scan {member.scan}")
+        if member.scan in scans:
+            groups.join(member.key, scans[member.scan])
         if (patient_id := member.labelled.prepared.patient) in unnamed:
             groups.join(member.key, patient_id)
     found: dict[str, list[Member]] = {}
     for member in sorted(members, key=lambda each: each.labelled.study):
         found.setdefault(groups.of(member.key), []).append(member)
-    return sorted((_patient(group, noted) for group in found.values()), key=lambda patient: patient.key)
+    return sorted((_patient(group, noted, scans) for group in found.values()), key=lambda each: each.key)
 
 
 class _Groups:
@@ -123,11 +131,11 @@ class _Groups:
         self._above[self.of(one)] = self.of(other)
 
 
-def _patient(members: Sequence[Member], noted: Split) -> Patient:
+def _patient(members: Sequence[Member], noted: Split, scans: Mapping[str, str]) -> Patient:
     given = {member.side: member for member in reversed(members) if member.side}
     if len(given) > 1:
         raise _on_two_sides(*(given[side] for side in sorted(given)))
-    keys = {member.key for member in members}
+    keys = {member.key for member in members} | {scans[each.scan] for each in members if each.scan in scans}
     # The one whose side was noted first stands for all of them.
     key = min(keys, key=lambda each: (each not in noted.sides, noted.since.get(each, ""), each))
     newest: dict[str, Member] = {}
@@ -188,8 +196,8 @@ def _noted(split: Split, patients: Sequence[Patient], sides: Mapping[str, str], 
     """The split with what was decided; what the source decides is not noted, for it may change its mind."""
     ours = [patient for patient in patients if not patient.side]
     noted = {key: sides[patient.key] for patient in ours for key in patient.keys}
-    studies = {study.study: patient.key for patient in ours for study in patient.studies}
-    return replace(split.with_sides(noted, when), studies={**split.studies, **studies})
+    studies = {name: each for patient in ours for name, each in patient.noted.items()}
+    return split.with_sides(noted, when).with_studies(studies)
 
 
 def how_many_folds(
@@ -219,14 +227,23 @@ def how_many_folds(
     if folds is None and studies >= FEW_STUDIES:
         return 0, ""
     fewest, which = _fewest(patients, task)
+    if fewest < 2:
+        raise TrainingError(
+            f"{_patients(fewest)} of {which}: one is needed to train on and one to validate on.",
+            f"Label more studies; of {studies} usable ones there are too few.",
+        )
     if folds is not None and folds > fewest:
         raise TrainingError(
             f"{folds} folds need as many patients of each state; of {which} there are {fewest}.",
             "Ask for fewer folds, or label more studies.",
         )
     chosen = folds or min(USUAL_FOLDS, max(2, fewest))
-    few = f", for there are only {fewest} patients of {which}" if chosen < (folds or USUAL_FOLDS) else ""
+    few = f", for there are only {_patients(fewest)} of {which}" if chosen < (folds or USUAL_FOLDS) else ""
     return chosen, f"{studies} studies: each is validated once, in {chosen} folds{few}"
+
+
+def _patients(number: int) -> str:
+    return {0: "no patient", 1: "1 patient"}.get(number, f"{number} patients")
 
 
 def _fewest(patients: Sequence[Patient], task: ReadingTask) -> tuple[int, str]:
