@@ -31,7 +31,7 @@ from vpt_plugin.training.report.words import figure_in_words, studies_in_words
 Floats = NDArray[np.float64]
 _HEIGHT_INCHES = 4.1
 # Where the band of the ROC is measured; more points than a figure of this size can show.
-_GRID = np.linspace(0, 1, 201)
+GRID = np.linspace(0, 1, 201)
 
 
 def roc_figure(
@@ -48,8 +48,8 @@ def roc_figure(
     """
     figure = new_figure(HALF_WIDTH_INCHES, _HEIGHT_INCHES)
     axes = figure.add_subplot()
-    low, high = _roc_band(states, probabilities, patients)
-    axes.fill_between(_GRID, low, high, color=BAND, linewidth=0, label="95 % interval over patients")
+    low, high = roc_band(states, probabilities, patients)
+    axes.fill_between(GRID, low, high, color=BAND, linewidth=0, label="95 % interval over patients")
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":", label="chance")
     once = Drawn.once(Answers.of(states, probabilities))
     false_alarms, found = _roc(once)
@@ -126,17 +126,19 @@ def _roc(drawn: Drawn) -> tuple[Floats, Floats]:
     return alarms, found
 
 
-def _roc_band(states: Floats, probabilities: Floats, patients: Sequence[str]) -> tuple[Floats, Floats]:
-    """Sensitivity at every 1 − specificity of the grid: its 2.5th and 97.5th percentile over resamples."""
+def roc_band(states: Floats, probabilities: Floats, patients: Sequence[str]) -> tuple[Floats, Floats]:
+    """Sensitivity at every 1 − specificity of ``GRID``: its 2.5th and 97.5th percentile over resamples.
+
+    Resamples without one of the states have no curve and are left out; nan where all are.
+    """
     answers = Answers.of(states, probabilities)
     found: list[Floats] = []
     for weights in PatientBootstrap(patients).blocks():
         for alarms, hits in zip(*_roc(Drawn(answers, weights[:, answers.order])), strict=True):
-            # A resample without one of the states has no curve.
             if not (np.isnan(alarms[-1]) or np.isnan(hits[-1])):
-                found.append(np.interp(_GRID, alarms, hits))
+                found.append(np.interp(GRID, alarms, hits))
     if not found:
-        return np.full(len(_GRID), np.nan), np.full(len(_GRID), np.nan)
+        return np.full(len(GRID), np.nan), np.full(len(GRID), np.nan)
     low, high = np.percentile(found, (2.5, 97.5), axis=0)
     return low, high
 
