@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vpt_plugin.data.manifest import Manifest, ManifestStudy
-from vpt_plugin.data.splits import split_of
 from vpt_plugin.errors import ManifestError
 from vpt_plugin.labels import FindingLabel, StudyLabel
 
@@ -84,12 +83,12 @@ def test_a_study_outside_the_manifests_folder_keeps_its_full_path(tmp_path: Path
     assert Manifest.read(tmp_path / "set" / "m.csv") == manifest
 
 
-def test_an_empty_patient_is_one_of_its_own_and_an_empty_split_is_decided_by_the_hash(tmp_path: Path) -> None:
+def test_an_empty_patient_is_one_of_its_own_and_an_empty_split_is_decided_later(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     path = write_csv(tmp_path, "study,path,patient,split\nfirst,a,,\nsecond,a,P7,\n")
     first, second = Manifest.read(path).studies
-    assert (first.patient, first.split) == ("first", split_of("first"))
-    assert (second.patient, second.split) == ("P7", split_of("P7"))
+    assert (first.patient, first.split) == ("first", "")
+    assert (second.patient, second.split) == ("P7", "")
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
@@ -97,6 +96,15 @@ def test_an_empty_split_follows_the_same_patients_other_studies(tmp_path: Path, 
     (tmp_path / "a").mkdir()
     path = write_csv(tmp_path, f"study,path,patient,split\nfirst,a,P,\nsecond,a,P,{split}\n")
     assert [study.split for study in Manifest.read(path).studies] == [split, split]
+
+
+def test_an_empty_split_follows_the_same_file_and_hands_the_side_on(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    # "second" is the file of "first" under another patient's name, "third" another study of that patient.
+    rows = "third,b,Q,\nsecond,a,Q,\nfirst,a,P,test\nother,b,Q,\n"
+    studies = Manifest.read(write_csv(tmp_path, f"study,path,patient,split\n{rows}")).studies
+    assert [study.split for study in studies] == ["test"] * 4
 
 
 def test_a_byte_order_mark_of_a_spreadsheet_and_columns_in_another_order_do_not_matter(

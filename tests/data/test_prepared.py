@@ -52,7 +52,13 @@ def prepared_studies(tmp_path: Path, reader: Reader, **facts: Any) -> PreparedSt
 
 
 def files(tmp_path: Path) -> list[Path]:
-    return sorted(path for path in (tmp_path / "cache").rglob("*") if path.is_file())
+    """Of prepared studies; locks and claims are hidden."""
+    entries = entries_in(tmp_path / "cache")
+    return sorted(path for entry in entries for path in entry.iterdir())
+
+
+def entries_in(cache: Path) -> list[Path]:
+    return sorted(path for path in cache.iterdir() if not path.name.startswith(".")) if cache.is_dir() else []
 
 
 def test_slices_are_resized_and_windowed_and_know_their_place(
@@ -180,6 +186,31 @@ def remove_fact(folder: Path) -> None:
     path.write_text(path.read_text().replace("mean_hu", "average_hu"))
 
 
+def turn_a_bit(folder: Path) -> None:
+    content = bytearray((folder / "slices.npy").read_bytes())
+    content[200] ^= 1
+    (folder / "slices.npy").write_bytes(content)
+
+
+def test_one_turned_bit_is_found_by_the_next_training_and_told(
+    tmp_path: Path, reader: Reader, study: Path
+) -> None:
+    first = prepared_studies(tmp_path, reader).get(study)
+    sound = first.slices.copy()
+    turn_a_bit(first.file.parent)
+    again = prepared_studies(tmp_path, reader).get(study)
+    assert again.note == "its prepared copy was damaged (its checksum is wrong) and is made again"
+    assert (again.slices == sound).all()
+    assert reader.reads == 2
+
+
+def test_the_checksum_is_looked_at_once_per_training(tmp_path: Path, reader: Reader, study: Path) -> None:
+    prepared = prepared_studies(tmp_path, reader)
+    turn_a_bit(prepared.get(study).file.parent)
+    assert prepared.get(study).note == ""
+    assert reader.reads == 1
+
+
 @pytest.mark.parametrize("damage", [truncate_slices, empty_slices, remove_slices, halve_facts, remove_fact])
 def test_a_damaged_preparation_is_made_again(
     tmp_path: Path, reader: Reader, study: Path, damage: Any
@@ -187,8 +218,10 @@ def test_a_damaged_preparation_is_made_again(
     prepared = prepared_studies(tmp_path, reader)
     prepared.get(study)
     damage(files(tmp_path)[0].parent)
-    assert prepared.get(study).slices[2].min() == 255
-    assert reader.reads == 2
+    again = prepared.get(study)
+    assert again.slices[2].min() == 255
+    assert again.note.startswith("its prepared copy was damaged (")
+    assert (reader.reads, prepared.get(study).note) == (2, "")
 
 
 def test_what_is_not_there_is_not_damaged_and_nothing_is_deleted(
@@ -209,8 +242,8 @@ def test_a_damaged_preparation_is_moved_away_before_it_is_deleted(
     remove_fact(files(tmp_path)[0].parent)
     monkeypatch.setattr(shutil, "rmtree", lambda path, **_: None)
     prepared.get(study)
-    assert sorted(path.name[:9] for path in (tmp_path / "cache").iterdir())[0] == ".damaged-"
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(list((tmp_path / "cache").glob(".damaged-*"))) == 1
+    assert len(entries_in(tmp_path / "cache")) == 1
 
 
 def test_a_study_that_cannot_be_read_says_so_under_its_name_and_leaves_nothing(
@@ -230,7 +263,7 @@ def test_two_that_prepare_the_same_study_at_once_get_the_same(
         found: list[PreparedStudy] = list(pool.map(lambda _: prepared.get(study), range(8)))
     assert len({each.file for each in found}) == 1
     assert sorted(path.name for path in files(tmp_path)) == ["slices.npy", "study.json"]
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert len(entries_in(tmp_path / "cache")) == 1
 
 
 def test_thousands_of_prepared_studies_hold_no_file_open(tmp_path: Path, reader: Reader, study: Path) -> None:

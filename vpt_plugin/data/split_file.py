@@ -163,7 +163,7 @@ class SplitFile:
             return Split()
         try:
             return Split.from_json(json.loads(self.path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return Split()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise TrainingError(
