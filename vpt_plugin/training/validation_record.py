@@ -156,12 +156,12 @@ class Memory:
     def __init__(self, record: ValidationRecord) -> None:
         self._patients = {each.patient for each in record.trained_on}
         self._scans = {each.scan for each in record.trained_on}
-        self._said = {(each.seen.study, each.seen.scan): each for each in record.validated}
+        # By the scan: a study that was renamed is still the same one, and one of the same name may not be.
+        self._said = {each.seen.scan: each.probabilities for each in record.validated}
 
     def honest(self, study: SeenStudy) -> Mapping[str, float] | None:
         """The recorded probabilities of a study; None where it was not validated."""
-        found = self._said.get((study.study, study.scan))
-        return found.probabilities if found else None
+        return self._said.get(study.scan)
 
     def trained_on(self, study: SeenStudy) -> bool:
         """Whether it learned from this study, or from another one of the same patient."""
