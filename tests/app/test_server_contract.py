@@ -15,8 +15,10 @@ CONTRACT = Path(__file__).resolve().parents[1] / "contract"
 # What is named after findings, models or strategies has keys of its own in every answer.
 NAMED = {"findings", "models", "strategies", "thresholds", "validation_auroc", "trainers"}
 # What is null until there is something to say.
-LATER = {"running", "before", "progress", "outcome", "error", "comparison", "started", "ended", "seconds_left", "loss",
-         "best_auroc"}  # fmt: skip
+LATER = {
+    "running", "before", "progress", "outcome", "error", "comparison", "started", "ended", "seconds_left",
+    "loss", "best_auroc",
+}  # fmt: skip
 # Whatever a trainer takes, and whatever was asked of it.
 ANYTHING = {"config", "settings", "train_stats"}
 

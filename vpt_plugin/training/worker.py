@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # Behind everything that answers people; on a GPU the processor only feeds it.
 _NICENESS = 10
+# Of -1000 to 1000: where the memory does not suffice, a training can go on later, a server cannot.
+_FIRST_TO_GO = "500"
 _PR_SET_PDEATHSIG = 1
 # Steps of a small network come faster than anybody looks.
 _SECONDS_BETWEEN_STEPS = 0.2
@@ -48,8 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     told = _take_over_stdout()
     _end_with_owner()
     _end_at_sigterm()
-    with contextlib.suppress(OSError, AttributeError):  # Windows: whoever starts it sets the priority
-        os.nice(_NICENESS)
+    _step_back()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     tell = Teller(told)
     try:
@@ -147,6 +148,14 @@ class Teller:
         # ASCII, so that no encoding of the system matters.
         self._stream.write(json.dumps(event, ensure_ascii=True) + "\n")
         self._stream.flush()
+
+
+def _step_back() -> None:
+    """Let everything else on this computer come first, for the processor and, on Linux, for the memory."""
+    with contextlib.suppress(OSError, AttributeError):  # Windows: whoever starts it sets the priority
+        os.nice(_NICENESS)
+    with contextlib.suppress(OSError):  # only Linux has the file
+        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, encoding="ascii")
 
 
 def _take_over_stdout() -> IO[str]:
