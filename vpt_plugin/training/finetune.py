@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from vpt_plugin.ct.intensity import air
 from vpt_plugin.data.clip_dataset import ClipShape
@@ -17,6 +18,8 @@ from vpt_plugin.models.device import choose_device, choose_dtype, keep_freed_mem
 from vpt_plugin.models.weights import WeightsFolder, vptct_home
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.config import FinetuneConfig
+from vpt_plugin.training.distributed import joined_team
+from vpt_plugin.training.keeping import keeping, run_facts
 from vpt_plugin.training.loop import Observer
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.outcome import HeldOut, Outcome, measure
@@ -79,23 +82,31 @@ def finetune(
     """
     began = time.monotonic()
     cache = cache or vptct_home() / "prepared"
-    # What is missing is told at once, before the studies are read, which takes long.
     shape = clip_shape(task, spec)
+    settled = config.settled(spec.weights)
+    with joined_team(choose_device(device)) as team:
+        team.check(config.batch)
+        # What is missing is told at once, before the studies are read, which takes long.
+        team.from_first(lambda: _check(source, task, spec, config, store=store, cache=cache, weights=weights))
+        if team.device.type == "cpu":
+            keep_freed_memory()
+        observer = Observer(progress or (lambda _: None), cancelled or (lambda: False))
+        places = (tracking if team.first else None) or TrackingPlaces()
+        name = f"{task.name}_{spec.name}"
+        with track(places, name=name, run=now(), settings=settled.to_dict()) as tracked:
+            observer = _tracked(observer, tracked) if team.first else Observer()
+            placement = Placement(team.device, choose_dtype(team.device, config.precision))
+            rounds = Rounds(task, spec, settled, shape, placement, observer, weights, team)
+            result = _Finetuning(source, rounds, store, began).run(cache, report=report, by=by)
+            tracked.finished(result.card)
+            return result
+
+
+def _check(
+    source: TrainingSource, task: ReadingTask, spec: ModelSpec, config: FinetuneConfig, **places: Any
+) -> None:
     labels = [each.label for each in source.studies(task.name) if each.side != "test"]
-    check_ready(task, spec, config, labels, store=store, cache=cache, weights=weights)
-    config = config.settled(spec.weights)
-    chosen = choose_device(device)
-    if chosen.type == "cpu":
-        keep_freed_memory()
-    placement = Placement(chosen, choose_dtype(chosen, config.precision))
-    observer = Observer(progress or (lambda _: None), cancelled or (lambda: False))
-    name = f"{task.name}_{spec.name}"
-    with track(tracking or TrackingPlaces(), name=name, run=now(), settings=config.to_dict()) as tracked:
-        rounds = Rounds(task, spec, config, shape, placement, _tracked(observer, tracked), weights)
-        rounds.fresh()
-        result = _Finetuning(source, rounds, store, began).run(cache, report=report, by=by)
-        tracked.finished(result.card)
-        return result
+    check_ready(task, spec, config, labels, **places)
 
 
 def clip_shape(task: ReadingTask, spec: ModelSpec) -> ClipShape:
@@ -130,7 +141,7 @@ class _Finetuning:
         rounds: train.
         store: where the classifier is published.
         began: when, on the clock that only grows.
-        notes: what was said while the studies were prepared.
+        notes: what was said while the studies were prepared, and of interruptions.
     """
 
     source: TrainingSource
@@ -140,9 +151,22 @@ class _Finetuning:
     notes: list[str] = field(default_factory=list)
 
     def run(self, cache: Path, *, report: bool, by: str) -> FinetuneResult:
-        """Prepare, train, measure, compare, publish."""
-        data = self._select(cache)
-        trained = self.rounds.train(data)
+        """Prepare, train, measure, compare, publish. All but the training is done by the first process."""
+        rounds, team = self.rounds, self.rounds.team
+        fresh = rounds.fresh()
+        data = team.from_first(lambda: self._select(cache))
+        team.require_shared([each.prepared.file for each in data.everything], "the prepared studies")
+        facts = run_facts(rounds.task, fresh, rounds.config, data, rounds.placement)
+        with keeping(
+            team, self.store.root, f"{rounds.task.name}_{rounds.spec.name}", facts, self._note
+        ) as kept:
+            trained = rounds.train(data, kept)
+            result = team.from_first(lambda: self._conclude(data, trained, report=report, by=by))
+            kept.remove()
+        return result
+
+    def _conclude(self, data: TrainingData, trained: Trained, *, report: bool, by: str) -> FinetuneResult:
+        """Measure, compare, publish."""
         outcome = self._measure(data, trained)
         self._tell("comparing")
         verdict = self._judge().decide(outcome, synthetic=data.synthetic)
@@ -197,6 +221,11 @@ class _Finetuning:
             told=lambda done, clips: self._tell("comparing", done, clips),
             cancelled=self.rounds.observer.cancelled,
         )
+
+    def _note(self, note: str) -> None:
+        """What is to be known of an interruption, for whoever watches and for the report."""
+        self.notes.append(note)
+        self._tell("training", note=note)
 
     def _tell(
         self, state: str, step: int = 0, steps: int = 0, *, best: float | None = None, note: str = ""

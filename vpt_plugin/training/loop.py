@@ -49,6 +49,11 @@ Clips = Dataset[dict[str, Tensor]]
 class TrainingLoop:
     """Trains a classifier and brings it back to its best state.
 
+    Attributes:
+        history: all validations, in their order.
+        losses: of every epoch, mean over its steps.
+        best: the validation whose network is kept; None before the first.
+
     Args:
         classifier: is trained in place, on the device.
         train: gives ``image`` and ``label``, as ``TrainingBags``; as many bags as all the steps need.
@@ -80,6 +85,7 @@ class TrainingLoop:
         team: Team | None = None,
     ) -> None:
         self.history: list[Validation] = []
+        self.losses: list[float] = []
         self.best: Validation | None = None
         self._classifier = classifier
         self._offset = offset
@@ -139,6 +145,7 @@ class TrainingLoop:
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
             "micro_batch": self._step.micro_batch,
+            "losses": list(self.losses),
             "history": [validation_state(each) for each in self.history],
             "best_epoch": self.best.epoch if self.best else None,
             "best_network": dict(self._best_network),
@@ -155,6 +162,7 @@ class TrainingLoop:
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self._step.micro_batch = state["micro_batch"]
+        self.losses = list(state["losses"])
         self.history = [validation_from_state(each) for each in state["history"]]
         self.best = next((each for each in self.history if each.epoch == state["best_epoch"]), None)
         self._best_network = state["best_network"]
@@ -282,6 +290,7 @@ class TrainingLoop:
                 self._take(self._auroc.found(epoch=engine.state.epoch, train_loss=loss))
         if self._failure is not None:
             return
+        self.losses.append(loss)
         self._schedule.after_epoch(self.history[-1].log_loss if self.history else loss)
         self._finished = engine.should_terminate or engine.state.epoch >= self._epochs
         self._report("training")

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from vpt_plugin.data.augmentation import Jitter, make_augmentation
 from vpt_plugin.data.bags import TrainingBags
@@ -24,7 +25,10 @@ from vpt_plugin.models.classifier import Classifier, new_classifier
 from vpt_plugin.models.weights import WeightsFolder
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.config import FinetuneConfig
+from vpt_plugin.training.distributed import Team
+from vpt_plugin.training.keeping import Keeping, KeptRound
 from vpt_plugin.training.loop import Observer, Placement, TrainingLoop
+from vpt_plugin.training.loop_state import network_state, validation_from_state, validation_state
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.training_data import TrainingData
 from vpt_plugin.training.validation import StudyAuroc, Validation
@@ -45,6 +49,19 @@ class RoundResult:
     def to_json(self) -> dict[str, Any]:
         """The figures, for the model card."""
         return {"best_epoch": self.best.epoch, "history": [each.to_json() for each in self.history]}
+
+    def to_state(self) -> dict[str, Any]:
+        """As tensors, numbers and words, for whoever goes on after an interruption."""
+        return {
+            "best_epoch": self.best.epoch,
+            "history": [validation_state(each) for each in self.history],
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> RoundResult:
+        """The result that ``to_state`` took apart."""
+        history = tuple(validation_from_state(each) for each in state["history"])
+        return cls(next(each for each in history if each.epoch == state["best_epoch"]), history)
 
 
 @dataclass(frozen=True)
@@ -88,6 +105,7 @@ class Rounds:
         placement: of the network.
         observer: of the training.
         weights: where pretrained weights lie; None takes the folder of this computer.
+        team: the processes that train together.
     """
 
     task: ReadingTask
@@ -97,6 +115,7 @@ class Rounds:
     placement: Placement
     observer: Observer
     weights: WeightsFolder | None = None
+    team: Team = field(default_factory=Team)
 
     def fresh(self) -> Classifier:
         """A classifier before its first step; the same one every time.
@@ -112,8 +131,12 @@ class Rounds:
             seed=self.config.seed,
         )
 
-    def train(self, data: TrainingData) -> Trained:
+    def train(self, data: TrainingData, kept: Keeping) -> Trained:
         """All rounds; with folds also the final training on all studies.
+
+        Args:
+            data: the studies.
+            kept: what is kept for going on after an interruption; finished rounds are not trained again.
 
         Raises:
             TrainingError, CancelledError: as of ``run``.
@@ -121,18 +144,21 @@ class Rounds:
         results: list[RoundResult] = []
         for number, each in enumerate(data.rounds, start=1):
             fold = number if data.folds else 0
-            classifier, result = self.run(each.train, each.validation, fold=fold, folds=data.folds)
+            classifier, result = self.run(
+                each.train, each.validation, kept.round(f"round-{number}"), fold=fold, folds=data.folds
+            )
             results.append(result)
         if not data.folds:
             return Trained(classifier, tuple(results), results[0].best.epoch)
         epochs = median_epochs(results)
-        classifier, losses = self.final(data.everything, epochs=epochs, folds=data.folds)
+        classifier, losses = self.final(data.everything, kept.round("final"), epochs=epochs, folds=data.folds)
         return Trained(classifier, tuple(results), epochs, losses)
 
     def run(
         self,
         train: Sequence[LabelledStudy],
         validation: Sequence[LabelledStudy],
+        kept: KeptRound,
         *,
         fold: int = 0,
         folds: int = 0,
@@ -141,6 +167,7 @@ class Rounds:
 
         Args:
             train, validation: the sides; no patient is on both.
+            kept: what is kept of this round.
             fold, folds: which of how many, from 1; 0 where there are none.
 
         Returns:
@@ -151,28 +178,38 @@ class Rounds:
             CancelledError: the observer said so.
         """
         classifier = self.fresh()
+        if (outcome := kept.outcome()) is not None:
+            _load(classifier, outcome["network"], self.placement)
+            return classifier, RoundResult.from_state(outcome)
+        states = np.stack([study.states for study in validation])
         loop = TrainingLoop(
             classifier,
             self._bags(train),
             CoveringClips(validation, self.shape),
-            StudyAuroc(np.stack([study.states for study in validation]), self.task.aggregation),
+            StudyAuroc(states, self.task.aggregation, self.team),
             offset=self.task.offset,
             config=self.config,
             placement=self.placement,
             observer=_of_fold(self.observer, fold, folds),
+            after_epoch=kept.save,
+            team=self.team,
         )
+        kept.resume(loop)
         best = loop.run()
         if best is None:
             raise TrainingError("the training ended before its first validation.")
-        return classifier, RoundResult(best, tuple(loop.history))
+        result = RoundResult(best, tuple(loop.history))
+        kept.finish({"network": network_state(classifier), **result.to_state()})
+        return classifier, result
 
     def final(
-        self, studies: Sequence[LabelledStudy], *, epochs: int, folds: int
+        self, studies: Sequence[LabelledStudy], kept: KeptRound, *, epochs: int, folds: int
     ) -> tuple[Classifier, tuple[float, ...]]:
         """Train on all studies, for a number of epochs that the folds found.
 
         Args:
             studies: all of them.
+            kept: what is kept of this round.
             epochs: of the same schedule, which is cut off after them.
             folds: how many there were.
 
@@ -182,24 +219,25 @@ class Rounds:
         Raises:
             TrainingError, CancelledError: as of ``run``.
         """
-        losses: dict[int, float] = {}
-
-        def keep(now: Progress) -> None:
-            if now.loss is not None:
-                losses[now.epoch] = now.loss
-            self.observer.report(now)
-
         classifier = self.fresh()
-        TrainingLoop(
+        if (outcome := kept.outcome()) is not None:
+            _load(classifier, outcome["network"], self.placement)
+            return classifier, tuple(outcome["losses"])
+        loop = TrainingLoop(
             classifier,
             self._bags(studies),
             offset=self.task.offset,
             config=self.config,
             placement=self.placement,
-            observer=_of_fold(replace(self.observer, report=keep), 0, folds),
+            observer=_of_fold(self.observer, 0, folds),
             stop_after=epochs,
-        ).run()
-        return classifier, tuple(losses[epoch] for epoch in sorted(losses))
+            after_epoch=kept.save,
+            team=self.team,
+        )
+        kept.resume(loop)
+        loop.run()
+        kept.finish({"network": network_state(classifier), "losses": list(loop.losses)})
+        return classifier, tuple(loop.losses)
 
     def _bags(self, studies: Sequence[LabelledStudy]) -> TrainingBags:
         jitter = Jitter(self.config.brightness_gain, self.config.brightness_shift)
@@ -216,6 +254,12 @@ class Rounds:
 def median_epochs(results: Sequence[RoundResult]) -> int:
     """For how many epochs all studies are trained on: the median of the best ones, rounded up."""
     return math.ceil(statistics.median(result.best.epoch for result in results))
+
+
+def _load(classifier: Classifier, network: Mapping[str, Tensor], placement: Placement) -> None:
+    """The state in which a finished round left the classifier."""
+    classifier.load_state_dict(network)
+    classifier.to(placement.device)
 
 
 def _of_fold(observer: Observer, fold: int, folds: int) -> Observer:

@@ -18,8 +18,8 @@ import hashlib
 import json
 import logging
 import os
+import platform
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -65,10 +65,13 @@ class RoundFolder:
             self._told(f"{error.message} What follows the round's last checkpoint is done again.")
             return None
 
-    def finish(self, outcome: Mapping[str, Any]) -> None:
+    def finish(self, outcome: Mapping[str, Any]) -> bool:
         """Keep what came out: tensors, numbers, words, lists and dictionaries.
 
         Where the disk refuses, that is told, and the training goes on with what it has in memory.
+
+        Returns:
+            Whether it is on the disk.
         """
         try:
             make_folder(self._place.parent)
@@ -78,6 +81,8 @@ class RoundFolder:
                 f"what came out of the round cannot be written: {error}. The training continues; should it "
                 "be interrupted, the round goes on from its last checkpoint. Make room on that disk."
             )
+            return False
+        return True
 
 
 class RunFolder:
@@ -232,7 +237,7 @@ def _who(path: Path) -> str:
 
 
 def _process() -> str:
-    return f"{os.getpid()} on {socket.gethostname()}"
+    return f"{os.getpid()} on {platform.node()}"
 
 
 def _log_left_over(_: object, path: str, error: Any) -> None:
