@@ -1,0 +1,155 @@
+"""The process of one training: what it tells, and that it never outlives whoever started it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from vpt_plugin.errors import TrainingError
+from vpt_plugin.training.job import ArchiveFacts, TrainingJob
+from vpt_plugin.training.progress import Progress
+from vpt_plugin.training.worker import Teller
+
+# The worker with a training that does what a test says.
+SCRIPT = """
+import sys, time
+from vpt_plugin.training import worker
+def run(job, progress):
+    from vpt_plugin.training.progress import Progress
+    progress(Progress("training"))
+{body}
+worker.run = run
+sys.exit(worker.main(sys.argv[1:]))
+"""
+JOB = TrainingJob("/studies", "", "nodule", "tiny", {"epochs": 2})
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    started = []
+
+    def begin(body: str) -> subprocess.Popen[bytes]:
+        (tmp_path / "job.json").write_text(json.dumps(JOB.to_json()))
+        script = SCRIPT.format(body="\n".join(f"    {line}" for line in body.split("\n")))
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", script, str(tmp_path / "job.json")],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                start_new_session=os.name != "nt",
+            )
+        )  # fmt: skip
+        return started[-1]
+
+    yield begin
+    for each in started:
+        each.kill()
+        each.wait()
+        for pipe in (each.stdin, each.stdout, each.stderr):
+            pipe.close()
+
+
+def events(process: subprocess.Popen[bytes]) -> tuple[list[dict[str, object]], str]:
+    # Not ``communicate``: that closes the input, which ends the process.
+    told = [json.loads(line) for line in process.stdout]
+    log = process.stderr.read().decode()
+    process.wait(20)
+    return told, log
+
+
+def test_an_error_is_told_with_its_hint_and_what_is_printed_goes_to_the_log(start) -> None:
+    body = "print('a library says hello')\nfrom vpt_plugin.errors import TrainingError\n"
+    process = start(body + "raise TrainingError('too few;', 'label more.')")
+    told, log = events(process)
+    assert [next(iter(each)) for each in told] == ["progress", "error"]
+    assert told[-1] == {"error": {"message": "too few;", "hint": "label more."}}
+    assert "a library says hello" in log
+    assert process.returncode == 1
+
+
+def test_a_full_disk_is_told(start) -> None:
+    told, log = events(start("raise OSError(28, 'No space left on device')"))
+    assert told[-1]["error"]["message"].startswith("the disk is full")
+    assert "Traceback" in log
+
+
+def test_what_nobody_expected_goes_to_the_log_alone(start) -> None:
+    process = start("raise KeyError('surprise')")
+    told, log = events(process)
+    assert [next(iter(each)) for each in told] == ["progress"]
+    assert log.rstrip().endswith("KeyError: 'surprise'")
+    assert process.returncode == 1
+
+
+def test_it_ends_at_once_when_its_owner_is_gone(start) -> None:
+    process = start("time.sleep(60)")
+    process.stdout.readline()
+    began = time.monotonic()
+    process.stdin.close()
+    process.wait(20)
+    assert time.monotonic() - began < 5
+    assert process.returncode != 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends signals")
+def test_asked_to_end_it_takes_away_what_it_began(start, tmp_path: Path) -> None:
+    process = start(
+        f"begun = __import__('pathlib').Path({str(tmp_path / 'begun')!r})\n"
+        "try:\n    begun.touch()\n    time.sleep(60)\nfinally:\n    begun.unlink()"
+    )
+    process.stdout.readline()
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 128 + signal.SIGTERM
+    assert not (tmp_path / "begun").exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the kernel")
+def test_it_steps_back_for_everything_else(start) -> None:
+    process = start("time.sleep(60)")
+    process.stdout.readline()
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) >= 10
+    assert Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip() == "500"
+
+
+def test_a_job_survives_its_json() -> None:
+    job = TrainingJob(
+        "https://pacs.example.org/dicom-web", "/labels", "own", "swin_t", {"epochs": 3}, "/models",
+        ("/own.yaml",), "/cache", "cuda:1", "anna",
+        ArchiveFacts("/archive", 20.0, "CT", "20200101", "", "Ax*"),
+    )  # fmt: skip
+    assert TrainingJob.from_json(json.loads(json.dumps(job.to_json()))) == job
+    assert job.name == "own_swin_t"
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"schema": "vptct.job/2"}', '{"schema": "vptct.job/1"}']
+)
+def test_what_is_no_job_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "job.json").write_text(content)
+    with pytest.raises(TrainingError, match="job"):
+        TrainingJob.read(tmp_path / "job.json")
+
+
+def test_steps_that_come_fast_are_not_all_told_but_every_turn_and_note_is(tmp_path: Path) -> None:
+    seconds = iter(x / 10 for x in range(1000))
+    with (tmp_path / "out").open("w") as stream:
+        teller = Teller(stream, clock=lambda: next(seconds))
+        for step in range(10):
+            teller.progress(Progress("training", step=step, epoch=1))
+        teller.progress(Progress("training", step=10, epoch=2))
+        teller.progress(Progress("training", step=11, epoch=2, note="look"))
+        teller.progress(Progress("validating", step=11, epoch=2))
+    lines = [json.loads(line)["progress"] for line in (tmp_path / "out").read_text().splitlines()]
+    told = [(each["state"], each["step"]) for each in lines]
+    assert told[0] == ("training", 0)
+    assert told[-3:] == [("training", 10), ("training", 11), ("validating", 11)]
+    assert 3 < len(told) < 10
