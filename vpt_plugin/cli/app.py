@@ -13,10 +13,12 @@ from typer.core import TyperGroup
 from vpt_plugin import __version__
 from vpt_plugin.cli import (
     classify,
+    evaluate,
     finetune,
     labels,
     models,
     phantom,
+    split,
     studies_list,
     tasks,
     tokens,
@@ -55,11 +57,13 @@ app.command("classify")(classify.classify)
 app.command("models")(models.models)
 app.command("tasks")(tasks.tasks)
 app.command("finetune")(finetune.finetune)
+app.command("evaluate")(evaluate.evaluate)
 app.command("phantom")(phantom.phantom)
 app.add_typer(weights.app, name="weights")
 app.add_typer(versions.app, name="versions")
 app.add_typer(studies_list.app, name="studies")
 app.add_typer(labels.app, name="labels")
+app.add_typer(split.app, name="split")
 app.add_typer(tokens.app, name="tokens")
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from vpt_plugin.data.clip_dataset import ClipShape
 from vpt_plugin.data.prepared import PreparedStudies
 from vpt_plugin.data.split_file import Split, SplitFile
-from vpt_plugin.data.splits import patient_key
 from vpt_plugin.errors import TrainingError
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.config import FinetuneConfig
@@ -21,6 +20,7 @@ from vpt_plugin.training.sides import (
     noted_side,
 )
 from vpt_plugin.training.sources import SourceStudy, TrainingSource
+from vpt_plugin.training.test_set import patient_of
 from vpt_plugin.training.training_data import Round, TrainingData, states_in_words
 from vpt_plugin.training.usable import Told, UsableStudies
 
@@ -41,8 +41,7 @@ def select_studies(
 
     Left out, and counted by reason: studies without a label for the task, indeterminate, unreadable or gone
     ones, those with fewer slices than half a clip, those whose marked slices lie outside of them, and all but
-    one of several that are the same scan. A study of the test set is not opened, unless it has to be read
-    once to learn that it is of a patient of the test set.
+    one of several that are the same scan. Of a study of the test set no pixel is looked at.
 
     Args:
         source: of the labelled studies.
@@ -62,7 +61,7 @@ def select_studies(
     """
     file = SplitFile(source.split_file(task.name))
     noted = file.read()
-    studies = [each for each in source.studies(task.name) if not _is_of_test(each, noted)]
+    studies = [each for each in source.studies(task.name) if not _is_of_test(each, noted, cancelled)]
     _refuse_mixture(studies)
     work = UsableStudies(task, shape, prepared, progress, cancelled)
     for reason, names in source.left_out(task.name).items():
@@ -87,9 +86,9 @@ def select_studies(
     return data
 
 
-def _is_of_test(study: SourceStudy, noted: Split) -> bool:
-    named = patient_key(study.patient) if study.patient else ""
-    return study.side == "test" or noted.is_test(study.study) or noted.sides.get(named) == "test"
+def _is_of_test(study: SourceStudy, noted: Split, cancelled: Callable[[], bool]) -> bool:
+    locked = noted.on("test")
+    return study.side == "test" or (bool(locked) and patient_of(study, noted, cancelled) in locked)
 
 
 def _without_test(
