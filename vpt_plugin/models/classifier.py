@@ -95,6 +95,19 @@ def new_classifier(
         return Classifier(spec, findings, spec.backbone(network))
 
 
+def with_new_head(classifier: Classifier, findings: tuple[str, ...], *, seed: int = 0) -> Classifier:
+    """A classifier with the backbone of another, taken over, and a head that was never trained.
+
+    Args:
+        classifier: gives its backbone.
+        findings: what the logits will mean.
+        seed: of the head. The generators of torch are left as they are.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return Classifier(classifier.spec, findings, classifier.backbone)
+
+
 def _load_published(network: nn.Module, spec: ModelSpec, pretraining: str, weights: WeightsFolder) -> None:
     sources = spec.weights[pretraining]
     source = next((each for each in sources if weights.has(each)), sources[0])
