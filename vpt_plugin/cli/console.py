@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from vpt_plugin.errors import VptError
+from vpt_plugin.errors import AnotherProcessFailedError, VptError
+from vpt_plugin.training.torchrun import torchrun_rank, torchrun_size
 
 # A pipe or a file has no width; nothing may be cut off there.
 _WIDTH_OF_A_PIPE = 400
@@ -33,10 +35,17 @@ _OBEYED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def print_error(error: Exception) -> None:
-    """An error on stderr: what is wrong, and below it the way out."""
+    """An error on stderr: what is wrong, and below it the way out.
+
+    Of several processes that train together each tells its own; what another one told is not told again.
+    """
+    if isinstance(error, AnotherProcessFailedError):
+        return
+    rank = torchrun_rank()
+    who = f" in process {rank} of {torchrun_size()} on {platform.node()}" if rank else ""
     hint = error.hint if isinstance(error, VptError) else ""
     message = error.message if isinstance(error, VptError) else str(error)
-    print(f"error: {plain(message)}", file=sys.stderr)
+    print(f"error{who}: {plain(message)}", file=sys.stderr)
     if hint:
         print(f"       {plain(hint)}", file=sys.stderr)
 

@@ -22,6 +22,7 @@ from vpt_plugin.cli.options import (
 )
 from vpt_plugin.cli.settings import training_settings
 from vpt_plugin.cli.words import card_in_words, command_line, progress_in_words
+from vpt_plugin.training.torchrun import torchrun_rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,6 +165,8 @@ def finetune(
             tracking=TrackingPlaces(tensorboard, mlflow),
             report=report,
         )
+    if torchrun_rank() > 0:
+        return  # the first process tells it
     typer.echo(result_in_words(result, store.current_version(reading_task.name, spec.name)))
     typer.echo(next_steps(result.card, task_file, models_dir))
 
@@ -211,7 +214,10 @@ def next_steps(card: ModelCard, task_file: Path | None, models_dir: Path | None)
 
 @contextmanager
 def progress_display() -> Iterator[Callable[[Progress], None]]:
-    """A live bar on stderr where that is a terminal, else a line per epoch."""
+    """A live bar on stderr where that is a terminal, else a line per epoch; the first process's alone."""
+    if torchrun_rank() > 0:
+        yield lambda now: None
+        return
     with progress_bars(time_left=False) as bars:
         bar = bars.add_task("starting", total=None)
         last = ("", 0, 0)

@@ -25,13 +25,13 @@ from torch import Tensor, nn
 
 from vpt_plugin.errors import AnotherProcessFailedError, ConfigurationError, TrainingError, VptError
 from vpt_plugin.training.shared_norm import share_batch_norm
+from vpt_plugin.training.torchrun import torchrun_size
 
 _T = TypeVar("_T")
 _Number = TypeVar("_Number", bound=np.generic)
 # The others wait while the first process prepares thousands of studies. That a process died is noticed by
 # torchrun, not by waiting.
 _WAIT = timedelta(days=3)
-_STARTED_BY_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass(frozen=True)
@@ -207,8 +207,7 @@ def joined_team(device: torch.device, environment: Mapping[str, str] = os.enviro
     Raises:
         ConfigurationError: there are more processes than GPUs on this computer.
     """
-    size = int(environment.get("WORLD_SIZE", "1"))
-    if size == 1 or not all(name in environment for name in _STARTED_BY_TORCHRUN):
+    if torchrun_size(environment) == 1:
         yield Team(device=device)
         return
     device = _own_device(device, int(environment["LOCAL_RANK"]))

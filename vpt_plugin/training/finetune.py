@@ -85,7 +85,7 @@ def finetune(
     shape = clip_shape(task, spec)
     settled = config.settled(spec.weights)
     with joined_team(choose_device(device)) as team:
-        team.check(config.batch)
+        team.from_first(lambda: team.check(config.batch))
         # What is missing is told at once, before the studies are read, which takes long.
         team.from_first(lambda: _check(source, task, spec, config, store=store, cache=cache, weights=weights))
         if team.device.type == "cpu":
