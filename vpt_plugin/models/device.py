@@ -14,6 +14,8 @@ _OUT_OF_MEMORY = (
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
 )
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -85,8 +87,8 @@ def has_native_bfloat16(device: torch.device) -> bool:
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error of torch says that the device has no memory left.
 
-    torch has a class for it where its own allocator on a GPU refuses. MPS, and CUDA where a context or one of
-    its libraries finds no room, give a plain RuntimeError with these words.
+    torch has a class for it where its own allocator on a GPU refuses. The CPU, MPS, and CUDA where a context
+    or one of its libraries finds no room, give a plain RuntimeError with these words.
     """
     if isinstance(error, torch.OutOfMemoryError):
         return True

@@ -34,7 +34,7 @@ from vpt_plugin.training.loop_state import (
     validation_state,
 )
 from vpt_plugin.training.observer import Observer
-from vpt_plugin.training.optimization import RateSchedule, freeze, make_optimizer
+from vpt_plugin.training.optimization import RateSchedule, freeze, make_optimizer, thaws
 from vpt_plugin.training.placement import MixedPrecision, Placement
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.step import TrainingStep
@@ -140,7 +140,7 @@ class TrainingLoop:
         """All that is known at the end of an epoch: tensors, numbers and words. Asked by the whole team."""
         return {
             "epoch": self._trainer.state.epoch,
-            "finished": self._trainer.should_terminate or self._trainer.state.epoch >= self._epochs,
+            "finished": self._finished,
             "network": network_state(self._classifier),
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
@@ -270,8 +270,8 @@ class TrainingLoop:
     def _start_epoch(self, engine: Engine) -> None:
         self._losses.clear()
         frozen = freeze(self._classifier, self._config, engine.state.epoch)
-        if len(frozen) < len(self._inferer.frozen) and self._config.micro_batch is None:
-            # More is trained now than before, which takes more memory per clip.
+        if self._config.micro_batch is None and thaws(self._config, engine.state.epoch):
+            # More is trained from now on, which takes more memory per clip.
             self._step.micro_batch = None
         self._inferer.frozen = frozen
 

@@ -44,7 +44,20 @@ def clips_at_once(forward: Forward, network: nn.Module, clip: Tensor) -> int:
 
 
 def saved_bytes(forward: Forward, network: nn.Module, clips: Tensor) -> int:
-    """Memory that autograd keeps of a forward pass until the backward pass, besides the parameters."""
+    """Memory that autograd keeps of a forward pass until the backward pass, besides the parameters.
+
+    As if all parameters were trained: of a frozen network nothing is kept, but its maps take room, too.
+    """
+    trained = [(each, each.requires_grad) for each in network.parameters()]
+    network.requires_grad_(True)
+    try:
+        return _saved_bytes(forward, network, clips)
+    finally:
+        for parameter, was_trained in trained:
+            parameter.requires_grad_(was_trained)
+
+
+def _saved_bytes(forward: Forward, network: nn.Module, clips: Tensor) -> int:
     parameters = {each.untyped_storage().data_ptr() for each in network.parameters()}
     kept: dict[int, int] = {}
 

@@ -118,3 +118,8 @@ def freeze(classifier: Classifier, config: FinetuneConfig, epoch: int) -> tuple[
         return ()
     classifier.backbone.requires_grad_(False)
     return (classifier.backbone,)
+
+
+def thaws(config: FinetuneConfig, epoch: int) -> bool:
+    """Whether in this epoch, from 1, more is trained than in the one before."""
+    return config.train == "head_first" and epoch == config.head_epochs + 1

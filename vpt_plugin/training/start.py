@@ -1,4 +1,4 @@
-"""Start: a published classifier of the site's own, from which another training begins (``ct``, ``kinetics+ct``).
+"""Start: a published classifier of the site, from which another training begins (``ct``, ``kinetics+ct``).
 
 Its head is left behind. What it learned from comes along: a study of a patient it was trained on can no
 longer tell honestly how good its descendants are.
