@@ -1,4 +1,4 @@
-"""What torchrun tells the processes that it starts; without torch, for commands ask it before that is loaded."""
+"""What torchrun tells the processes that it starts. Without torch: the commands ask it, too."""
 
 from __future__ import annotations
 
