@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from vpt_plugin.training.readiness import check_ready
 from vpt_plugin.training.rounds import Rounds, Trained
 from vpt_plugin.training.selection import select_studies
 from vpt_plugin.training.sources import TrainingSource
+from vpt_plugin.training.start import Start, find_start
 from vpt_plugin.training.tracking import Tracking, TrackingPlaces
 from vpt_plugin.training.tracking import tracking as track
 from vpt_plugin.training.training_data import TrainingData
@@ -96,8 +98,12 @@ def finetune(
         with track(places, name=name, run=now(), settings=settled.to_dict()) as tracked:
             observer = _tracked(observer, tracked) if team.first else Observer()
             placement = Placement(team.device, choose_dtype(team.device, config.precision))
-            rounds = Rounds(task, spec, settled, shape, placement, observer, weights, team)
-            result = _Finetuning(source, rounds, store, began).run(cache, report=report, by=by)
+            start = find_start(store, spec, settled)
+            rounds = Rounds(
+                task, spec, settled, shape, placement, observer, weights,
+                partial(start.classifier, store, task.findings, seed=config.seed) if start else None, team,
+            )  # fmt: skip
+            result = _Finetuning(source, rounds, store, start, began).run(cache, report=report, by=by)
             tracked.finished(result.card)
             return result
 
@@ -140,6 +146,7 @@ class _Finetuning:
         source: of the studies.
         rounds: train.
         store: where the classifier is published.
+        start: the classifier of the site that it begins from; None for none.
         began: when, on the clock that only grows.
         notes: what was said while the studies were prepared, and of interruptions.
     """
@@ -147,6 +154,7 @@ class _Finetuning:
     source: TrainingSource
     rounds: Rounds
     store: ModelStore
+    start: Start | None
     began: float
     notes: list[str] = field(default_factory=list)
 
@@ -172,7 +180,7 @@ class _Finetuning:
         verdict = self._judge().decide(outcome, synthetic=data.synthetic)
         self._tell("publishing")
         publication = Publication(
-            self.rounds, data, trained, outcome, verdict,
+            self.rounds, data, trained, outcome, verdict, self.start,
             self.source.name, self.notes, time.monotonic() - self.began,
         )  # fmt: skip
         result = publication.publish(self.store, report=report, by=by)
@@ -189,7 +197,7 @@ class _Finetuning:
                 self.notes.append(note)
             self._tell("preparing", done, total, note=note)
 
-        return select_studies(
+        data = select_studies(
             self.source,
             task,
             self.rounds.shape,
@@ -198,6 +206,9 @@ class _Finetuning:
             progress=told,
             cancelled=self.rounds.observer.cancelled,
         )
+        if self.start is not None:
+            self.start.require_unseen(study for each in data.rounds for study in each.validation)
+        return data
 
     def _measure(self, data: TrainingData, trained: Trained) -> Outcome:
         held_out = HeldOut.of(

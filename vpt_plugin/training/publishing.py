@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vpt_plugin import __version__
@@ -17,6 +17,7 @@ from vpt_plugin.training.report import ReportFacts, write_report
 from vpt_plugin.training.report.writing import REPORT
 from vpt_plugin.training.reporting import learning_curves, report_studies
 from vpt_plugin.training.rounds import Rounds, Trained
+from vpt_plugin.training.start import Start
 from vpt_plugin.training.training_data import TrainingData
 from vpt_plugin.training.validation_record import record_of
 from vpt_plugin.training.verdict import Verdict
@@ -58,6 +59,7 @@ class Publication:
         trained: what the rounds came to.
         outcome: what was measured.
         verdict: whether it is served.
+        start: the classifier of the site that it began from; None for none.
         source: what the studies came from, in words.
         notes: what was said while the studies were prepared.
         seconds: that it took.
@@ -68,6 +70,7 @@ class Publication:
     trained: Trained
     outcome: Outcome
     verdict: Verdict
+    start: Start | None
     source: str
     notes: Sequence[str]
     seconds: float
@@ -105,6 +108,8 @@ class Publication:
 
     def _warnings(self) -> tuple[str, ...]:
         warnings = list(self.outcome.warnings)
+        if self.start is not None and self.start.note:
+            warnings.append(self.start.note)
         if self.trained.ran_to_the_end(self.rounds.config.epochs):
             warnings.append(
                 f"The best epoch is the last one ({self.trained.epochs}): with more epochs it may get better."
@@ -115,7 +120,11 @@ class Publication:
         """What lies beside the weights: who was validated and how, and the report."""
         findings, outcome = self.rounds.task.findings, self.outcome
         validated = outcome.held_out.studies
-        record_of(findings, validated, outcome.probabilities, self.data.trained_on).write(folder)
+        record = record_of(findings, validated, outcome.probabilities, self.data.trained_on)
+        if self.start is not None:
+            # What it began from learned from these; its descendants know them, too.
+            record = replace(record, trained_on=(*record.trained_on, *self.start.seen))
+        record.write(folder)
         if report:
             write_report(self._report_facts(card), folder)
 
@@ -152,7 +161,7 @@ class Publication:
             ranges=self.data.ranges(),
             reading=reading_facts(task, spec),
             training={
-                "config": config.to_dict(),
+                "config": config.to_dict() | ({"start": self.start.name} if self.start else {}),
                 **self.trained.to_json(),
                 "device": self.rounds.placement.device.type,
                 "seconds": round(self.seconds, 1),

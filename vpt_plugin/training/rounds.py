@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -105,6 +105,7 @@ class Rounds:
         placement: of the network.
         observer: of the training.
         weights: where pretrained weights lie; None takes the folder of this computer.
+        own_start: makes the classifier of the site to begin from; None begins as the configuration says.
         team: the processes that train together.
     """
 
@@ -115,6 +116,7 @@ class Rounds:
     placement: Placement
     observer: Observer
     weights: WeightsFolder | None = None
+    own_start: Callable[[], Classifier] | None = None
     team: Team = field(default_factory=Team)
 
     def fresh(self) -> Classifier:
@@ -123,6 +125,8 @@ class Rounds:
         Raises:
             ConfigurationError, WeightsError: what it starts from is not there.
         """
+        if self.own_start is not None:
+            return self.own_start()
         return new_classifier(
             self.spec,
             self.task.findings,
