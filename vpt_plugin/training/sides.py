@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from vpt_plugin.data.clip_dataset import LabelledStudy
 from vpt_plugin.data.split_file import NotedStudy, Split, SplitFile
 from vpt_plugin.data.splits import divide, patient_key
@@ -76,12 +74,12 @@ class Patient:
         return {member.labelled.study: NotedStudy(self.key, member.scan) for member in self.members}
 
     def strata(self, task: ReadingTask) -> tuple[str, ...]:
-        """``lung_nodule=present`` where any of his studies shows it, else absent; none where unknown."""
-        states = np.stack([study.states for study in self.studies])
+        """``lung_nodule=present`` and the like, for every state that one of his studies has."""
         return tuple(
-            f"{finding}={'present' if (known == 1).any() else 'absent'}"
+            f"{finding}={state}"
             for index, finding in enumerate(task.findings)
-            if len(known := states[~np.isnan(states[:, index]), index])
+            for state, value in (("present", 1), ("absent", 0))
+            if any(study.states[index] == value for study in self.studies)
         )
 
 
