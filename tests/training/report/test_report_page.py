@@ -202,3 +202,16 @@ def test_the_pictures_in_the_page_are_the_files_beside_it(make_facts: MakeFacts,
     beside = [path.read_bytes() for path in (tmp_path / "figures").iterdir()]
     assert sorted(inside) == sorted(beside)
     assert all(given["alt"] for name, given in page.elements if name == "img")
+
+
+def test_a_share_without_an_error_is_told_with_the_interval_that_resampling_cannot_show(
+    make_facts: MakeFacts, tmp_path: Path
+) -> None:
+    facts = make_facts(6, skill=30)
+    assert facts.card.metrics["study"]["lung_nodule"]["sensitivity"].ci95 == (1.0, 1.0)
+    page = read(write_report(facts, tmp_path))
+    # The square root of 0.025, and its fourth root.
+    assert "Of 2 present studies none is missed." in page.text
+    assert "a sensitivity from 0.16 to 1.00" in page.text
+    assert "Of 4 absent studies none is a false alarm." in page.text
+    assert "a specificity from 0.40 to 1.00" in page.text

@@ -7,6 +7,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vpt_plugin.models.card import Estimate
 from vpt_plugin.training.comparison import Comparison
 from vpt_plugin.training.config import FinetuneConfig
@@ -56,7 +59,29 @@ def figures_table(facts: ReportFacts, finding: str) -> Markup:
     return joined(
         table(("", *_LEVELS.values()), rows, caption=caption, class_="numbers"),
         tag("p", f"{said} {facts.card.calibration}"),
+        *(tag("p", each) for each in _without_errors(found["study"], states)),
     )
+
+
+def _without_errors(figures: Mapping[str, Estimate], states: NDArray[np.float64]) -> list[str]:
+    """What the bootstrap cannot say of a share of exactly 1 or 0: how far it may be from it all the same."""
+    said = []
+    for name, state, group, wrong in (
+        ("sensitivity", 1, "present", "missed"),
+        ("specificity", 0, "absent", "a false alarm"),
+    ):
+        estimate, number = figures.get(name), int((states == state).sum())
+        if estimate is None or estimate.value not in (0.0, 1.0):
+            continue
+        # Clopper & Pearson, Biometrika 1934: what would give no other answer in 2.5 % of such sets.
+        far = 0.025 ** (1 / number)
+        low, high = (far, 1.0) if estimate.value else (0.0, 1 - far)
+        studies = "study" if number == 1 else "studies"
+        said.append(
+            f"Of {number} {group} {studies} {'none' if estimate.value else 'each'} is {wrong}. Resampling "
+            f"shows no spread there, but so many agree with a {name} from {low:.2f} to {high:.2f}."
+        )
+    return said
 
 
 def how_to_read(facts: ReportFacts) -> Markup:
@@ -68,8 +93,11 @@ def how_to_read(facts: ReportFacts) -> Markup:
         f"{RESAMPLES:,} resamples of whole patients; they do not know what another scanner or another clinic "
         "would change, and a figure without a single error has an interval of no width, however few the "
         "studies.",
-        "The best epoch, the temperature and the threshold were chosen on these same studies, so all figures "
-        "flatter a little. How good it is on others, a locked test set says: vpt evaluate.",
+        "The best epoch, the temperature and the threshold were chosen on these same studies, so the figures "
+        "flatter: a little with hundreds of studies, much with a dozen. How good it is on others, a locked "
+        "test set says: vpt evaluate.",
+        "Clips are called present from the same probability as studies. Only those of studies whose slices "
+        "are marked, and of absent ones, count.",
         "Predictive values hold for the share of present studies here, which daily work rarely has.",
     ]
     if facts.folds:
