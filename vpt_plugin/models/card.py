@@ -105,6 +105,13 @@ class ModelCard:
         """Probability from which a finding counts as present; 0.5 where none was chosen."""
         return self.thresholds.get(finding, 0.5)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # For the processes that train together: a mapping that cannot be changed cannot be pickled.
+        return {
+            name: dict(value) if isinstance(value, MappingProxyType) else value
+            for name, value in vars(self).items()
+        }
+
     def to_json(self) -> dict[str, Any]:
         """The card as JSON."""
         data: dict[str, Any] = {"schema": SCHEMA}
