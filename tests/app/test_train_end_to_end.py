@@ -76,7 +76,7 @@ def test_a_site_labels_trains_infers_labels_more_retrains_and_chooses(site: Site
     figures = worse["comparison"]
     assert figures["candidate"]["value"] < figures["served"]["value"]
     for each in ("candidate", "served"):
-        assert f"{figures[each]['value']:.2f}" in worse["decision"]
+        assert f"{figures[each]['value']:.3f}" in worse["decision"]
     assert site.answers() == before
 
     versions = site.told("GET", "/versions/nodule_tiny")
