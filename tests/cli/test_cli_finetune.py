@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
+from math import nan
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from vpt_plugin.cli import app
-from vpt_plugin.cli.finetune import next_steps, progress_display
+from vpt_plugin.cli.finetune import next_steps, progress_display, result_in_words
 from vpt_plugin.cli.words import card_in_words
 from vpt_plugin.models.card import Estimate, ModelCard
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.progress import Progress
+from vpt_plugin.training.publishing import FinetuneResult
 
 CARD = ModelCard(
     task="nodule",
@@ -127,14 +130,20 @@ def test_without_a_terminal_progress_is_a_line_per_epoch_and_state(
         show(Progress("preparing", step=2, steps=2, note="phantom-3 is left out: no label"))
         for step in (1, 2, 3):
             show(Progress("training", step=step, steps=4, epoch=1, epochs=2, loss=0.7, seconds_left=80))
+        show(Progress("validating", step=3, steps=4, epoch=1, epochs=2, loss=0.7))
+        show(Progress("training", step=3, steps=4, epoch=1, epochs=2, loss=0.7, validation_auroc=0.875))
         show(Progress("training", step=4, steps=4, epoch=2, epochs=2, loss=0.5, validation_auroc=0.875))
+        show(Progress("training", step=1, steps=4, epoch=1, epochs=2, loss=0.6, fold=2, folds=5))
+        show(Progress("training", step=1, steps=4, epoch=1, epochs=2, loss=0.4, fold=0, folds=5))
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
         "preparing",
         "phantom-3 is left out: no label",
         "training: epoch 1/2, loss 0.700, 1 min 20 s left",
-        "training: epoch 2/2, loss 0.500, validation AUROC 0.875",
+        "training: epoch 1/2, loss 0.700, validation AUROC 0.875",
+        "training: fold 2/5, epoch 1/2, loss 0.600",
+        "training: all studies, epoch 1/2, loss 0.400",
     ]
 
 
@@ -148,3 +157,33 @@ def test_on_a_terminal_progress_is_a_live_bar_on_stderr(
     assert captured.out == ""
     assert "training: epoch 1/2, loss 0.700" in captured.err
     assert "3/4" in captured.err
+
+
+def test_a_candidate_is_told_with_what_is_served_and_how_to_serve_it() -> None:
+    decision = "On the same 18 validation studies the new version has AUROC 0.930, the served one 0.950."
+    result = FinetuneResult(
+        CARD, False, decision, warnings=("Label more studies.",), report=Path("report.html")
+    )
+    text = result_in_words(result, 1)
+    assert text.index("Published nodule/tiny version 2") < text.index("warning: Label more studies.")
+    assert decision in text
+    assert "Served now: nodule_tiny version 1. Version 2 is a candidate; to serve it all the same:" in text
+    assert "  vpt versions promote nodule_tiny 2 --why TEXT" in text
+    assert "Report: report.html" in text
+    served = result_in_words(FinetuneResult(CARD, True, "Nothing was served before, so this version is."), 2)
+    assert "Served now: nodule_tiny version 2." in served
+    assert "candidate" not in served
+    assert "No version of nodule_tiny is served." in result_in_words(result, None)
+
+
+def test_figures_at_the_threshold_and_of_clips_are_told_where_the_card_has_them() -> None:
+    estimate = Estimate(0.8, (0.7, 0.9), 40)
+    metrics = {
+        "study": {"lung_nodule": {"sensitivity": estimate, "specificity": Estimate(0.5, (nan, nan), 9)}},
+        "clip": {"lung_nodule": {"auroc": estimate}},
+    }
+    card = replace(CARD, metrics=metrics, threshold_rule="sensitivity:0.95")
+    assert card_in_words(card).splitlines()[-2:] == [
+        "    sensitivity 0.800 [0.700, 0.900], specificity 0.500 at that threshold (sensitivity:0.95)",
+        "    single clips: AUROC 0.800 [0.700, 0.900] (40 clips)",
+    ]

@@ -242,3 +242,21 @@ def test_a_report_that_cannot_be_written_publishes_nothing_and_says_so(
     with pytest.raises(TrainingError, match=r"No space left on device.* What is served stays as it was"):
         train(ball_manifest, store, report=True)
     assert store.versions("nodule", "tiny") == []
+
+
+def test_what_begins_from_a_classifier_of_the_site_is_not_validated_on_what_that_learned_from(
+    train: Train, ball_manifest: Manifest, without_sides: Manifest, tmp_path: Path
+) -> None:
+    store = ModelStore(tmp_path)
+    train(Manifest(ball_manifest.studies[:10] + ball_manifest.studies[12:]), store)
+    config = replace(SHORT, pretraining="ct", start="nodule_tiny")
+    with pytest.raises(TrainingError, match=r"nodule_tiny:1 was trained on patients of the validation side"):
+        train(without_sides, store, config)
+    rest = Manifest(ball_manifest.studies[6:])
+    second = train(rest, store, config)
+    assert second.card.pretraining == "ct"
+    # Which version was served when it began is written down.
+    assert second.card.training["config"]["start"] == "nodule_tiny:1"
+    # It learned from 6 to 11 itself, and from 0 to 9 through what it began from.
+    learned = {each["study"] for each in recorded(store, 2)["trained_on"]}
+    assert learned == {f"study-{number:03d}" for number in range(12)}

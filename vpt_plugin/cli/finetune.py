@@ -218,16 +218,27 @@ def progress_display() -> Iterator[Callable[[Progress], None]]:
     if torchrun_rank() > 0:
         yield lambda now: None
         return
+    from vpt_plugin.training.progress import Progress
+
     with progress_bars(time_left=False) as bars:
         bar = bars.add_task("starting", total=None)
-        last = ("", 0, 0)
+        last = Progress("")
 
         def show(now: Progress) -> None:
             nonlocal last
             words = progress_in_words(now)
             bars.update(bar, description=words, completed=now.step, total=now.steps or None)
-            if now.note or (bars.disable and (now.state, now.fold, now.epoch) != last):
+            if now.note or (bars.disable and _is_news(now, last)):
                 print(now.note or words, file=sys.stderr)
-            last = (now.state, now.fold, now.epoch)
+            last = now
 
         yield show
+
+
+def _is_news(now: Progress, last: Progress) -> bool:
+    """Whether progress deserves a line of a log: what is done now, and every epoch once it is validated."""
+    if now.state == "validating":
+        return False
+    if now.state == last.state == "training" and now.fold == last.fold:
+        return now.epoch != last.epoch and now.validation_auroc is None
+    return True
