@@ -34,6 +34,7 @@ class into one HTTP status (``apps/vptct/lib/errors.py``); the command line prin
     │   └── LabelConflictError          somebody else saved a newer version in the meantime
     ├── ManifestError               a manifest of studies that cannot be used
     ├── TrainingError               a training that cannot start or went wrong
+    │   ├── DivergedError               its loss or a gradient is no longer a number
     │   ├── CheckpointError             what an interrupted one left is damaged
     │   └── AnotherProcessFailedError   of several processes another one failed, and says so itself
     └── CancelledError              the caller asked to stop
@@ -214,6 +215,10 @@ class ManifestError(VptError):
 
 class TrainingError(VptError):
     """A training that cannot start or went wrong."""
+
+
+class DivergedError(TrainingError):
+    """The loss, a gradient or a probability is no longer a finite number."""
 
 
 class CheckpointError(TrainingError):

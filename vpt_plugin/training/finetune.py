@@ -28,12 +28,13 @@ from vpt_plugin.training.placement import Placement
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.publishing import FinetuneResult, Publication
 from vpt_plugin.training.readiness import check_ready
-from vpt_plugin.training.rounds import Rounds, Trained
+from vpt_plugin.training.rounds import Rounds
 from vpt_plugin.training.selection import select_studies
 from vpt_plugin.training.sources import TrainingSource
 from vpt_plugin.training.start import Start, find_start
 from vpt_plugin.training.tracking import Tracking, TrackingPlaces
 from vpt_plugin.training.tracking import tracking as track
+from vpt_plugin.training.trained import Trained
 from vpt_plugin.training.training_data import TrainingData
 from vpt_plugin.training.verdict import Judge
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vpt_plugin.data.bags import collate_bags
 from vpt_plugin.data.clip_dataset import scale_clips
-from vpt_plugin.errors import CancelledError, TrainingError, VptError
+from vpt_plugin.errors import CancelledError, DivergedError, TrainingError, VptError
 from vpt_plugin.models.backbones import blocks_to_recompute
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import memory_format
@@ -124,7 +124,8 @@ class TrainingLoop:
             validated, and the classifier is as the last epoch left it.
 
         Raises:
-            TrainingError: the loss or a gradient is no longer a number, or the memory does not take one clip.
+            DivergedError: the loss or a gradient is no longer a number.
+            TrainingError: the memory does not take a single clip.
             CancelledError: the observer said so.
         """
         self._began = time.monotonic()
@@ -135,6 +136,11 @@ class TrainingLoop:
         if self.best is not None:
             self._classifier.load_state_dict(self._best_network)
         return self.best
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it ended because the loss or a gradient was no longer a number."""
+        return isinstance(self._failure, DivergedError)
 
     def state_dict(self) -> dict[str, Any]:
         """All that is known at the end of an epoch: tensors, numbers and words. Asked by the whole team."""
@@ -250,7 +256,7 @@ class TrainingLoop:
             return {"loss": self._step(self._scaled(batch["image"]), labels, bag)}
         except TrainingError as error:
             where = f"{error.message} at step {engine.state.iteration}; nothing was published."
-            self._stop(TrainingError(where, error.hint))
+            self._stop(type(error)(where, error.hint))
         return {"loss": math.nan}
 
     def _prepare_clips(
@@ -300,7 +306,7 @@ class TrainingLoop:
         """Take note of a validation, and of the network where it is the best so far."""
         if math.isnan(found.auroc):
             self._stop(
-                TrainingError(
+                DivergedError(
                     f"a probability became nan in epoch {found.epoch}; nothing was published.",
                     "Try a lower learning rate, or precision float32.",
                 )

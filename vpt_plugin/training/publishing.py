@@ -16,8 +16,9 @@ from vpt_plugin.training.reading import reading_facts
 from vpt_plugin.training.report import ReportFacts, write_report
 from vpt_plugin.training.report.writing import REPORT
 from vpt_plugin.training.reporting import learning_curves, report_studies
-from vpt_plugin.training.rounds import Rounds, Trained
+from vpt_plugin.training.rounds import Rounds
 from vpt_plugin.training.start import Start
+from vpt_plugin.training.trained import Trained
 from vpt_plugin.training.training_data import TrainingData
 from vpt_plugin.training.validation_record import record_of
 from vpt_plugin.training.verdict import Verdict

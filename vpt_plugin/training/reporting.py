@@ -10,7 +10,7 @@ from vpt_plugin.ct.clips import clip_starts
 from vpt_plugin.data.clip_dataset import ClipShape
 from vpt_plugin.training.outcome import Outcome
 from vpt_plugin.training.report import LearningCurve, ReportStudy
-from vpt_plugin.training.rounds import Trained
+from vpt_plugin.training.trained import Trained
 
 
 def report_studies(outcome: Outcome, shape: ClipShape) -> tuple[ReportStudy, ...]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -28,71 +28,12 @@ from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.distributed import Team
 from vpt_plugin.training.keeping import Keeping, KeptRound
 from vpt_plugin.training.loop import Observer, Placement, TrainingLoop
-from vpt_plugin.training.loop_state import network_state, validation_from_state, validation_state
+from vpt_plugin.training.loop_state import network_state
 from vpt_plugin.training.progress import Progress
-from vpt_plugin.training.training_data import TrainingData
+from vpt_plugin.training.rate_search import RATES, RateSearch, search_rate
+from vpt_plugin.training.trained import RoundResult, Trained
+from vpt_plugin.training.training_data import Round, TrainingData
 from vpt_plugin.training.validation import StudyAuroc, Validation
-
-
-@dataclass(frozen=True)
-class RoundResult:
-    """What a round came to.
-
-    Attributes:
-        best: the validation whose network was kept.
-        history: all validations, in their order.
-    """
-
-    best: Validation
-    history: tuple[Validation, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The figures, for the model card."""
-        return {"best_epoch": self.best.epoch, "history": [each.to_json() for each in self.history]}
-
-    def to_state(self) -> dict[str, Any]:
-        """As tensors, numbers and words, for whoever goes on after an interruption."""
-        return {
-            "best_epoch": self.best.epoch,
-            "history": [validation_state(each) for each in self.history],
-        }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> RoundResult:
-        """The result that ``to_state`` took apart."""
-        history = tuple(validation_from_state(each) for each in state["history"])
-        return cls(next(each for each in history if each.epoch == state["best_epoch"]), history)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What all rounds came to.
-
-    Attributes:
-        classifier: in the state that is published.
-        rounds: one result, or one per fold.
-        epochs: after how many the published network was as it is.
-        final_losses: with folds, of every epoch of the final training; mean over its steps.
-    """
-
-    classifier: Classifier
-    rounds: tuple[RoundResult, ...]
-    epochs: int
-    final_losses: tuple[float, ...] = ()
-
-    def ran_to_the_end(self, epochs: int) -> bool:
-        """Whether the last of so many epochs was the best one, in the median of the rounds."""
-        return statistics.median(result.best.epoch for result in self.rounds) >= epochs > 1
-
-    def to_json(self) -> dict[str, Any]:
-        """The figures, for the model card."""
-        if len(self.rounds) == 1:
-            return self.rounds[0].to_json()
-        return {
-            "best_epoch": self.epochs,
-            "folds": [result.to_json() for result in self.rounds],
-            "final_losses": list(self.final_losses),
-        }
 
 
 @dataclass(frozen=True)
@@ -136,7 +77,7 @@ class Rounds:
         )
 
     def train(self, data: TrainingData, kept: Keeping) -> Trained:
-        """All rounds; with folds also the final training on all studies.
+        """The search for a learning rate, if wanted, and all rounds; with folds the final training on all.
 
         Args:
             data: the studies.
@@ -145,6 +86,10 @@ class Rounds:
         Raises:
             TrainingError, CancelledError: as of ``run``.
         """
+        if self.config.rate_search:
+            search = self._search(data.rounds[0], kept.round("rate"))
+            searched = replace(self.config, learning_rate=search.chosen, rate_search=False)
+            return replace(replace(self, config=searched).train(data, kept), rate_search=search)
         results: list[RoundResult] = []
         for number, each in enumerate(data.rounds, start=1):
             fold = number if data.folds else 0
@@ -185,18 +130,8 @@ class Rounds:
         if (outcome := kept.outcome()) is not None:
             _load(classifier, outcome["network"], self.placement)
             return classifier, RoundResult.from_state(outcome)
-        states = np.stack([study.states for study in validation])
-        loop = TrainingLoop(
-            classifier,
-            self._bags(train),
-            CoveringClips(validation, self.shape),
-            StudyAuroc(states, self.task.aggregation, self.team),
-            offset=self.task.offset,
-            config=self.config,
-            placement=self.placement,
-            observer=_of_fold(self.observer, fold, folds),
-            after_epoch=kept.save,
-            team=self.team,
+        loop = self._loop(
+            classifier, train, validation, _of_fold(self.observer, fold, folds), after_epoch=kept.save
         )
         kept.resume(loop)
         best = loop.run()
@@ -243,6 +178,52 @@ class Rounds:
         kept.finish({"network": network_state(classifier), "losses": list(loop.losses)})
         return classifier, tuple(loop.losses)
 
+    def _loop(
+        self,
+        classifier: Classifier,
+        train: Sequence[LabelledStudy],
+        validation: Sequence[LabelledStudy],
+        observer: Observer,
+        *,
+        after_epoch: Callable[[TrainingLoop], None] = lambda loop: None,
+    ) -> TrainingLoop:
+        states = np.stack([study.states for study in validation])
+        return TrainingLoop(
+            classifier,
+            self._bags(train),
+            CoveringClips(validation, self.shape),
+            StudyAuroc(states, self.task.aggregation, self.team),
+            offset=self.task.offset,
+            config=self.config,
+            placement=self.placement,
+            observer=observer,
+            after_epoch=after_epoch,
+            team=self.team,
+        )
+
+    def _search(self, first: Round, kept: KeptRound) -> RateSearch:
+        """The learning rate for all rounds, found with the sides of the first one."""
+        if (outcome := kept.outcome()) is not None:
+            return RateSearch.from_json(outcome)
+        search = search_rate(
+            self.config, first.train, first.validation, self._try_out,
+            told=lambda note: self.observer.report(Progress(state="searching", note=note)),
+        )  # fmt: skip
+        kept.finish(search.to_json())
+        return search
+
+    def _try_out(
+        self, config: FinetuneConfig, train: Sequence[LabelledStudy], validation: Sequence[LabelledStudy]
+    ) -> Validation | None:
+        short = replace(self, config=config)
+        loop = short._loop(short.fresh(), train, validation, _searching(self.observer, config))
+        try:
+            return loop.run()
+        except TrainingError:
+            if not loop.diverged:
+                raise
+            return None
+
     def _bags(self, studies: Sequence[LabelledStudy]) -> TrainingBags:
         jitter = Jitter(self.config.brightness_gain, self.config.brightness_shift)
         return TrainingBags(
@@ -266,10 +247,37 @@ def _load(classifier: Classifier, network: Mapping[str, Tensor], placement: Plac
     classifier.to(placement.device)
 
 
-def _of_fold(observer: Observer, fold: int, folds: int) -> Observer:
-    """The same observer, told which fold it is about."""
+def _searching(observer: Observer, config: FinetuneConfig) -> Observer:
+    """The same observer, told how far the search for a learning rate is with one of them."""
+    before = RATES.index(config.rate) * config.steps
 
     def report(now: Progress) -> None:
-        observer.report(replace(now, fold=fold, folds=folds))
+        # The time left is that of this rate alone, and the search ends with the last of them.
+        observer.report(
+            replace(
+                now,
+                state="searching",
+                step=before + now.step,
+                steps=len(RATES) * config.steps,
+                seconds_left=None,
+            )
+        )
+
+    return replace(observer, report=report)
+
+
+def _of_fold(observer: Observer, fold: int, folds: int) -> Observer:
+    """The same observer, told which fold it is about, and the time left in all of them.
+
+    Of the folds to come and of the final training it is taken that each lasts as long as this one.
+    """
+    began = time.monotonic()
+    to_come = folds - fold + 1 if fold else 0
+
+    def report(now: Progress) -> None:
+        left = now.seconds_left
+        if left is not None:
+            left += to_come * (time.monotonic() - began + left)
+        observer.report(replace(now, fold=fold, folds=folds, seconds_left=left))
 
     return replace(observer, report=report)

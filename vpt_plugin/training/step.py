@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from vpt_plugin.errors import DeviceMemoryError, TrainingError
+from vpt_plugin.errors import DeviceMemoryError, DivergedError, TrainingError
 from vpt_plugin.models.device import out_of_memory
 from vpt_plugin.models.recompute import call_recomputed, recomputed
 from vpt_plugin.training.bag_loss import bag_cross_entropy
@@ -74,14 +74,14 @@ class TrainingStep:
             The loss of the batch.
 
         Raises:
-            TrainingError: the loss or a gradient is no finite number, in which case the network stays as it
-                was, or not even one clip fits into the memory.
+            DivergedError: the loss or a gradient is no finite number; the network stays as it was.
+            TrainingError: not even one clip fits into the memory.
             DeviceMemoryError: the memory is full in one of several processes.
         """
         self._network.train()
         loss = self._fitting_gradients(clips, labels, bag)
         if not math.isfinite(loss):
-            raise TrainingError(f"the loss became {loss}", _NOT_FINITE_HINT)
+            raise DivergedError(f"the loss became {loss}", _NOT_FINITE_HINT)
         self._check_gradients()
         self._optimizer.step()
         return loss
@@ -184,7 +184,7 @@ class TrainingStep:
         if torch.nn.utils.get_total_norm([gradient for _, gradient in named]).isfinite():
             return
         name = next((name for name, gradient in named if not gradient.isfinite().all()), "the whole network")
-        raise TrainingError(f"the gradient of {name} is no finite number", _NOT_FINITE_HINT)
+        raise DivergedError(f"the gradient of {name} is no finite number", _NOT_FINITE_HINT)
 
 
 class _Before:

@@ -173,7 +173,6 @@ def record_of(
     validated: Sequence[LabelledStudy],
     probabilities: NDArray[np.float64],
     trained_on: Iterable[LabelledStudy],
-    earlier: Iterable[SeenStudy] = (),
 ) -> ValidationRecord:
     """The record of a training.
 
@@ -182,7 +181,6 @@ def record_of(
         validated: the studies that networks answered which never saw them.
         probabilities: (studies, findings), what these said, calibrated.
         trained_on: the studies the published network was trained on.
-        earlier: what the classifier was trained on from which this one began.
     """
     return ValidationRecord(
         tuple(findings),
@@ -194,7 +192,7 @@ def record_of(
             )
             for study, said in zip(validated, probabilities, strict=True)
         ),
-        tuple(dict.fromkeys([*map(SeenStudy.of, trained_on), *earlier])),
+        tuple(map(SeenStudy.of, trained_on)),
     )
 
 
