@@ -166,7 +166,9 @@ def test_an_unreadable_study_is_left_out_and_the_others_are_not(
 def test_a_study_of_fewer_slices_than_half_a_clip_is_left_out(
     ball_manifest: Manifest, ball_cache: Path
 ) -> None:
-    with pytest.raises(TrainingError, match="none of 20 labelled studies can be used; 20 left out: too few slices"):
+    with pytest.raises(
+        TrainingError, match="none of 20 labelled studies can be used; 20 left out: too few slices"
+    ):
         select(ball_manifest, ball_cache, shape=replace(SHAPE, length=41))
 
 
@@ -210,3 +212,16 @@ def test_a_disk_that_takes_no_prepared_study_is_told(ball_manifest: Manifest, tm
 def test_preparing_can_be_cancelled(ball_manifest: Manifest, ball_cache: Path) -> None:
     with pytest.raises(CancelledError):
         select(ball_manifest, ball_cache, cancelled=lambda: True)
+
+
+def test_a_damaged_copy_in_the_cache_is_told_and_made_again(ball_manifest: Manifest, tmp_path: Path) -> None:
+    sound = select(ball_manifest, tmp_path).rounds[0].train[0].prepared
+    before = sound.slices.copy()
+    content = bytearray(sound.file.read_bytes())
+    content[1000] ^= 1
+    sound.file.write_bytes(content)
+    notes: list[str] = []
+    data = select(ball_manifest, tmp_path, notes)
+    assert notes == ["study-000: its prepared copy was damaged (its checksum is wrong) and is made again"]
+    assert (data.rounds[0].train[0].prepared.slices == before).all()
+    assert data.left_out == {}

@@ -87,7 +87,7 @@ def test_nobody_changes_sides_when_a_study_is_relabelled(site: Site) -> None:
 
 
 def test_nobody_changes_sides_when_labels_are_withdrawn_and_come_back(site: Site) -> None:
-    patients_twice(site, 10)
+    patients_twice(site, 14)
     before = sides_of(site.select())
     validated = next(patient_of(study) for study, side in before.items() if side == "validation")
     gone = [study for study in before if patient_of(study) in (validated, "p00", "p01", "p02", "p03")]
