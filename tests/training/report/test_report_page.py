@@ -101,7 +101,6 @@ def test_it_says_what_is_served_and_why_then_warns_and_then_shows_figures(
     assert served < why < warning < figures < data < settings < again
     assert page.row("too few slices") == ["too few slices", "2"]
     assert page.row("gain")[1].startswith("+")
-    assert page.row("weights")[1] == "not known yet"
     assert page.row("labels")[1] == "b" * 64
 
 

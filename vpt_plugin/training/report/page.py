@@ -97,8 +97,10 @@ def page(facts: ReportFacts, pictures: Gallery) -> str:
 
 
 def _title(facts: ReportFacts) -> str:
-    version = f"version {facts.card.version}" if facts.card.version else "new version"
-    return f"{facts.task.title}: {facts.card.model}, {version}"
+    card = facts.card
+    # Its number is not known before it is published, and it is published together with its report.
+    which = f"version {card.version}" if card.version else f"trained {card.created}"
+    return f"{facts.task.title}: {card.model}, {which}"
 
 
 def _opening(facts: ReportFacts) -> Markup:

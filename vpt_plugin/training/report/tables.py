@@ -151,8 +151,8 @@ def settings_section(facts: ReportFacts) -> Markup:
     if (seconds := facts.card.training.get("seconds")) is not None:
         more["duration"] = f"{float(seconds):,.0f} s"
     return joined(
-        table(("setting", "here", "without a word"), rows) if rows else Markup(),
-        tag("p", f"All others as without a word: {others}.") if others else Markup(),
+        table(("setting", "here", "by default"), rows) if rows else Markup(),
+        tag("p", f"All others are as by default: {others}.") if others else Markup(),
         table(("", ""), list(more.items())) if more else Markup(),
     )
 
@@ -160,22 +160,31 @@ def settings_section(facts: ReportFacts) -> Markup:
 def repeat_section(facts: ReportFacts) -> Markup:
     """The command, and the fingerprints that say whether it was repeated."""
     card = facts.card
-    rows = [
-        ("studies and their sides", card.split_hash),
-        ("labels", card.labels_hash),
-        ("weights", card.weights_sha256),
-    ]
+    hashes = {
+        "studies and their sides": card.split_hash,
+        "labels": card.labels_hash,
+        "weights": card.weights_sha256,
+    }
+    rows = [(name, value) for name, value in hashes.items() if value]
     return joined(
         tag("p", "The same labels, settings, version of VPTCT and kind of processor give the same network:"),
         tag("pre", facts.command or _command(facts)),
-        table(("SHA-256 of", ""), [(name, value or "not known yet") for name, value in rows]),
-        tag("p", "They stand in the version's card, too: vpt versions show.", class_="small"),
+        table(("SHA-256 of", ""), rows) if rows else Markup(),
+        tag(
+            "p",
+            "These, and that of the weights, are in the version's card: vpt versions show.",
+            class_="small",
+        ),
     )
 
 
 def _command(facts: ReportFacts) -> str:
     usual = FinetuneConfig().to_dict()
-    changed = {name: value for name, value in _settings(facts).items() if value != usual.get(name)}
+    changed = {
+        name: value
+        for name, value in _settings(facts).items()
+        if value is not None and value != usual.get(name)
+    }
     words = [
         "vpt",
         "finetune",
@@ -186,7 +195,7 @@ def _command(facts: ReportFacts) -> str:
         facts.card.model,
     ]
     words += [word for name, value in changed.items() for word in ("--set", f"{name}={_written(value)}")]
-    return " ".join(f'"{word}"' if not word or " " in word else word for word in words)
+    return " ".join(f'"{word}"' if " " in word else word for word in words)
 
 
 def _settings(facts: ReportFacts) -> Mapping[str, Any]:
