@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from contract_files import differences, golden
 from server_process import ServerProcess
-from test_server_contract import differences, golden
 from training_site import QUICK, WORSE, Site, conf, environment, write_phantoms
 
 from vpt_plugin.store.labels import LabelFolder

@@ -1,0 +1,52 @@
+"""The files in tests/contract, and how a real answer is held against one: key by key and type by type."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+CONTRACT = Path(__file__).resolve().parents[1] / "contract"
+# What is named after findings, models or strategies has keys of its own in every answer.
+NAMED = {"findings", "models", "strategies", "thresholds", "validation_auroc", "trainers"}
+# What is null until there is something to say.
+LATER = {
+    "running", "before", "progress", "outcome", "error", "comparison", "started", "ended", "seconds_left",
+    "loss", "best_auroc",
+}  # fmt: skip
+# Whatever a trainer takes, and whatever was asked of it.
+ANYTHING = {"config", "settings", "train_stats"}
+
+
+def golden(name: str) -> Any:
+    return json.loads((CONTRACT / name).read_text(encoding="utf-8"))
+
+
+def differences(real: Any, expected: Any, at: str = "") -> list[str]:
+    """Where keys or types differ. A list's element must be like one of the expected list's elements."""
+    key = at.rpartition(".")[2]
+    if (key in LATER and None in (real, expected)) or (key in ANYTHING and isinstance(real, dict)):
+        return []
+    if isinstance(expected, dict) and isinstance(real, dict):
+        if key in NAMED and not {"value", "ci95"} <= set(expected):
+            example = next(iter(expected.values()))
+            return [
+                line for name, value in real.items() for line in differences(value, example, f"{at}[{name}]")
+            ]
+        if set(real) != set(expected):
+            return [f"{at}: {sorted(set(real) ^ set(expected))} only on one side"]
+        return [line for name in real for line in differences(real[name], expected[name], f"{at}.{name}")]
+    if isinstance(expected, list) and isinstance(real, list):
+        found = [
+            min((differences(each, choice, f"{at}[{i}]") for choice in expected), key=len, default=[])
+            for i, each in enumerate(real)
+        ]
+        return [line for lines in found for line in lines]
+    return [] if kind(real) == kind(expected) else [f"{at}: {kind(real)} where {kind(expected)} is agreed"]
+
+
+def kind(value: Any) -> str:
+    """The type of a JSON value; 1 and 1.0 are the same."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return type(value).__name__
+    return "number"

@@ -1,0 +1,152 @@
+"""A real server, real trainings, and whatever may befall them: the served version answers as before."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from server_process import ServerProcess
+from stand_in import alive, wait_until
+from training_site import QUICK, Site, conf, environment, write_phantoms
+
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.catalog import get_model
+from vpt_plugin.models.classifier import new_classifier
+from vpt_plugin.store.labels import LabelFolder
+from vpt_plugin.training.model_store import ModelStore
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+# It would go on for minutes.
+LONG = {**QUICK, "epochs": 400, "steps_per_epoch": 4, "patience": 400, "validation_share": 0.3}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server with 16 labelled phantoms and a version that somebody put there."""
+    root = tmp_path_factory.mktemp("site")
+    for folder in ("studies", "models"):
+        (root / folder).mkdir()
+    labels = write_phantoms(root / "studies", 16)
+    kept = LabelFolder(root / "studies" / "labels")
+    for study, label in labels.items():
+        kept.save(study, label)
+    classifier = new_classifier(get_model("tiny"), ("lung_nodule",), seed=1)
+    card = ModelCard("nodule", "tiny", ("lung_nodule",), "none", 8)
+    ModelStore(root / "models").publish(classifier, card, why="put here by hand")
+    with ServerProcess(root / "studies", conf=conf(root), environment=environment(root)) as process:
+        yield Site(process, root, labels)
+
+
+@pytest.fixture(autouse=True)
+def the_served_version_answers_as_before(site: Site) -> Iterator[None]:
+    before = site.answers()
+    yield
+    assert site.answers() == before
+    assert site.workers() == []
+
+
+def after_epoch(number: int) -> Any:
+    """Whether a training has begun the epoch after this one."""
+    return lambda told: ((told["progress"] or {}).get("epoch") or 0) > number
+
+
+def worker(site: Site) -> int:
+    (pid,) = site.workers()
+    return pid
+
+
+def test_a_stop_answers_within_seconds_and_the_same_order_goes_on(site: Site) -> None:
+    number = site.train(LONG)
+    epoch = site.wait(number, after_epoch(2))["progress"]["epoch"]
+    pid = worker(site)
+    began = time.monotonic()
+    stopped = site.told("DELETE", f"/train/{number}")
+    seconds = time.monotonic() - began
+    print(f"a stop took {seconds:.2f} s")
+    assert stopped["state"] == "stopped"
+    assert seconds < 6
+    assert not alive(pid)
+
+    again = site.train(LONG)
+    first = site.wait(again, after_epoch(0))
+    assert first["progress"]["epoch"] >= epoch - 1
+    assert any("goes on where it was" in note for note in first["notes"])
+    site.told("DELETE", "/train/")
+
+
+def test_a_killed_worker_is_told_and_the_next_training_gets_its_turn(site: Site) -> None:
+    number = site.train({**LONG, "seed": 1})
+    waiting = site.train({**LONG, "seed": 2})
+    site.wait(number, after_epoch(0))
+    os.kill(worker(site), signal.SIGKILL)
+    told = site.wait(number)
+    assert told["state"] == "failed"
+    assert "killed from outside (signal 9)" in told["error"]["detail"]
+    assert "What is served has not changed" in told["error"]["detail"]
+    site.wait(waiting, lambda now: now["state"] == "running")
+    site.told("DELETE", f"/train/{waiting}")
+
+
+def test_a_disk_that_takes_no_more_fails_the_training_and_says_so(site: Site) -> None:
+    number = site.train({**QUICK, "epochs": 2, "seed": 3})
+    site.wait(number, lambda told: bool(site.workers()))
+    # No file of this process may become larger from now on: its result does not fit.
+    import resource
+
+    resource.prlimit(worker(site), resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+    told = site.wait(number)
+    assert told["state"] == "failed", told
+    words = f"{told['error']['detail']} {told['error']['hint']}"
+    assert "File too large" in words or "room" in words
+    assert str(site.root) not in words
+    assert [each["version"] for each in site.told("GET", "/versions/nodule_tiny")["versions"]] == [1]
+    assert list(site.models.rglob(".unfinished-*")) == []
+
+
+def test_a_damaged_copy_of_a_study_is_told_and_made_again(site: Site) -> None:
+    slices = next(iter((site.root / "home" / "prepared").rglob("slices.npy")))
+    content = bytearray(slices.read_bytes())
+    content[-100] ^= 0xFF
+    slices.write_bytes(content)
+    number = site.train({**LONG, "seed": 4})
+    told = site.wait(number, after_epoch(0))
+    assert any("prepared copy was damaged" in note and "made again" in note for note in told["notes"])
+    site.told("DELETE", f"/train/{number}")
+
+
+def test_neither_a_killed_nor_a_stopped_server_leaves_a_training(site: Site) -> None:
+    number = site.train({**LONG, "seed": 5})
+    site.wait(number, after_epoch(1))
+    pid = worker(site)
+    # The server alone: nothing else may end its training.
+    os.kill(site.process._process.pid, signal.SIGKILL)
+    site.process._process.wait()
+    wait_until(lambda: not alive(pid), 5)
+    site.process.start_again()
+    told = site.told("GET", f"/train/{number}")
+    assert told["state"] == "interrupted"
+    assert told["progress"]["epoch"] >= 1
+    assert "the server ended while this training ran" in told["error"]["detail"]
+    assert "it goes on after the last epoch" in told["error"]["hint"]
+
+    again = site.train({**LONG, "seed": 5})
+    told = site.wait(again, after_epoch(1))
+    assert any("goes on where it was" in note for note in told["notes"])
+    pid = worker(site)
+    site.process._process.terminate()
+    site.process._process.wait(30)
+    assert not alive(pid)
+    site.process.start_again()
+    assert site.told("GET", f"/train/{again}")["state"] == "interrupted"
+    assert [each["version"] for each in site.told("GET", "/versions/nodule_tiny")["versions"]] == [1]
+
+
+def test_what_is_kept_of_trainings_is_small(site: Site) -> None:
+    size_bytes = sum(path.stat().st_size for path in Path(site.models / ".trainings").iterdir())
+    assert size_bytes < 1_000_000
