@@ -16,6 +16,7 @@ from vpt_plugin.models.weights import WeightsFolder
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.config import SITE_PRETRAININGS, FinetuneConfig
 from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.start import find_start
 
 # A validation without both states says nothing, and neither does a training.
 MIN_STUDIES_OF_A_STATE = 2
@@ -47,9 +48,9 @@ def check_ready(
 
     Raises:
         TrainingError: too few studies of a state, or no room on the disk.
-        ConfigurationError: no such pretraining for this network.
+        ConfigurationError: no such pretraining for this network, or no such classifier to start from.
         WeightsNotFoundError: names the file, its address and the commands that bring it here.
-        NotTrainedError, ModelCardError: the classifier to start from is not there, or cannot be used.
+        ModelCardError: the classifier to start from is damaged.
     """
     _check_labels(task, labels)
     _check_start(spec, config.settled(spec.weights), store, weights or WeightsFolder())
@@ -71,7 +72,7 @@ def _check_labels(task: ReadingTask, labels: Sequence[StudyLabel]) -> None:
 
 def _check_start(spec: ModelSpec, config: FinetuneConfig, store: ModelStore, weights: WeightsFolder) -> None:
     if config.pretraining in SITE_PRETRAININGS:
-        _check_own_start(spec, config.start, store)
+        find_start(store, spec, config)
         return
     if config.pretraining not in spec.pretrainings:
         raise ConfigurationError(
@@ -84,17 +85,6 @@ def _check_start(spec: ModelSpec, config: FinetuneConfig, store: ModelStore, wei
             f"the {config.pretraining} weights of {spec.name} are not on this computer.",
             f"Get them with `vpt weights fetch {sources[0].name}`, or train with the pretraining none.",
         )
-
-
-def _check_own_start(spec: ModelSpec, start: str, store: ModelStore) -> None:
-    name, _, version = start.partition(":")
-    task = name.removesuffix(f"_{spec.name}")
-    if task == name:
-        raise ConfigurationError(
-            f"training setting start names {name}, which is another network;",
-            f"{spec.name} starts from a classifier of its own kind: <task>_{spec.name}.",
-        )
-    store.card(task, spec.name, int(version) if version else None)
 
 
 def _check_room(studies: int, models: Path, cache: Path, free_bytes: Callable[[Path], int]) -> None:
