@@ -51,16 +51,21 @@ def call_recomputed(network: nn.Module, function: Callable[..., Any], *inputs: A
 
 @contextmanager
 def _statistics_kept(network: nn.Module) -> Iterator[None]:
-    """Batch norms compute as in training, without counting the pass."""
+    """Batch norms compute as in training, without counting the pass.
+
+    They go on tracking, for the first pass and the second must keep the same tensors, but with a momentum of
+    0, and without the count of batches.
+    """
     norms = [
         module
         for module in network.modules()
         if isinstance(module, _BatchNorm) and module.track_running_stats
     ]
+    before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum, count in before:
+            norm.momentum, norm.num_batches_tracked = momentum, count
