@@ -78,9 +78,10 @@ def lock(
 ) -> None:
     """Lock patients away as the test set: nothing is trained on them or chosen by them.
 
-    Every state of every finding has its share in it; which patients it is, a hash decides. All later studies
-    of these patients belong to it, too. Done again after more labels have come, it adds patients until the
-    share is right; nobody leaves. `vpt evaluate` gives the figures on it.
+    Every state of every finding has its share in it; which patients it is, a hash decides. Patients of the
+    validation side are passed over. All later studies of the locked ones belong to the test set, too. Done
+    again after more labels have come, it adds patients until the share is right; nobody leaves. `vpt
+    evaluate` gives the figures on it.
 
     \b
     Examples:
@@ -98,8 +99,8 @@ def lock(
     )
     if locked.seen:
         typer.echo(
-            f"{locked.seen} of these were trained on or validated on before: no version that saw them can be "
-            "evaluated on them. Train again."
+            f"{locked.seen} of these were trained on before: no version that saw them can be evaluated on "
+            "them. Train again."
         )
 
 

@@ -62,7 +62,7 @@ class Locked:
     Attributes:
         patients, studies: that are locked now.
         new: how many of the patients were not before.
-        seen: how many of the new ones were on another side before.
+        seen: how many of the new ones were trained on before.
     """
 
     patients: int
@@ -130,7 +130,8 @@ def show_split(source: TrainingSource, task: ReadingTask) -> SplitOverview:
 def lock_test_set(source: TrainingSource, task: ReadingTask, share: float) -> Locked:
     """Lock patients away until the test set has its share of every state of every finding.
 
-    Who is locked already stays so; who it is, the hash of the patients decides.
+    Who is locked already stays so, and so does who is on the validation side; of the others the hash of the
+    patients decides.
 
     Args:
         source: of the labelled studies.
@@ -159,7 +160,9 @@ def lock_test_set(source: TrainingSource, task: ReadingTask, share: float) -> Lo
 
     def lock(split: Split) -> Split:
         before = {patient: "test" for patient in split.on("test") if patient in strata}
-        chosen = divide(strata, {"rest": 1 - share, "test": share}, before)
+        # The validation side stays whole: versions are compared on it, and it is small enough.
+        kept = {patient: "rest" for patient in split.on("validation") if patient in strata}
+        chosen = divide(strata, {"rest": 1 - share, "test": share}, {**before, **kept})
         sides = {patient: "test" for patient, side in chosen.items() if side == "test"}
         of_test = {
             name: NotedStudy(owner) for name, owner in owners.items() if owner in sides or owner in before
