@@ -15,6 +15,7 @@ from vpt_plugin.models.card import Estimate, ModelCard
 from vpt_plugin.models.catalog import MODELS
 from vpt_plugin.models.classifier import new_classifier
 from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.validation_record import SeenStudy, ValidatedStudy, ValidationRecord
 
 NAN = float("nan")
 CARD = ModelCard(
@@ -142,6 +143,36 @@ def test_figures_from_other_studies_are_not_compared(vpt: Callable[..., Result])
     told = json.loads(vpt("compare", "nodule_tiny", 1, 2, "--json").stdout)
     assert told["comparable"] is False
     assert [card["version"] for card in told["versions"]] == [1, 2]
+
+
+def test_two_versions_are_compared_on_the_studies_that_both_were_validated_on(
+    vpt: Callable[..., Result], store: ModelStore
+) -> None:
+    def record(numbers: range, right: float) -> ValidationRecord:
+        return ValidationRecord(
+            ("lung_nodule",),
+            tuple(
+                ValidatedStudy(
+                    SeenStudy(f"s{n}", f"p{n}", f"scan{n}"),
+                    {"lung_nodule": float(n % 2)},
+                    {"lung_nodule": right if n % 2 else 1 - right},
+                )
+                for n in numbers
+            ),
+            (),
+        )
+
+    record(range(12), 0.3).write(store.place("nodule", "tiny", 2))
+    record(range(4, 20), 0.9).write(store.place("nodule", "tiny", 3))
+    # Recorded of both are 4 to 11; version 2 has each of them the wrong way round.
+    assert lines(vpt("compare", "nodule_tiny", 2, 3))[-1] == (
+        "On the 8 studies that both were validated on, version 2 has AUROC 0.000 [0.000, 0.000], version 3 "
+        "1.000 [1.000, 1.000]: a gain of +1.000 [+1.000, +1.000]; version 3 stays less than 0.01 behind in "
+        "100 % of 993 resamples."
+    )
+    told = json.loads(vpt("compare", "nodule_tiny", 2, 3, "--json").stdout)
+    assert told["on_the_same_studies"]["gain"]["value"] == 1.0
+    assert json.loads(vpt("compare", "nodule_tiny", 1, 3, "--json").stdout)["on_the_same_studies"] is None
 
 
 @pytest.mark.parametrize(

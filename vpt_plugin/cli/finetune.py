@@ -19,6 +19,7 @@ from vpt_plugin.cli.options import (
     TaskFileOption,
     TaskOption,
     choose_task,
+    who,
 )
 from vpt_plugin.cli.settings import training_settings
 from vpt_plugin.cli.words import card_in_words, command_line, progress_in_words
@@ -164,6 +165,7 @@ def finetune(
             progress=show,
             tracking=TrackingPlaces(tensorboard, mlflow),
             report=report,
+            by=who(),
         )
     if torchrun_rank() > 0:
         return  # the first process tells it

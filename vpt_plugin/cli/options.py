@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -42,3 +43,11 @@ def choose_task(name: str | None, task_file: Path | None) -> ReadingTask:
             raise ConfigurationError("no task was given;", "use --task pe, --task nodule or --task-file.")
         return own[0]
     return get_task(name, own)
+
+
+def who() -> str:
+    """Who runs this, as the computer knows them; empty where it does not."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return ""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vpt_plugin.cli.options import ModelsDirOption
+from vpt_plugin.cli.options import ModelsDirOption, who
 from vpt_plugin.cli.words import count
 from vpt_plugin.errors import ConfigurationError
 
@@ -100,10 +99,10 @@ def compare(
     models_dir: ModelsDirOption = None,
     as_json: _JsonOption = False,
 ) -> None:
-    """Two versions side by side, and whether their figures may be compared.
+    """Two versions side by side, and which is better on the studies that both were validated on.
 
-    They may where both were found on the same validation studies. Even then a difference may be chance: the
-    comparison that a training makes with the served version asks that of the same studies one by one.
+    Their figures may be compared where both were found on the same studies. Beside them stands what both
+    said of each study that neither had learned from, with the share of resamples that speaks for the second.
 
     \b
     Examples:
@@ -112,18 +111,21 @@ def compare(
     """
     from vpt_plugin.cli.versions_report import comparability, print_comparison
     from vpt_plugin.training.model_store import ModelStore
+    from vpt_plugin.training.recorded import compare_recorded
 
     folder, store = _folder(name, models_dir), ModelStore(models_dir)
     cards = (
         store.card(folder.task, folder.model, first),
         store.card(folder.task, folder.model, second),
     )
+    recorded = compare_recorded(store, folder.task, folder.model, first, second)
     if as_json:
         comparable, explanation = comparability(*cards)
-        answer = {"comparable": comparable, "explanation": explanation}
+        answer: dict[str, Any] = {"comparable": comparable, "explanation": explanation}
+        answer["on_the_same_studies"] = recorded.figures_json() if recorded else None
         typer.echo(json.dumps({**answer, "versions": [card.to_json() for card in cards]}, indent=1))
     else:
-        print_comparison(*cards)
+        print_comparison(*cards, recorded)
 
 
 @app.command()
@@ -139,7 +141,7 @@ def promote(name: _Name, version: _Version, why: _WhyOption, models_dir: ModelsD
     from vpt_plugin.training.model_store import ModelStore
 
     folder = _folder(name, models_dir)
-    card = ModelStore(models_dir).promote(folder.task, folder.model, version, why=why, by=_who())
+    card = ModelStore(models_dir).promote(folder.task, folder.model, version, why=why, by=who())
     typer.echo(f"{name}: version {card.version} is served from now on.")
 
 
@@ -154,7 +156,7 @@ def rollback(name: _Name, why: _WhyOption, models_dir: ModelsDirOption = None) -
     from vpt_plugin.training.model_store import ModelStore
 
     folder = _folder(name, models_dir)
-    card = ModelStore(models_dir).rollback(folder.task, folder.model, why=why, by=_who())
+    card = ModelStore(models_dir).rollback(folder.task, folder.model, why=why, by=who())
     typer.echo(f"{name}: version {card.version} is served again.")
 
 
@@ -207,7 +209,7 @@ def import_version(
     """
     from vpt_plugin.training.model_store import ModelStore
 
-    card = ModelStore(models_dir).import_(source, serve=serve, why=why, by=_who())
+    card = ModelStore(models_dir).import_(source, serve=serve, why=why, by=who())
     name = f"{card.task}_{card.model}"
     typer.echo(f"{source}: now version {card.version} of {name}.")
     if serve:
@@ -256,11 +258,3 @@ def _folder(name: str, models_dir: Path | None) -> VersionFolder:
         choices = f"choose from {', '.join(folders)}." if folders else "nothing was trained or imported yet."
         raise ConfigurationError(f"{name!r} has no version in {store.root};", choices)
     return folders[name]
-
-
-def _who() -> str:
-    """Who runs this, as the computer knows them; empty where it does not."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        return ""

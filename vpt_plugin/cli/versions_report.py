@@ -13,6 +13,7 @@ from vpt_plugin.cli.console import print_table
 from vpt_plugin.cli.words import estimate_in_words, figure
 from vpt_plugin.errors import ModelCardError
 from vpt_plugin.models.card import Estimate, ModelCard
+from vpt_plugin.training.comparison import Comparison
 from vpt_plugin.training.served import Served
 from vpt_plugin.training.version_folder import VersionFolder
 
@@ -118,12 +119,19 @@ def print_card(card: ModelCard, served: Served) -> None:
         print_table(("served from", "how", "by", "why"), rows)
 
 
-def print_comparison(first: ModelCard, second: ModelCard) -> None:
-    """Two cards side by side: facts, figures, and whether the figures may be compared."""
+def print_comparison(first: ModelCard, second: ModelCard, recorded: Comparison | None = None) -> None:
+    """Two cards side by side: facts, figures, and whether the figures may be compared.
+
+    Args:
+        recorded: the second against the first, on the studies that both were validated on.
+    """
     rows = [*_beside(_facts(first), _facts(second)), *_beside(_figures(first), _figures(second))]
     columns = (f"{first.task}_{first.model}", f"version {first.version}", f"version {second.version}")
     print_table(columns, rows)
     typer.echo(comparability(first, second)[1])
+    if recorded is not None:
+        names = f"version {first.version}", f"version {second.version}"
+        typer.echo(recorded.side_by_side(*names))
 
 
 def _beside(ones: Mapping[str, str], twos: Mapping[str, str]) -> list[tuple[str, str, str]]:

@@ -30,6 +30,10 @@ def card_in_words(card: ModelCard) -> str:
         f"  pretraining {card.pretraining}, clips of {card.clip_slices} slices",
         f"  calibrated, temperature {card.temperature:.3f}" if card.calibrated else "  not calibrated",
     ]
+    left_out = card.counts.get("left_out", {})
+    if left_out:
+        reasons = "; ".join(f"{number} {reason}" for reason, number in sorted(left_out.items()))
+        lines.append(f"  left out: {reasons}")
     for name in card.findings:
         estimate = card.validation_auroc.get(name)
         auroc = estimate_in_words(estimate) if estimate else "n/a"

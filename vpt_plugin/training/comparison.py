@@ -122,19 +122,30 @@ class Comparison:
 
     def sentence(self) -> str:
         """What was found and what follows from it, for a person."""
-        title = FIGURES[self.figure].title
-        if self.findings > 1:
-            title = f"{title} (mean of {self.findings} findings)"
         said = (
-            f"On the same {self.gain.n} validation studies the new version has {title} "
+            f"On the same {self.gain.n} validation studies the new version has {self._title()} "
             f"{_in_words(self.candidate)}, the served one {_in_words(self.served)}"
         )
         if math.isnan(self.share):
             return f"{said}. They cannot be compared, so the served version stays."
         return f"{said}: a gain of {_in_words(self.gain, sign='+')}. {self._verdict()}{self._few_studies()}"
 
+    def side_by_side(self, served: str, candidate: str) -> str:
+        """Both figures and the gain, under these names and without a verdict."""
+        said = (
+            f"On the {self.gain.n} studies that both were validated on, {served} has {self._title()} "
+            f"{_in_words(self.served)}, {candidate} {_in_words(self.candidate)}"
+        )
+        if math.isnan(self.share):
+            return f"{said}."
+        return f"{said}: a gain of {_in_words(self.gain, sign='+')}; {candidate} {self._speaks()}."
+
     def to_json(self) -> dict[str, Any]:
         """The comparison as JSON; what is undefined is null."""
+        return {**self.figures_json(), "better": self.better, "sentence": self.sentence()}
+
+    def figures_json(self) -> dict[str, Any]:
+        """The figures as JSON, without a verdict."""
         return {
             "rule": self.rule.name,
             "figure": self.figure,
@@ -144,20 +155,25 @@ class Comparison:
             "share": None if math.isnan(self.share) else self.share,
             "undefined_resamples": self.undefined,
             "resamples": self.resamples,
-            "better": self.better,
-            "sentence": self.sentence(),
         }
 
     def _verdict(self) -> str:
         if self.rule.must_gain and self.gain.value <= _EQUAL:
             return "It is not better, so the served version stays."
-        speaks = (
-            f"it stays less than {self.rule.margin:g} behind" if self.rule.margin else "it is ahead"
-        ) + f" in {math.floor(100 * self.share)} % of {self.resamples - self.undefined} resamples"
+        speaks = f"it {self._speaks()}"
         asked = f"the rule {self.rule.name!r} asks for {100 * self.rule.confidence:g} %"
         if self.better:
             return f"That is enough to be served: {speaks}, and {asked}."
         return f"That may be chance: {speaks}, and {asked}. The served version stays."
+
+    def _title(self) -> str:
+        title = FIGURES[self.figure].title
+        return title if self.findings == 1 else f"{title} (mean of {self.findings} findings)"
+
+    def _speaks(self) -> str:
+        """In how many resamples the candidate does what the rule asks for."""
+        does = f"stays less than {self.rule.margin:g} behind" if self.rule.margin else "is ahead"
+        return f"{does} in {math.floor(100 * self.share)} % of {self.resamples - self.undefined} resamples"
 
     def _few_studies(self) -> str:
         low, high = self.gain.ci95

@@ -217,5 +217,8 @@ def _warnings(finding: str, uncalibrated: Floats, auroc: Estimate, threshold: fl
             "Look whether the labels are right."
         ]
     if math.isnan(threshold):
-        return [f"There is no threshold for {finding}: one of its states is missing in the validation."]
+        return [
+            f"There is no threshold for {finding}, so 0.5 counts: one of its states is missing in the "
+            "validation."
+        ]
     return []

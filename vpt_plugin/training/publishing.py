@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -156,7 +157,8 @@ class Publication:
             trained_on=len(self.data.trained_on),
             synthetic=self.data.synthetic,
             validation_auroc=outcome.auroc(),
-            thresholds=outcome.thresholds,
+            # Where a rule has none, 0.5 counts, as everywhere else.
+            thresholds={name: at for name, at in outcome.thresholds.items() if not math.isnan(at)},
             temperature=outcome.calibration.temperature,
             calibrated=outcome.calibration.calibrated,
             ranges=self.data.ranges(),
