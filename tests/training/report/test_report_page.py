@@ -100,6 +100,8 @@ def test_it_says_what_is_served_and_why_then_warns_and_then_shows_figures(
     )  # fmt: skip
     assert served < why < warning < figures < data < settings < again
     assert page.row("too few slices") == ["too few slices", "2"]
+    assert ["side", "finding", "present", "absent"] in page.rows
+    assert ["train", "Pulmonary embolism", "60", "58"] in page.rows
     assert page.row("gain")[1].startswith("+")
     assert page.row("labels")[1] == "b" * 64
 

@@ -45,7 +45,7 @@ code, pre { font: .87rem/1.5 ui-monospace, "Liberation Mono", Consolas, monospac
 pre { background: #f4f4f4; padding: .6rem; white-space: pre-wrap; }
 @page { margin: 14mm; }
 @media print { body { font-size: 10pt; margin: 0; padding: 0; max-width: none; }
-  h2, h3, caption { break-after: avoid; } tr { break-inside: avoid; } }
+  h2, h3, caption { break-after: avoid; } tr, .numbers { break-inside: avoid; } }
 @media (max-width: 40rem) { .pair { grid-template-columns: 1fr; } .numbers td { white-space: normal; } }
 """
 # Nothing may be loaded or run; the style is the one above, by its hash, and pictures are those in the page.

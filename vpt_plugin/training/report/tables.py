@@ -113,9 +113,9 @@ def data_tables(facts: ReportFacts) -> Markup:
     """How many studies were on which side, and what was left out."""
     counts = facts.card.counts
     rows: list[tuple[str, ...]] = []
-    states: list[str] = []
-    for found in _sides(counts).values():
-        states += [state for by_state in found.values() for state in by_state if state not in states]
+    states = dict.fromkeys(
+        state for found in _sides(counts).values() for by_state in found.values() for state in by_state
+    )
     for side, found in _sides(counts).items():
         for finding, by_state in found.items():
             rows.append(
@@ -135,7 +135,7 @@ def data_tables(facts: ReportFacts) -> Markup:
     ]
     if facts.notes:
         parts += [
-            tag("h3", "What was said of single studies"),
+            tag("h3", "What was said while the studies were prepared"),
             tag("ul", *(tag("li", n) for n in facts.notes)),
         ]
     return joined(*parts)
