@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
+LIBRARIES = ("numpy", "opencv-python-headless", "pydicom", "torch")
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,9 @@ def compare(what: str, ours: Callable[[], object], theirs: Callable[[], object],
 
 def report(name: str, rows: list[Row]) -> None:
     """Print the rows as a table and write them as JSON."""
-    libraries = {each: version(each) for each in ("numpy", "opencv-python-headless", "pydicom", "torch")}
-    machine = {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.platform(), **libraries}
-    print(
-        f"\n{name}: {machine['cpu']}, {machine['cores']} cores; "
-        + ", ".join(f"{k} {v}" for k, v in libraries.items())
-    )
+    machine = about_this_machine()
+    libraries = ", ".join(f"{each} {machine[each]}" for each in LIBRARIES)
+    print(f"\n{name}: {machine['cpu']}, {machine['cores']} cores; {libraries}")
     print(f"{'':34} {'ours, s (min-max)':>26} {'theirs, s (min-max)':>26} {'ratio':>7}")
     for row in rows:
         ours = f"{row.ours_median:.3f} ({row.ours_fastest:.3f}-{row.ours_slowest:.3f})"
@@ -62,6 +60,12 @@ def report(name: str, rows: list[Row]) -> None:
     RESULTS.mkdir(exist_ok=True)
     content = {"machine": machine, "rows": [asdict(row) for row in rows]}
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def about_this_machine() -> dict[str, str | int | None]:
+    """Processor, cores, system and the versions of the libraries."""
+    libraries = {each: version(each) for each in LIBRARIES}
+    return {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.platform(), **libraries}
 
 
 def _seconds(run: Callable[[], object]) -> float:
