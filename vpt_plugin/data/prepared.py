@@ -121,7 +121,7 @@ class PreparedStudies:
         name: str | None = None,
         series_uid: str | None = None,
         identity: str = "",
-        fetched: bool = False,
+        may_grow: bool = False,
     ) -> PreparedStudy:
         """The study at ``path``, read only if it changed or was never prepared.
 
@@ -129,14 +129,17 @@ class PreparedStudies:
             path: as ``read_study`` takes it.
             name: of the study, for messages.
             series_uid: which series to take, where there are several.
-            identity: what the study is, whatever its files are called; "" where they tell.
-            fetched: the files are copies, whose place and time say nothing; their names and sizes do.
+            identity: what the study is, wherever its files lie; "" where their places and times tell.
+            may_grow: besides the identity the names and sizes of the files tell.
 
         Raises:
             StudyError: the study cannot be read.
             OSError: there is no room for it, or the folder is not writable.
         """
-        key = self._key([identity] if identity else _identity(path, fetched=fetched), series_uid)
+        if identity:
+            key = self._key([identity, *(_names(path) if may_grow else ())], series_uid)
+        else:
+            key = self._key(_places(path), series_uid)
         if (prepared := self._load(key)) is not None:
             return prepared
         volume = self._read(path, name=name, series_uid=series_uid)
@@ -199,22 +202,24 @@ class PreparedStudies:
                     raise
 
 
-def _identity(path: Path, *, fetched: bool) -> list[str | int]:
-    """Place, size and time of change of all the study's files; of fetched ones name and size alone.
+def _places(path: Path) -> list[str | int]:
+    """Place, size and time of change of all the study's files; their bytes are not read.
 
-    A link stands for what it leads to. The bytes are not read.
+    A link stands for what it leads to.
     """
     path = path.resolve()
-    identity: list[str | int] = []
+    # One DICOM file stands for its series: two of one folder may be of two.
+    places: list[str | int] = [] if path.is_dir() else [str(path)]
     for file in _files(path):
         status = file.stat()
-        if fetched:
-            identity += [file.name, status.st_size]
-        else:
-            own = file.resolve() if file.is_symlink() else file
-            identity += [str(own), status.st_size, status.st_mtime_ns]
-    # One DICOM file stands for its series: two of one folder may be of two.
-    return identity if fetched or path.is_dir() else [str(path), *identity]
+        own = file.resolve() if file.is_symlink() else file
+        places += [str(own), status.st_size, status.st_mtime_ns]
+    return places
+
+
+def _names(path: Path) -> list[str | int]:
+    """Name and size of all the study's files."""
+    return [fact for file in _files(path) for fact in (file.name, file.stat().st_size)]
 
 
 def _files(path: Path) -> list[Path]:

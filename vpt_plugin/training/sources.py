@@ -44,9 +44,9 @@ class SourceStudy:
             study itself.
         side: ``train``, ``validation`` or ``test``; "" where the split decides.
         synthetic: whether it is a phantom.
-        identity: what it is, known without opening it and whatever its files are called; "" where its files
-            tell. An archive's series is the same wherever and whenever it was fetched.
-        fetched: its files are copies, whose place and time say nothing.
+        identity: what it is, wherever and whenever it was fetched; "" where the place and the times of its
+            files tell.
+        may_grow: its files have to be looked at, too: nobody says how many they are.
         notes: what a person should know of its label.
     """
 
@@ -57,7 +57,7 @@ class SourceStudy:
     side: str = ""
     synthetic: bool = False
     identity: str = ""
-    fetched: bool = False
+    may_grow: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -165,8 +165,8 @@ class LabelStoreSource:
             opened=partial(self._opened, saved.study),
             label=saved.label,
             patient=facts.get("patient", ""),
-            identity=f"{self._studies.name}\n{saved.study}\n{slices}" if slices else "",
-            fetched=archived,
+            identity=f"{self._studies.name}\n{saved.study}\n{slices or ''}" if archived else "",
+            may_grow=archived and not slices,
             notes=notes,
         )
 

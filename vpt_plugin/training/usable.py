@@ -146,8 +146,10 @@ class UsableStudies:
     def _prepare(self, study: SourceStudy) -> PreparedStudy:
         series_uid = study.label.series_uid or None
         try:
-            if study.identity and (found := self.prepared.find(study.identity, series_uid=series_uid)):
-                return found
+            if study.identity and not study.may_grow:
+                found = self.prepared.find(study.identity, series_uid=series_uid)
+                if found is not None:
+                    return found
             with study.opened(self.cancelled) as opened:
                 return self.prepared.get(
                     opened.path,
@@ -155,7 +157,7 @@ class UsableStudies:
                     # A file holds one volume, whatever series it was converted from.
                     series_uid=series_uid if study.identity or opened.path.is_dir() else None,
                     identity=study.identity,
-                    fetched=study.fetched,
+                    may_grow=study.may_grow,
                 )
         except StudyNotFoundError as error:
             raise _LeftOutError(GONE, str(error)) from error
