@@ -189,3 +189,15 @@ def test_figures_at_the_threshold_and_of_clips_are_told_where_the_card_has_them(
         "    sensitivity 0.800 [0.700, 0.900], specificity 0.500 at that threshold (sensitivity:0.95)",
         "    single clips: AUROC 0.800 [0.700, 0.900] (40 clips)",
     ]
+
+
+def test_a_training_that_is_interrupted_says_how_it_goes_on(
+    phantoms: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vpt_plugin.training.finetune.finetune", interrupted)
+    result = vpt("finetune", phantoms / "manifest.csv", "--task", "nodule", "--model", "tiny")
+    assert result.exit_code == 130
+    assert "What is served stays as it was; the same command goes on" in result.stderr

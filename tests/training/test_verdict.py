@@ -229,7 +229,9 @@ def test_a_collapsed_training_is_not_served_even_where_the_served_one_is_worse(
     publish(recorded(studies, wrong(studies), trained_on=[]))
     verdict = judge().decide(outcome_of(studies, [0.5] * 20, small_spec), synthetic=True)
     assert not verdict.serve
-    assert "the training collapsed" in verdict.why
+    assert "But the training collapsed" in verdict.why
+    assert verdict.comparison is not None
+    assert (verdict.comparison.better, verdict.to_json()["better"]) == (True, False)
 
 
 @pytest.mark.parametrize("damaged", ["served.json", "v0001/card.json", "v0001/validation.json"])

@@ -153,7 +153,7 @@ def finetune(
     }  # fmt: skip
     config = FinetuneConfig.from_dict(training_settings(settings, set_ or (), options))
     store = ModelStore(models_dir)
-    with progress_display() as show:
+    with _interruptible(), progress_display() as show:
         result = run(
             open_source(source, labels_dir=labels_dir),
             reading_task,
@@ -212,6 +212,19 @@ def next_steps(card: ModelCard, task_file: Path | None, models_dir: Path | None)
         *(word for name, value in conf for word in ("--conf", name, value)),
     )  # fmt: skip
     return f"\nTo classify with what is served:\n  {classify}\nTo serve it to readers:\n  {serve}"
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl+C ends a training in words."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(
+            "Stopped. What is served stays as it was; the same command goes on from the last whole epoch.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
 
 
 @contextmanager

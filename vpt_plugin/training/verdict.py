@@ -54,7 +54,8 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """For the model card; empty where nothing was served before."""
         if self.comparison is not None:
-            return {**self.comparison.to_json(), "with_version": self.instead_of, "sentence": self.why}
+            told = {"with_version": self.instead_of, "better": self.serve, "sentence": self.why}
+            return {**self.comparison.to_json(), **told}
         if self.instead_of is not None or not self.serve:
             return {"with_version": self.instead_of, "better": False, "sentence": self.why}
         return {}
@@ -135,7 +136,13 @@ class Judge:
         )
         why = comparison.sentence() + _remarks(card, record, int((~used).sum()))
         if outcome.collapsed and comparison.better:
-            return _kept(card.version, "the training collapsed, whatever the figures say", comparison)
+            return Verdict(
+                False,
+                f"{why} But the training collapsed: it gives all studies one answer. So version "
+                f"{card.version} stays, and the new one is kept as a candidate.",
+                card.version,
+                comparison,
+            )
         return Verdict(comparison.better, why, card.version, comparison)
 
     def _answers(self, studies: tuple[LabelledStudy, ...], card: ModelCard, memory: Memory | None) -> Floats:
@@ -186,14 +193,13 @@ def _first(outcome: Outcome) -> Verdict:
     return Verdict(True, "Nothing was served before, so this version is.")
 
 
-def _kept(version: int | None, because: str, comparison: Comparison | None = None) -> Verdict:
+def _kept(version: int | None, because: str) -> Verdict:
     stays = f"version {version} stays" if version is not None else "what is served stays"
     return Verdict(
         False,
         f"The new version cannot be compared with the served one: {because.rstrip('.')}. So {stays}, and the "
         "new one is kept as a candidate, which a person may promote.",
         version,
-        comparison,
     )
 
 
