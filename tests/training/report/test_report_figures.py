@@ -134,11 +134,12 @@ def test_the_key_slice_is_in_the_middle_of_the_clip_that_speaks_most(make_facts:
         clip_slices=np.array([[0, 7], [6, 13], [12, 19]]),
         clip_probabilities=np.array([[0.1], [0.2], [0.9]]),
         slice_z_mm=np.arange(20.0),
-        positive=(np.arange(20) // 2 == 4)[:, None],
+        positive=np.isin(np.arange(20), (1, 2, 8, 9, 10, 11, 19))[:, None],
     )
-    # Slices 14 to 19 are seen by the last clip alone; readers marked 8 and 9.
+    # Slices 14 to 19 are seen by the last clip alone; the longest of the marked ranges is 8 to 11.
     assert looked_at_slice(study, 0) == 17
-    assert marked_slice(study, 0) == 9
+    assert marked_slice(study, 0) == 10
+    assert marked_slice(replace(study, positive=np.zeros((20, 1), dtype=bool)), 0) is None
 
 
 def test_present_and_absent_keep_apart_on_a_grey_printer() -> None:

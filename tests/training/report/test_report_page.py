@@ -111,8 +111,10 @@ def test_the_comparison_is_told_once(facts: ReportFacts, page: Page) -> None:
     assert page.text.count(facts.comparison.sentence()) == 1
 
 
-def test_with_folds_it_says_that_the_version_itself_was_not_validated(page: Page) -> None:
+def test_with_folds_it_says_that_the_version_itself_was_not_validated(facts: ReportFacts, page: Page) -> None:
     assert "out of fold: 2 networks" in page.text
+    best = [max(curve.validation_auroc) for curve in facts.curves[:2]]
+    assert f"Within the folds the mean AUROC over the findings was {best[0]:.3f}, {best[1]:.3f};" in page.text
 
 
 def test_nothing_is_loaded_or_run(page: Page) -> None:

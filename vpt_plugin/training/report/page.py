@@ -99,8 +99,7 @@ def page(facts: ReportFacts, pictures: Gallery) -> str:
 def _title(facts: ReportFacts) -> str:
     card = facts.card
     # Its number is not known before it is published, and it is published together with its report.
-    which = f"version {card.version}" if card.version else f"trained {card.created}"
-    return f"{facts.task.title}: {card.model}, {which}"
+    return f"{facts.task.title}: {card.model}" + (f", version {card.version}" if card.version else "")
 
 
 def _opening(facts: ReportFacts) -> Markup:

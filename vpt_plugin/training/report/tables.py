@@ -101,12 +101,22 @@ def how_to_read(facts: ReportFacts) -> Markup:
         "Predictive values hold for the share of present studies here, which daily work rarely has.",
     ]
     if facts.folds:
-        said.insert(
-            1,
-            f"They are out of fold: {facts.folds} networks, each asked about the studies that it was not "
-            "trained on. The version itself was then trained on all of them and could not be validated.",
-        )
+        said.insert(1, _of_folds(facts))
     return tag("div", *(tag("p", each, class_="small") for each in said))
+
+
+def _of_folds(facts: ReportFacts) -> str:
+    best = [
+        dict(zip(curve.epochs, curve.validation_auroc, strict=True)).get(curve.best_epoch, math.nan)
+        for curve in facts.curves
+    ]
+    within = ", ".join(number_in_words(auroc) for auroc in best if not math.isnan(auroc))
+    return (
+        f"They are out of fold: {facts.folds} networks, each asked about the studies that it was not trained "
+        "on. The version itself was then trained on all of them and could not be validated. Within the folds "
+        f"the mean AUROC over the findings was {within or 'n/a'}; over all of them together it is often "
+        "lower, since each network puts its probabilities at a height of its own."
+    )
 
 
 def data_tables(facts: ReportFacts) -> Markup:

@@ -89,13 +89,14 @@ def looked_at_slice(study: ReportStudy, finding: int) -> int:
 
 
 def marked_slice(study: ReportStudy, finding: int) -> int | None:
-    """The middle of what readers marked; None where nothing is."""
-    marked = np.flatnonzero(study.positive[:, finding])
-    return int(marked[len(marked) // 2]) if len(marked) else None
+    """The middle of the longest run of slices that readers marked; None where nothing is."""
+    runs = _marked_ranges(study, finding)
+    begin, end = max(runs, key=lambda run: run[1] - run[0], default=(-1, -1))
+    return (begin + end + 1) // 2 if runs else None
 
 
 def worst_figure(study: ReportStudy, finding: int, threshold: float) -> bytes:
-    """The key slice, the slice in the middle of what was marked, and the clips along z, as PNG.
+    """The key slice, the slice in the middle of the longest marked range, and the clips along z, as PNG.
 
     Args:
         study: to be shown; its slices are opened.
