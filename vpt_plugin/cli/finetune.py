@@ -120,6 +120,10 @@ def finetune(
     cache: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where prepared studies are kept.", show_default=False)
     ] = None,
+    prepared_gb: Annotated[
+        float,
+        typer.Option(help="How large that may become; what is used least recently goes first.", min=0),
+    ] = 50.0,
     task_file: TaskFileOption = None,
     models_dir: ModelsDirOption = None,
     device: DeviceOption = "auto",
@@ -161,6 +165,7 @@ def finetune(
             config,
             store=store,
             cache=cache,
+            prepared_gb=prepared_gb,
             device=device,
             progress=show,
             tracking=TrackingPlaces(tensorboard, mlflow),
@@ -254,6 +259,6 @@ def _is_news(now: Progress, last: Progress) -> bool:
     """Whether progress deserves a line of a log: what is done now, and every epoch once it is validated."""
     if now.state == "validating":
         return False
-    if now.state == last.state == "training" and now.fold == last.fold:
-        return now.epoch != last.epoch and now.validation_auroc is None
-    return True
+    if (now.state, now.fold) != (last.state, last.fold):
+        return True
+    return now.epoch != last.epoch and now.validation_auroc is None
