@@ -4,6 +4,7 @@
 
     <root>/<task>_<model>/v0001/weights.safetensors
                                 card.json
+                                validation.json, report.html, figures/     of versions trained here
                           served.json
 
 A version is written beside its place and renamed into it, so a reader sees all of it or nothing, and a
