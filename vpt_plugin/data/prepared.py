@@ -77,7 +77,7 @@ class PreparedStudies:
     """A folder of prepared studies, for one HU window and one size of slices; several threads may ask.
 
     The checksum of every study is looked at once, when it is asked for first. What was asked for is not
-    evicted before ``release``, or the end of this process.
+    evicted before the end of the ``with`` block, or ``release``, or the end of this process.
 
     Args:
         folder: where they are kept; may hold those of other windows and sizes too.
@@ -104,6 +104,12 @@ class PreparedStudies:
         self._checked: set[str] = set()
         self._damage: dict[str, str] = {}
         self._lock = threading.Lock()
+
+    def __enter__(self) -> PreparedStudies:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.release()
 
     def find(self, identity: str, *, series_uid: str | None = None) -> PreparedStudy | None:
         """A study that was prepared before, known without its files; None where it has to be read.

@@ -115,22 +115,21 @@ def evaluate(
     """
     classifier, card = store.load(task, model, version)
     record = ValidationRecord.read(store.place(task.name, model, card.version))
-    file, shape = SplitFile(source.split_file(task.name)), clip_shape(task, get_model(model))
-    noted = file.read()
-    prepared = PreparedStudies(
-        cache or vptct_home() / "prepared", task.hu_window, pixels=get_model(model).resize_px
-    )
-    work = UsableStudies(task, shape, prepared, progress, cancelled)
-    members = work.take(_test_studies(source, task, noted, cancelled))
-    patients = work.without_doubles(join_patients(members, noted))
-    seen = tuple(sorted(name for each in patients for name in _seen(each, record)))
-    unseen = [study for each in patients for study in each.studies if study.study not in seen]
-    _require_studies(unseen, seen, card)
-    chosen = choose_device(device)
-    placement = Placement(chosen, choose_dtype(chosen, "auto"))
-    answers = clip_logits(
-        classifier, unseen, shape, offset=task.offset, placement=placement, cancelled=cancelled
-    )
+    spec, file = get_model(model), SplitFile(source.split_file(task.name))
+    shape, noted = clip_shape(task, spec), file.read()
+    cache = cache or vptct_home() / "prepared"
+    with PreparedStudies(cache, task.hu_window, pixels=spec.resize_px) as prepared:
+        work = UsableStudies(task, shape, prepared, progress, cancelled)
+        members = work.take(_test_studies(source, task, noted, cancelled))
+        patients = work.without_doubles(join_patients(members, noted))
+        seen = tuple(sorted(name for each in patients for name in _seen(each, record)))
+        unseen = [study for each in patients for study in each.studies if study.study not in seen]
+        _require_studies(unseen, seen, card)
+        device_now = choose_device(device)
+        placement = Placement(device_now, choose_dtype(device_now, "auto"))
+        answers = clip_logits(
+            classifier, unseen, shape, offset=task.offset, placement=placement, cancelled=cancelled
+        )
     metrics = _metrics(unseen, _probabilities(*answers, card, task), card)
     after = file.change(lambda split: _looked(split, file.clock(), card, metrics, patients, len(unseen)))
     return Evaluation(

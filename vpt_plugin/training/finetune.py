@@ -11,7 +11,7 @@ from typing import Any
 
 from vpt_plugin.ct.intensity import air
 from vpt_plugin.data.clip_dataset import ClipShape
-from vpt_plugin.data.prepared import PreparedStudies
+from vpt_plugin.data.prepared import DEFAULT_LIMIT_GB, PreparedStudies
 from vpt_plugin.errors import ClipShapeError
 from vpt_plugin.labels import now
 from vpt_plugin.models.catalog import ModelSpec
@@ -50,6 +50,7 @@ def finetune(
     store: ModelStore,
     weights: WeightsFolder | None = None,
     cache: Path | None = None,
+    prepared_gb: float = DEFAULT_LIMIT_GB,
     device: str = "auto",
     progress: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -70,6 +71,7 @@ def finetune(
         store: where the classifier is published, and where the served one lies that it is compared with.
         weights: where pretrained weights lie; None takes the folder of this computer.
         cache: where prepared studies are kept; None takes ``prepared`` in ``vptct_home()``.
+        prepared_gb: how large that folder may become, in 10^9 bytes; what this training uses always stays.
         device: as in ``choose_device``.
         progress: told of every study prepared, every step and every validation.
         cancelled: asked as often; nothing is published when it says so.
@@ -104,7 +106,11 @@ def finetune(
                 task, spec, settled, shape, placement, observer, weights,
                 partial(start.classifier, store, task.findings, seed=config.seed) if start else None, team,
             )  # fmt: skip
-            result = _Finetuning(source, rounds, store, start, began).run(cache, report=report, by=by)
+            with PreparedStudies(
+                cache, task.hu_window, pixels=spec.resize_px, limit_gb=prepared_gb
+            ) as prepared:
+                work = _Finetuning(source, rounds, store, start, began)
+                result = work.run(prepared, report=report, by=by)
             tracked.finished(result.card)
             return result
 
@@ -159,11 +165,11 @@ class _Finetuning:
     began: float
     notes: list[str] = field(default_factory=list)
 
-    def run(self, cache: Path, *, report: bool, by: str) -> FinetuneResult:
+    def run(self, prepared: PreparedStudies, *, report: bool, by: str) -> FinetuneResult:
         """Prepare, train, measure, compare, publish. All but the training is done by the first process."""
         rounds, team = self.rounds, self.rounds.team
         fresh = rounds.fresh()
-        data = team.from_first(lambda: self._select(cache))
+        data = team.from_first(lambda: self._select(prepared))
         team.require_shared([each.prepared.file for each in data.everything], "the prepared studies")
         facts = run_facts(rounds.task, fresh, rounds.config, data, rounds.placement)
         with keeping(
@@ -189,7 +195,7 @@ class _Finetuning:
         self._tell("done", best=sum(aurocs) / len(aurocs))
         return result
 
-    def _select(self, cache: Path) -> TrainingData:
+    def _select(self, prepared: PreparedStudies) -> TrainingData:
         """The studies that take part, prepared."""
         task = self.rounds.task
 
@@ -202,7 +208,7 @@ class _Finetuning:
             self.source,
             task,
             self.rounds.shape,
-            PreparedStudies(cache, task.hu_window, pixels=self.rounds.spec.resize_px),
+            prepared,
             self.rounds.config,
             progress=told,
             cancelled=self.rounds.observer.cancelled,
