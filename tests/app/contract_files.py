@@ -12,7 +12,7 @@ NAMED = {"findings", "models", "strategies", "thresholds", "validation_auroc", "
 # What is null until there is something to say.
 LATER = {
     "running", "before", "progress", "outcome", "error", "comparison", "started", "ended", "seconds_left",
-    "loss", "best_auroc",
+    "loss", "best_auroc", "validation_auroc",
 }  # fmt: skip
 # Whatever a trainer takes, and whatever was asked of it.
 ANYTHING = {"config", "settings", "train_stats"}
