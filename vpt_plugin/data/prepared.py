@@ -111,14 +111,13 @@ class PreparedStudies:
     def __exit__(self, *exception: object) -> None:
         self.release()
 
-    def find(self, identity: str, *, series_uid: str | None = None) -> PreparedStudy | None:
+    def find(self, identity: str) -> PreparedStudy | None:
         """A study that was prepared before, known without its files; None where it has to be read.
 
         Args:
             identity: what the study is.
-            series_uid: which series was taken, where there are several.
         """
-        return self._load(self._key([identity], series_uid))
+        return self._load(self._key([identity], None))
 
     def get(
         self,

@@ -24,6 +24,8 @@ _CLAIMS = ".claims"
 # What is evicted gets a name that the next sweep removes, should this process be killed meanwhile.
 _LEAVING = ".unfinished-"
 _PATIENCE_SECONDS = 60
+# Where something has to go, a little more goes: to look through thousands of entries takes its time.
+_DOWN_TO = 0.95
 _logger = logging.getLogger(__name__)
 
 
@@ -42,6 +44,8 @@ class PreparedRoom:
         self._lock = threading.Lock()
         self._claim_lock: FileLock | None = None
         self._claim_name = uuid.uuid4().hex
+        # What is here as far as this process knows; None before it looked.
+        self._total_bytes: float | None = None
 
     def claim(self, entry: str) -> None:
         """From now on this process uses the entry, be it there yet or not."""
@@ -65,18 +69,31 @@ class PreparedRoom:
 
     def make_for(self, size_bytes: int) -> None:
         """Evict until an entry of this size fits into the limit, as far as what is in use allows."""
-        with self._lock, self._alone():
-            sizes = self._sizes()
-            self._evict(sizes, sum(sizes.values()) + size_bytes - self._limit_bytes)
+        with self._lock:
+            if self._total_bytes is None:
+                sweep_leftovers(self._folder)
+            if self._total_bytes is None or self._total_bytes + size_bytes > self._limit_bytes:
+                self._total_bytes = self._fitted(size_bytes)
+            self._total_bytes += size_bytes
 
     def free(self, size_bytes: int) -> bool:
         """Evict so much for a disk that is full; whether anything could go."""
         with self._lock, self._alone():
-            return self._evict(self._sizes(), size_bytes)
+            self._total_bytes = None
+            return self._evict(self._sizes(), size_bytes) > 0
 
     def over_limit_bytes(self) -> float:
         """How much larger the folder is than it should be, because a training uses so much; 0 for not."""
         return max(0.0, sum(self._sizes().values()) - self._limit_bytes)
+
+    def _fitted(self, size_bytes: int) -> float:
+        """Look what is here, and make it fit; how large it is then."""
+        with self._alone():
+            sizes = self._sizes()
+            total = sum(sizes.values())
+            if total + size_bytes <= self._limit_bytes:
+                return total
+            return total - self._evict(sizes, total + size_bytes - _DOWN_TO * self._limit_bytes)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -93,11 +110,8 @@ class PreparedRoom:
         with (claims / self._claim_name).open("a", encoding="ascii") as file:
             file.write(f"{entry}\n")
 
-    def _evict(self, sizes: dict[str, int], wanted_bytes: float) -> bool:
-        """Remove the least recently used until so many bytes are gone; whether any went. Only ``_alone``."""
-        if wanted_bytes <= 0:
-            return False
-        sweep_leftovers(self._folder)
+    def _evict(self, sizes: dict[str, int], wanted_bytes: float) -> int:
+        """Remove the least recently used until so many bytes are gone; how many went. Only ``_alone``."""
         free = sizes.keys() - self._in_use()
         gone = 0
         for entry in sorted(free, key=lambda name: (_last_use(self._folder / name), name)):
@@ -108,7 +122,7 @@ class PreparedRoom:
             (self._folder / entry).rename(leaving)
             shutil.rmtree(leaving, ignore_errors=True)
             gone += sizes[entry]
-        return gone > 0
+        return gone
 
     def _sizes(self) -> dict[str, int]:
         """Bytes by entry."""

@@ -24,6 +24,7 @@ from vpt_plugin.errors import (
     TrainingError,
 )
 from vpt_plugin.labels import FindingLabel
+from vpt_plugin.store.source import OpenedStudy
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.sides import Member, Patient
 from vpt_plugin.training.sources import GONE, SourceStudy
@@ -144,18 +145,16 @@ class UsableStudies:
         )
 
     def _prepare(self, study: SourceStudy) -> PreparedStudy:
-        series_uid = study.label.series_uid or None
         try:
             if study.identity and not study.may_grow:
-                found = self.prepared.find(study.identity, series_uid=series_uid)
+                found = self.prepared.find(study.identity)
                 if found is not None:
                     return found
             with study.opened(self.cancelled) as opened:
                 return self.prepared.get(
                     opened.path,
                     name=study.study,
-                    # A file holds one volume, whatever series it was converted from.
-                    series_uid=series_uid if study.identity or opened.path.is_dir() else None,
+                    series_uid=_series_of(study, opened),
                     identity=study.identity,
                     may_grow=study.may_grow,
                 )
@@ -175,6 +174,12 @@ class UsableStudies:
                 f"the prepared study {study.study} cannot be kept: {error}.",
                 "Make room on that disk, or have prepared studies kept elsewhere.",
             ) from error
+
+
+def _series_of(study: SourceStudy, opened: OpenedStudy) -> str | None:
+    """Which series is read; a file and a study of an archive hold one only, wherever that comes from."""
+    several = opened.path.is_dir() and not study.identity
+    return (study.label.series_uid or None) if several else None
 
 
 def _note(study: str, note: str) -> str:
