@@ -116,6 +116,7 @@ def test_the_recorded_answers_of_a_fold_are_those_of_a_network_trained_on_the_ot
     third = data.rounds[2]
     rounds = Rounds(NODULE, small_spec, config, shape, placement, Observer())
     _, found = rounds.run(third.train, third.validation, KeptRound(Team()))
+    found = found.at(result.card.training["best_epoch"])
     said = {each["study"]: each["probabilities"]["lung_nodule"] for each in recorded(store, 1)["studies"]}
     for number, study in enumerate(third.validation):
         logits = found.best.logits[found.best.clip_studies == number] / result.card.temperature

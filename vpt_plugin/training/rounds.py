@@ -2,13 +2,11 @@
 
 One round where a validation side is kept apart. With folds, one round per fold: every study is validated
 once, by a network that never saw it (Stone, JRSS B 1974); then a last training on all studies makes the
-network that is published, for as many epochs as the folds found best in the median.
+network that is published, for as many epochs as were best over all folds.
 """
 
 from __future__ import annotations
 
-import math
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,7 +29,7 @@ from vpt_plugin.training.loop import Observer, Placement, TrainingLoop
 from vpt_plugin.training.loop_state import network_state
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.rate_search import RATES, RateSearch, search_rate
-from vpt_plugin.training.trained import RoundResult, Trained
+from vpt_plugin.training.trained import RoundResult, Trained, common_epoch
 from vpt_plugin.training.training_data import Round, TrainingData
 from vpt_plugin.training.validation import StudyAuroc, Validation
 
@@ -99,9 +97,9 @@ class Rounds:
             results.append(result)
         if not data.folds:
             return Trained(classifier, tuple(results), results[0].best.epoch)
-        epochs = median_epochs(results)
+        epochs = common_epoch(results)
         classifier, losses = self.final(data.everything, kept.round("final"), epochs=epochs, folds=data.folds)
-        return Trained(classifier, tuple(results), epochs, losses)
+        return Trained(classifier, tuple(result.at(epochs) for result in results), epochs, losses)
 
     def run(
         self,
@@ -234,11 +232,6 @@ class Rounds:
             seed=self.config.seed,
             augmentation=make_augmentation(self.config.augmentation, self.shape, jitter),
         )
-
-
-def median_epochs(results: Sequence[RoundResult]) -> int:
-    """For how many epochs all studies are trained on: the median of the best ones, rounded up."""
-    return math.ceil(statistics.median(result.best.epoch for result in results))
 
 
 def _load(classifier: Classifier, network: Mapping[str, Tensor], placement: Placement) -> None:
