@@ -22,6 +22,7 @@ from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import new_classifier
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.tokens import TokenFile
+from vpt_plugin.training.job import TrainingJob
 from vpt_plugin.training.model_store import ModelStore
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-ins are for Unix")
 QUICK = "say(progress=PROGRESS); say(result=RESULT)"
+OWN_TASK = "name: effusion\nfindings: [pleural_effusion]\nhu_window: {centre: 40, width: 400}\n"
 LONG = "say(progress=PROGRESS); time.sleep(60)"
 START = "Callable[..., InProcess]"
 
@@ -77,6 +79,24 @@ def test_an_order_is_answered_with_the_training_and_its_end_is_told(site: START)
     assert [each["id"] for each in info["vptct"]["training"]["last"]] == [1]
     assert info["trainers"]["nodule_tiny"]["config"]["epochs"] == 10
     assert info["train_stats"]["nodule_tiny"]["total_epochs"] == 2
+
+
+def test_the_job_says_all_that_its_process_has_to_know_and_no_password(
+    site: START, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONAI_LABEL_DATASTORE_PASSWORD", "hunter2")
+    own = tmp_path / "own.yaml"
+    own.write_text(OWN_TASK)
+    server = site(LONG, task_file=str(own), tasks="nodule", device="cpu")
+    train(server, {"epochs": 2})
+    text = (tmp_path / "models" / ".trainings" / "0001.job.json").read_text()
+    job = TrainingJob.from_json(json.loads(text))
+    assert (job.studies, job.labels_dir) == (
+        str(tmp_path / "studies"), str(tmp_path / "studies" / "labels"),
+    )  # fmt: skip
+    assert (job.task, job.model, job.settings, job.device) == ("nodule", "tiny", {"epochs": 2}, "cpu")
+    assert (job.models_dir, job.task_files) == (str(tmp_path / "models"), (str(own),))
+    assert "hunter2" not in text
 
 
 @pytest.mark.parametrize(

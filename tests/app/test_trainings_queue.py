@@ -236,6 +236,14 @@ def test_a_server_keeps_its_last_fifty_trainings(tmp_path: Path) -> None:
     folder.release()
 
 
+def test_a_folder_that_nobody_may_write_to_is_told(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file in the place of the folder")
+    trainings = Trainings(JobFolder(tmp_path / "models"), command=stand_in(QUICK))
+    with pytest.raises(TrainingError, match="trainings cannot be kept in"):
+        trainings.submit(job())
+    assert trainings.records() == []
+
+
 def test_a_full_disk_refuses_an_order_and_leaves_the_queue_as_it_was(opened, monkeypatch) -> None:
     trainings = opened(QUICK)
 

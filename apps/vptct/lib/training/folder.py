@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import re
@@ -28,6 +29,7 @@ _RECORD = re.compile(r"(\d{4,})\.json")
 _KEPT = 50
 _LAST_LINES = 20
 _LAST_BYTES = 16 << 10
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 class JobFolder:
@@ -39,22 +41,30 @@ class JobFolder:
 
     def __init__(self, models: Path) -> None:
         self.path = models / _FOLDER
-        self._lock = FileLock(self.path / ".lock")
+        # Whichever thread took it, it is this process that has it.
+        self._lock = FileLock(self.path / ".lock", thread_local=False)
 
     def claim(self) -> None:
         """Take the folder for this server, for as long as it lives or until ``release``.
 
         Raises:
-            TrainingError: another server has it.
-            OSError: the disk is full, the folder is not writable.
+            TrainingError: another server has it, or this one may not write there.
+            OSError: the disk is full.
         """
-        make_folder(self.path)
         try:
+            make_folder(self.path)
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise TrainingError(
                 "another server trains with this folder of models;",
                 "ask that one, or give one of them a folder of its own: --conf models_dir.",
+            ) from error
+        except OSError as error:
+            if error.errno not in _NOT_WRITABLE:
+                raise
+            raise TrainingError(
+                f"trainings cannot be kept in {self.path}: {error.strerror}.",
+                "Let the server's user write there, or name another folder: --conf models_dir.",
             ) from error
 
     def release(self) -> None:

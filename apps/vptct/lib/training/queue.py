@@ -236,6 +236,8 @@ class Trainings:
             asked = self._to_stop.pop(number, "")
             record = ended(record, failure, status=status, told=told or {}, asked=asked, last_words=words)
             self._save(replace(record, ended=self._clock()))
+            kept = self._folder.prune(list(self._records.values()))
+            self._records = {each.number: each for each in kept}
             self._worker = None
             _logger.info("training %d of %s: %s", number, record.name, record.state)
             self._changed.notify_all()
