@@ -1,8 +1,8 @@
 """Time and memory of one optimizer step, per network, beside those of an answer.
 
-A step is the training's own: two clips of the published size with random numbers for voxels, the whole
-network with random weights, AdamW, the precision that this device multiplies natively. The two clips go
-through the network one by one (micro-batch 1) or together (2), and with gradient checkpointing. An answer is
+A step is the training's own: two clips of the published size with random numbers for voxels, random weights,
+AdamW, the precision that this device multiplies natively. It trains the head alone, or the whole network with
+the two clips one by one (1), together (2), or one by one with gradient checkpointing (1 again). An answer is
 one clip without gradients. Every figure comes from a process of its own, so that none inherits memory: on the
 CPU the most it ever took, libraries included; on CUDA the most that torch took of the GPU's.
 """
@@ -28,13 +28,29 @@ from vpt_plugin.models.catalog import MODELS
 from vpt_plugin.models.classifier import Classifier, new_classifier
 from vpt_plugin.models.device import choose_device, choose_dtype, keep_freed_memory, memory_format
 from vpt_plugin.training.config import FinetuneConfig
-from vpt_plugin.training.optimization import make_optimizer
+from vpt_plugin.training.optimization import freeze, make_optimizer
 from vpt_plugin.training.placement import MixedPrecision, Placement
 from vpt_plugin.training.step import TrainingStep
 
 CLIPS = 2
-# Name: clips at once, and whether blocks are computed a second time; an answer is of one clip.
-WAYS = {"answer": (1, False), "1": (1, False), "2": (2, False), "1 again": (1, True)}
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a step is done: clips at once, what is trained, and whether blocks are computed a second time."""
+
+    micro_batch: int = 1
+    train: str = "whole"
+    again: bool = False
+
+
+WAYS = {
+    "answer": Way(),
+    "head": Way(train="head"),
+    "1": Way(),
+    "2": Way(micro_batch=2),
+    "1 again": Way(again=True),
+}
 
 
 @dataclass(frozen=True)
@@ -103,7 +119,7 @@ def measure(name: str, way: str, rounds: int) -> Figures:
     classifier = new_classifier(spec, ("finding",)).to(device).to(memory_format=order)
     count = 1 if way == "answer" else CLIPS
     clips = torch.rand(count, 1, spec.clip_slices, spec.crop_px, spec.crop_px, device=device)
-    run = _answer if way == "answer" else _step(classifier, *WAYS[way], placement)
+    run = _answer if way == "answer" else _step(classifier, WAYS[way], placement)
     seconds = []
     for _ in range(1 + rounds):
         began = time.perf_counter()
@@ -121,17 +137,20 @@ def _answer(classifier: Classifier, clips: torch.Tensor, placement: Placement) -
 
 
 def _step(
-    classifier: Classifier, micro_batch: int, again: bool, placement: Placement
+    classifier: Classifier, way: Way, placement: Placement
 ) -> Callable[[Classifier, torch.Tensor, Placement], None]:
-    config = FinetuneConfig(pretraining="none", batch=CLIPS)
+    config = FinetuneConfig(pretraining="none", batch=CLIPS, train=way.train)
+    inferer = MixedPrecision(placement)
+    classifier.train()
+    inferer.frozen = freeze(classifier, config, epoch=1)
     step = TrainingStep(
-        classifier.train(),
+        classifier,
         make_optimizer(classifier, config),
-        MixedPrecision(placement),
+        inferer,
         pooling=config.pooling,
-        recompute=blocks_to_recompute(classifier) if again else (),
+        recompute=blocks_to_recompute(classifier) if way.again else (),
     )
-    step.micro_batch = micro_batch
+    step.micro_batch = way.micro_batch
 
     def run(classifier: Classifier, clips: torch.Tensor, placement: Placement) -> None:
         labels = torch.tensor([[1.0], [0.0]], device=clips.device)
