@@ -123,7 +123,7 @@ def test_it_steps_back_for_everything_else(start) -> None:
 def test_a_job_survives_its_json() -> None:
     job = TrainingJob(
         "https://pacs.example.org/dicom-web", "/labels", "own", "swin_t", {"epochs": 3}, "/models",
-        ("/own.yaml",), "/cache", "cuda:1", "anna",
+        ("/own.yaml",), "/cache", 7.5, "cuda:1", "anna",
         ArchiveFacts("/archive", 20.0, "CT", "20200101", "", "Ax*"),
     )  # fmt: skip
     assert TrainingJob.from_json(json.loads(json.dumps(job.to_json()))) == job

@@ -49,6 +49,7 @@ class TrainingJob:
         models_dir: where the classifier is published; "" takes ``models`` in ``vptct_home()``.
         task_files: tasks of the site's own; one of them may be the one meant.
         cache: where prepared studies are kept; "" takes ``prepared`` in ``vptct_home()``.
+        prepared_gb: how large that folder may become, in 10^9 bytes.
         device: as in ``choose_device``.
         by: who ordered it; for the record of what is served.
         archive: how an archive is used.
@@ -62,6 +63,7 @@ class TrainingJob:
     models_dir: str = ""
     task_files: tuple[str, ...] = ()
     cache: str = ""
+    prepared_gb: float = 50.0
     device: str = "auto"
     by: str = ""
     archive: ArchiveFacts = field(default_factory=ArchiveFacts)

@@ -93,6 +93,7 @@ def run(job: TrainingJob, progress: Callable[[Progress], None]) -> FinetuneResul
         FinetuneConfig.from_dict(job.settings),
         store=ModelStore(Path(job.models_dir) if job.models_dir else None),
         cache=Path(job.cache) if job.cache else None,
+        prepared_gb=job.prepared_gb,
         device=job.device,
         progress=progress,
         by=job.by,

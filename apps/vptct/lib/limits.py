@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from vpt_plugin.data.prepared import DEFAULT_LIMIT_GB
 from vpt_plugin.errors import ConfigurationError
 
-KEYS = ("max_upload_gb", "max_sessions_gb")
+KEYS = ("max_upload_gb", "max_sessions_gb", "prepared_gb")
 _GB = 10**9
 
 
@@ -21,6 +22,7 @@ class Limits:
         sessions_bytes: the most that the studies of all sessions may take on the disk together.
         label_bytes: the largest label. A label of the contract is some hundred bytes.
         small_bytes: the largest of all other requests; what stands around a label in its form fits, too.
+        prepared_gb: how large the folder of studies prepared for training may become, in 10^9 bytes.
         files: the most files of one upload. A series of a whole body in thin slices has some thousand.
     """
 
@@ -28,6 +30,7 @@ class Limits:
     sessions_bytes: int = 20 * _GB
     label_bytes: int = 1 << 20
     small_bytes: int = (1 << 20) + (64 << 10)
+    prepared_gb: float = DEFAULT_LIMIT_GB
     files: int = 20_000
 
 
@@ -41,6 +44,7 @@ def read_limits(conf: Mapping[str, str]) -> Limits:
     return Limits(
         upload_bytes=_bytes(conf, "max_upload_gb", default.upload_bytes),
         sessions_bytes=_bytes(conf, "max_sessions_gb", default.sessions_bytes),
+        prepared_gb=_bytes(conf, "prepared_gb", int(default.prepared_gb * _GB)) / _GB,
     )
 
 

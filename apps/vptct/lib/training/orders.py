@@ -76,6 +76,7 @@ class Orders:
             models_dir=str(self._store.root.absolute()),
             task_files=tuple(str(path) for path in self._conf.task_files),
             cache=str(cache.absolute()),
+            prepared_gb=self._conf.limits.prepared_gb,
             device=self._conf.device,
             by=by,
             archive=self._archive(),

@@ -47,7 +47,7 @@ class Worker:
                 stderr=errors,
                 # Not where whoever started the server was: with -m Python looks for modules there.
                 cwd=log.parent,
-                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONIOENCODING": "utf-8"},
+                env={**_SETTINGS, **os.environ, "PYTHONIOENCODING": "utf-8"},
                 start_new_session=not _WINDOWS,
                 creationflags=_BELOW_NORMAL | _NEW_GROUP if _WINDOWS else 0,
             )
