@@ -29,7 +29,7 @@ from vpt_plugin.training.loop import Observer, Placement, TrainingLoop
 from vpt_plugin.training.loop_state import network_state
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.rate_search import RATES, RateSearch, search_rate
-from vpt_plugin.training.trained import RoundResult, Trained, common_epoch
+from vpt_plugin.training.trained import RoundResult, Trained, common_epoch, measured
 from vpt_plugin.training.training_data import Round, TrainingData
 from vpt_plugin.training.validation import StudyAuroc, Validation
 
@@ -99,7 +99,7 @@ class Rounds:
             return Trained(classifier, tuple(results), results[0].best.epoch)
         epochs = common_epoch(results)
         classifier, losses = self.final(data.everything, kept.round("final"), epochs=epochs, folds=data.folds)
-        return Trained(classifier, tuple(result.at(epochs) for result in results), epochs, losses)
+        return Trained(classifier, measured(results), epochs, losses)
 
     def run(
         self,
