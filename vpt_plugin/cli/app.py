@@ -98,6 +98,8 @@ def main() -> None:
     # Before torch is loaded: its threads otherwise spin while they wait for each other, which beside another
     # busy program made a small network a hundred times slower. Sleeping costs some microseconds per layer.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # MLflow, which MONAI loads where it is installed, would tell its makers that it is used.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A study's name may hold letters that this console does not have.

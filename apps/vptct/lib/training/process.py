@@ -11,12 +11,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 _logger = logging.getLogger(__name__)
 _WINDOWS = sys.platform == "win32"
 # Whoever wants to do something else with the computer comes first; elsewhere the worker sees to it itself.
 _BELOW_NORMAL, _NEW_GROUP = 0x4000, 0x200
+# Torch's threads sleep while they wait; MLflow, which MONAI loads, tells nobody that it is used.
+_SETTINGS = MappingProxyType({"OMP_WAIT_POLICY": "PASSIVE", "MLFLOW_DISABLE_TELEMETRY": "true"})
 
 Command = Callable[[Path], Sequence[str]]
 
