@@ -24,6 +24,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
+import yaml
 from rich.console import Console
 
 from vpt_plugin.ct.reader import read_study
@@ -81,10 +82,12 @@ class Arm:
 
 
 def phantoms(folder: Path, splits: tuple[int, int, int], seed: int) -> Manifest:
-    """Phantoms with their labels, as files."""
-    manifest = write_phantom_set(
-        folder, count=sum(splits), seed=seed, task=TASK.name, formats=("nrrd",), splits=splits
-    )
+    """Phantoms with their labels, as files; those that are there already are taken."""
+    manifest = folder / "manifest.csv"
+    if not manifest.exists():
+        write_phantom_set(
+            folder, count=sum(splits), seed=seed, task=TASK.name, formats=("nrrd",), splits=splits
+        )
     return Manifest.read(manifest)
 
 
@@ -163,11 +166,16 @@ def main() -> int:
     )
     parser.add_argument("--labels", choices=list(TARGETS), nargs="*", default=list(TARGETS))
     parser.add_argument("--seed", type=int, default=0, help="of the trainings")
+    parser.add_argument("--folder", type=Path, help="keeps phantoms and models, for the next time")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a training setting")
     options = parser.parse_args()
+    settings = {
+        name: yaml.safe_load(value) for name, _, value in (each.partition("=") for each in options.set)
+    }
+    config = FinetuneConfig.from_dict({"pretraining": "none", "seed": options.seed, **settings})
     console = Console(width=160)
-    config = FinetuneConfig(pretraining="none", folds=0, seed=options.seed)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
         marked = phantoms(folder / "learned", SIDES, seed=4)
         held_out = phantoms(folder / "held-out", HELD_OUT, seed=5)
         sets = {"slice ranges": marked, "study labels only": without_slices(marked)}
