@@ -72,7 +72,7 @@ def test_what_goes_wrong_later_does_not_get_into_the_backup(tmp_path: Path) -> N
     assert [each.label.annotator for each in copies.newest()] == ["anna", "ben"]
 
 
-@pytest.mark.parametrize("name", ["examinations.json", "pe_tiny/served.json"])
+@pytest.mark.parametrize("name", ["examinations.json", "pe_tiny/served.json", "splits/pe.json"])
 def test_what_does_change_is_copied_as_it_is_now(tmp_path: Path, name: str) -> None:
     file = tmp_path / "folder" / name
     file.parent.mkdir(parents=True)

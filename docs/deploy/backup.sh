@@ -17,10 +17,10 @@ shift
 mkdir -p "$destination"
 for folder in "$@"; do
   copy=$destination/$(basename "$folder")
-  # What does change: which model is served, and what the labelled studies were. It is copied first, so that the
-  # copy never names a version that came later and is not in it.
+  # What does change: which model is served, on which side each patient is, and what the labelled studies were. It
+  # is copied first, so that the copy never names a version that came later and is not in it.
   rsync -a --checksum --prune-empty-dirs --include='/examinations.json' --include='/*/' --include='/*/served.json' \
-    --exclude='*' "${folder%/}/" "$copy/"
+    --include='/splits/*.json' --exclude='*' "${folder%/}/" "$copy/"
   # -a keeps the times: when a label was saved is told by its file. Left out: hidden files, which are still being
   # written; empty ones, which on a disk without hard links hold the place of a label for a moment; the index,
   # which is only a cache.
