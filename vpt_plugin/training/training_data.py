@@ -79,9 +79,9 @@ class TrainingData:
         """SHA-256 over which study and patient was validated in which round."""
         return _sha256(
             [
-                [study.study, study.patient, number if study in each.validation else 0]
-                for number, each in enumerate(self.rounds, start=1)
-                for study in sorted((*each.train, *each.validation), key=lambda study: study.study)
+                [[study.study, study.patient] for study in side]
+                for each in self.rounds
+                for side in (each.train, each.validation)
             ]
         )
 
