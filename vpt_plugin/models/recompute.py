@@ -54,7 +54,7 @@ def _statistics_kept(network: nn.Module) -> Iterator[None]:
     """Batch norms compute as in training, without counting the pass.
 
     They go on tracking, for the first pass and the second must keep the same tensors, but with a momentum of
-    0, and without the count of batches.
+    0, and with a count of batches that is thrown away; ``SyncBatchNorm`` wants one.
     """
     norms = [
         module
@@ -63,7 +63,9 @@ def _statistics_kept(network: nn.Module) -> Iterator[None]:
     ]
     before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+        norm.momentum = 0.0
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked = norm.num_batches_tracked.clone()
     try:
         yield
     finally:
