@@ -27,7 +27,7 @@ from vpt_plugin.training.placement import Placement
 from vpt_plugin.training.reading import reading_facts
 from vpt_plugin.training.selection import select_studies
 from vpt_plugin.training.sources import ManifestSource
-from vpt_plugin.training.validation_record import ValidationRecord, record_of
+from vpt_plugin.training.validation_record import ValidationRecord, record_of, scan_hash
 from vpt_plugin.training.verdict import Judge
 
 NODULE = TASKS["nodule"]
@@ -266,3 +266,10 @@ def test_a_record_reads_as_it_was_written_and_leaves_unknown_states_open(
     ]  # fmt: skip
     assert ValidationRecord.read(tmp_path / "nowhere") is None
     assert studies[0].patient not in (tmp_path / "validation.json").read_text()
+
+
+def test_a_scan_is_known_again_on_a_computer_that_rounds_otherwise(studies: list[LabelledStudy]) -> None:
+    first, second = studies[0].prepared, studies[1].prepared
+    facts = replace(first.facts, mean_hu=np.nextafter(first.facts.mean_hu, 0), sd_hu=first.facts.sd_hu + 1e-9)
+    elsewhere = replace(first, slice_z_mm=first.slice_z_mm - 1e-6, facts=facts, file=Path("elsewhere"))
+    assert scan_hash(elsewhere) == scan_hash(first) != scan_hash(second)

@@ -202,8 +202,14 @@ def patient_hash(patient: str) -> str:
 
 
 def scan_hash(prepared: PreparedStudy) -> str:
-    """Tells scans apart, whatever they are called and wherever they lie."""
-    facts = [prepared.slice_z_mm.tolist(), prepared.facts.as_dict()]
+    """Tells scans apart, whatever they are called and wherever they lie.
+
+    The same on every computer: sums of floating-point numbers differ in their last digits from one kind of
+    processor to another, so those are not looked at.
+    """
+    # Plus zero: what rounds to -0.0 is written as 0.0.
+    places = [round(z, 3) + 0.0 for z in prepared.slice_z_mm.tolist()]
+    facts = [places, {name: f"{value:.6g}" for name, value in prepared.facts.as_dict().items()}]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
