@@ -65,6 +65,15 @@ def test_gradients_and_batch_statistics_of_two_are_those_of_one(two: list[dict[s
     # What is left is the order in which float32 numbers are added. Batch norm over half the clips is 0.1 off.
     for each in two:
         assert max(each["apart"].values()) < 1e-6
+        assert max(each["recomputed apart"].values()) < 1e-6
+
+
+def test_bags_of_any_size_go_through_in_as_many_groups_in_all_processes(two: list[dict[str, Any]]) -> None:
+    for each in two:
+        assert each["step apart"]["plain"] < 1e-6
+        assert each["step apart"]["gradients"] < 1e-6
+        # Batch norm sees other clips together than one process would, but it does not wait for ever.
+        assert each["step apart"]["batch norm"] < 0.5
 
 
 def test_alone_nothing_is_shared_out_and_nothing_is_sent() -> None:
