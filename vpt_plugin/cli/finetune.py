@@ -78,7 +78,9 @@ def finetune(
     steps_per_epoch: Annotated[
         int | None, typer.Option(help="Optimizer steps per epoch.", show_default=False)
     ] = None,
-    batch: Annotated[int | None, typer.Option(help="Studies per step.", show_default=False)] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Clips, or bags of clips, per step.", show_default=False)
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest one.", show_default=False)] = None,
     rate_search: Annotated[
         bool | None,

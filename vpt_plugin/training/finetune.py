@@ -12,7 +12,7 @@ from typing import Any
 from vpt_plugin.ct.intensity import air
 from vpt_plugin.data.clip_dataset import ClipShape
 from vpt_plugin.data.prepared import DEFAULT_LIMIT_GB, PreparedStudies
-from vpt_plugin.errors import ClipShapeError
+from vpt_plugin.errors import ClipShapeError, TrainingError
 from vpt_plugin.labels import now
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.device import choose_device, choose_dtype, keep_freed_memory
@@ -119,7 +119,13 @@ def _check(
     source: TrainingSource, task: ReadingTask, spec: ModelSpec, config: FinetuneConfig, **places: Any
 ) -> None:
     labels = [each.label for each in source.studies(task.name) if each.side != "test"]
-    check_ready(task, spec, config, labels, **places)
+    try:
+        check_ready(task, spec, config, labels, **places)
+    except TrainingError as error:
+        left_out = source.left_out(task.name).items()
+        reasons = "; ".join(f"{len(studies)} {reason}" for reason, studies in left_out if studies)
+        told = f"{error.message.rstrip('.;')} (left out: {reasons})." if reasons else error.message
+        raise TrainingError(told, error.hint) from error
 
 
 def clip_shape(task: ReadingTask, spec: ModelSpec) -> ClipShape:
