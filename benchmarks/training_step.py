@@ -3,8 +3,12 @@
 A step is the training's own: two clips of the published size with random numbers for voxels, random weights,
 AdamW, the precision that this device multiplies natively. It trains the head alone, or the whole network with
 the two clips one by one (1), together (2), or one by one with gradient checkpointing (1 again). An answer is
-one clip without gradients. Every figure comes from a process of its own, so that none inherits memory: on the
-CPU the most it ever took, libraries included; on CUDA the most that torch took of the GPU's.
+one clip without gradients.
+
+Every figure comes from a process of its own, so that none inherits memory: on the CPU the most it ever took,
+libraries included; on CUDA the most that torch took of the GPU's. On the CPU seconds are those that all
+threads computed, divided by their number, so that other work on the machine hardly counts; on CUDA they are
+the clock's.
 """
 
 from __future__ import annotations
@@ -122,12 +126,18 @@ def measure(name: str, way: str, rounds: int) -> Figures:
     run = _answer if way == "answer" else _step(classifier, WAYS[way], placement)
     seconds = []
     for _ in range(1 + rounds):
-        began = time.perf_counter()
+        began = _now(device)
         run(classifier, clips.to(memory_format=order), placement)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - began)
+        seconds.append(_now(device) - began)
     return Figures(statistics.median(seconds[1:]) / count, _peak_mib(device))
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cpu":
+        return time.process_time() / torch.get_num_threads()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def _answer(classifier: Classifier, clips: torch.Tensor, placement: Placement) -> None:
