@@ -12,7 +12,7 @@ import pytest
 import SimpleITK
 
 from vpt_plugin.ct.reader import read_study
-from vpt_plugin.ct.volume import Volume, canonical
+from vpt_plugin.ct.volume import Provenance, Volume, canonical
 from vpt_plugin.data.phantom import (
     PhantomConfig,
     make_phantom,
@@ -51,6 +51,11 @@ def test_every_format_is_read_back_with_the_same_voxels_at_the_same_place(
     assert np.allclose(back.origin_mm, volume.origin_mm, atol=1e-4)
     assert np.allclose(back.direction, volume.direction)
     assert np.allclose(back.slice_z_mm, volume.slice_z_mm, atol=1e-4)
+    # The file of a phantom says that it is one; what comes from a scanner does not.
+    assert back.provenance.synthetic
+    scanned = replace(volume, provenance=Provenance("nifti", patient_id="P1"))
+    write(scanned, tmp_path / "scanned" / name)
+    assert not read_study(tmp_path / "scanned" / name).provenance.synthetic
 
 
 def test_a_volume_in_any_orientation_is_written_with_its_own_geometry(volume: Volume, tmp_path: Path) -> None:

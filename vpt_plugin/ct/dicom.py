@@ -99,6 +99,7 @@ def _read(files: Iterable[Path], study: str, series_uid: str | None) -> Volume:
             patient_id=first.patient_id,
             description=first.description,
             notes=choice_notes(chosen, series, series_uid) + left_out_notes(left_out),
+            synthetic=first.synthetic,
         ),
     )
 

@@ -16,6 +16,8 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
+from vpt_plugin.ct.volume import PHANTOM_MARK
+
 # RescaleType where values are Hounsfield units ("" and US: not said). Iodine maps and their like, which
 # are of modality CT too, say MGML, Z_EFF, PCT ... (DICOM PS3.3, C.11.1.1.2).
 _HOUNSFIELD_TYPES = {"", "HU", "HU_MOD", "US"}
@@ -71,6 +73,7 @@ class SliceHeader:
         pixel_spacing_mm: distance of neighbouring (rows, columns).
         thickness_mm: SliceThickness, or nan.
         instance_uid: SOPInstanceUID, or "".
+        synthetic: whether it is of a phantom that VPTCT wrote.
     """
 
     path: Path
@@ -85,6 +88,7 @@ class SliceHeader:
     pixel_spacing_mm: tuple[float, ...]
     thickness_mm: float
     instance_uid: str = ""
+    synthetic: bool = False
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -210,6 +214,7 @@ def _slice(path: Path, header: Any) -> SliceHeader:
         pixel_spacing_mm=_numbers(header, "PixelSpacing"),
         thickness_mm=thickness[0] if thickness else math.nan,
         instance_uid=_text(header, "SOPInstanceUID"),
+        synthetic=_text(header, "Manufacturer") == PHANTOM_MARK,
     )
 
 

@@ -21,7 +21,7 @@ import SimpleITK as sitk  # noqa: N813  the name its documentation uses
 from vpt_plugin.ct.hounsfield import clamp_hu, require_finite
 from vpt_plugin.ct.payload import refuse_damaged_payload
 from vpt_plugin.ct.text_headers import refuse_pointer
-from vpt_plugin.ct.volume import Provenance, Volume
+from vpt_plugin.ct.volume import PHANTOM_MARK, Provenance, Volume
 from vpt_plugin.errors import GeometryError, NotHounsfieldError, StudyError, UnreadableStudyError
 
 KINDS: MappingProxyType[str, str] = MappingProxyType(
@@ -30,6 +30,8 @@ KINDS: MappingProxyType[str, str] = MappingProxyType(
 _READERS: MappingProxyType[str, str] = MappingProxyType(
     {"nifti": "NiftiImageIO", "nrrd": "NrrdImageIO", "mha": "MetaImageIO"}
 )
+# Where SimpleITK has the notes of any of these formats.
+NOTES = "ITK_FileNotes"
 # 2,000 slices of 1024 x 1024. A header of a few bytes can ask for far more memory than there is.
 _MAX_VOXELS = 2**31
 _EIGHT_BIT = (sitk.sitkUInt8, sitk.sitkInt8)
@@ -94,8 +96,12 @@ def read_file(path: Path, study: str) -> Volume:
         # SimpleITK's axes run columns, rows, slices.
         direction=np.array(image.GetDirection()).reshape(3, 3)[:, ::-1].copy(),
         study=study,
-        provenance=Provenance(kind=kind, warnings=warnings),
+        provenance=Provenance(kind=kind, warnings=warnings, synthetic=_is_phantom(reader)),
     )
+
+
+def _is_phantom(reader: sitk.ImageFileReader) -> bool:
+    return reader.HasMetaDataKey(NOTES) and bool(reader.GetMetaData(NOTES).strip("\0 ") == PHANTOM_MARK)
 
 
 def _says_orientation(reader: sitk.ImageFileReader, kind: str) -> bool:

@@ -17,6 +17,8 @@ from vpt_plugin.errors import GeometryError
 # Scanners pad with -2048 or -3024 outside the field of view; below air there is nothing to see.
 MIN_HU = -1024
 MAX_HU = 3071
+# What the file of a phantom says: Manufacturer in DICOM, the notes of the other formats.
+PHANTOM_MARK = "VPTCT phantom"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Provenance:
         description: SeriesDescription, or "".
         notes: what the reader decided, one sentence each: which series it chose and why, what it left out.
         warnings: what makes its reading doubtful, one sentence each.
+        synthetic: the file says that it is a phantom.
     """
 
     kind: str
@@ -38,6 +41,7 @@ class Provenance:
     description: str = ""
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    synthetic: bool = False
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from vpt_plugin.durable import publish_folder
 from vpt_plugin.tasks import HUWindow
 
 # To be raised when reading or preparing changes what comes out; older prepared studies are then not used.
-PREPARATION_VERSION = 3
+PREPARATION_VERSION = 4
 DEFAULT_LIMIT_GB = 50.0
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
@@ -54,6 +54,7 @@ class PreparedStudy:
         slice_z_mm: patient z of the centre of every slice, ascending.
         facts: of the volume as it was read.
         patient: ``patient_key`` of the PatientID, or "" where there is none.
+        synthetic: its files say that it is a phantom.
         note: what a person should know of its copy here; "" where all is well.
     """
 
@@ -61,6 +62,7 @@ class PreparedStudy:
     slice_z_mm: NDArray[np.float64]
     facts: StudyFacts
     patient: str = ""
+    synthetic: bool = False
     note: str = field(default="", compare=False)
 
     @property
@@ -257,6 +259,7 @@ def _save(volume: Volume, slices: NDArray[np.uint8], place: Path) -> None:
             "slice_z_mm": volume.slice_z_mm.tolist(),
             "facts": study_facts(volume).as_dict(),
             "patient": patient_key(volume.provenance.patient_id) if volume.provenance.patient_id else "",
+            "synthetic": volume.provenance.synthetic,
             "crc32": checksum,
         }
         (temporary / _STUDY).write_text(json.dumps(about), encoding="utf-8")
@@ -287,7 +290,7 @@ def _read_prepared(place: Path, pixels: int, *, whole: bool) -> PreparedStudy:
     about = json.loads((place / _STUDY).read_text(encoding="utf-8"))
     z_mm = np.array(about["slice_z_mm"], dtype=np.float64)
     facts, patient = StudyFacts(**about["facts"]), str(about["patient"])
-    prepared = PreparedStudy(place / _SLICES, z_mm, facts, patient)
+    prepared = PreparedStudy(place / _SLICES, z_mm, facts, patient, bool(about["synthetic"]))
     slices = prepared.slices
     if slices.shape != (len(z_mm), pixels, pixels):
         raise ValueError(f"it holds {slices.shape[0]} slices, not {len(z_mm)}")

@@ -62,11 +62,13 @@ def select_studies(
     file = SplitFile(source.split_file(task.name))
     noted = file.read()
     studies = [each for each in source.studies(task.name) if not _is_of_test(each, noted, cancelled)]
-    _refuse_mixture(studies)
+    _refuse_mixture({each.study: each.synthetic for each in studies})
     work = UsableStudies(task, shape, prepared, progress, cancelled)
     for reason, names in source.left_out(task.name).items():
         work.leave_out(reason, names, len(studies))
     members = work.take(studies)
+    phantoms = {each.labelled.study: each.synthetic for each in members}
+    _refuse_mixture(phantoms)
     patients = _without_test(work.without_doubles(join_patients(members, noted)), noted, file, work)
     if not patients:
         raise TrainingError(
@@ -79,7 +81,7 @@ def select_studies(
         rounds=rounds,
         folds=folds,
         labels={each.study: each.label for each in studies},
-        synthetic=all(each.synthetic for each in studies),
+        synthetic=all(phantoms.values()),
         left_out=dict(work.left_out),
     )
     _require_both_states(data, task, len(patients))
@@ -124,15 +126,15 @@ def _over_limit(prepared: PreparedStudies) -> str:
     return f"the prepared studies take {over:.1f} GB more than they should" if over else ""
 
 
-def _refuse_mixture(studies: Sequence[SourceStudy]) -> None:
+def _refuse_mixture(synthetic: Mapping[str, bool]) -> None:
     """Nobody could say whether a model of both knows patients or phantoms."""
-    phantoms = [each.study for each in studies if each.synthetic]
-    patients = [each.study for each in studies if not each.synthetic]
+    phantoms = [study for study, is_phantom in synthetic.items() if is_phantom]
+    patients = [study for study, is_phantom in synthetic.items() if not is_phantom]
     if phantoms and patients:
         raise TrainingError(
-            f"the manifest mixes phantoms ({phantoms[0]} and {len(phantoms) - 1} more) and patients "
-            f"({patients[0]} and {len(patients) - 1} more).",
-            "Train on one of them; the column synthetic says which is which.",
+            f"phantoms ({phantoms[0]} and {len(phantoms) - 1} more) and patients "
+            f"({patients[0]} and {len(patients) - 1} more) are mixed.",
+            "Train on one of them. The files of phantoms say what they are; in a CSV the column synthetic does.",
         )
 
 

@@ -31,6 +31,7 @@ class Member:
         scan: tells scans apart, whatever they are called.
         side: as the source says; "" where the split decides.
         created: when it was labelled.
+        synthetic: whether it is a phantom.
     """
 
     labelled: LabelledStudy
@@ -38,6 +39,7 @@ class Member:
     scan: str
     side: str = ""
     created: str = ""
+    synthetic: bool = False
 
     @property
     def key(self) -> str:

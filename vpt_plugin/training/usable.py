@@ -142,6 +142,7 @@ class UsableStudies:
             scan=scan_hash(prepared),
             side=study.side,
             created=study.label.created,
+            synthetic=study.synthetic or prepared.synthetic,
         )
 
     def _prepare(self, study: SourceStudy) -> PreparedStudy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import pytest
 from labelled_site import Site, nodule_label, sides_of, small_volume
 
 from vpt_plugin.ct.reader import read_study
-from vpt_plugin.data.phantom import write_dicom
+from vpt_plugin.ct.volume import Provenance
+from vpt_plugin.data.phantom import write_dicom, write_nrrd
 from vpt_plugin.errors import (
     ArchiveUnreachableError,
     ConfigurationError,
     IncompleteSeriesError,
     StudyNotFoundError,
+    TrainingError,
 )
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.source import OpenedStudy, SourceState
@@ -226,3 +229,20 @@ def test_the_labels_of_an_archive_lie_where_the_server_keeps_them(
     assert source.name == "pacs.example:8042"
     with pytest.raises(ConfigurationError, match="no address of a DICOM archive"):
         open_source("ftp://pacs.example")
+
+
+def test_what_readers_label_is_known_to_be_phantoms_by_its_files_and_not_mixed_with_patients(
+    site: Site,
+) -> None:
+    for number in range(8):
+        volume = replace(small_volume(number), provenance=Provenance("phantom", patient_id=f"P{number}"))
+        write = (write_dicom, write_nrrd)[number % 2]
+        study = f"s{number}{'.nrrd' if number % 2 else ''}"
+        write(volume, site.studies / study)
+        site.label(study, "present" if number < 4 else "absent")
+    assert site.select().synthetic
+    site.add("patient", "MRN-1")
+    with pytest.raises(
+        TrainingError, match=r"phantoms \(s0 and 7 more\) and patients \(patient and 0 more\)"
+    ):
+        site.select()

@@ -11,7 +11,8 @@ import SimpleITK
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from vpt_plugin.ct.volume import Volume
+from vpt_plugin.ct.files import NOTES
+from vpt_plugin.ct.volume import PHANTOM_MARK, Volume
 from vpt_plugin.errors import ConfigurationError
 
 _INTERCEPT = -1024
@@ -44,6 +45,8 @@ def _write_image(volume: Volume, path: Path) -> None:
     image.SetSpacing(volume.spacing_mm[::-1])
     image.SetOrigin(volume.origin_mm)
     image.SetDirection(volume.direction[:, ::-1].ravel().tolist())
+    if volume.provenance.kind == "phantom":
+        image.SetMetaData(NOTES, PHANTOM_MARK)
     path.parent.mkdir(parents=True, exist_ok=True)
     SimpleITK.WriteImage(image, str(path), useCompression=True)
 
@@ -105,7 +108,7 @@ def _describe_study(dataset: pydicom.Dataset, volume: Volume, series_uid: str) -
         "SeriesDescription": volume.provenance.description or volume.study,
         "BodyPartExamined": "CHEST", "PatientPosition": "HFS", "Laterality": "",
         "FrameOfReferenceUID": uid_of(f"{series_uid} frame"), "PositionReferenceIndicator": "",
-        "Manufacturer": "VPTCT phantom" if phantom else "VPTCT",
+        "Manufacturer": PHANTOM_MARK if phantom else "VPTCT",
         "ManufacturerModelName": "computed, no patient" if phantom else "",
         "BurnedInAnnotation": "NO", "LossyImageCompression": "00",
     }  # fmt: skip
