@@ -134,7 +134,7 @@ def _refuse_mixture(synthetic: Mapping[str, bool]) -> None:
         raise TrainingError(
             f"phantoms ({phantoms[0]} and {len(phantoms) - 1} more) and patients "
             f"({patients[0]} and {len(patients) - 1} more) are mixed.",
-            "Train on one of them. The files of phantoms say what they are; in a CSV the column synthetic does.",
+            "Train on one of them. Files of phantoms say what they are; in a CSV the column synthetic does.",
         )
 
 
