@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi.responses import Response
+from fastapi.responses import HTMLResponse
 
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.version_folder import VersionFolder
@@ -23,7 +23,7 @@ _HEADERS = {
 }
 
 
-def report_page(store: ModelStore, task: str, model: str, version: int) -> Response:
+def report_page(store: ModelStore, task: str, model: str, version: int) -> HTMLResponse:
     """The report of a version.
 
     Raises:
@@ -37,4 +37,4 @@ def report_page(store: ModelStore, task: str, model: str, version: int) -> Respo
             f"{task}_{model} version {version} has no report:",
             "it was trained without, came from elsewhere, or was removed.",
         ) from error
-    return Response(page, media_type="text/html; charset=utf-8", headers=_HEADERS)
+    return HTMLResponse(page, headers=_HEADERS)

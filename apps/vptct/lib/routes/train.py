@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
-from fastapi.responses import Response
+from fastapi.responses import HTMLResponse
 from monailabel.interfaces.utils.app import app_instance
 
 from ..errors import NothingThereError
@@ -55,8 +55,8 @@ def training(job: Number, person: User) -> dict[str, Any]:
     return dict(app.desk.one(job, app.without_folders))
 
 
-@router.get("/{job}/report", summary="The report of a training", response_class=Response)
-def report(job: Number, person: User) -> Response:
+@router.get("/{job}/report", summary="The report of a training", response_class=HTMLResponse)
+def report(job: Number, person: User) -> HTMLResponse:
     """One page of HTML with the figures, which loads nothing and runs nothing."""
     app = app_instance()
     record = app.desk.trainings.get(job)

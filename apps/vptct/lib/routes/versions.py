@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from fastapi.responses import Response
+from fastapi.responses import HTMLResponse
 from monailabel.interfaces.utils.app import app_instance
 
 from ..names import plain_text
@@ -25,8 +25,8 @@ def versions(model: str, person: User) -> dict[str, Any]:
     return versions_info(app.model_store, app.classify_task(model), app.without_folders)
 
 
-@router.get("/{model}/report", summary="The report of a version", response_class=Response)
-def report(model: str, version: Version, person: User) -> Response:
+@router.get("/{model}/report", summary="The report of a version", response_class=HTMLResponse)
+def report(model: str, version: Version, person: User) -> HTMLResponse:
     """One page of HTML with the figures of its training, which loads nothing and runs nothing."""
     app = app_instance()
     task = app.classify_task(model)
