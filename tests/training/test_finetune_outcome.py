@@ -14,10 +14,14 @@ import torch
 from scipy.special import expit
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from vpt_plugin.ct.reader import read_study
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.data.prepared import PreparedStudies
 from vpt_plugin.errors import TrainingError
+from vpt_plugin.inference import Predictor
+from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
+from vpt_plugin.models.classifier import load_weights, new_classifier
 from vpt_plugin.models.device import choose_dtype
 from vpt_plugin.tasks import TASKS
 from vpt_plugin.training.config import FinetuneConfig
@@ -25,6 +29,7 @@ from vpt_plugin.training.distributed import Team
 from vpt_plugin.training.finetune import FinetuneResult, clip_shape, finetune
 from vpt_plugin.training.keeping import KeptRound
 from vpt_plugin.training.loop import Observer
+from vpt_plugin.training.model_package import write_package
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.placement import Placement
 from vpt_plugin.training.progress import Progress
@@ -154,8 +159,6 @@ def test_beside_a_version_lie_its_record_its_report_and_its_figures(folded: Any,
     package = tmp_path / "package"
     card = result.card
     folder = store.folders()[0]
-    from vpt_plugin.training.model_package import write_package
-
     write_package(folder.place(card.version), package)
     assert sorted(path.name for path in package.iterdir()) == ["card.json", "weights.safetensors"]
 
@@ -204,9 +207,6 @@ def test_a_comparison_is_made_on_what_the_served_version_never_saw(
 def test_a_version_served_meanwhile_is_not_replaced_by_one_that_was_not_compared_with_it(
     train: Train, ball_manifest: Manifest, tmp_path: Path, small_spec: ModelSpec
 ) -> None:
-    from vpt_plugin.models.card import ModelCard
-    from vpt_plugin.models.classifier import new_classifier
-
     store = ModelStore(tmp_path)
 
     def another(now: Progress) -> None:
@@ -266,3 +266,26 @@ def test_what_begins_from_a_classifier_of_the_site_is_not_validated_on_what_that
     # It learned from 6 to 11 itself, and from 0 to 9 through what it began from.
     learned = {each["study"] for each in recorded(store, 2)["trained_on"]}
     assert learned == {f"study-{number:03d}" for number in range(12)}
+
+
+def test_what_is_recorded_is_what_readers_will_be_answered(
+    train: Train, ball_manifest: Manifest, tmp_path: Path, small_spec: ModelSpec
+) -> None:
+    store = ModelStore(tmp_path)
+    config = replace(SHORT, epochs=3, steps_per_epoch=10, learning_rate=0.01)
+    card = train(ball_manifest, store, config).card
+    classifier = new_classifier(small_spec, NODULE.findings)
+    load_weights(classifier, store.place("nodule", "tiny", 1) / "weights.safetensors")
+    predictor = Predictor(classifier, NODULE, card, device="cpu")
+    said = {each["study"]: each["probabilities"]["lung_nodule"] for each in recorded(store, 1)["studies"]}
+    answers = {
+        study.study: predictor.predict(read_study(study.path)).findings[0]
+        for study in ball_manifest.studies
+        if study.split == "validation"
+    }
+    assert {name: answer.probability for name, answer in answers.items()} == pytest.approx(said, abs=1e-4)
+    # Even ones have a ball: the decisions of the reader's screen are those that the card's figures count.
+    called = [
+        answer.decision == "present" for name, answer in sorted(answers.items()) if int(name[-3:]) % 2 == 0
+    ]
+    assert np.mean(called) == card.metrics["study"]["lung_nodule"]["sensitivity"].value

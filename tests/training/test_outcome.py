@@ -156,3 +156,26 @@ def test_a_network_no_better_than_chance_is_told(labelled: MakeLabelled) -> None
     assert not outcome.collapsed
     (warning,) = outcome.warnings
     assert warning.startswith("The 30 validation studies do not show that lung_nodule is recognised at all")
+
+
+def test_each_finding_has_its_own_studies_threshold_and_figures(labelled: MakeLabelled) -> None:
+    task = replace(NODULE, findings=("lung_nodule", "emphysema"))
+    rng = np.random.default_rng(4)
+    studies = []
+    for number in range(40):
+        one = labelled(f"s{number:02d}", float(number % 2))
+        # Of emphysema something is known in the first half only, and there it is present in every third.
+        other = float(number % 3 == 0) if number < 20 else np.nan
+        states = np.array([one.states[0], other])
+        marked = np.array([one.marked[0], other == 0])
+        studies.append(replace(one, states=states, positive=np.zeros((12, 2), dtype=bool), marked=marked))
+    logits = rng.normal(np.nan_to_num([study.states for study in studies]) * 2 - 1, 1.0)
+    found = HeldOut.of([(studies, logits, np.arange(40))], replace(SHAPE, length=12, stride=12))
+    outcome = measure(found, task, threshold_rule="youden")
+    said = expit(logits / outcome.calibration.temperature)
+    for index, (finding, known) in enumerate({"lung_nodule": 40, "emphysema": 20}.items()):
+        truth = found.states[:known, index]
+        figure = outcome.metrics["study"][finding]["auroc"]
+        assert figure.n == known
+        assert figure.value == pytest.approx(roc_auc_score(truth, said[:known, index]), abs=1e-9)
+    assert outcome.thresholds["lung_nodule"] != outcome.thresholds["emphysema"]
