@@ -16,11 +16,10 @@ cannot be told, nothing is, and the error says how to choose.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from vpt_plugin.errors import ConfigurationError, ModelCardError, TrainingError
 from vpt_plugin.labels import now
@@ -28,9 +27,10 @@ from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import Classifier, save_weights
 from vpt_plugin.models.weights import vptct_home
-from vpt_plugin.tasks import TASKS, ReadingTask
+from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.answering import check_task, require_answering
 from vpt_plugin.training.model_package import take_package, write_package
-from vpt_plugin.training.reading import reading_difference, reading_facts
+from vpt_plugin.training.reading import reading_facts
 from vpt_plugin.training.served import IMPORTED, PROMOTED, PUBLISHED, ROLLED_BACK, Change, Served
 from vpt_plugin.training.version_folder import (
     WEIGHTS,
@@ -127,7 +127,7 @@ class ModelStore:
         """
         folder = self._folder(task, model)
         card = self.card(task, model, version)
-        _require_answering(folder, card)
+        require_answering(folder, card)
         with _told(f"{folder.name} version {version} cannot be promoted"), folder.changing():
             served = folder.served_or_new()
             if served.version != version:
@@ -157,7 +157,7 @@ class ModelStore:
                     "choose a version with `vpt versions promote`.",
                 )
             card = self.card(task, model, served.before)
-            _require_answering(folder, card)
+            require_answering(folder, card)
             self._serve(folder, served, Change(served.before, ROLLED_BACK, why, by))
         return card
 
@@ -247,7 +247,7 @@ class ModelStore:
         """
         spec = get_model(model)
         card = self.card(task.name, model, version)
-        _check_task(card, task, reading_facts(task, spec))
+        check_task(card, task, reading_facts(task, spec))
         return self._folder(task.name, model).classifier(card), card
 
     def card(self, task: str, model: str, version: int | None = None) -> ModelCard:
@@ -334,25 +334,3 @@ def _told(what: str) -> Iterator[None]:
             f"{what}: {error}. What is served stays as it was.",
             "Make room on that disk and see who may write there.",
         ) from error
-
-
-def _require_answering(folder: VersionFolder, card: ModelCard) -> None:
-    """Refuse a version that could not answer. A site's own task is not known here: its server refuses it."""
-    if card.task in TASKS:
-        _check_task(card, TASKS[card.task], reading_facts(TASKS[card.task], get_model(card.model)))
-    folder.classifier(card)
-
-
-def _check_task(card: ModelCard, task: ReadingTask, reading: Mapping[str, Any]) -> None:
-    """Refuse a classifier that was trained for other findings, or on studies read in another way."""
-    difference = ""
-    if card.findings != task.findings:
-        difference = f"for {', '.join(card.findings)}, the task asks for {', '.join(task.findings)}"
-    elif card.reading:  # a card written by hand says nothing of it
-        difference = reading_difference(card.reading, reading)
-        difference = difference and f"with {difference}"
-    if difference:
-        raise ModelCardError(
-            f"{card.task}_{card.model} version {card.version} was trained {difference}.",
-            "Train it again, or use the task file it was trained with.",
-        )
