@@ -40,6 +40,7 @@ def store(tmp_path: Path) -> ModelStore:
             "clip": {"lung_nodule": {"auroc": Estimate(NAN, (NAN, NAN), 0)}},
         },
         comparison={"sentence": "It is not better, so the served version stays."},
+        training={"warnings": ["The best epoch is the last one (10)."]},
         labels_hash="c" * 64,
         thresholds={"lung_nodule": NAN},
     )
@@ -111,6 +112,7 @@ def test_show_tells_figures_of_both_levels_the_comparison_and_when_it_was_served
         "clip lung_nodule AUROC n/a (0 clips)",
         "threshold of lung_nodule n/a",
         "When it was trained: It is not better, so the served version stays.",
+        "warning: The best epoch is the last one (10).",
     ):
         assert line in told
     assert "promoted" in told[-1]

@@ -113,6 +113,8 @@ def print_card(card: ModelCard, served: Served) -> None:
     print_table(columns, list({**_facts(card), **_figures(card)}.items()))
     if sentence := card.comparison.get("sentence"):
         typer.echo(f"When it was trained: {sentence}\n")
+    for warning in card.training.get("warnings", ()):
+        typer.echo(f"warning: {warning}\n")
     changes = [change for change in served.changes if change.version == card.version]
     if changes:
         rows = [(change.when or "-", change.how, change.by or "-", change.why or "-") for change in changes]
