@@ -110,7 +110,7 @@ class RunFolder:
         """Nothing of it is needed any more. What cannot be removed is logged, and swept later."""
         for each in self.path.iterdir():
             if each.is_dir():
-                shutil.rmtree(each, onerror=_log_left_over)
+                _remove(each)
 
 
 @contextmanager
@@ -193,7 +193,7 @@ def _leave(models: Path, run: RunFolder, own: FileLock) -> None:
         with _changing(models):
             own.release()
             if not run.begun:
-                shutil.rmtree(run.path, onerror=_log_left_over)
+                _remove(run.path)
     except OSError as error:
         # The training itself is over: this must not be told as its failure. The next sweep tries again.
         _logger.warning("%s is left over: %s", run.path, error)
@@ -211,7 +211,7 @@ def _sweep(runs: Path, clock: Callable[[], float]) -> None:
         except Timeout:
             continue
         lock.release()
-        shutil.rmtree(path, onerror=_log_left_over)
+        _remove(path)
         _logger.info("%s: an interrupted training of long ago was removed", path)
 
 
@@ -240,5 +240,8 @@ def _process() -> str:
     return f"{os.getpid()} on {platform.node()}"
 
 
-def _log_left_over(_: object, path: str, error: Any) -> None:
-    _logger.warning("%s is left over and cannot be removed: %s", path, error[1])
+def _remove(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        _logger.warning("%s is left over and cannot be removed: %s", folder, error)
