@@ -211,7 +211,10 @@ def test_full_memory_is_told_with_the_way_out(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     monkeypatch.setattr(classifier.backbone, "forward", full)
-    with pytest.raises(TrainingError, match=r"memory of cpu does not take a single clip at step 1.*set gradient_checkpointing"):
+    with pytest.raises(
+        TrainingError,
+        match=r"memory of cpu does not take a single clip at step 1.*set gradient_checkpointing",
+    ):
         make_loop(classifier).run()
 
 
