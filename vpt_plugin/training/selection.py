@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from vpt_plugin.data.clip_dataset import ClipShape
 from vpt_plugin.data.prepared import PreparedStudies
@@ -60,8 +61,9 @@ def select_studies(
         CancelledError: ``cancelled`` said so.
     """
     file = SplitFile(source.split_file(task.name))
-    noted = file.read()
-    studies = [each for each in source.studies(task.name) if not _is_of_test(each, noted, cancelled)]
+    found = source.studies(task.name)
+    noted = _with_test_rows(file.read(), found, cancelled)
+    studies = [each for each in found if not _is_of_test(each, noted, cancelled)]
     _refuse_mixture({each.study: each.synthetic for each in studies})
     work = UsableStudies(task, shape, prepared, progress, cancelled)
     for reason, names in source.left_out(task.name).items():
@@ -88,6 +90,15 @@ def select_studies(
     return data
 
 
+def _with_test_rows(noted: Split, studies: Sequence[SourceStudy], cancelled: Callable[[], bool]) -> Split:
+    """The split with the patients of a CSV's test rows, by name and, where others have none, by PatientID."""
+    rows = [each for each in studies if each.side == "test"]
+    keys = {patient_of(row, noted, cancelled) for row in rows}
+    if any(not each.patient for each in studies):
+        keys |= {patient_of(replace(row, patient=""), noted, cancelled) for row in rows}
+    return noted.with_sides(dict.fromkeys(keys, "test"), when="")
+
+
 def _is_of_test(study: SourceStudy, noted: Split, cancelled: Callable[[], bool]) -> bool:
     locked = noted.on("test")
     return study.side == "test" or (bool(locked) and patient_of(study, noted, cancelled) in locked)
@@ -97,12 +108,18 @@ def _without_test(
     patients: Sequence[Patient], noted: Split, file: SplitFile, work: UsableStudies
 ) -> list[Patient]:
     """The patients who are not of the test set; that the others are is noted, to open them no more."""
-    of_test = [each for each in patients if noted_side(each, noted) == "test"]
-    if of_test:
-        studies = {name: own for each in of_test for name, own in each.noted.items()}
-        file.change(lambda split: split.with_studies(studies))
+    rest = [each for each in patients if noted_side(each, noted) != "test"]
+    keys = {each.key for each in rest}
+    studies = {name: own for each in patients if each.key not in keys for name, own in each.noted.items()}
+    if studies:
+        # Those of a CSV's test rows are found again by the rows.
+        file.change(
+            lambda split: split.with_studies(
+                {name: own for name, own in studies.items() if own.patient in split.on("test")}
+            )
+        )
         work.tell(f"of patients of the test set, so left out: {', '.join(sorted(studies))}")
-    return [each for each in patients if each not in of_test]
+    return rest
 
 
 def _rounds(

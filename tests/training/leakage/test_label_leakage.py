@@ -258,6 +258,21 @@ def test_given_sides_stay_and_blank_ones_are_filled_up_around_them(site: Site) -
         site.select(replace(FOLDS, folds=5), source=_source(path))
 
 
+def test_a_patient_of_a_test_row_is_known_again_by_his_patient_id(site: Site) -> None:
+    for number in range(10):
+        site.add(f"p{number}", f"MRN-{number % 9}")  # p9 is of the patient of p0
+    rows = [(f"p{number}", "", "" if number else "test") for number in range(10)]
+    assert set(sides_of(site.select(source=_source(write_manifest(site, rows))))) == {
+        f"p{number}" for number in range(1, 9)
+    }
+    # Also where the test row calls him by another name, and the other row is to be trained on.
+    rows[0], rows[9] = ("p0", "Jane", "test"), ("p9", "", "train")
+    assert "p9" not in sides_of(site.select(source=_source(write_manifest(site, rows))))
+    # Two names are two patients.
+    rows[9] = ("p9", "Joan", "train")
+    assert sides_of(site.select(source=_source(write_manifest(site, rows))))["p9"] == "train"
+
+
 def test_one_scan_on_two_given_sides_is_refused(site: Site) -> None:
     names = [site.add(f"s{number}") for number in range(4)]
     shutil.copy(site.studies / names[0], site.studies / "copy.nrrd")
