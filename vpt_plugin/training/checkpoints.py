@@ -90,8 +90,8 @@ class Checkpoints:
             there = self._epochs()
             back = f"goes on after epoch {there[-1]}" if there else "begins again"
             self._told(
-                f"the checkpoint after epoch {epoch} cannot be written: {error}. The training continues; "
-                f"should it be interrupted, it {back}. Make room on that disk."
+                f"the checkpoint after epoch {epoch} cannot be written: {error.strerror}. The training "
+                f"continues; should it be interrupted, it {back}. Make room on that disk."
             )
         self._failed = True
 
@@ -123,15 +123,20 @@ def read_state(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it is damaged, or cannot be read.
     """
+    # Notes go out over HTTP, too: nobody need know where on this computer the folder of models lies.
+    called = f"{path.parent.name}/{path.name}"
     try:
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
             if header != _header(_digest(file)):
-                raise CheckpointError(f"{path}: the checkpoint is damaged.")
+                raise CheckpointError(f"{called}: the checkpoint is damaged.")
             file.seek(_HEADER_BYTES)
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path}: the checkpoint cannot be read: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"{called}: the checkpoint cannot be read: {error.strerror}.") from error
+    except (RuntimeError, pickle.UnpicklingError) as error:
+        # torch's own words advise to let it run code.
+        raise CheckpointError(f"{called}: the checkpoint holds more than numbers and words.") from error
     return state
 
 

@@ -78,8 +78,8 @@ class RoundFolder:
             write_state(self._place, outcome)
         except OSError as error:
             self._told(
-                f"what came out of the round cannot be written: {error}. The training continues; should it "
-                "be interrupted, the round goes on from its last checkpoint. Make room on that disk."
+                f"what came out of the round cannot be written: {error.strerror}. The training continues; "
+                "should it be interrupted, the round goes on from its last checkpoint. Make room on that disk."
             )
             return False
         return True
@@ -150,7 +150,7 @@ def open_run(
         ) from error
     run = RunFolder(path, told)
     if run.begun:
-        told(f"this training was interrupted before and goes on where it was (kept in {path}).")
+        told("this training was interrupted before and goes on where it was.")
     try:
         yield run
     finally:
