@@ -79,7 +79,8 @@ class RoundFolder:
         except OSError as error:
             self._told(
                 f"what came out of the round cannot be written: {error.strerror}. The training continues; "
-                "should it be interrupted, the round goes on from its last checkpoint. Make room on that disk."
+                "should it be interrupted, the round goes on from its last checkpoint. Make room on "
+                "that disk."
             )
             return False
         return True
