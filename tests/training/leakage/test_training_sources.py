@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from labelled_site import Site, nodule_label, sides_of, small_volume
+from orthanc_process import OrthancProcess
 
 from vpt_plugin.ct.reader import read_study
 from vpt_plugin.ct.volume import Provenance
@@ -246,3 +247,36 @@ def test_what_readers_label_is_known_to_be_phantoms_by_its_files_and_not_mixed_w
         TrainingError, match=r"phantoms \(s0 and 7 more\) and patients \(patient and 0 more\)"
     ):
         site.select()
+
+
+def test_a_real_archive_is_asked_for_its_series_once_and_may_be_down_the_next_time(
+    tmp_path: Path, new_orthanc: Callable[..., OrthancProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VPTCT_HOME", str(tmp_path / "home"))
+    orthanc, site = new_orthanc(), Site(tmp_path / "studies", tmp_path / "prepared")
+    for number in range(8):
+        volume = small_volume(number, f"MRN-{number // 2:02d}")
+        write_dicom(volume, tmp_path / "sent" / str(number))
+        series = read_study(tmp_path / "sent" / str(number)).provenance.series_uid
+        site.label(series, "present" if number % 2 else "absent")
+    orthanc.send(tmp_path / "sent")
+    cache = ArchiveFacts(cache_dir=str(tmp_path / "cache"))
+
+    def train() -> tuple[dict[str, str], list[str]]:
+        read: list[str] = []
+
+        def reader(path: Path, **options: Any) -> Any:
+            read.append(options["name"])
+            return read_study(path, **options)
+
+        source = open_source(orthanc.url, labels_dir=site.labels.root, archive=cache)
+        return sides_of(site.select(source=source, read=reader)), read
+
+    sides, read = train()
+    assert len(sides) == len(read) == 8
+    # Four patients of two series each; the archive tells who they are.
+    assert len(site.split().sides) == 4
+    for series in (tmp_path / "cache").rglob("slices"):
+        shutil.rmtree(series)
+    orthanc.stop()
+    assert train() == (sides, [])
