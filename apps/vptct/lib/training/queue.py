@@ -24,7 +24,7 @@ _LAST = ("result", "error")
 _MAX_WAITING = 20
 _SECONDS_BETWEEN_SAVES = 5.0
 # From being asked to end to being killed; and after that until its thread has put everything down.
-_PATIENCE_SECONDS, _SECONDS_TO_END = 4.0, 5.0
+_PATIENCE_SECONDS, _SECONDS_TO_END = 2.0, 5.0
 
 
 class Trainings:
