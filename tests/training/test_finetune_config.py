@@ -76,6 +76,7 @@ def test_a_configuration_does_not_change() -> None:
         ({"optimizer": "sgd"}, "optimizer must be one of adamw, adam"),
         ({"schedule": "steps"}, "schedule must be one of cosine, plateau"),
         ({"augmentation": "much"}, "augmentation must be one of auto, paper, light, none"),
+        ({"pooling": "median"}, "pooling must be one of max, lse, mean"),
         ({"micro_batch": 0}, "micro_batch must be at least 1"),
         ({"gradient_checkpointing": 1}, "gradient_checkpointing must be true or false, not 1"),
         ({"layer_decay": 0.0}, "layer_decay must be above 0 and at most 1"),

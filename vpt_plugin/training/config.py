@@ -12,6 +12,7 @@ from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.models.device import PRECISIONS
 from vpt_plugin.training.comparison import comparison_rule
 from vpt_plugin.training.metrics import threshold_rule
+from vpt_plugin.training.pooling import POOLINGS
 
 SITE_PRETRAININGS = ("ct", "kinetics+ct")
 _CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -20,6 +21,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "optimizer": ("adamw", "adam"),
     "schedule": ("cosine", "plateau"),
     "augmentation": ("auto", "paper", "light", "none"),
+    "pooling": tuple(POOLINGS),
     "precision": PRECISIONS,
 }
 _FINITE = (
