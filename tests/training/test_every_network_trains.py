@@ -21,7 +21,7 @@ from vpt_plugin.training.step import TrainingStep
 
 SEVEN = [name for name in MODELS if name != "tiny"]
 # Where the architecture allows it: slices, rows, columns. A position embedding ties MViT to whole clips.
-SMALL_CLIP = (8, 64, 64)
+SMALL_CLIP = (8, 32, 32)
 # A step on a single whole clip takes MViT a quarter of a minute of one core, so it takes two, not five.
 STEPS = {"mvit_b": 2}
 CLIPS = {"mvit_b": 1}
