@@ -22,7 +22,7 @@ from vpt_plugin.data.clip_dataset import scale_clips
 from vpt_plugin.errors import CancelledError, DivergedError, TrainingError, VptError
 from vpt_plugin.models.backbones import blocks_to_recompute
 from vpt_plugin.models.classifier import Classifier
-from vpt_plugin.models.device import memory_format
+from vpt_plugin.models.device import memory_format, out_of_memory
 from vpt_plugin.training.batches import Batches
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.distributed import Team
@@ -125,7 +125,7 @@ class TrainingLoop:
 
         Raises:
             DivergedError: the loss or a gradient is no longer a number.
-            TrainingError: the memory does not take a single clip.
+            TrainingError: the memory does not take a single clip, or is full in a validation.
             CancelledError: the observer said so.
         """
         self._began = time.monotonic()
@@ -143,7 +143,10 @@ class TrainingLoop:
         return isinstance(self._failure, DivergedError)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is known at the end of an epoch: tensors, numbers and words. Asked by the whole team."""
+        """All that is known at the end of an epoch: tensors, numbers and words. Asked by the whole team.
+
+        To be saved before the next step, which goes on with the same tensors.
+        """
         return {
             "epoch": self._trainer.state.epoch,
             "finished": self._finished,
@@ -185,7 +188,16 @@ class TrainingLoop:
                 torch.cuda.manual_seed(seed)
             if rank < len(self._generators):
                 set_generator_states(self._generators[rank], device)
-            self._trainer.run()
+            try:
+                self._trainer.run()
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                # A step takes smaller pieces by itself; a validation takes as many clips as a step did.
+                raise TrainingError(
+                    f"the memory of {device} is full in a validation; nothing was published.",
+                    "Close other programs that use it, or set a smaller micro_batch.",
+                ) from error
 
     def _make_step(self) -> TrainingStep:
         step = TrainingStep(
