@@ -73,7 +73,7 @@ class FinetuneConfig:
             takes as many as fit into the device's memory. Where it is full, it is halved, and the step is
             done again with the same clips.
         gradient_checkpointing: compute the maps between the network's blocks a second time instead of
-            keeping them: about a third slower, a fraction of the memory.
+            keeping them: a fifth to a third slower, less memory.
         optimizer: ``adamw``, or the paper's ``adam``.
         schedule: ``cosine``: the rate rises over the first twentieth of the steps and falls as a cosine;
             or the paper's ``plateau``: it is halved when the validation loss has not improved for
@@ -121,8 +121,8 @@ class FinetuneConfig:
     augmentation: str = "auto"
     brightness_gain: float = 0.1
     brightness_shift: float = 0.05
-    bag_clips: int = 8
-    pooling: str = "max"
+    bag_clips: int = 4
+    pooling: str = "linear_softmax"
     folds: int | None = None
     validation_share: float = 0.15
     threshold: str = ""
