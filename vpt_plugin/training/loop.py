@@ -15,15 +15,13 @@ from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
-from vpt_plugin.data.bags import collate_bags
 from vpt_plugin.data.clip_dataset import scale_clips
 from vpt_plugin.errors import CancelledError, DivergedError, TrainingError, VptError
 from vpt_plugin.models.backbones import blocks_to_recompute
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import memory_format, out_of_memory
-from vpt_plugin.training.batches import Batches
+from vpt_plugin.training.batches import Batches, Clips, bag_loader, clip_loader
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.distributed import Team
 from vpt_plugin.training.loop_state import (
@@ -42,8 +40,6 @@ from vpt_plugin.training.validation import StudyAuroc, Validation
 
 __all__ = ["Observer", "Placement", "TrainingLoop"]
 _KEY_METRIC = "study_auroc"
-
-Clips = Dataset[dict[str, Tensor]]
 
 
 class TrainingLoop:
@@ -213,20 +209,13 @@ class TrainingLoop:
         return step
 
     def _make_trainer(self, bags: Clips) -> SupervisedTrainer:
-        loader = DataLoader(
-            bags,
-            batch_sampler=Batches(
-                self._first_step, self._steps, self._config.batch, self._team.stretch(self._config.batch)
-            ),
-            collate_fn=collate_bags,
-            # Its own generator: the one that draws dropout would otherwise move on with every new iterator.
-            generator=torch.Generator(),
-        )
+        batch = self._config.batch
+        batches = Batches(self._first_step, self._steps, batch, self._team.stretch(batch))
         trainer = SupervisedTrainer(
             device=self._placement.device,
             max_epochs=self._epochs,
             epoch_length=self._config.steps_per_epoch,
-            train_data_loader=loader,
+            train_data_loader=bag_loader(bags, batches),
             network=self._classifier,
             optimizer=self._optimizer,
             loss_function=None,
@@ -241,21 +230,15 @@ class TrainingLoop:
     def _make_evaluator(self, clips: Clips, auroc: StudyAuroc) -> SupervisedEvaluator:
         evaluator = SupervisedEvaluator(
             device=self._placement.device,
-            val_data_loader=DataLoader(
-                clips,
-                batch_size=self._config.batch,
-                sampler=self._team.every(len(clips)),  # type: ignore[arg-type]
-                generator=torch.Generator(),
-            ),
+            val_data_loader=clip_loader(clips, self._config.batch, self._team),
             network=self._classifier,
             prepare_batch=self._prepare_clips,
             inferer=self._in_pieces,
             key_val_metric={_KEY_METRIC: auroc},
             decollate=False,
         )
-        if (
-            self._team.size == 1
-        ):  # others may have a batch less to validate: they are asked after the next step
+        # Others of a team may have a batch less to validate: they are asked after the next step.
+        if self._team.size == 1:
             evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda _: self._stop_if_cancelled())
         # Not COMPLETED: that comes after a cancelled validation too, which has no AUROC.
         evaluator.add_event_handler(Events.EPOCH_COMPLETED, self._stopping)
