@@ -59,7 +59,10 @@ def _noisy_or(logits: Tensor) -> Tensor:
 
 
 def _linear_softmax(logits: Tensor) -> Tensor:
-    """Mean of the probabilities, weighted by themselves: Wang, Li & Metze, ICASSP 2019."""
+    """Mean of the probabilities, weighted by themselves: Wang, Li & Metze, ICASSP 2019.
+
+    Its gradient pushes clips below half of the bag's probability down, even where the bag shows the finding.
+    """
     # In logarithms: of sum p^2 / sum p, and of 1 - that = sum p (1 - p) / sum p.
     shown, not_shown = logsigmoid(logits), logsigmoid(-logits)
     return torch.logsumexp(2 * shown, dim=0) - torch.logsumexp(shown + not_shown, dim=0)
