@@ -142,10 +142,15 @@ def test_what_autograd_keeps_of_a_clip_is_counted_once() -> None:
     assert saved_bytes(network, network, torch.rand(3, 10)) == 3 * 4 * (10 + 20 + 20)
 
 
-def test_as_many_clips_go_at_once_as_half_of_the_free_memory_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clips_take_at_most_half_of_the_free_memory_and_are_a_power_of_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     network = nn.Sequential(nn.Linear(10, 20), nn.Tanh(), nn.Linear(20, 1))
+    # A clip takes 120 bytes; of 1,780 half are for clips: 7 of them, so 4.
     monkeypatch.setattr("vpt_plugin.training.micro_batch._free_bytes", lambda kind: 2 * 120 * 7 + 100)
-    assert clips_at_once(network, network, torch.rand(1, 10)) == 7
+    assert clips_at_once(network, network, torch.rand(1, 10)) == 4
+    monkeypatch.setattr("vpt_plugin.training.micro_batch._free_bytes", lambda kind: 2 * 120 * 8)
+    assert clips_at_once(network, network, torch.rand(1, 10)) == 8
     monkeypatch.setattr("vpt_plugin.training.micro_batch._free_bytes", lambda kind: 10)
     assert clips_at_once(network, network, torch.rand(1, 10)) == 1
     assert network.training
