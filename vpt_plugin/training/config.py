@@ -71,7 +71,8 @@ class FinetuneConfig:
         batch: bags per step; a study with marked slices gives bags of one clip.
         micro_batch: clips in the network at once; the gradients of a step add up to those of its batch. None
             takes as many as fit into the device's memory. Where it is full, it is halved, and the step is
-            done again with the same clips.
+            done again with the same clips. Batch norm and dropout depend on it: give a number for the same
+            result on computers with less and with more memory.
         gradient_checkpointing: compute the maps between the network's blocks a second time instead of
             keeping them: a fifth to a third slower, less memory.
         optimizer: ``adamw``, or the paper's ``adam``.
