@@ -161,6 +161,16 @@ def test_a_training_killed_from_outside_says_so(opened, number: int, state: str,
     assert "goes on after the last epoch" in record.failure.hint
 
 
+@pytest.mark.parametrize("state", ["publishing", "done"])
+def test_a_training_that_ends_while_it_publishes_promises_nothing_of_what_is_served(opened, state) -> None:
+    trainings = opened(f"say(progress={{**PROGRESS, 'state': {state!r}}}); time.sleep(60)")
+    trainings.submit(job())
+    running_pid(trainings)
+    failure = trainings.stop(1).failure
+    assert "has not changed" not in failure.detail
+    assert "GET /versions/nodule_tiny says whether its version is there" in failure.detail
+
+
 def test_a_command_that_cannot_be_started_fails_the_training_and_not_the_queue(tmp_path: Path) -> None:
     trainings = Trainings(JobFolder(tmp_path), command=lambda job_file: ("/no/such/program",))
     trainings.submit(job())

@@ -10,8 +10,8 @@ from typing import Any
 from .record import DONE, FAILED, INTERRUPTED, STOPPED, Failure, Record
 
 GO_ON = "Order the same training again: it goes on after the last epoch that was finished."
-_UNCHANGED = "What is served has not changed."
-SERVER_ENDED = Failure(f"the server ended while this training ran. {_UNCHANGED}", GO_ON)
+# From the first of these on its version may be there already, and be served.
+_AT_THE_END = ("publishing", "done")
 _TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)
 _KILLED = -9  # SIGKILL, which Windows does not have
 
@@ -39,32 +39,38 @@ def ended(
     if "result" in told:
         return replace(record, state=DONE, outcome=told["result"])
     if failure is None:
-        state, failure = _why(status, told, asked, last_words)
+        state, failure = _why(status, told, asked, last_words, _what_is_served(record))
     else:
         state = FAILED
     return replace(record, state=state, failure=failure)
 
 
+def _what_is_served(record: Record) -> str:
+    if record.progress.get("state") not in _AT_THE_END:
+        return "What is served has not changed."
+    return f"It was publishing: GET /versions/{record.name} says whether its version is there, and is served."
+
+
 def _why(
-    status: int | None, told: Mapping[str, Any], asked: str, last_words: tuple[str, ...]
+    status: int | None, told: Mapping[str, Any], asked: str, last_words: tuple[str, ...], served: str
 ) -> tuple[str, Failure]:
     if asked == STOPPED:
-        return STOPPED, Failure(f"the training was stopped. {_UNCHANGED}", GO_ON)
+        return STOPPED, Failure(f"the training was stopped. {served}", GO_ON)
     if asked == INTERRUPTED:
-        return INTERRUPTED, SERVER_ENDED
+        return INTERRUPTED, Failure(f"the server ended while this training ran. {served}", GO_ON)
     if "error" in told:
         message, hint = (str(told["error"].get(key) or "") for key in ("message", "hint"))
-        return FAILED, Failure(f"{message.removesuffix(';')} {_UNCHANGED}".strip(), hint)
+        return FAILED, Failure(f"{message.removesuffix(';')} {served}".strip(), hint)
     if status in _TERMINATED:
-        return INTERRUPTED, Failure(f"the computer told the training to end. {_UNCHANGED}", GO_ON)
+        return INTERRUPTED, Failure(f"the computer told the training to end. {served}", GO_ON)
     if status == _KILLED:
         return FAILED, Failure(
             "the training was killed from outside (signal 9), as systems do where the memory does not "
-            f"suffice. {_UNCHANGED}",
+            f"suffice. {served}",
             f"{GO_ON} Where memory was short: a smaller micro_batch, or a smaller network.",
             last_words,
         )
     end = f"signal {-status}" if status is not None and status < 0 else f"exit status {status}"
     return FAILED, Failure(
-        f"the training crashed ({end}). {_UNCHANGED}", f"Its last words say more. {GO_ON}", last_words
+        f"the training crashed ({end}). {served}", f"Its last words say more. {GO_ON}", last_words
     )

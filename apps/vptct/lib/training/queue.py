@@ -14,7 +14,7 @@ from vpt_plugin.labels import now
 from vpt_plugin.training.job import TrainingJob
 
 from ..errors import NothingThereError
-from .ending import GO_ON, SERVER_ENDED, ended
+from .ending import GO_ON, ended
 from .folder import JobFolder
 from .process import Command, Worker, worker_command
 from .record import INTERRUPTED, QUEUED, RUNNING, STOPPED, Failure, Record
@@ -162,8 +162,8 @@ class Trainings:
         for record in self._folder.prune(self._folder.load()):
             self._records[record.number] = record
             if record.state == RUNNING:
-                ended_at = self._clock()
-                self._save(replace(record, state=INTERRUPTED, ended=ended_at, failure=SERVER_ENDED))
+                left = ended(record, None, status=None, told={}, asked=INTERRUPTED, last_words=())
+                self._save(replace(left, ended=self._clock()))
 
     def _start_next(self) -> None:
         """Have a thread work through the queue, if none does."""
