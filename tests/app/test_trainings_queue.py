@@ -201,6 +201,19 @@ def test_a_closed_server_leaves_no_process_and_the_next_tells_what_was_interrupt
     assert ended(second, 2).state == "done"
 
 
+def test_a_training_that_the_end_of_the_server_met_before_it_began_keeps_its_turn(opened) -> None:
+    first = opened("json.load(open(sys.argv[1]))['model'] == 'a' and say(progress=PROGRESS); time.sleep(60)")
+    first.submit(job("a"))
+    pid = running_pid(first)
+    first.submit(job("b"))
+    # As a system does that tells all processes to end: the server comes to its end a moment later.
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: first.get(2).state == "running")
+    first.close()
+    assert (first.get(1).state, first.get(2).state) == ("interrupted", "queued")
+    assert ended(opened(QUICK), 2).state == "done"
+
+
 def test_what_a_killed_server_left_as_running_is_interrupted(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
     folder.claim()
@@ -234,6 +247,17 @@ def test_a_damaged_record_is_passed_over_and_its_number_not_given_again(opened, 
     assert second.submit(job()).number == 2
 
 
+@pytest.mark.parametrize("wrong", [{"progress": None}, {"outcome": 3}, {"number": "seven"}, {"failure": "x"}])
+def test_a_record_with_something_else_in_it_is_passed_over(tmp_path: Path, wrong: dict[str, object]) -> None:
+    folder = JobFolder(tmp_path)
+    folder.claim()
+    folder.add(Record(1, job(), state="done"))
+    path = tmp_path / ".trainings" / "0001.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **wrong}))
+    assert folder.load() == []
+    folder.release()
+
+
 def test_a_server_keeps_its_last_fifty_trainings(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
     folder.claim()
@@ -243,6 +267,32 @@ def test_a_server_keeps_its_last_fifty_trainings(tmp_path: Path) -> None:
     assert [record.number for record in kept] == list(range(10, 60))
     assert [record.number for record in folder.load()] == list(range(10, 60))
     assert not (tmp_path / ".trainings" / "0009.job.json").exists()
+    folder.release()
+
+
+def test_an_old_record_that_cannot_be_removed_changes_nothing_for_a_new_training(
+    opened, tmp_path: Path
+) -> None:
+    folder = JobFolder(tmp_path)
+    folder.claim()
+    for number in range(1, 51):
+        folder.add(Record(number, job(), state="done"))
+    folder.release()
+    log = tmp_path / ".trainings" / "0001.log"
+    log.mkdir()  # no file, so that it cannot be removed as one
+    trainings = opened(QUICK)
+    for number in (51, 52):
+        assert trainings.submit(job(epochs=number)).number == number
+        assert ended(trainings, number).state == "done"
+    assert log.is_dir()
+
+
+def test_numbers_go_on_after_ten_thousand_trainings(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    folder.claim()
+    folder.add(Record(10_000, job()))
+    assert folder.next_number() == 10_001
+    assert [record.number for record in folder.load()] == [10_000]
     folder.release()
 
 
@@ -268,9 +318,27 @@ def test_a_full_disk_refuses_an_order_and_leaves_the_queue_as_it_was(opened, mon
     assert ended(trainings, trainings.submit(job()).number).state == "done"
 
 
+def test_a_training_whose_begin_cannot_be_kept_is_not_begun(opened, monkeypatch, tmp_path: Path) -> None:
+    trainings = opened(LONG)
+    trainings.submit(job("a"))
+    running_pid(trainings)
+    trainings.submit(job("b"))
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "lib.training.folder.JobFolder.save",
+            lambda *args, **options: (_ for _ in ()).throw(OSError(28, "No space left on device")),
+        )
+        trainings.stop(1)
+        record = ended(trainings, 2)
+    assert record.state == "failed"
+    assert "No space left on device" in record.failure.detail
+    assert not (tmp_path / ".trainings" / "0002.log").exists()
+
+
 def test_a_disk_that_is_full_while_it_runs_does_not_end_a_training(opened, monkeypatch) -> None:
     trainings = opened("time.sleep(0.3)\n" + QUICK)
     number = trainings.submit(job()).number
+    wait_until(lambda: trainings._worker is not None)
     monkeypatch.setattr(
         "lib.training.folder.JobFolder.save",
         lambda *args, **options: (_ for _ in ()).throw(OSError(28, "No space left on device")),

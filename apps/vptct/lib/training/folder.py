@@ -25,7 +25,8 @@ from .record import Record
 
 _logger = logging.getLogger(__name__)
 _FOLDER = ".trainings"
-_RECORD = re.compile(r"(\d{4,})\.json")
+_RECORD = re.compile(r"[0-9]{4,}\.json")
+_NUMBER = re.compile(r"[0-9]{4,}")
 _KEPT = 50
 _LAST_LINES = 20
 _LAST_BYTES = 16 << 10
@@ -85,7 +86,8 @@ class JobFolder:
     def next_number(self) -> int:
         """A number that no training has, not even one whose record is damaged."""
         names = [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
-        return max((int(name[:4]) for name in names if name[:4].isdigit()), default=0) + 1
+        numbers = [int(found[0]) for name in names if (found := _NUMBER.match(name))]
+        return max(numbers, default=0) + 1
 
     def add(self, record: Record) -> None:
         """Keep a new training; it is on the disk when this returns.
@@ -123,12 +125,18 @@ class JobFolder:
         return tuple(line for line in lines if line.strip())[-_LAST_LINES:]
 
     def prune(self, records: list[Record]) -> list[Record]:
-        """Forget the oldest of those that have ended; the records that stay."""
+        """Forget the oldest of those that have ended; the records that stay.
+
+        A file that cannot be removed is logged: it is no reason to forget how another training ended.
+        """
         ended = [record for record in records if not record.waits_or_runs]
         forgotten = {record.number for record in ended[:-_KEPT]}
         for record in ended[:-_KEPT]:
             for suffix in (".json", ".job.json", ".log"):
-                self._file(record, suffix).unlink(missing_ok=True)
+                try:
+                    self._file(record, suffix).unlink(missing_ok=True)
+                except OSError as error:
+                    _logger.warning("an old record of a training cannot be removed: %s", error)
         return [record for record in records if record.number not in forgotten]
 
     def _file(self, record: Record, suffix: str) -> Path:

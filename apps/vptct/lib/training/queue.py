@@ -191,10 +191,12 @@ class Trainings:
                 self._thread = None  # under the lock: whoever orders now starts a new one
                 return None
             record = replace(waiting[0], state=RUNNING, started=self._clock())
-            self._save(record)
+            self._records[record.number] = record
             return record
 
     def _train(self, record: Record) -> None:
+        # Not begun where this cannot be kept: after a restart it would wait still, and be done twice.
+        self._folder.save(record)
         worker = Worker(self._command(self._folder.job_file(record)), self._folder.log(record))
         with self._lock:
             self._worker = worker
@@ -234,8 +236,12 @@ class Trainings:
             record = self._records[number]
             words = self._folder.last_words(record)
             asked = self._to_stop.pop(number, "")
-            record = ended(record, failure, status=status, told=told or {}, asked=asked, last_words=words)
-            self._save(replace(record, ended=self._clock()))
+            if asked == INTERRUPTED and not record.progress:
+                # The server ended before this one had begun in earnest: it has not lost its turn.
+                self._save(replace(record, state=QUEUED, started=""))
+            else:
+                record = ended(record, failure, status=status, told=told or {}, asked=asked, last_words=words)
+                self._save(replace(record, ended=self._clock()))
             kept = self._folder.prune(list(self._records.values()))
             self._records = {each.number: each for each in kept}
             self._worker = None

@@ -99,7 +99,9 @@ class Record:
             values = {each.name: data[each.name] for each in fields(cls)}
             failure = values["failure"]
             values["job"] = TrainingJob.from_json(values["job"])
+            values["number"] = int(values["number"])
             values["notes"] = tuple(values["notes"])
+            values |= {name: dict(values[name]) for name in ("progress", "outcome")}
             values["failure"] = failure and Failure(
                 failure["detail"], failure["hint"], tuple(failure["last_words"])
             )
