@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from vpt_plugin.errors import CancelledError, TrainingError
+from vpt_plugin.errors import CancelledError, DeviceMemoryError, TrainingError
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.training.bag_loss import bag_cross_entropy
@@ -212,7 +212,7 @@ def test_full_memory_is_told_with_the_way_out(
 
     monkeypatch.setattr(classifier.backbone, "forward", full)
     with pytest.raises(
-        TrainingError,
+        DeviceMemoryError,
         match=r"memory of cpu does not take a single clip at step 1.*set gradient_checkpointing",
     ):
         make_loop(classifier).run()

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vpt_plugin.errors import DivergedError, TrainingError
+from vpt_plugin.errors import DeviceMemoryError, DivergedError
+from vpt_plugin.training.distributed import Team
 from vpt_plugin.training.micro_batch import clips_at_once, saved_bytes
 from vpt_plugin.training.placement import MixedPrecision, Placement
 from vpt_plugin.training.step import TrainingStep
@@ -119,8 +120,41 @@ def test_a_pass_that_failed_is_counted_by_no_batch_norm_and_draws_no_random_numb
 
 
 def test_where_not_one_clip_fits_the_way_out_is_told() -> None:
-    with pytest.raises(TrainingError, match=r"does not take a single clip.*set gradient_checkpointing"):
+    with pytest.raises(DeviceMemoryError, match=r"does not take a single clip.*set gradient_checkpointing"):
         stepped(FillsUp(small_network(), fits=0), a_batch((1, 1)), 2)
+
+
+def test_an_optimizer_that_finds_no_room_for_its_moments_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(optimizer: object, closure: object = None) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+
+    monkeypatch.setattr(torch.optim.SGD, "step", full)
+    with pytest.raises(DeviceMemoryError, match=r"memory of cpu does not take what the optimizer keeps"):
+        stepped(small_network(), a_batch((1, 1)), 2)
+
+
+@pytest.mark.parametrize(
+    ("micro_batch", "told"),
+    [
+        (None, r"full when it was measured how many clips it takes Close other programs"),
+        (8, r"full with 8 clips at once Set micro_batch to 4"),
+        (1, r"does not take a single clip Close other programs"),
+    ],
+)
+def test_in_one_of_several_processes_full_memory_is_told_as_it_was_met(
+    micro_batch: int | None, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing is said to the other process before the first pass.
+    monkeypatch.setattr(Team, "total", lambda team, *numbers: numbers)
+    monkeypatch.setattr(Team, "most", lambda team, number: number)
+    monkeypatch.setattr("vpt_plugin.training.step.clips_at_once", _no_room)
+    network = FillsUp(small_network(), fits=0)
+    with pytest.raises(DeviceMemoryError, match=told):
+        stepped(network, a_batch((1,) * 8), micro_batch, team=Team(size=2))
+
+
+def _no_room(*_: object) -> int:
+    raise torch.OutOfMemoryError(FULL)
 
 
 def test_a_loss_or_gradient_that_is_no_number_is_told_and_changes_no_weight() -> None:

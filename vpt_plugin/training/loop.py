@@ -17,7 +17,7 @@ from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from torch import Tensor, nn
 
 from vpt_plugin.data.clip_dataset import scale_clips
-from vpt_plugin.errors import CancelledError, DivergedError, TrainingError, VptError
+from vpt_plugin.errors import CancelledError, DeviceMemoryError, DivergedError, TrainingError, VptError
 from vpt_plugin.models.backbones import blocks_to_recompute
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import memory_format, out_of_memory
@@ -128,7 +128,9 @@ class TrainingLoop:
         if not self._finished:
             self._train()
         if self._failure is not None:
-            raise self._team.agreed(self._failure)
+            # Memory is full in one process, and the others only see it go.
+            alone = isinstance(self._failure, DeviceMemoryError)
+            raise self._failure if alone else self._team.agreed(self._failure)
         if self.best is not None:
             self._classifier.load_state_dict(self._best_network)
         return self.best
@@ -249,7 +251,7 @@ class TrainingLoop:
         labels, bag = (batch[name].to(device, non_blocking=True) for name in ("label", "bag"))
         try:
             return {"loss": self._step(self._scaled(batch["image"]), labels, bag)}
-        except TrainingError as error:
+        except (TrainingError, DeviceMemoryError) as error:
             where = f"{error.message} at step {engine.state.iteration}; nothing was published."
             self._stop(type(error)(where, error.hint))
         return {"loss": math.nan}

@@ -75,16 +75,30 @@ class TrainingStep:
 
         Raises:
             DivergedError: the loss or a gradient is no finite number; the network stays as it was.
-            TrainingError: not even one clip fits into the memory.
-            DeviceMemoryError: the memory is full in one of several processes.
+            TrainingError: a bag that several processes cannot take to pieces.
+            DeviceMemoryError: not even one clip fits into the memory, or not what the optimizer keeps of each
+                weight; or the memory is full in one of several processes.
         """
         self._network.train()
         loss = self._fitting_gradients(clips, labels, bag)
         if not math.isfinite(loss):
             raise DivergedError(f"the loss became {loss}", _NOT_FINITE_HINT)
         self._check_gradients()
-        self._optimizer.step()
+        self._take_step(clips.device)
         return loss
+
+    def _take_step(self, device: torch.device) -> None:
+        try:
+            self._optimizer.step()
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            # The first step makes Adam's moments, when nothing of the clips is kept any more: fewer clips
+            # would not help. Some weights may have changed already, so that it cannot be done again.
+            raise DeviceMemoryError(
+                f"the memory of {device} does not take what the optimizer keeps of every weight",
+                "Close other programs that use it, train the head alone, or choose a smaller network.",
+            ) from error
 
     def _fitting_gradients(self, clips: Tensor, labels: Tensor, bag: Tensor) -> float:
         """The gradients, in smaller pieces than before where the memory is full; gives the loss."""
@@ -110,9 +124,16 @@ class TrainingStep:
 
     def _full(self, device: torch.device) -> DeviceMemoryError:
         # The others are in the middle of the step and wait for this one's share: it is too late to halve.
+        if self.micro_batch is None:
+            return DeviceMemoryError(
+                f"the memory of {device} was full when it was measured how many clips it takes",
+                "Close other programs that use it, set gradient_checkpointing, or choose a smaller network.",
+            )
+        if self.micro_batch == 1:
+            return _not_one_clip(device)
         return DeviceMemoryError(
-            f"the memory of {device} is full with {self.micro_batch} clips at once.",
-            f"Set micro_batch to {max(1, (self.micro_batch or 2) // 2)}, or use a smaller batch.",
+            f"the memory of {device} is full with {self.micro_batch} clips at once",
+            f"Set micro_batch to {self.micro_batch // 2}, or use a smaller batch.",
         )
 
     def _halve(self, tried: int, device: torch.device) -> None:
@@ -120,11 +141,7 @@ class TrainingStep:
         if device.type == "cuda":
             torch.cuda.empty_cache()
         if tried == 1:
-            raise TrainingError(
-                f"the memory of {device} does not take a single clip",
-                "Close other programs that use it, set gradient_checkpointing, train the head alone, "
-                "or choose a smaller network.",
-            )
+            raise _not_one_clip(device)
         self.micro_batch = tried // 2
         self._told(
             f"the memory of {device} is full: from now on {self.micro_batch} clips at once, not {tried}."
@@ -185,6 +202,14 @@ class TrainingStep:
             return
         name = next((name for name, gradient in named if not gradient.isfinite().all()), "the whole network")
         raise DivergedError(f"the gradient of {name} is no finite number", _NOT_FINITE_HINT)
+
+
+def _not_one_clip(device: torch.device) -> DeviceMemoryError:
+    return DeviceMemoryError(
+        f"the memory of {device} does not take a single clip",
+        "Close other programs that use it, set gradient_checkpointing, train the head alone, "
+        "or choose a smaller network.",
+    )
 
 
 class _Before:
