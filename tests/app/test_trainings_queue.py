@@ -138,6 +138,14 @@ def test_a_crash_is_told_with_the_last_words_and_the_next_gets_its_turn(opened) 
     assert ended(trainings, 2).state == "done"
 
 
+def test_an_error_that_nobody_expected_is_told_with_the_last_words(opened) -> None:
+    error = {"message": "what nobody expected.", "hint": "See its log.", "unexpected": True}
+    trainings = opened(f"say(error={error!r}); raise RuntimeError('the coffee is out')")
+    failure = ended(trainings, trainings.submit(job()).number).failure
+    assert failure.detail == "what nobody expected. What is served has not changed."
+    assert failure.last_words[-1] == "RuntimeError: the coffee is out"
+
+
 def test_an_error_that_the_training_tells_is_told_on(opened) -> None:
     trainings = opened("say(error={'message': 'too few;', 'hint': 'label more.'}); sys.exit(1)")
     failure = ended(trainings, trainings.submit(job()).number).failure

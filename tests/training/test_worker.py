@@ -80,10 +80,15 @@ def test_a_full_disk_is_told(start) -> None:
     assert "Traceback" in log
 
 
-def test_what_nobody_expected_goes_to_the_log_alone(start) -> None:
+def test_what_nobody_expected_is_told_in_one_line_and_goes_to_the_log(start) -> None:
     process = start("raise KeyError('surprise')")
     told, log = events(process)
-    assert [next(iter(each)) for each in told] == ["progress"]
+    assert [next(iter(each)) for each in told] == ["progress", "error"]
+    assert told[-1]["error"] == {
+        "message": "the training met an error that nobody expected: KeyError: 'surprise'.",
+        "hint": "The end of its log says where.",
+        "unexpected": True,
+    }
     assert log.rstrip().endswith("KeyError: 'surprise'")
     assert process.returncode == 1
 

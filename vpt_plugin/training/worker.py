@@ -8,6 +8,7 @@ and it ends at once. What happens is told on standard output, one JSON object pe
     {"result": {"version": 3, "served": true, ...}} the last line of a training that ended well
     {"error": {"message": "...", "hint": "..."}}    the last line of one that could not; exit status 1
 
+An error that nobody expected has ``"unexpected": true`` besides; the end of the log says where it came from.
 Everything else that anything prints goes to standard error, the log.
 """
 
@@ -59,12 +60,18 @@ def main(arguments: Sequence[str]) -> int:
     except VptError as error:
         tell.error(error.message, error.hint)
         return 1
-    except OSError as error:
-        if error.errno not in _FULL_DISK:
-            raise
-        _logger.exception("the disk is full")
-        tell.error(f"the disk is full: {error}.", "Make room on that disk, then train again.")
-        return 1
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL_DISK:
+            _logger.exception("the disk is full")
+            tell.error(f"the disk is full: {error}.", "Make room on that disk, then train again.")
+            return 1
+        words = f"{type(error).__name__}: {error}".rstrip(": .")
+        tell.error(
+            f"the training met an error that nobody expected: {words}.",
+            "The end of its log says where.",
+            unexpected=True,
+        )
+        raise
     return 0
 
 
@@ -141,9 +148,10 @@ class Teller:
             }
         )
 
-    def error(self, message: str, hint: str) -> None:
+    def error(self, message: str, hint: str, *, unexpected: bool = False) -> None:
         """Tell why it did not end well."""
-        self._line({"error": {"message": message, "hint": hint}})
+        told: dict[str, Any] = {"message": message, "hint": hint}
+        self._line({"error": told | {"unexpected": True} if unexpected else told})
 
     def _line(self, event: dict[str, Any]) -> None:
         # ASCII, so that no encoding of the system matters.

@@ -60,7 +60,8 @@ def _why(
         return INTERRUPTED, Failure(f"the server ended while this training ran. {served}", GO_ON)
     if "error" in told:
         message, hint = (str(told["error"].get(key) or "") for key in ("message", "hint"))
-        return FAILED, Failure(f"{message.removesuffix(';')} {served}".strip(), hint)
+        words = last_words if told["error"].get("unexpected") else ()
+        return FAILED, Failure(f"{message.removesuffix(';')} {served}".strip(), hint, words)
     if status in _TERMINATED:
         return INTERRUPTED, Failure(f"the computer told the training to end. {served}", GO_ON)
     if status == _KILLED:
