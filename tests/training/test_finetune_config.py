@@ -89,6 +89,12 @@ def test_a_configuration_does_not_change() -> None:
         ({"rate_search": True, "learning_rate": 0.1}, "learning_rate and rate_search exclude each other"),
         ({"pretraining": "ct"}, "start must be <task>_<model> or <task>_<model>:<version>"),
         ({"pretraining": "ct", "start": "pe_swin_t:0"}, "start must be <task>_<model>"),
+        ({"pretraining": "ct", "start": f"pe_swin_t:{'9' * 5000}"}, "start must be <task>_<model>"),
+        ({"pretraining": "ct", "start": f"{'p' * 300}_tiny"}, "start must be <task>_<model>"),
+        ({"pretraining": "ct", "start": "p\0e_tiny"}, "start must be <task>_<model>"),
+        ({"learning_rate": 10**400}, "learning_rate must be a finite number, not 1000"),
+        ({"epochs": 10**30}, "epochs must be at most 1000000, not"),
+        ({"seed": 2**32}, "seed must be below 4294967296, not"),
         (
             {"pretraining": "kinetics", "start": "pe_swin_t"},
             "start must be empty unless pretraining is ct or",

@@ -45,7 +45,11 @@ _AT_LEAST_1 = (
 _NOT_NEGATIVE = ("weight_decay", "brightness_gain", "brightness_shift", "seed")
 # AdamW's decay is taken off the weights directly; Adam's goes through its step sizes, so the paper's is tiny.
 _WEIGHT_DECAYS: Mapping[str, float] = {"adamw": 1e-2, "adam": 1e-6}
-_START = re.compile(r"[^/\\:\s]+_[^/\\:\s]+(:[1-9][0-9]*)?")
+# Names of folders: nothing that no disk could have.
+_START = re.compile(r"[\w.+-]{1,100}_[\w.+-]{1,100}(:[1-9][0-9]{0,8})?")
+_MOST = 1_000_000
+# What the generators of torch and NumPy both take, for every process of several.
+_SEEDS = 2**32
 
 
 @dataclass(frozen=True)
@@ -157,9 +161,11 @@ class FinetuneConfig:
         for name in _AT_LEAST_1:
             value = getattr(self, name)
             _require(value is None or value >= 1, name, "at least 1", value)
+            _require(value is None or value <= _MOST, name, f"at most {_MOST}", value)
         for name in _NOT_NEGATIVE:
             value = getattr(self, name)
             _require(value is None or value >= 0, name, "at least 0", value)
+        _require(self.seed < _SEEDS, "seed", f"below {_SEEDS}", self.seed)
         _require(self.batch >= 2, "batch", "at least 2, a positive and a negative clip", self.batch)
         _require(self.rate > 0, "learning_rate", "above 0", self.learning_rate)
         _require(0 < self.layer_decay <= 1, "layer_decay", "above 0 and at most 1", self.layer_decay)
@@ -232,7 +238,10 @@ class FinetuneConfig:
 def _of_type(name: str, value: Any, hint: Any) -> Any:
     wanted = get_args(hint) or (hint,)
     if float in wanted and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            _require(False, name, "a finite number", value)
     if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
         kinds = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
         _require(False, name, kinds[wanted[0]], value)
