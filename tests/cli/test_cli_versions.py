@@ -155,7 +155,7 @@ def test_two_versions_are_compared_on_the_studies_that_both_were_validated_on(
             ("lung_nodule",),
             tuple(
                 ValidatedStudy(
-                    SeenStudy(f"s{n}", f"p{n}", f"scan{n}"),
+                    SeenStudy(f"s{n}", (f"p{n}",), f"scan{n}"),
                     {"lung_nodule": float(n % 2)},
                     {"lung_nodule": right if n % 2 else 1 - right},
                 )

@@ -50,6 +50,7 @@ class LabelledStudy:
         marked: (findings,) bool, whether it is known on which slices the finding is seen: where it is absent,
             and where it is present with its slices. False where only the study is labelled.
         patient: whose it is; the study's name where that is not known, never "".
+        keys: all by which this patient is known, where several turned out to be one.
     """
 
     study: str
@@ -58,6 +59,7 @@ class LabelledStudy:
     positive: NDArray[np.bool_]
     marked: NDArray[np.bool_]
     patient: str
+    keys: frozenset[str] = frozenset()
 
     def clip_states(self, finding: int, shape: ClipShape) -> NDArray[np.float64]:
         """State of the clip at every possible start, (starts,): 1 positive, 0 negative, nan not known."""

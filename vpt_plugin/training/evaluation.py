@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
-from vpt_plugin.ct.aggregation import study_probability
 from vpt_plugin.data.clip_dataset import LabelledStudy
 from vpt_plugin.data.prepared import PreparedStudies
 from vpt_plugin.data.split_file import Look, Split, SplitFile
@@ -22,7 +20,7 @@ from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.device import choose_device, choose_dtype
 from vpt_plugin.models.weights import vptct_home
 from vpt_plugin.tasks import ReadingTask
-from vpt_plugin.training.answers import clip_logits
+from vpt_plugin.training.answers import answers
 from vpt_plugin.training.finetune import clip_shape
 from vpt_plugin.training.metrics import figures
 from vpt_plugin.training.model_store import ModelStore
@@ -31,7 +29,7 @@ from vpt_plugin.training.sides import Patient, join_patients
 from vpt_plugin.training.sources import SourceStudy, TrainingSource
 from vpt_plugin.training.test_set import patient_of
 from vpt_plugin.training.usable import Told, UsableStudies
-from vpt_plugin.training.validation_record import ValidationRecord, patient_hash, scan_hash
+from vpt_plugin.training.validation_record import KnownStudies, SeenStudy, ValidationRecord
 
 UNKNOWN_TRAINING = (
     "It is not known which studies this version was trained on: the figures hold only if these were not "
@@ -127,10 +125,11 @@ def evaluate(
         _require_studies(unseen, seen, card)
         device_now = choose_device(device)
         placement = Placement(device_now, choose_dtype(device_now, "auto"))
-        answers = clip_logits(
-            classifier, unseen, shape, offset=task.offset, placement=placement, cancelled=cancelled
-        )
-    metrics = _metrics(unseen, _probabilities(*answers, card, task), card)
+        said = answers(
+            classifier, unseen, shape,
+            task=task, temperature=card.temperature, placement=placement, cancelled=cancelled,
+        )  # fmt: skip
+    metrics = _metrics(unseen, said, card)
     after = file.change(lambda split: _looked(split, file.clock(), card, metrics, patients, len(unseen)))
     return Evaluation(
         card=card,
@@ -163,13 +162,13 @@ def _test_studies(
 
 
 def _seen(patient: Patient, record: ValidationRecord | None) -> list[str]:
-    """The names of those of a patient's studies that a version has learned from, or was chosen by."""
+    """The names of a patient's studies, if a version has learned from him or was chosen by him."""
     if record is None:
         return []
-    known = [*record.trained_on, *(each.seen for each in record.validated)]
-    patients, scans = {each.patient for each in known}, {each.scan for each in known}
-    whole = any(patient_hash(key) in patients for key in patient.keys)
-    return [study.study for study in patient.studies if whole or scan_hash(study.prepared) in scans]
+    known = KnownStudies((*record.trained_on, *(each.seen for each in record.validated)))
+    # Where one of his scans is known, under whatever name, he is.
+    seen = any(SeenStudy.of(study) in known for study in patient.studies)
+    return [study.study for study in patient.studies] if seen else []
 
 
 def _require_studies(studies: Sequence[LabelledStudy], seen: Sequence[str], card: ModelCard) -> None:
@@ -182,16 +181,6 @@ def _require_studies(studies: Sequence[LabelledStudy], seen: Sequence[str], card
             "Train again: what is trained from now on never sees them.",
         )
     raise TrainingError("no study of the test set can be used.", "See what was told of each.")
-
-
-def _probabilities(
-    logits: NDArray[np.float64], numbers: NDArray[np.int64], card: ModelCard, task: ReadingTask
-) -> NDArray[np.float64]:
-    """(studies, findings), calibrated."""
-    clips = expit(logits / card.temperature)
-    return np.stack(
-        [study_probability(clips[numbers == n], task.aggregation) for n in range(int(numbers.max()) + 1)]
-    )
 
 
 def _metrics(

@@ -68,7 +68,7 @@ class Patient:
     @property
     def studies(self) -> tuple[LabelledStudy, ...]:
         """His studies, as those of one patient."""
-        return tuple(replace(member.labelled, patient=self.key) for member in self.members)
+        return tuple(replace(each.labelled, patient=self.key, keys=self.keys) for each in self.members)
 
     @property
     def noted(self) -> dict[str, NotedStudy]:

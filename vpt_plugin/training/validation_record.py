@@ -35,19 +35,34 @@ class SeenStudy:
 
     Attributes:
         study: its name.
-        patient: hash of whose it is.
+        patients: hashes of all by which its patient was known; the first one stands for him.
         scan: hash of its slices' places and of its voxels' statistics: the same scan under another name has
             the same one.
+        patient_id: hash of the PatientID in its files; "" where there is none. Also among ``patients`` unless
+            the source calls the patient otherwise.
     """
 
     study: str
-    patient: str
+    patients: tuple[str, ...]
     scan: str
+    patient_id: str = ""
+
+    @property
+    def patient(self) -> str:
+        """Hash of whose it is."""
+        return self.patients[0]
 
     @classmethod
     def of(cls, study: LabelledStudy) -> SeenStudy:
         """The study as a record knows it."""
-        return cls(study.study, patient_hash(study.patient), scan_hash(study.prepared))
+        keys = (study.patient, *sorted(study.keys - {study.patient}))
+        patient_id = study.prepared.patient
+        return cls(
+            study.study,
+            tuple(map(patient_hash, keys)),
+            scan_hash(study.prepared),
+            patient_hash(patient_id) if patient_id else "",
+        )
 
 
 @dataclass(frozen=True)
@@ -146,6 +161,34 @@ class ValidationRecord:
         )
 
 
+class KnownStudies:
+    """Studies by which others are known again: those of the same patients, and the same scans.
+
+    A training from the labels of a folder knows a patient by the PatientID in the files, one from a CSV with
+    a patient column by the name there. So two studies are of one patient where any name of the one is a name
+    of the other, and also where the PatientID of the one is a name of the other. Where the source names both
+    otherwise it is believed, as within one training: that their PatientIDs are the same says nothing then,
+    for anonymised studies often share one.
+
+    Args:
+        studies: that are known.
+    """
+
+    def __init__(self, studies: Iterable[SeenStudy]) -> None:
+        known = tuple(studies)
+        self._patients = {patient for each in known for patient in each.patients}
+        self._patient_ids = {each.patient_id for each in known} - {""}
+        self._scans = {each.scan for each in known}
+
+    def __contains__(self, study: SeenStudy) -> bool:
+        return (
+            study.scan in self._scans
+            or study.patient_id in self._patients
+            or not self._patients.isdisjoint(study.patients)
+            or not self._patient_ids.isdisjoint(study.patients)
+        )
+
+
 class Memory:
     """What is remembered of a version: whom it was trained on, and what it honestly said of whom.
 
@@ -154,8 +197,7 @@ class Memory:
     """
 
     def __init__(self, record: ValidationRecord) -> None:
-        self._patients = {each.patient for each in record.trained_on}
-        self._scans = {each.scan for each in record.trained_on}
+        self._trained_on = KnownStudies(record.trained_on)
         # By the scan: a study that was renamed is still the same one, and one of the same name may not be.
         self._said = {each.seen.scan: each.probabilities for each in record.validated}
 
@@ -165,7 +207,7 @@ class Memory:
 
     def trained_on(self, study: SeenStudy) -> bool:
         """Whether it learned from this study, or from another one of the same patient."""
-        return study.patient in self._patients or study.scan in self._scans
+        return study in self._trained_on
 
 
 def record_of(
@@ -214,7 +256,9 @@ def scan_hash(prepared: PreparedStudy) -> str:
 
 
 def _seen(data: Mapping[str, Any]) -> SeenStudy:
-    texts = [data[name] for name in ("study", "patient", "scan")]
-    if not all(isinstance(text, str) for text in texts):
+    # Older records know a patient by one name.
+    patients = tuple(data["patients"]) if "patients" in data else (data["patient"],)
+    study, scan, patient_id = data["study"], data["scan"], data.get("patient_id", "")
+    if not patients or not all(isinstance(text, str) for text in (study, scan, patient_id, *patients)):
         raise ValueError("a study is not named by texts")
-    return SeenStudy(*texts)
+    return SeenStudy(study, patients, scan, patient_id)
