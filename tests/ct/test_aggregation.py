@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vpt_plugin.ct.aggregation import key_slice, slice_evidence, study_probability
+from vpt_plugin.ct.aggregation import key_slice, slice_evidence, study_probabilities, study_probability
 from vpt_plugin.tasks import AGGREGATIONS
 
 CLIPS = np.array([[0.1, 0.9], [0.7, 0.2], [0.4, 0.4], [0.6, 0.3]])
@@ -21,6 +21,11 @@ def test_the_study_is_the_maximum_the_mean_or_the_mean_of_the_three_highest(rule
 def test_every_rule_that_a_task_may_name_is_known_and_takes_a_single_clip():
     for rule in AGGREGATIONS:
         assert study_probability(CLIPS[:1], rule).tolist() == [0.1, 0.9]
+
+
+def test_the_clips_of_several_studies_may_come_in_any_order():
+    found = study_probabilities(CLIPS, np.array([1, 0, 1, 0]), "max")
+    assert found.tolist() == [[0.7, 0.3], [0.4, 0.9]]
 
 
 def test_evidence_of_a_slice_is_the_mean_of_the_clips_that_see_it():

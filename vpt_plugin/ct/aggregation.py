@@ -38,6 +38,22 @@ def study_probability(clips: Probabilities, rule: str) -> Probabilities:
     return _RULES[rule](clips)
 
 
+def study_probabilities(clips: Probabilities, studies: NDArray[np.int64], rule: str) -> Probabilities:
+    """The probabilities of several studies.
+
+    Args:
+        clips: (clips, findings), each in [0, 1], in any order.
+        studies: (clips,), the number of the study each clip is of, from 0 and without a gap.
+        rule: one of ``vpt_plugin.tasks.AGGREGATIONS``.
+
+    Returns:
+        (studies, findings).
+    """
+    ends = np.cumsum(np.bincount(studies))[:-1]
+    own = np.split(clips[np.argsort(studies, kind="stable")], ends)
+    return np.stack([study_probability(each, rule) for each in own])
+
+
 def slice_evidence(
     clips: NDArray[np.float64], starts: Sequence[int], *, length: int, slices: int
 ) -> Probabilities:

@@ -1,4 +1,4 @@
-"""What a classifier says of prepared studies, clip by clip; as a validation sees them."""
+"""What a classifier says of prepared studies and of their clips; as a validation sees them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,45 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch.utils.data import DataLoader
 
+from vpt_plugin.ct.aggregation import study_probabilities
 from vpt_plugin.data.clip_dataset import ClipShape, CoveringClips, LabelledStudy, scale_clips
 from vpt_plugin.errors import CancelledError, TrainingError
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import memory_format, out_of_memory
-from vpt_plugin.training.loop import Placement
+from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.placement import Placement
 
 # Without gradients a network of 224 x 224 pixels takes about 100 MB per clip.
 _CLIPS_AT_ONCE = 4
+
+
+def answers(
+    classifier: Classifier,
+    studies: Sequence[LabelledStudy],
+    shape: ClipShape,
+    *,
+    task: ReadingTask,
+    temperature: float,
+    placement: Placement,
+    told: Callable[[int, int], None] = lambda done, clips: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> NDArray[np.float64]:
+    """The probabilities of whole studies, (studies, findings).
+
+    Args:
+        task: that the classifier reads for.
+        temperature: of its card; 1 for what the network itself says.
+
+    The other arguments and the errors are those of ``clip_logits``.
+    """
+    logits, numbers = clip_logits(
+        classifier, studies, shape,
+        offset=task.offset, placement=placement, told=told, cancelled=cancelled,
+    )  # fmt: skip
+    return study_probabilities(expit(logits / temperature), numbers, task.aggregation)
 
 
 def clip_logits(

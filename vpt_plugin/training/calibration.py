@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
-from vpt_plugin.ct.aggregation import study_probability
+from vpt_plugin.ct.aggregation import study_probabilities
 from vpt_plugin.training.metrics.definitions import default_bins, in_equal_masses
 from vpt_plugin.training.metrics.drawn import Answers, Drawn
 
@@ -118,14 +118,14 @@ class _Fit:
 
     Attributes:
         states: (studies, findings).
-        logits: (clips, findings), study after study.
-        first_clips: (studies,), where each study's clips begin.
+        logits: (clips, findings).
+        clip_studies: (clips,), the number of the study each clip is of.
         aggregation: the task's.
     """
 
     states: Floats
     logits: Floats
-    first_clips: NDArray[np.intp]
+    clip_studies: NDArray[np.int64]
     aggregation: str
 
     @classmethod
@@ -144,14 +144,11 @@ class _Fit:
         )
         if len(clips) != len(known) or not clips.all():
             raise ValueError(f"clips must be of all of the {len(known)} studies and of no others")
-        order = np.argsort(numbers, kind="stable")
-        return cls(known, values[order], np.cumsum(clips) - clips, aggregation)
+        return cls(known, values, numbers, aggregation)
 
     def probabilities(self, temperature: float) -> Floats:
         """(studies, findings)."""
-        clips = expit(self.logits / temperature)
-        studies = np.split(clips, self.first_clips[1:])
-        return np.stack([study_probability(each, self.aggregation) for each in studies])
+        return study_probabilities(expit(self.logits / temperature), self.clip_studies, self.aggregation)
 
     def log_loss(self, temperature: float) -> float:
         known = ~np.isnan(self.states)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from vpt_plugin.ct.aggregation import study_probability
+from vpt_plugin.ct.aggregation import study_probabilities
 from vpt_plugin.ct.clips import clip_starts
 from vpt_plugin.data.clip_dataset import ClipShape, LabelledStudy
 from vpt_plugin.models.card import Estimate
@@ -82,13 +82,7 @@ class HeldOut:
 
     def probabilities(self, aggregation: str, temperature: float = 1.0) -> Floats:
         """(studies, findings), of whole studies."""
-        clips = expit(self.logits / temperature)
-        return np.stack(
-            [
-                study_probability(clips[self.clip_studies == number], aggregation)
-                for number in range(len(self.studies))
-            ]
-        )
+        return study_probabilities(expit(self.logits / temperature), self.clip_studies, aggregation)
 
     def known(self, finding: int) -> NDArray[np.bool_]:
         """(studies,), whose state is known."""

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from torch import Tensor
 
-from vpt_plugin.ct.aggregation import study_probability
+from vpt_plugin.ct.aggregation import study_probabilities
 from vpt_plugin.training.distributed import Team
 from vpt_plugin.training.metrics import auroc, log_loss
 
@@ -91,13 +91,7 @@ class StudyAuroc(Metric):  # type: ignore[misc]
         """
         self.logits = self._team.together(np.concatenate(self._logits))
         self.clip_studies = self._team.together(np.concatenate(self._studies))
-        clips = expit(self.logits)
-        self.probabilities = np.stack(
-            [
-                study_probability(clips[self.clip_studies == n], self._aggregation)
-                for n in range(len(self._states))
-            ]
-        )
+        self.probabilities = study_probabilities(expit(self.logits), self.clip_studies, self._aggregation)
         return self._mean(auroc)
 
     def found(self, *, epoch: int, train_loss: float) -> Validation:

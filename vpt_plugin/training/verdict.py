@@ -14,15 +14,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
-from vpt_plugin.ct.aggregation import study_probability
 from vpt_plugin.data.clip_dataset import ClipShape, LabelledStudy
 from vpt_plugin.errors import CancelledError, VptError
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.tasks import ReadingTask
-from vpt_plugin.training.answers import clip_logits
+from vpt_plugin.training.answers import answers
 from vpt_plugin.training.comparison import Comparison, compare
 from vpt_plugin.training.loop import Placement
 from vpt_plugin.training.model_store import ModelStore
@@ -122,14 +120,14 @@ class Judge:
 
     def _compared(self, outcome: Outcome, card: ModelCard) -> Verdict:
         record = ValidationRecord.read(self.store.place(self.task.name, self.spec.name, card.version))
-        answers = self._answers(outcome.held_out.studies, card, Memory(record) if record else None)
-        used = ~np.isnan(answers).any(axis=1)
+        served = self._answers(outcome.held_out.studies, card, Memory(record) if record else None)
+        used = ~np.isnan(served).any(axis=1)
         states = outcome.held_out.states[used]
         if problem := self._too_little(states, int((~used).sum())):
             return _kept(card.version, problem)
         comparison = compare(
             states,
-            answers[used],
+            served[used],
             outcome.probabilities[used],
             [patient for patient, each in zip(outcome.held_out.patients, used, strict=True) if each],
             rule=self.rule,
@@ -147,28 +145,24 @@ class Judge:
 
     def _answers(self, studies: tuple[LabelledStudy, ...], card: ModelCard, memory: Memory | None) -> Floats:
         """The served version's honest probabilities, (studies, findings); nan where it has none."""
-        answers = np.full((len(studies), len(self.task.findings)), np.nan)
+        found = np.full((len(studies), len(self.task.findings)), np.nan)
         fresh = []
         for number, study in enumerate(map(SeenStudy.of, studies)):
             honest = memory.honest(study) if memory else None
             if honest is not None:
-                answers[number] = [honest[finding] for finding in self.task.findings]
+                found[number] = [honest[finding] for finding in self.task.findings]
             elif memory is None or not memory.trained_on(study):
                 fresh.append(number)
         if fresh:
-            answers[fresh] = self._answered_now([studies[number] for number in fresh], card)
-        return answers
+            found[fresh] = self._answered_now([studies[number] for number in fresh], card)
+        return found
 
     def _answered_now(self, studies: list[LabelledStudy], card: ModelCard) -> Floats:
-        classifier = self.store.classifier(card)
-        logits, numbers = clip_logits(
-            classifier, studies, self.shape,
-            offset=self.task.offset, placement=self.placement, told=self.told, cancelled=self.cancelled,
+        return answers(
+            self.store.classifier(card), studies, self.shape,
+            task=self.task, temperature=card.temperature, placement=self.placement,
+            told=self.told, cancelled=self.cancelled,
         )  # fmt: skip
-        clips = expit(logits / card.temperature)
-        return np.stack(
-            [study_probability(clips[numbers == n], self.task.aggregation) for n in range(len(studies))]
-        )
 
     def _too_little(self, states: Floats, left_out: int) -> str:
         """Why what is left cannot decide; "" where it can."""
