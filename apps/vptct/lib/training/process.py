@@ -14,6 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from vpt_plugin.models.weights import vptct_home
+
 _logger = logging.getLogger(__name__)
 _WINDOWS = sys.platform == "win32"
 # Whoever wants to do something else with the computer comes first; elsewhere the worker sees to it itself.
@@ -50,7 +52,13 @@ class Worker:
                 stderr=errors,
                 # Not where whoever started the server was: with -m Python looks for modules there.
                 cwd=log.parent,
-                env={**_SETTINGS, **os.environ, "PYTHONIOENCODING": "utf-8"},
+                # A relative VPTCT_HOME is meant from where the server was started.
+                env={
+                    **_SETTINGS,
+                    **os.environ,
+                    "VPTCT_HOME": str(vptct_home().absolute()),
+                    "PYTHONIOENCODING": "utf-8",
+                },
                 start_new_session=not _WINDOWS,
                 creationflags=_BELOW_NORMAL | _NEW_GROUP if _WINDOWS else 0,
             )
