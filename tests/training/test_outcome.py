@@ -147,6 +147,44 @@ def test_a_collapse_is_seen_before_the_temperature_spreads_it_out(labelled: Make
     assert outcome.warnings[0].startswith("The training has collapsed: lung_nodule gets nearly the same")
 
 
+CONSTANTS = (0.02, -0.05, 0.08, 0.01, -0.03)
+
+
+def in_folds(studies: list[LabelledStudy], logits: np.ndarray) -> HeldOut:
+    """Five rounds of eight studies, each study with two clips of one logit."""
+    parts = [slice(first, first + 8) for first in range(0, 40, 8)]
+    numbers = np.repeat(np.arange(8), 2)
+    return HeldOut.of([(studies[p], np.repeat(logits[p], 2)[:, None], numbers) for p in parts], SHAPE)
+
+
+def test_folds_that_each_give_one_answer_have_collapsed_though_their_answers_differ(
+    labelled: MakeLabelled,
+) -> None:
+    rng = np.random.default_rng(1)
+    noise = 1e-5 * rng.normal(size=40)
+    studies = [labelled(f"s{n:02d}", float(n % 2)) for n in range(40)]
+    outcome = measure(in_folds(studies, np.repeat(CONSTANTS, 8) + noise), NODULE, threshold_rule="youden")
+    assert outcome.collapsed
+    assert outcome.warnings[0].startswith("The training has collapsed: lung_nodule gets nearly the same")
+    assert "in all 40 validation studies, fold by fold (" in outcome.warnings[0]
+    # Where the round with the higher constant happens to have more present studies, that is no knowledge.
+    shared = np.repeat([1, 0, 1, 0, 1], 8) != (np.arange(40) % 8 == 0)
+    unequal = [labelled(f"s{n:02d}", float(state)) for n, state in enumerate(shared)]
+    lucky = np.repeat([0.08, -0.05, 0.08, -0.05, 0.08], 8) + noise
+    assert measure(in_folds(unequal, lucky), NODULE, threshold_rule="youden").collapsed
+
+
+def test_one_fold_that_learned_is_no_collapse_and_neither_are_tiny_answers_in_order(
+    labelled: MakeLabelled,
+) -> None:
+    studies = [labelled(f"s{n:02d}", float(n % 2)) for n in range(40)]
+    one_learned = np.repeat(CONSTANTS, 8)
+    one_learned[8:16] += np.random.default_rng(1).normal(size=8)
+    assert not measure(in_folds(studies, one_learned), NODULE, threshold_rule="youden").collapsed
+    ordered = np.repeat(CONSTANTS, 8) + 1e-4 * (np.arange(40) % 2)
+    assert not measure(in_folds(studies, ordered), NODULE, threshold_rule="youden").collapsed
+
+
 def test_a_network_no_better_than_chance_is_told(labelled: MakeLabelled) -> None:
     rng = np.random.default_rng(2)
     studies = [labelled(f"s{n:02d}", float(n % 2)) for n in range(30)]

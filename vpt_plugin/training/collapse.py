@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from vpt_plugin.models.card import Estimate
 
@@ -19,12 +19,14 @@ CONSTANT_SPREAD = 0.001
 NEARLY_CONSTANT_SPREAD = 0.05
 
 
-def has_collapsed(probabilities: ArrayLike, auroc: Estimate) -> bool:
+def has_collapsed(probabilities: ArrayLike, auroc: Estimate, rounds: ArrayLike | None = None) -> bool:
     """Whether all studies surely get one and the same answer; arguments as of ``collapse_warning``."""
-    return _spread(probabilities, auroc) < CONSTANT_SPREAD
+    return _spread(probabilities, auroc, rounds) < CONSTANT_SPREAD
 
 
-def collapse_warning(finding: str, probabilities: ArrayLike, auroc: Estimate) -> str:
+def collapse_warning(
+    finding: str, probabilities: ArrayLike, auroc: Estimate, rounds: ArrayLike | None = None
+) -> str:
     """What is to be said of a training that gives all validation studies one answer; "" where all is well.
 
     Probabilities that lie close together are no proof: a rare finding may have tiny ones in perfect order. So
@@ -33,25 +35,45 @@ def collapse_warning(finding: str, probabilities: ArrayLike, auroc: Estimate) ->
     Args:
         finding: whose probabilities they are.
         probabilities: (studies,), as the network gives them, before calibration.
-        auroc: of these studies, with its interval.
+        auroc: of these studies, with its interval; where there are several rounds, within them
+            (``within_rounds``).
+        rounds: (studies,), by the network of which round each was answered: five networks that each give one
+            answer give five. None where one network answered all.
     """
-    spread = _spread(probabilities, auroc)
+    spread = _spread(probabilities, auroc, rounds)
     if not spread < NEARLY_CONSTANT_SPREAD:
         return ""
     values = np.asarray(probabilities, dtype=np.float64)
+    several = rounds is not None and len(np.unique(np.asarray(rounds))) > 1
+    of_each = ", fold by fold" if several else ""
     certainty = "has collapsed" if spread < CONSTANT_SPREAD else "may have collapsed"
     value = "n/a" if math.isnan(auroc.value) else f"{auroc.value:.3f}"
     return (
         f"The training {certainty}: {finding} gets nearly the same probability in all {len(values)} "
-        f"validation studies ({values.min():.4f} to {values.max():.4f}, AUROC {value}). Try a lower learning "
-        "rate, a pretrained network or another seed, and look whether the labels are right."
+        f"validation studies{of_each} ({values.min():.4f} to {values.max():.4f}, AUROC {value}). Try a lower "
+        "learning rate, a pretrained network or another seed, and look whether the labels are right."
     )
 
 
-def _spread(probabilities: ArrayLike, auroc: Estimate) -> float:
-    """From the lowest probability to the highest; infinite where they are in some order or too few."""
+def within_rounds(probabilities: ArrayLike, rounds: ArrayLike) -> NDArray[np.float64]:
+    """How far each probability is from the mean of its round: which network answered no longer matters."""
+    values, numbers = np.asarray(probabilities, dtype=np.float64), np.asarray(rounds)
+    if not len(values):
+        return values
+    means = np.bincount(numbers, values) / np.bincount(numbers).clip(1)
+    return np.asarray(values - means[numbers])
+
+
+def _spread(probabilities: ArrayLike, auroc: Estimate, rounds: ArrayLike | None) -> float:
+    """From the lowest probability to the highest, in the round where they are farthest apart.
+
+    Infinite where they are in some order, or no round has two.
+    """
     values = np.asarray(probabilities, dtype=np.float64)
     low, high = auroc.ci95
     # A nan compares as neither: an interval that is not there leaves it open, too.
-    in_some_order = low > 0.5 or high < 0.5
-    return math.inf if in_some_order or len(values) < 2 else float(values.max() - values.min())
+    if low > 0.5 or high < 0.5:
+        return math.inf
+    numbers = np.zeros(len(values), dtype=np.int64) if rounds is None else np.asarray(rounds)
+    own = [values[numbers == number] for number in np.unique(numbers)]
+    return max((float(np.ptp(each)) for each in own if len(each) > 1), default=math.inf)

@@ -21,8 +21,8 @@ from vpt_plugin.data.clip_dataset import ClipShape, LabelledStudy
 from vpt_plugin.models.card import Estimate
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.calibration import Calibration, fit_temperature
-from vpt_plugin.training.collapse import collapse_warning, has_collapsed
-from vpt_plugin.training.metrics import FIGURES, PatientBootstrap, choose_threshold
+from vpt_plugin.training.collapse import collapse_warning, has_collapsed, within_rounds
+from vpt_plugin.training.metrics import FIGURES, PatientBootstrap, bootstrap_auroc, choose_threshold
 
 Floats = NDArray[np.float64]
 Metrics = Mapping[str, Mapping[str, Mapping[str, Estimate]]]
@@ -39,6 +39,7 @@ class HeldOut:
         logits: (clips, findings), study after study, in the order of the slices.
         clip_studies: (clips,), the number of the study each clip is of.
         clip_states: (clips, findings), 1 positive, 0 negative, nan not known.
+        rounds: (studies,), the number of the round whose network answered each.
     """
 
     studies: tuple[LabelledStudy, ...]
@@ -47,6 +48,7 @@ class HeldOut:
     logits: Floats
     clip_studies: NDArray[np.int64]
     clip_states: Floats
+    rounds: NDArray[np.int64]
 
     @classmethod
     def of(
@@ -64,20 +66,21 @@ class HeldOut:
         Raises:
             ValueError: a study in two rounds: it would count twice.
         """
-        answered: dict[str, tuple[LabelledStudy, Floats]] = {}
-        for studies, logits, numbers in parts:
+        answered: dict[str, tuple[LabelledStudy, Floats, int]] = {}
+        for round_number, (studies, logits, numbers) in enumerate(parts):
             for number, study in enumerate(studies):
                 if study.study in answered:
                     raise ValueError(f"{study.study} is validated in two rounds")
-                answered[study.study] = (study, logits[numbers == number])
+                answered[study.study] = (study, logits[numbers == number], round_number)
         ordered = [answered[name] for name in sorted(answered)]
         return cls(
-            studies=tuple(study for study, _ in ordered),
-            states=np.stack([study.states for study, _ in ordered]),
-            patients=tuple(study.patient for study, _ in ordered),
-            logits=np.concatenate([logits for _, logits in ordered]),
-            clip_studies=np.repeat(np.arange(len(ordered)), [len(logits) for _, logits in ordered]),
-            clip_states=np.concatenate([covering_states(study, shape) for study, _ in ordered]),
+            studies=tuple(study for study, *_ in ordered),
+            states=np.stack([study.states for study, *_ in ordered]),
+            patients=tuple(study.patient for study, *_ in ordered),
+            logits=np.concatenate([logits for _, logits, _ in ordered]),
+            clip_studies=np.repeat(np.arange(len(ordered)), [len(logits) for _, logits, _ in ordered]),
+            clip_states=np.concatenate([covering_states(study, shape) for study, *_ in ordered]),
+            rounds=np.array([number for *_, number in ordered]),
         )
 
     def probabilities(self, aggregation: str, temperature: float = 1.0) -> Floats:
@@ -149,8 +152,9 @@ def measure(held_out: HeldOut, task: ReadingTask, *, threshold_rule: str) -> Out
             task.findings, thresholds,
         ),
     }  # fmt: skip
+    aurocs = {finding: each["auroc"] for finding, each in metrics["study"].items()}
     raw = {
-        finding: (uncalibrated[held_out.known(index), index], metrics["study"][finding]["auroc"])
+        finding: _for_collapse(held_out, uncalibrated, index, aurocs[finding])
         for index, finding in enumerate(task.findings)
     }
     return Outcome(
@@ -163,7 +167,11 @@ def measure(held_out: HeldOut, task: ReadingTask, *, threshold_rule: str) -> Out
         metrics=metrics,
         collapsed=any(has_collapsed(*each) for each in raw.values()),
         warnings=tuple(
-            text for finding, each in raw.items() for text in _warnings(finding, *each, thresholds[finding])
+            text
+            for finding, each in raw.items()
+            for text in _warnings(
+                finding, collapse_warning(finding, *each), aurocs[finding], thresholds[finding]
+            )
         ),
     )
 
@@ -194,9 +202,23 @@ def _figures(
     return found
 
 
-def _warnings(finding: str, uncalibrated: Floats, auroc: Estimate, threshold: float) -> list[str]:
+def _for_collapse(
+    held_out: HeldOut, uncalibrated: Floats, finding: int, auroc: Estimate
+) -> tuple[Floats, Estimate, NDArray[np.int64]]:
+    """What ``has_collapsed`` asks for: probabilities, their AUROC within the rounds, and the rounds."""
+    known = held_out.known(finding)
+    probabilities, rounds = uncalibrated[known, finding], held_out.rounds[known]
+    if len(np.unique(rounds)) > 1:
+        patients = [patient for patient, each in zip(held_out.patients, known, strict=True) if each]
+        auroc = bootstrap_auroc(
+            held_out.states[known, finding], within_rounds(probabilities, rounds), patients
+        )
+    return probabilities, auroc, rounds
+
+
+def _warnings(finding: str, collapse: str, auroc: Estimate, threshold: float) -> list[str]:
     """What a person has to know of this finding before relying on it; the gravest first."""
-    if collapse := collapse_warning(finding, uncalibrated, auroc):
+    if collapse:
         return [collapse]
     low, high = auroc.ci95
     if low <= 0.5 <= high:
