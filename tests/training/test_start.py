@@ -14,7 +14,7 @@ from vpt_plugin.models.catalog import ModelSpec, get_model
 from vpt_plugin.models.classifier import Classifier, new_classifier
 from vpt_plugin.tasks import TASKS
 from vpt_plugin.training.config import FinetuneConfig
-from vpt_plugin.training.finetune import finetune
+from vpt_plugin.training.finetune import FinetuneResult, finetune
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.sources import ManifestSource
 from vpt_plugin.training.start import find_start
@@ -135,6 +135,36 @@ def test_a_version_that_does_not_say_whom_it_was_trained_on_may_be_begun_from_wi
     start = find_start(store, TINY, config("nodule_tiny"))
     assert start is not None
     assert start.note == ""
+
+
+def test_what_its_start_does_not_say_its_descendants_do_not_know_either(
+    ball_manifest: Manifest, ball_cache: Path, small_spec: ModelSpec, store: ModelStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("vpt_plugin.training.model_store.get_model", lambda name: small_spec)
+    monkeypatch.setattr("vpt_plugin.training.version_folder.get_model", lambda name: small_spec)
+    sides = ["train"] * 4 + ["validation"] * 8
+    rows = zip(ball_manifest.studies[-12:], sides, strict=True)
+    source = ManifestSource(Manifest(tuple(replace(row, split=side) for row, side in rows)))
+    short = FinetuneConfig(epochs=1, steps_per_epoch=2, batch=4)
+
+    def train(config: FinetuneConfig) -> FinetuneResult:
+        return finetune(
+            source, TASKS["nodule"], small_spec, config,
+            store=store, cache=ball_cache, device="cpu", report=False,
+        )  # fmt: skip
+
+    train(short)
+    # As an imported version: nothing lies beside it.
+    (store.place("nodule", "tiny", 1) / "validation.json").unlink()
+    for version in (1, 2):
+        begun = replace(short, pretraining="ct", start=f"nodule_tiny:{version}")
+        result = train(begun)
+        record = ValidationRecord.read(store.place("nodule", "tiny", version + 1))
+        assert record is not None
+        assert not record.complete
+        assert f"nodule_tiny:{version} does not say which studies" in "".join(result.warnings)
+    assert find_start(store, TINY, config("nodule_tiny:3")).note  # type: ignore[union-attr]
 
 
 def test_whom_its_start_was_trained_on_validates_nothing_and_its_descendants_neither(

@@ -188,6 +188,19 @@ def test_a_version_of_which_nothing_is_recorded_is_asked_and_that_is_said(
     assert "What version 1 was trained on is not known here" in verdict.why
 
 
+def test_where_the_record_is_not_complete_that_is_said_too(
+    studies: list[LabelledStudy], publish: Publish, judge: MakeJudge, small_spec: ModelSpec
+) -> None:
+    publish(recorded(studies, wrong(studies), trained_on=[]))
+    assert (
+        "not known here"
+        not in judge().decide(outcome_of(studies, right(studies), small_spec), synthetic=True).why
+    )
+    publish(replace(recorded(studies, wrong(studies), trained_on=[]), complete=False))
+    verdict = judge().decide(outcome_of(studies, right(studies), small_spec), synthetic=True)
+    assert "What version 2 was trained on is not known here" in verdict.why
+
+
 def test_too_few_studies_that_neither_learned_from_decide_nothing(
     studies: list[LabelledStudy], publish: Publish, judge: MakeJudge, small_spec: ModelSpec
 ) -> None:

@@ -32,8 +32,8 @@ from vpt_plugin.training.usable import Told, UsableStudies
 from vpt_plugin.training.validation_record import KnownStudies, SeenStudy, ValidationRecord
 
 UNKNOWN_TRAINING = (
-    "It is not known which studies this version was trained on: the figures hold only if these were not "
-    "among them."
+    "It is not known of all studies that this version learned from which they are: the figures hold only if "
+    "these were not among them."
 )
 
 
@@ -139,7 +139,7 @@ def evaluate(
         seen=seen,
         left_out=dict(work.left_out),
         looks=len(after.looks),
-        warnings=(UNKNOWN_TRAINING,) if record is None else (),
+        warnings=() if record and record.complete else (UNKNOWN_TRAINING,),
     )
 
 

@@ -125,7 +125,8 @@ class Publication:
         record = record_of(findings, validated, outcome.probabilities, self.data.trained_on)
         if self.start is not None:
             # What it began from learned from these; its descendants know them, too.
-            record = replace(record, trained_on=(*record.trained_on, *self.start.seen))
+            known = (*record.trained_on, *self.start.seen)
+            record = replace(record, trained_on=known, complete=self.start.known)
         record.write(folder)
         if report:
             write_report(self._report_facts(card), folder)

@@ -31,7 +31,8 @@ class Start:
     Attributes:
         card: of it.
         seen: the studies it was trained on, and those that the ones were trained on that it began from.
-        known: whether that is known; a version imported from elsewhere does not say.
+        known: whether these are all; a version imported from elsewhere does not say, and so what began there
+            does not, either.
     """
 
     card: ModelCard
@@ -49,8 +50,8 @@ class Start:
         if self.known:
             return ""
         return (
-            f"{self.name} does not say which studies it was trained on. If patients of the validation side "
-            "were among them, the figures are too good."
+            f"{self.name} does not say which studies it was trained on, or what it began from does not. If "
+            "patients of the validation side were among them, the figures are too good."
         )
 
     def classifier(self, store: ModelStore, findings: tuple[str, ...], *, seed: int) -> Classifier:
@@ -111,7 +112,9 @@ def find_start(store: ModelStore, spec: ModelSpec, config: FinetuneConfig) -> St
         raise ConfigurationError(f"start: {error.message}", _choices(store, spec)) from error
     _check_word(card, config)
     record = ValidationRecord.read(store.place(card.task, card.model, card.version))
-    return Start(card, record.trained_on if record else (), known=record is not None)
+    if record is None:
+        return Start(card, (), known=False)
+    return Start(card, record.trained_on, known=record.complete)
 
 
 def _check_word(card: ModelCard, config: FinetuneConfig) -> None:

@@ -88,12 +88,14 @@ class ValidationRecord:
         findings: in their order.
         validated: the studies with their honest probabilities.
         trained_on: the studies the published network was trained on; with folds they are those that were
-            validated, too, by the rounds that left them out.
+            validated, too, by the rounds that left them out. And those of the classifiers it began from.
+        complete: whether these are all; not where it began from one that does not say what it learned from.
     """
 
     findings: tuple[str, ...]
     validated: tuple[ValidatedStudy, ...]
     trained_on: tuple[SeenStudy, ...]
+    complete: bool = True
 
     def write(self, folder: Path) -> None:
         """Write ``validation.json`` into the folder of a version.
@@ -135,6 +137,7 @@ class ValidationRecord:
                 for each in self.validated
             ],
             "trained_on": [dict(vars(each)) for each in self.trained_on],
+            "complete": self.complete,
         }
 
     @classmethod
@@ -158,6 +161,7 @@ class ValidationRecord:
                 for each in data["studies"]
             ),
             tuple(map(_seen, data["trained_on"])),
+            bool(data.get("complete", True)),
         )
 
 

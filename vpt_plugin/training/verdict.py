@@ -200,7 +200,7 @@ def _kept(version: int | None, because: str) -> Verdict:
 def _remarks(card: ModelCard, record: ValidationRecord | None, left_out: int) -> str:
     """What has to be known of this comparison."""
     remarks = ""
-    if record is None:
+    if record is None or not record.complete:
         remarks += (
             f" What version {card.version} was trained on is not known here; if it learned from some of "
             "these studies, that speaks for it."

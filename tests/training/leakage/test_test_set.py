@@ -225,6 +225,8 @@ def test_a_version_without_a_record_is_evaluated_with_a_warning(site: Site, stor
     publish(store, None)
     assert ValidationRecord.read(store.place("nodule", "tiny", 1)) is None
     assert look(site, store).warnings == (UNKNOWN_TRAINING,)
+    ValidationRecord(NODULE.findings, (), (), complete=False).write(store.place("nodule", "tiny", 1))
+    assert look(site, store).warnings == (UNKNOWN_TRAINING,)
 
 
 def test_without_a_test_set_there_is_nothing_to_look_at(site: Site, store: ModelStore) -> None:
