@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from vpt_plugin.errors import TrainingError
+from vpt_plugin.errors import DeviceMemoryError
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.classifier import Classifier, new_classifier
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.loop import Observer, Placement, TrainingLoop
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.validation import StudyAuroc
+from vpt_plugin.training.validator import ValidationSide
 
 CPU = Placement(torch.device("cpu"), torch.float32)
 CONFIG = FinetuneConfig(epochs=4, steps_per_epoch=3, batch=4, learning_rate=0.01, patience=9)
@@ -46,12 +47,13 @@ class Clips(Dataset[dict[str, Tensor]]):
 def make_loop(
     spec: ModelSpec, config: FinetuneConfig, *, validated: bool = True, **facts: Any
 ) -> TrainingLoop:
-    sides: list[Any] = [Clips(config.steps * config.batch)]
-    if validated:
-        sides += [Clips(6, numbered=True), StudyAuroc(np.array([[0.0], [1.0]] * 3), "max")]
+    bags = Clips(config.steps * config.batch)
+    side = ValidationSide(Clips(6, numbered=True), StudyAuroc(np.array([[0.0], [1.0]] * 3), "max"))
     classifier = facts.pop("classifier", None) or new_classifier(spec, ("lung_nodule",), seed=1)
     facts = {"observer": Observer()} | facts
-    return TrainingLoop(classifier, *sides, offset=0.0, config=config, placement=CPU, **facts)
+    return TrainingLoop(
+        classifier, bags, side if validated else None, offset=0.0, config=config, placement=CPU, **facts
+    )
 
 
 def copied(network: nn.Module) -> dict[str, Tensor]:
@@ -161,15 +163,44 @@ def test_without_a_validation_side_it_trains_for_so_many_epochs_of_the_same_sche
     assert (told[-1].epoch, told[-1].epochs, told[-1].step, told[-1].steps) == (2, 2, 6, 6)
 
 
-def test_full_memory_in_a_validation_is_told(small_spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    classifier = new_classifier(small_spec, ("lung_nodule",), seed=1)
+def fills_up(monkeypatch: pytest.MonkeyPatch, fits: int) -> list[int]:
+    """Let memory be full in validations, with more clips than fit; gives how many were tried."""
+    tried: list[int] = []
     forward = Classifier.forward
 
     def full(network: Classifier, clips: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            tried.append(len(clips))
+            if len(clips) > fits:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return forward(network, clips)
 
     monkeypatch.setattr(Classifier, "forward", full)
-    with pytest.raises(TrainingError, match=r"memory of cpu is full in a validation.*smaller micro_batch"):
-        make_loop(small_spec, CONFIG, classifier=classifier).run()
+    return tried
+
+
+def test_where_memory_is_full_in_a_validation_it_goes_on_with_half_as_many_clips(
+    small_spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, epochs=2, micro_batch=4)
+    best = make_loop(small_spec, config).run()
+    tried = fills_up(monkeypatch, fits=1)
+    told: list[Progress] = []
+    halved = make_loop(small_spec, config, observer=Observer(report=told.append)).run()
+    # 6 clips, loaded by 4: too many twice, then one by one, also in the next epoch.
+    assert tried == [4, 2, *[1] * 6, *[1] * 6]
+    assert best is not None
+    assert halved is not None
+    np.testing.assert_allclose(halved.logits, best.logits, atol=1e-5)
+    assert [(each.state, each.note) for each in told if each.note] == [
+        ("validating", "the memory of cpu is full: from now on clips are validated 2 at a time, not 4."),
+        ("validating", "the memory of cpu is full: from now on clips are validated 1 at a time, not 2."),
+    ]
+
+
+def test_a_validation_for_which_not_one_clip_fits_says_so(
+    small_spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fills_up(monkeypatch, fits=0)
+    with pytest.raises(DeviceMemoryError, match=r"cpu does not take a single clip in a validation; nothing"):
+        make_loop(small_spec, CONFIG).run()

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -22,9 +23,13 @@ from vpt_plugin.training.loop import (
 from vpt_plugin.training.optimization import learning_rate_share
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.validation import StudyAuroc, Validation
+from vpt_plugin.training.validator import ValidationSide
 
 CPU = Placement(torch.device("cpu"), torch.float32)
 CONFIG = FinetuneConfig(epochs=3, steps_per_epoch=10, batch=4, learning_rate=0.05, patience=9)
+
+
+STATES = np.array([[1.0], [0.0]] * 3)
 
 
 class MeanBackbone(nn.Module):
@@ -66,13 +71,16 @@ def classifier(small_spec: ModelSpec) -> Classifier:
 
 
 def make_loop(
-    classifier: Classifier, config: FinetuneConfig = CONFIG, observer: Observer | None = None
+    classifier: Classifier,
+    config: FinetuneConfig = CONFIG,
+    observer: Observer | None = None,
+    *,
+    states: NDArray[np.float64] = STATES,
 ) -> TrainingLoop:
     return TrainingLoop(
         classifier,
         BrightClips(config.steps * config.batch),
-        BrightClips(6, numbered=True),
-        StudyAuroc(np.array([[1.0], [0.0]] * 3), "max"),
+        ValidationSide(BrightClips(6, numbered=True), StudyAuroc(states, "max")),
         offset=0.0,
         config=config,
         placement=CPU,
@@ -202,6 +210,15 @@ def test_a_validation_that_is_no_number_ends_the_training_too(classifier: Classi
 
     with pytest.raises(TrainingError, match="a probability became nan in epoch 1"):
         make_loop(classifier, observer=Observer(report=poison)).run()
+
+
+def test_an_auroc_that_is_undefined_is_not_told_as_a_probability_that_is_no_number(
+    classifier: Classifier,
+) -> None:
+    loop = make_loop(classifier, states=np.ones((6, 1)))
+    with pytest.raises(TrainingError, match=r"AUROC of the validation is undefined: .*, or none without"):
+        loop.run()
+    assert not loop.diverged
 
 
 def test_full_memory_is_told_with_the_way_out(

@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping
-from monai.engines import SupervisedEvaluator, SupervisedTrainer
-from torch import Tensor, nn
+from monai.engines import SupervisedTrainer
+from torch import Tensor
 
 from vpt_plugin.data.clip_dataset import scale_clips
 from vpt_plugin.errors import CancelledError, DeviceMemoryError, DivergedError, TrainingError, VptError
 from vpt_plugin.models.backbones import blocks_to_recompute
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import memory_format, out_of_memory
-from vpt_plugin.training.batches import Batches, Clips, bag_loader, clip_loader
+from vpt_plugin.training.batches import Batches, Clips, bag_loader
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.distributed import Team
 from vpt_plugin.training.loop_state import (
@@ -36,10 +36,10 @@ from vpt_plugin.training.optimization import RateSchedule, freeze, make_optimize
 from vpt_plugin.training.placement import MixedPrecision, Placement
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.step import TrainingStep
-from vpt_plugin.training.validation import StudyAuroc, Validation
+from vpt_plugin.training.validation import Validation
+from vpt_plugin.training.validator import ValidationSide, Validator, failure_of
 
 __all__ = ["Observer", "Placement", "TrainingLoop"]
-_KEY_METRIC = "study_auroc"
 
 
 class TrainingLoop:
@@ -53,9 +53,7 @@ class TrainingLoop:
     Args:
         classifier: is trained in place, on the device.
         train: gives ``image`` and ``label``, as ``TrainingBags``; as many bags as all the steps need.
-        validation: gives ``image`` and, as ``label``, the number of the study, as ``CoveringClips``; None
-            trains for a fixed number of epochs.
-        auroc: of the validation studies.
+        validation: the studies it is validated on; None trains for a fixed number of epochs.
         offset: the task's, taken from every clip.
         config: of the training.
         placement: of the network.
@@ -69,8 +67,7 @@ class TrainingLoop:
         self,
         classifier: Classifier,
         train: Clips,
-        validation: Clips | None = None,
-        auroc: StudyAuroc | None = None,
+        validation: ValidationSide | None = None,
         *,
         offset: float,
         config: FinetuneConfig,
@@ -107,10 +104,7 @@ class TrainingLoop:
         self._step = self._make_step()
         self._trainer = self._make_trainer(train)
         self._stopping = EarlyStopping(config.patience, self._score, self._trainer)
-        self._auroc = auroc
-        self._evaluator: SupervisedEvaluator | None = None
-        if validation is not None and auroc is not None:
-            self._evaluator = self._make_evaluator(validation, auroc)
+        self._validator = None if validation is None else self._make_validator(validation)
 
     def run(self) -> Validation | None:
         """Train to the end, or until validation no longer gets better.
@@ -120,8 +114,9 @@ class TrainingLoop:
             validated, and the classifier is as the last epoch left it.
 
         Raises:
-            DivergedError: the loss or a gradient is no longer a number.
-            TrainingError: the memory does not take a single clip, or is full in a validation.
+            DivergedError: the loss, a gradient or a probability is no longer a number.
+            DeviceMemoryError: the memory does not take a single clip, or what the optimizer keeps.
+            TrainingError: of some finding there is no validation study with it, or none without.
             CancelledError: the observer said so.
         """
         self._began = time.monotonic()
@@ -191,10 +186,10 @@ class TrainingLoop:
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
-                # A step takes smaller pieces by itself; a validation takes as many clips as a step did.
-                raise TrainingError(
-                    f"the memory of {device} is full in a validation; nothing was published.",
-                    "Close other programs that use it, or set a smaller micro_batch.",
+                # Steps and validations halve their pieces themselves; what is left is the batch as loaded.
+                raise DeviceMemoryError(
+                    f"the memory of {device} does not take all clips of a batch; nothing was published.",
+                    "Close other programs that use it, or set a smaller batch or fewer bag_clips.",
                 ) from error
 
     def _make_step(self) -> TrainingStep:
@@ -229,22 +224,19 @@ class TrainingLoop:
         trainer.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
         return trainer
 
-    def _make_evaluator(self, clips: Clips, auroc: StudyAuroc) -> SupervisedEvaluator:
-        evaluator = SupervisedEvaluator(
+    def _make_validator(self, side: ValidationSide) -> Validator:
+        return Validator(
+            self._classifier,
+            side,
+            self._inferer,
             device=self._placement.device,
-            val_data_loader=clip_loader(clips, self._config.batch, self._team),
-            network=self._classifier,
-            prepare_batch=self._prepare_clips,
-            inferer=self._in_pieces,
-            key_val_metric={_KEY_METRIC: auroc},
-            decollate=False,
+            scaled=self._scaled,
+            batch=self._config.batch,
+            clips_at_once=lambda: self._step.micro_batch,
+            after_batch=self._stop_if_cancelled,
+            told=lambda note: self._report("validating", note),
+            team=self._team,
         )
-        # Others of a team may have a batch less to validate: they are asked after the next step.
-        if self._team.size == 1:
-            evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda _: self._stop_if_cancelled())
-        # Not COMPLETED: that comes after a cancelled validation too, which has no AUROC.
-        evaluator.add_event_handler(Events.EPOCH_COMPLETED, self._stopping)
-        return evaluator
 
     def _one_step(self, engine: Engine, batch: Mapping[str, Tensor]) -> dict[str, float]:
         device = self._placement.device
@@ -256,19 +248,9 @@ class TrainingLoop:
             self._stop(type(error)(where, error.hint))
         return {"loss": math.nan}
 
-    def _prepare_clips(
-        self, batch: Mapping[str, Tensor], device: torch.device, non_blocking: bool, **_: Any
-    ) -> tuple[Tensor, Tensor]:
-        return self._scaled(batch["image"]), batch["label"].to(device, non_blocking=non_blocking)
-
     def _scaled(self, clips: Tensor) -> Tensor:
         clips = scale_clips(clips.to(self._placement.device, non_blocking=True), self._offset)
         return clips.to(memory_format=memory_format(self._placement.dtype))
-
-    def _in_pieces(self, clips: Tensor, network: nn.Module) -> Tensor:
-        """The logits of a validation's clips, no more at once than the memory takes in a step."""
-        pieces = torch.split(clips, self._step.micro_batch or len(clips))
-        return torch.cat([self._inferer(each, network) for each in pieces])
 
     def _start_epoch(self, engine: Engine) -> None:
         self._losses.clear()
@@ -286,11 +268,11 @@ class TrainingLoop:
 
     def _end_epoch(self, engine: Engine) -> None:
         loss = self._mean_loss()
-        if self._evaluator is not None and self._auroc is not None:
+        if self._validator is not None:
             self._report("validating")
-            self._evaluator.run(engine.state.epoch)
-            if self._failure is None:
-                self._take(self._auroc.found(epoch=engine.state.epoch, train_loss=loss))
+            found = self._validator(epoch=engine.state.epoch, train_loss=loss)
+            if found is not None:
+                self._take(found)
         if self._failure is not None:
             return
         self.losses.append(loss)
@@ -301,15 +283,11 @@ class TrainingLoop:
 
     def _take(self, found: Validation) -> None:
         """Take note of a validation, and of the network where it is the best so far."""
-        if math.isnan(found.auroc):
-            self._stop(
-                DivergedError(
-                    f"a probability became nan in epoch {found.epoch}; nothing was published.",
-                    "Try a lower learning rate, or precision float32.",
-                )
-            )
+        if (failure := failure_of(found)) is not None:
+            self._stop(failure)
             return
         self.history.append(found)
+        self._stopping(self._trainer)
         if found.better_than(self.best):
             self.best = found
             self._best_network = network_state(self._classifier)
@@ -339,9 +317,8 @@ class TrainingLoop:
     def _first_step(self) -> int:
         return int(self._trainer.state.iteration)
 
-    @staticmethod
-    def _score(evaluator: Engine) -> float:
-        return float(evaluator.state.metrics[_KEY_METRIC])
+    def _score(self, _: Engine) -> float:
+        return self.history[-1].auroc
 
     def _stop_if_cancelled(self) -> None:
         if self._team.any(self._observer.cancelled()):
@@ -351,5 +328,5 @@ class TrainingLoop:
         # Raised after the engines have ended: raised in here, Ignite would log it as a crash first.
         self._failure = failure
         self._trainer.terminate()
-        if self._evaluator is not None:
-            self._evaluator.terminate()
+        if self._validator is not None:
+            self._validator.stop()

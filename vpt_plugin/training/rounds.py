@@ -32,6 +32,7 @@ from vpt_plugin.training.rate_search import RATES, RateSearch, search_rate
 from vpt_plugin.training.trained import RoundResult, Trained, common_epoch, measured
 from vpt_plugin.training.training_data import Round, TrainingData
 from vpt_plugin.training.validation import StudyAuroc, Validation
+from vpt_plugin.training.validator import ValidationSide
 
 
 @dataclass(frozen=True)
@@ -160,17 +161,8 @@ class Rounds:
         if (outcome := kept.outcome()) is not None:
             _load(classifier, outcome["network"], self.placement)
             return classifier, tuple(outcome["losses"])
-        loop = TrainingLoop(
-            classifier,
-            self._bags(studies),
-            offset=self.task.offset,
-            config=self.config,
-            placement=self.placement,
-            observer=_of_fold(self.observer, 0, folds),
-            stop_after=epochs,
-            after_epoch=kept.save,
-            team=self.team,
-        )
+        observer = _of_fold(self.observer, 0, folds)
+        loop = self._loop(classifier, studies, None, observer, stop_after=epochs, after_epoch=kept.save)
         kept.resume(loop)
         loop.run()
         kept.finish({"network": network_state(classifier), "losses": list(loop.losses)})
@@ -180,24 +172,29 @@ class Rounds:
         self,
         classifier: Classifier,
         train: Sequence[LabelledStudy],
-        validation: Sequence[LabelledStudy],
+        validation: Sequence[LabelledStudy] | None,
         observer: Observer,
         *,
+        stop_after: int | None = None,
         after_epoch: Callable[[TrainingLoop], None] = lambda loop: None,
     ) -> TrainingLoop:
-        states = np.stack([study.states for study in validation])
         return TrainingLoop(
             classifier,
             self._bags(train),
-            CoveringClips(validation, self.shape),
-            StudyAuroc(states, self.task.aggregation, self.team),
+            None if validation is None else self._side(validation),
             offset=self.task.offset,
             config=self.config,
             placement=self.placement,
             observer=observer,
+            stop_after=stop_after,
             after_epoch=after_epoch,
             team=self.team,
         )
+
+    def _side(self, studies: Sequence[LabelledStudy]) -> ValidationSide:
+        states = np.stack([study.states for study in studies])
+        auroc = StudyAuroc(states, self.task.aggregation, self.team)
+        return ValidationSide(CoveringClips(studies, self.shape), auroc)
 
     def _search(self, first: Round, kept: KeptRound) -> RateSearch:
         """The learning rate for all rounds, found with the sides of the first one."""
