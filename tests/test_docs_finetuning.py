@@ -158,7 +158,12 @@ def test_every_message_that_the_page_explains_is_one_that_the_library_says() -> 
 
 @pytest.mark.parametrize(
     ("file", "function"),
-    [("outcome.py", "_warnings"), ("publishing.py", "_warnings"), ("collapse.py", "collapse_warning")],
+    [
+        ("outcome.py", "_warnings"),
+        ("publishing.py", "_warnings"),
+        ("collapse.py", "collapse_warning"),
+        ("final_look.py", "_warning"),
+    ],
 )
 def test_every_warning_of_a_training_is_explained(file: str, function: str) -> None:
     tree = ast.parse((ROOT / "vpt_plugin" / "training" / file).read_text(encoding="utf-8"))

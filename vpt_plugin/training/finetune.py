@@ -20,6 +20,7 @@ from vpt_plugin.models.weights import WeightsFolder, vptct_home
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.distributed import joined_team
+from vpt_plugin.training.final_look import look_at_final
 from vpt_plugin.training.keeping import keeping, run_facts
 from vpt_plugin.training.loop import Observer
 from vpt_plugin.training.model_store import ModelStore
@@ -232,7 +233,16 @@ class _Finetuning:
             self.rounds.shape,
         )
         task = self.rounds.task
-        return measure(held_out, task, threshold_rule=self.rounds.config.threshold or task.threshold_rule)
+        rule = self.rounds.config.threshold or task.threshold_rule
+        outcome = measure(held_out, task, threshold_rule=rule)
+        if not data.folds:
+            return outcome
+        return look_at_final(
+            outcome, trained.classifier, data.everything, self.rounds.shape,
+            task=task, placement=self.rounds.placement,
+            told=lambda done, clips: self._tell("comparing", done, clips),
+            cancelled=self.rounds.observer.cancelled,
+        )  # fmt: skip
 
     def _judge(self) -> Judge:
         return Judge(
