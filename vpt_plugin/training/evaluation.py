@@ -45,7 +45,8 @@ class Evaluation:
         card: of the version.
         studies, patients: that it was evaluated on.
         metrics: per finding, every figure of ``vpt_plugin.training.metrics.FIGURES``, of whole studies.
-        seen: the names of test studies that it was trained on or validated on; they are left out.
+        seen: the names of test studies that it, or what it began from, was trained on or validated on;
+            they are left out.
         left_out: how many others were, by reason.
         looks: how often the test set has been looked at, this one included.
         warnings: sentences for a person.
@@ -162,10 +163,10 @@ def _test_studies(
 
 
 def _seen(patient: Patient, record: ValidationRecord | None) -> list[str]:
-    """The names of a patient's studies, if a version has learned from him or was chosen by him."""
+    """A patient's studies, by name, if a version or what it began from was trained on or chosen by him."""
     if record is None:
         return []
-    known = KnownStudies((*record.trained_on, *(each.seen for each in record.validated)))
+    known = KnownStudies((*record.trained_on, *record.chosen_by_in_all))
     # Where one of his scans is known, under whatever name, he is.
     seen = any(SeenStudy.of(study) in known for study in patient.studies)
     return [study.study for study in patient.studies] if seen else []

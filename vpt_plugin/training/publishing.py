@@ -124,9 +124,13 @@ class Publication:
         validated = outcome.held_out.studies
         record = record_of(findings, validated, outcome.probabilities, self.data.trained_on)
         if self.start is not None:
-            # What it began from learned from these; its descendants know them, too.
-            known = (*record.trained_on, *self.start.seen)
-            record = replace(record, trained_on=known, complete=self.start.known)
+            # What it began from learned from these and was chosen by those; so were its descendants.
+            record = replace(
+                record,
+                trained_on=(*record.trained_on, *self.start.seen),
+                chosen_by=self.start.chosen_by,
+                complete=self.start.known,
+            )
         record.write(folder)
         if report:
             write_report(self._report_facts(card), folder)

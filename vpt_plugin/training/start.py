@@ -31,12 +31,14 @@ class Start:
     Attributes:
         card: of it.
         seen: the studies it was trained on, and those that the ones were trained on that it began from.
+        chosen_by: the studies that its epoch and thresholds were chosen by, and those of what it began from.
         known: whether these are all; a version imported from elsewhere does not say, and so what began there
             does not, either.
     """
 
     card: ModelCard
     seen: tuple[SeenStudy, ...]
+    chosen_by: tuple[SeenStudy, ...]
     known: bool
 
     @property
@@ -113,8 +115,8 @@ def find_start(store: ModelStore, spec: ModelSpec, config: FinetuneConfig) -> St
     _check_word(card, config)
     record = ValidationRecord.read(store.place(card.task, card.model, card.version))
     if record is None:
-        return Start(card, (), known=False)
-    return Start(card, record.trained_on, known=record.complete)
+        return Start(card, (), (), known=False)
+    return Start(card, record.trained_on, record.chosen_by_in_all, known=record.complete)
 
 
 def _check_word(card: ModelCard, config: FinetuneConfig) -> None:

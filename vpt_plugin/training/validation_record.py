@@ -89,13 +89,20 @@ class ValidationRecord:
         validated: the studies with their honest probabilities.
         trained_on: the studies the published network was trained on; with folds they are those that were
             validated, too, by the rounds that left them out. And those of the classifiers it began from.
+        chosen_by: the studies that chose the epochs and thresholds of the classifiers it began from.
         complete: whether these are all; not where it began from one that does not say what it learned from.
     """
 
     findings: tuple[str, ...]
     validated: tuple[ValidatedStudy, ...]
     trained_on: tuple[SeenStudy, ...]
+    chosen_by: tuple[SeenStudy, ...] = ()
     complete: bool = True
+
+    @property
+    def chosen_by_in_all(self) -> tuple[SeenStudy, ...]:
+        """Those that chose this version, and the ones that it began from."""
+        return (*(each.seen for each in self.validated), *self.chosen_by)
 
     def write(self, folder: Path) -> None:
         """Write ``validation.json`` into the folder of a version.
@@ -137,6 +144,7 @@ class ValidationRecord:
                 for each in self.validated
             ],
             "trained_on": [dict(vars(each)) for each in self.trained_on],
+            "chosen_by": [dict(vars(each)) for each in self.chosen_by],
             "complete": self.complete,
         }
 
@@ -161,6 +169,7 @@ class ValidationRecord:
                 for each in data["studies"]
             ),
             tuple(map(_seen, data["trained_on"])),
+            tuple(map(_seen, data.get("chosen_by", ()))),
             bool(data.get("complete", True)),
         )
 

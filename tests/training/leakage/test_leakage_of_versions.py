@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from labelled_site import NODULE, Site
 
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.training.config import FinetuneConfig
+from vpt_plugin.training.evaluation import evaluate
 from vpt_plugin.training.finetune import FinetuneResult, finetune
 from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.sources import TrainingSource, open_source
 from vpt_plugin.training.validation_record import ValidationRecord
 
 ONE_STEP = FinetuneConfig(folds=0, epochs=1, steps_per_epoch=1, batch=2, validation_share=0.4)
@@ -75,3 +78,39 @@ def test_with_folds_new_studies_of_patients_the_served_version_knows_are_not_com
     # 12 that the first version answered when it had not learned from them, and 4 of new patients.
     assert second.comparison is not None
     assert second.comparison.gain.n == 16
+
+
+def test_who_chose_what_a_version_began_from_has_been_seen_by_it_and_its_descendants(
+    site: Site, store: ModelStore, small_spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("model_store", "version_folder", "evaluation"):
+        monkeypatch.setattr(f"vpt_plugin.training.{module}.get_model", lambda name: small_spec)
+    patients(site, 0, 8)
+
+    def listed(first: dict[int, str]) -> TrainingSource:
+        path = site.studies / "listed.csv"
+        rows = [
+            f"p{number:02d}-{visit},p{number:02d}-{visit},,{side},"
+            f"labels/final/p{number:02d}-{visit}/nodule.0001.json"
+            for number, side in first.items()
+            for visit in (1, 2)
+        ]
+        path.write_text("\n".join(["study,path,patient,split,nodule_label", *rows]) + "\n")
+        return open_source(path)
+
+    def train(first: dict[int, str], config: FinetuneConfig) -> None:
+        finetune(
+            listed(first), NODULE, small_spec, config,
+            store=store, cache=site.cache, device="cpu", report=False,
+        )  # fmt: skip
+
+    train({0: "train", 1: "train", 2: "validation"}, ONE_STEP)
+    for version, (learns, chooses) in enumerate([(3, 4), (5, 6)], start=1):
+        begun = replace(ONE_STEP, pretraining="ct", start=f"nodule_tiny:{version}")
+        train({learns: "train", chooses: "validation"}, begun)
+    # Neither version 2 nor 3 had anything to do with the patients 2 and 7; version 1 was chosen by patient 2.
+    found = evaluate(
+        listed({2: "test", 7: "test"}), NODULE, "tiny", 3, store=store, cache=site.cache, device="cpu"
+    )
+    assert (found.seen, found.studies) == (("p02-1", "p02-2"), 2)
+    assert found.warnings == ()
