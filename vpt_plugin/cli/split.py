@@ -45,7 +45,8 @@ def show(
     """Show how many patients and studies are on each side, and every look at the test set.
 
     A patient keeps his side for ever; whoever has none yet gets one when the task is trained next. Under 100
-    labelled studies there are no sides but the test set: every study is validated once, in folds.
+    labelled studies there are no sides but the test set: every study is validated once, in folds, and whoever
+    took part in them is shown as such.
 
     \b
     Example:
@@ -99,8 +100,8 @@ def lock(
     )
     if locked.seen:
         typer.echo(
-            f"{locked.seen} of these were trained on before: no version that saw them can be evaluated on "
-            "them. Train again."
+            f"{locked.seen} of these were trained on or validated on before: no version that saw them can be "
+            "evaluated on them. Train again."
         )
 
 

@@ -48,15 +48,17 @@ class Look:
 
 @dataclass(frozen=True)
 class NotedStudy:
-    """A study that took part once.
+    """A study that a training has met.
 
     Attributes:
         patient: whose it is.
         scan: tells scans apart, whatever they are called; "" where it was never read.
+        took_part: whether anything was ever trained or validated on it, on a side or in folds.
     """
 
     patient: str
     scan: str = ""
+    took_part: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Split:
     Attributes:
         sides: ``train``, ``validation`` or ``test`` by patient.
         since: when that was decided, by patient.
-        studies: those that ever took part, by name.
+        studies: those that took part, or were locked, by name.
         looks: at the test set, oldest first.
     """
 
@@ -84,14 +86,25 @@ class Split:
         noted = self.studies.get(study)
         return noted is not None and self.sides.get(noted.patient) == "test"
 
+    @property
+    def taken_part(self) -> frozenset[str]:
+        """The patients whom anything was ever trained or validated on."""
+        noted = (each.patient for each in self.studies.values() if each.took_part)
+        return self.on("train") | self.on("validation") | frozenset(noted)
+
     def patients_of_scans(self) -> dict[str, str]:
         """The patient of every scan that was ever read."""
         return {each.scan: each.patient for each in self.studies.values() if each.scan}
 
     def with_studies(self, studies: Mapping[str, NotedStudy]) -> Split:
-        """The same with these studies; what was known of a scan stays known."""
+        """The same with these studies; what was known of a scan stays known, and that it took part, too."""
+        before = {name: self.studies.get(name, each) for name, each in studies.items()}
         known = {
-            name: replace(each, scan=each.scan or self.studies.get(name, each).scan)
+            name: replace(
+                each,
+                scan=each.scan or before[name].scan,
+                took_part=each.took_part or before[name].took_part,
+            )
             for name, each in studies.items()
         }
         return replace(self, studies={**self.studies, **known})
@@ -136,9 +149,13 @@ class Split:
         return cls(
             sides,
             {str(patient): str(each["since"]) for patient, each in data["patients"].items()},
-            {str(name): NotedStudy(str(e["patient"]), str(e["scan"])) for name, e in data["studies"].items()},
+            {str(name): _noted(each) for name, each in data["studies"].items()},
             tuple(Look(**each) for each in data["looks"]),
         )
+
+
+def _noted(data: Mapping[str, Any]) -> NotedStudy:
+    return NotedStudy(str(data["patient"]), str(data["scan"]), bool(data.get("took_part", False)))
 
 
 class SplitFile:

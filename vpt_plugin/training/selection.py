@@ -18,6 +18,7 @@ from vpt_plugin.training.sides import (
     join_patients,
     make_folds,
     make_rounds,
+    note_in_folds,
     noted_side,
 )
 from vpt_plugin.training.sources import SourceStudy, TrainingSource
@@ -133,7 +134,7 @@ def _rounds(
     folds, why = how_many_folds(patients, task, file.read(), config.folds)
     work.tell(why)
     if folds:
-        return folds, make_folds(patients, task, folds)
+        return folds, make_folds(note_in_folds(patients, file), task, folds)
     sides = decide_sides(patients, task, file, validation_share=config.validation_share)
     return 0, make_rounds(patients, sides)
 

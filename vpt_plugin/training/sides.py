@@ -196,8 +196,31 @@ def _noted(split: Split, patients: Sequence[Patient], sides: Mapping[str, str], 
     """The split with what was decided; what the source decides is not noted, for it may change its mind."""
     ours = [patient for patient in patients if not patient.side]
     noted = {key: sides[patient.key] for patient in ours for key in patient.keys}
-    studies = {name: each for patient in ours for name, each in patient.noted.items()}
-    return split.with_sides(noted, when).with_studies(studies)
+    return split.with_sides(noted, when).with_studies(_taking_part(ours))
+
+
+def note_in_folds(patients: Sequence[Patient], file: SplitFile) -> list[Patient]:
+    """Write down who takes part in folds: nobody has a side then, and later somebody may be locked away.
+
+    Returns:
+        Those who are to take part; not whom somebody has locked meanwhile.
+
+    Raises:
+        TrainingError: the file of the split is damaged or cannot be written.
+    """
+
+    def change(split: Split) -> Split:
+        free[:] = [each for each in patients if noted_side(each, split) != "test"]
+        return split.with_studies(_taking_part(free))
+
+    free: list[Patient] = []
+    file.change(change)
+    return free
+
+
+def _taking_part(patients: Iterable[Patient]) -> dict[str, NotedStudy]:
+    noted = ((name, each) for patient in patients for name, each in patient.noted.items())
+    return {name: replace(each, took_part=True) for name, each in noted}
 
 
 def how_many_folds(

@@ -20,8 +20,8 @@ from vpt_plugin.store.source import OpenedStudy
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.sources import SourceStudy, TrainingSource
 
-UNDECIDED = "not decided"
-_SIDES = ("train", "validation", "test", UNDECIDED)
+UNDECIDED, IN_FOLDS = "not decided", "in folds"
+_SIDES = ("train", "validation", "test", IN_FOLDS, UNDECIDED)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class SideCounts:
     """Who is on one side.
 
     Attributes:
-        side: ``train``, ``validation``, ``test``, or not decided before the next training.
+        side: ``train``, ``validation``, ``test``; in folds, where each is trained on and validated on in
+            turn; or not decided before the next training.
         patients, studies: how many.
         states: studies by finding and state.
     """
@@ -62,7 +63,7 @@ class Locked:
     Attributes:
         patients, studies: that are locked now.
         new: how many of the patients were not before.
-        seen: how many of the new ones were trained on before.
+        seen: how many of the new ones were trained on or validated on before, on a side or in folds.
     """
 
     patients: int
@@ -168,7 +169,7 @@ def lock_test_set(source: TrainingSource, task: ReadingTask, share: float) -> Lo
             name: NotedStudy(owner) for name, owner in owners.items() if owner in sides or owner in before
         }
         counts["new"] = len(sides)
-        counts["seen"] = sum(patient in split.sides for patient in sides)
+        counts["seen"] = len(split.taken_part & sides.keys())
         return split.with_sides(sides, file.clock()).with_studies(of_test)
 
     counts: dict[str, int] = {}
@@ -208,7 +209,13 @@ def _strata(study: SourceStudy, task: ReadingTask) -> list[str]:
 
 
 def _side(study: SourceStudy, patient: str, noted: Split) -> str:
-    return "test" if noted.sides.get(patient) == "test" else study.side or noted.sides.get(patient, UNDECIDED)
+    if side := noted.sides.get(patient, ""):
+        return "test" if side == "test" else study.side or side
+    if study.side:
+        return study.side
+    # Where there is a validation side, the next training gives everybody a side.
+    folds = not noted.on("validation") and patient in noted.taken_part
+    return IN_FOLDS if folds else UNDECIDED
 
 
 def _counts(side: str, found: Sequence[tuple[str, SourceStudy]], task: ReadingTask) -> SideCounts:

@@ -54,8 +54,9 @@ def test_in_folds_every_study_is_validated_once_and_its_patient_never_trained_on
         assert not trained_on & {patient_of(study.study) for study in each.validation}
         assert {study.patient for study in each.train}.isdisjoint(study.patient for study in each.validation)
         assert len(each.train) + len(each.validation) == 16
-    # Nothing had to be noted: with few labels who validates whom may change.
-    assert not site.split_file.exists()
+    # With few labels who validates whom may change: nobody has a side, but that they took part is noted.
+    assert site.split().sides == {}
+    assert {name for name, each in site.split().studies.items() if each.took_part} == set(validated)
 
 
 def test_nobody_changes_sides_when_labels_come_in(site: Site) -> None:

@@ -100,6 +100,27 @@ def test_who_was_trained_on_before_is_counted_when_locked(site: Site) -> None:
     assert lock_test_set(site.source(), NODULE, 0.2).seen == 4
 
 
+def test_who_took_part_in_folds_is_shown_and_counted_when_locked(site: Site) -> None:
+    fill(site, 20)
+    assert site.select(FinetuneConfig()).folds == 5
+    site.add("new", "MRN-99", "present", slices=8)
+    (folds, new) = show_split(site.source(), NODULE).sides
+    assert (folds.side, folds.patients, new.side, new.patients) == ("in folds", 20, "not decided", 1)
+    site.label("new", "indeterminate")
+    told = vpt("split", "lock", site.studies, "--task", "nodule", "--share", "0.2").stdout
+    assert "4 of these were trained on or validated on before" in told
+    shown = {each.side: each.patients for each in show_split(site.source(), NODULE).sides}
+    assert shown == {"test": 4, "in folds": 16}
+
+
+def test_who_was_locked_and_unlocked_without_a_training_is_new_when_locked_again(site: Site) -> None:
+    fill(site, 20)
+    lock(site)
+    unlock_test_set(site.source(), NODULE)
+    again = lock_test_set(site.source(), NODULE, 0.2)
+    assert (again.new, again.seen) == (4, 0)
+
+
 def test_the_validation_side_stays_whole_when_patients_are_locked(site: Site) -> None:
     fill(site, 20)
     before = sides_of(site.select())
