@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,24 @@ def test_a_damaged_preparation_is_moved_away_before_it_is_deleted(
     prepared.get(study)
     assert len(list((tmp_path / "cache").glob(".damaged-*"))) == 1
     assert len(entries_in(tmp_path / "cache")) == 1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the kernel what is mapped")
+def test_a_damaged_preparation_is_closed_before_it_is_moved_as_windows_demands(
+    tmp_path: Path, reader: Reader, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = prepared_studies(tmp_path, reader).get(study).file
+    turn_a_bit(damaged.parent)
+    rename, mapped = Path.rename, []
+
+    def noted(path: Path, target: Path) -> Path:
+        mapped.append(str(damaged) in Path("/proc/self/maps").read_text())
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", noted)
+    assert "checksum" in prepared_studies(tmp_path, reader).get(study).note
+    assert mapped
+    assert not any(mapped)
 
 
 def test_a_study_that_cannot_be_read_says_so_under_its_name_and_leaves_nothing(

@@ -120,6 +120,46 @@ def test_what_another_process_trains_on_stays_until_it_ends_even_by_kill_9(
     assert list((cache / ".claims").iterdir()) == []
 
 
+def test_an_entry_that_somebody_has_open_on_windows_stays_and_the_next_one_goes(
+    tmp_path: Path, studies: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    with prepared_in(cache) as before:
+        first = before.get(studies[0]).file.parent
+    use(cache, studies[:3]).release()
+    rename = Path.rename
+
+    def refused(path: Path, target: Path) -> Path:
+        if path == first:
+            raise PermissionError(13, "The process cannot access the file", str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    use(cache, studies[3:4], order=10, limit_gb=3.5 * STUDY_GB).release()
+    assert first.is_dir()
+    assert kept(cache) == 3
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the kernel what is open")
+def test_no_lock_is_removed_while_it_is_open_as_windows_would_refuse(
+    tmp_path: Path, studies: list[Path], other: tuple[subprocess.Popen[str], str], monkeypatch: Any
+) -> None:
+    cache, (process, entry) = tmp_path / "cache", other
+    process.kill()
+    process.wait()
+    unlink = Path.unlink
+
+    def refused(path: Path, missing_ok: bool = False) -> None:
+        if str(path) in {os.path.realpath(each) for each in Path("/proc/self/fd").iterdir()}:
+            raise PermissionError(13, "The process cannot access the file", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    use(cache, studies[1:2], order=10, limit_gb=1.5 * STUDY_GB).release()
+    assert not (cache / entry).exists()
+    assert list((cache / ".claims").iterdir()) == []
+
+
 def test_threads_that_come_and_go_at_the_limit_never_lose_what_they_use(
     tmp_path: Path, studies: list[Path]
 ) -> None:

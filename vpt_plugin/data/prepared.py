@@ -154,11 +154,9 @@ class PreparedStudies:
         if (prepared := self._load(key)) is None:
             raise OSError(f"{self._folder / key} cannot be read back right after it was written")
         damage = self._damage.pop(key, "")
-        return (
-            replace(prepared, note=f"its prepared copy was damaged ({damage}) and is made again")
-            if (damage)
-            else prepared
-        )
+        if damage:
+            return replace(prepared, note=f"its prepared copy was damaged ({damage}) and is made again")
+        return prepared
 
     def over_limit_gb(self) -> float:
         """How much more than the limit the folder holds, because trainings use so much; 0 for not."""
@@ -188,14 +186,18 @@ class PreparedStudies:
             prepared = _read_prepared(place, self._pixels, whole=key not in self._checked)
         except (FileNotFoundError, ValueError, TypeError, KeyError, EOFError) as error:
             # Half of it is there, after a full disk or a power cut, or a disk has lost some of it.
-            if place.is_dir():
-                with self._lock:
-                    self._damage[key] = str(error) or type(error).__name__
-                _remove(place)
-            return None
-        with self._lock:
-            self._checked.add(key)
-        return prepared
+            damage = str(error) or type(error).__name__
+        else:
+            with self._lock:
+                self._checked.add(key)
+            return prepared
+        # Only here: as long as the error is handled, it holds on to the map of the file, and Windows renames
+        # no folder of an open one.
+        if place.is_dir():
+            with self._lock:
+                self._damage[key] = damage
+            _remove(place)
+        return None
 
     def _keep(self, volume: Volume, slices: NDArray[np.uint8], place: Path) -> None:
         self._room.claim(place.name)

@@ -64,7 +64,7 @@ class PreparedRoom:
             if self._claim_lock is not None:
                 (self._folder / _CLAIMS / self._claim_name).unlink(missing_ok=True)
                 self._claim_lock.release()
-                Path(self._claim_lock.lock_file).unlink(missing_ok=True)
+                _unlink_lock(Path(self._claim_lock.lock_file))
                 self._claim_lock = None
 
     def make_for(self, size_bytes: int) -> None:
@@ -117,9 +117,14 @@ class PreparedRoom:
         for entry in sorted(free, key=lambda name: (_last_use(self._folder / name), name)):
             if gone >= wanted_bytes:
                 break
-            _logger.info("the prepared study %s was used least recently and is removed", entry)
             leaving = self._folder / f"{_LEAVING}{uuid.uuid4().hex}"
-            (self._folder / entry).rename(leaving)
+            try:
+                (self._folder / entry).rename(leaving)
+            except OSError as error:
+                # Windows: somebody has a file of it open; or another process has removed it as damaged.
+                _logger.info("the prepared study %s cannot be removed and stays: %s", entry, error)
+                continue
+            _logger.info("the prepared study %s was used least recently and is removed", entry)
             shutil.rmtree(leaving, ignore_errors=True)
             gone += sizes[entry]
         return gone
@@ -144,11 +149,21 @@ class PreparedRoom:
             try:
                 with lock:  # whoever held it is no more
                     names.unlink(missing_ok=True)
-                    lock_file.unlink(missing_ok=True)
             except Timeout:
                 with suppress(FileNotFoundError):
                     used.update(names.read_text(encoding="ascii").split())
+            else:
+                _unlink_lock(lock_file)
         return used
+
+
+def _unlink_lock(lock_file: Path) -> None:
+    """Remove the file of a lock that was released: Windows removes none that is open.
+
+    Another process may be looking whether it is held. Then it stays, and a later one removes it.
+    """
+    with suppress(OSError):
+        lock_file.unlink()
 
 
 def _size(entry: Path) -> int:
