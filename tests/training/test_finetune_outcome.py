@@ -73,7 +73,8 @@ def folded(
             self, classifier: Any, train: Any, validation: Any = None, *args: Any, **facts: Any
         ) -> None:
             sides = (
-                {study.study for study in side._studies} if side else set() for side in (train, validation)
+                {study.study for study in side._studies} if side else set()
+                for side in (train, validation and validation.clips)
             )
             loops.append(tuple(sides))
             super().__init__(classifier, train, validation, *args, **facts)
@@ -214,10 +215,17 @@ def test_a_version_served_meanwhile_is_not_replaced_by_one_that_was_not_compared
             card = ModelCard("nodule", "tiny", NODULE.findings, "none", 8)
             store.publish(new_classifier(small_spec, NODULE.findings), card)
 
-    result = train(ball_manifest, store, progress=another)
+    result = train(ball_manifest, store, progress=another, report=True)
     assert (result.served, result.card.version) == (False, 2)
     assert store.current_version("nodule", "tiny") == 1
     assert "Meanwhile another version came to be served" in result.decision
+    # The report and the card were written before: they say what was decided, not what is served.
+    report, card = result.report, store.card("nodule", "tiny", 2)
+    assert report is not None
+    assert "Published to be served." in report.read_text(encoding="utf-8")
+    decided = "Nothing was served yet, so this version is to be served."
+    assert decided in report.read_text(encoding="utf-8")
+    assert card.comparison == {}
 
 
 def test_too_few_labels_are_told_before_anything_is_read(

@@ -103,7 +103,7 @@ def test_the_first_version_is_served_unless_it_collapsed(
 ) -> None:
     first = judge().decide(outcome_of(studies, right(studies), small_spec), synthetic=True)
     assert (first.serve, first.instead_of, first.comparison) == (True, None, None)
-    assert first.why == "Nothing was served before, so this version is."
+    assert first.why == "Nothing was served yet, so this version is to be served."
     assert first.to_json() == {}
     collapsed = judge().decide(outcome_of(studies, [0.5] * len(studies), small_spec), synthetic=True)
     assert not collapsed.serve

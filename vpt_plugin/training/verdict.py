@@ -184,7 +184,7 @@ def _first(outcome: Outcome) -> Verdict:
             "The training collapsed, so this version is kept as a candidate, and nothing is served. "
             f"{' '.join(outcome.warnings)}",
         )
-    return Verdict(True, "Nothing was served before, so this version is.")
+    return Verdict(True, "Nothing was served yet, so this version is to be served.")
 
 
 def _kept(version: int | None, because: str) -> Verdict:

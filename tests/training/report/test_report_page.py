@@ -94,10 +94,12 @@ def test_it_says_what_is_served_and_why_then_warns_and_then_shows_figures(
     served, why, warning, figures, data, settings, again = (
         page.text.index(words)
         for words in (
-            "Served.", facts.decision, facts.warnings[0], "How good it is", "Data", "Settings",
+            "Published to be served.", facts.decision, facts.warnings[0], "How good it is", "Data",
+            "Settings",
             "vpt finetune labels/manifest.csv --task nodule --model tiny --set epochs=12",
         )
     )  # fmt: skip
+    assert "What is served by now: vpt versions list." in page.text
     assert served < why < warning < figures < data < settings < again
     assert page.row("too few slices") == ["too few slices", "2"]
     assert ["side", "finding", "present", "absent"] in page.rows

@@ -76,8 +76,8 @@ class ReportFacts:
         card: of the trained version, with all figures; the report computes none of its own. Version 0 where
             its number is not known yet.
         task: that it was trained for.
-        decision: what is served now and why, in a sentence or two: what was told to whoever waits.
-        served: whether the trained version is what is served now.
+        decision: whether it was to be served and why, in a sentence or two.
+        served: whether it was to be served when this was written; what is served then may be another one.
         studies: all validation studies; with folds all studies, each answered by the round that left it out.
         curves: one per round, with folds one per fold and then the final training's.
         comparison: with the version that was served before; None where none was.

@@ -48,6 +48,8 @@ pre { background: #f4f4f4; padding: .6rem; white-space: pre-wrap; }
   h2, h3, caption { break-after: avoid; } tr, .numbers { break-inside: avoid; } }
 @media (max-width: 40rem) { .pair { grid-template-columns: 1fr; } .numbers td { white-space: normal; } }
 """
+# A report is written before its version appears, and is read years later: it says what was decided then.
+_PUBLISHED = {True: "Published to be served.", False: "Published as a candidate, not to be served."}
 # Nothing may be loaded or run; the style is the one above, by its hash, and pictures are those in the page.
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_CSS.encode()).digest()).decode("ascii")
 _POLICY = "; ".join(
@@ -114,10 +116,11 @@ def _opening(facts: ReportFacts) -> Markup:
         ),
         tag(
             "div",
-            tag("p", tag("b", "Served." if facts.served else "Kept as a candidate, not served.")),
+            tag("p", tag("b", _PUBLISHED[facts.served])),
             tag("p", facts.decision),
             tag("p", said) if said and said not in facts.decision else Markup(),
             comparison_table(facts.comparison) if facts.comparison else Markup(),
+            tag("p", "What is served by now: vpt versions list.", class_="small"),
             class_="verdict" if facts.served else "verdict candidate",
         ),
     )
