@@ -54,6 +54,18 @@ def test_a_clip_is_positive_from_four_positive_slices():
     assert clip_labels(positive, [6], length=8, min_positive_slices=4).tolist() == [False]
 
 
+@given(
+    positive=st.lists(st.booleans(), min_size=1, max_size=60),
+    starts=st.lists(st.integers(0, 70), max_size=20),
+    length=st.integers(1, 40),
+    least=st.integers(1, 8),
+)
+def test_a_clip_is_positive_when_so_many_of_the_slices_it_sees_are(positive, starts, length, least):
+    labels = clip_labels(np.array(positive), starts, length=length, min_positive_slices=least)
+    assert labels.dtype == np.bool_
+    assert labels.tolist() == [sum(positive[start : start + length]) >= least for start in starts]
+
+
 def test_slices_whose_centre_is_in_a_range_are_positive_ends_included():
     z_mm = np.array([-10.0, -7.5, -5.0, -2.5, 0.0])
     assert positive_slices(z_mm, [(-7.5, -5.0)]).tolist() == [False, True, True, False, False]

@@ -35,13 +35,16 @@ def clip_labels(
 
     Args:
         positive_slices: (slices,), True where the finding is seen.
-        starts: first slices of the clips.
+        starts: first slices of the clips, from 0.
 
     Returns:
         (clips,) bool.
     """
-    counts = [int(positive_slices[start : start + length].sum()) for start in starts]
-    return np.array(counts) >= min_positive_slices
+    slices = len(positive_slices)
+    before = np.concatenate([[0], np.cumsum(positive_slices)])
+    first = np.minimum(np.asarray(starts, dtype=np.int64), slices)
+    counts = before[np.minimum(first + length, slices)] - before[first]
+    return np.asarray(counts >= min_positive_slices)
 
 
 def positive_slices(
