@@ -15,6 +15,7 @@ import pytest
 
 from vpt_plugin.ct.volume import Provenance, Volume
 from vpt_plugin.data.prepared import PreparedStudies
+from vpt_plugin.data.prepared_room import PreparedRoom
 from vpt_plugin.tasks import HUWindow
 
 WINDOW = HUWindow(centre=0, width=2000)
@@ -80,6 +81,37 @@ def test_nothing_of_a_running_training_leaves_however_small_the_limit(
     (tmp_path / "9.nrrd").touch()
     use(cache, [tmp_path / "9.nrrd"], order=30, limit_gb=2.5 * STUDY_GB).release()
     assert kept(cache) == 2
+
+
+def test_a_folder_that_is_full_of_what_is_in_use_is_not_looked_through_for_every_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    sizes = PreparedRoom._sizes
+
+    def counted(room: PreparedRoom) -> dict[str, int]:
+        looked.append(len(found := sizes(room)))
+        return found
+
+    monkeypatch.setattr(PreparedRoom, "_sizes", counted)
+    ended_soon, running = PreparedRoom(tmp_path, 100), PreparedRoom(tmp_path, 100)
+
+    def enter(room: PreparedRoom, entries: list[str]) -> None:
+        """Entries of one byte each."""
+        for entry in entries:
+            room.claim(entry)
+            room.make_for(1)
+            (tmp_path / entry).mkdir()
+            (tmp_path / entry / "slices.npy").write_bytes(b"0")
+
+    enter(ended_soon, [f"a{number}" for number in range(80)])
+    enter(running, [f"b{number}" for number in range(80)])
+    # Each looks when it begins; from 100 on when more than 5 bytes have come, a twentieth of the limit.
+    assert looked == [0, 80, *range(100, 160, 6)]
+    ended_soon.release()
+    enter(running, [f"b{number}" for number in range(80, 86)])
+    # The first of these six could make room again, and made it down to a twentieth below the limit.
+    assert kept(tmp_path) == 94 + 6
 
 
 OTHER_PROCESS = """

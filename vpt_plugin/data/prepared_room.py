@@ -46,6 +46,8 @@ class PreparedRoom:
         self._claim_name = uuid.uuid4().hex
         # What is here as far as this process knows; None before it looked.
         self._total_bytes: float | None = None
+        # Where all that is here is in use, how much more has to come before it is looked at again.
+        self._look_again_bytes = 0.0
 
     def claim(self, entry: str) -> None:
         """From now on this process uses the entry, be it there yet or not."""
@@ -72,8 +74,10 @@ class PreparedRoom:
         with self._lock:
             if self._total_bytes is None:
                 sweep_leftovers(self._folder)
-            if self._total_bytes is None or self._total_bytes + size_bytes > self._limit_bytes:
+            enough = max(self._limit_bytes - size_bytes, self._look_again_bytes)
+            if self._total_bytes is None or self._total_bytes > enough:
                 self._total_bytes = self._fitted(size_bytes)
+                self._look_again_bytes = self._total_bytes + (1 - _DOWN_TO) * self._limit_bytes
             self._total_bytes += size_bytes
 
     def free(self, size_bytes: int) -> bool:
