@@ -131,7 +131,10 @@ def _rounds(
     work: UsableStudies,
 ) -> tuple[int, tuple[Round, ...]]:
     """How many folds there are, 0 for one validation side; and the rounds."""
-    folds, why = how_many_folds(patients, task, file.read(), config.folds)
+    noted = file.read()
+    # Preparing takes hours, and somebody may have locked patients away meanwhile.
+    patients = _without_test(patients, noted, file, work)
+    folds, why = how_many_folds(patients, task, noted, config.folds)
     work.tell(why)
     if folds:
         return folds, make_folds(note_in_folds(patients, file), task, folds)

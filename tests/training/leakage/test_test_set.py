@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,26 @@ def test_who_was_trained_on_before_is_counted_when_locked(site: Site) -> None:
     fill(site, 20)
     site.select()
     assert lock_test_set(site.source(), NODULE, 0.2).seen == 4
+
+
+@pytest.mark.parametrize("config", [SIDES, FinetuneConfig()], ids=["sides", "folds"])
+def test_patients_who_are_locked_while_studies_are_prepared_take_no_part(
+    site: Site, config: FinetuneConfig
+) -> None:
+    fill(site, 20)
+    locked: set[str] = set()
+
+    def reader(path: Path, **options: Any) -> Any:
+        with locking:
+            locked.update(locked or lock(site))
+        return read_study(path, **options)
+
+    locking = Lock()
+    data = site.select(config, read=reader)
+    assert len(locked) == 4
+    assert not locked & {study.study for study in data.everything}
+    assert len(data.everything) == 16
+    assert f"of patients of the test set, so left out: {', '.join(sorted(locked))}" in site.notes
 
 
 def test_who_took_part_in_folds_is_shown_and_counted_when_locked(site: Site) -> None:
