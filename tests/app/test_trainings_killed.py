@@ -139,11 +139,16 @@ def test_a_killed_server_leaves_no_training_and_tells_of_it_when_it_is_back(site
     assert [each["version"] for each in site.told("GET", "/versions/nodule_tiny")["versions"]] == [1]
 
 
-def test_a_stopped_server_ends_its_training_first(site: Site) -> None:
+def test_a_damaged_checkpoint_is_told_and_a_stopped_server_ends_its_training_first(site: Site) -> None:
+    newest = max((site.models / ".runs").rglob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    newest.write_bytes(content)
+    # As the killed server's training: ordered again, it goes on, from what is left of it.
     number = site.train({**LONG, "seed": 5})
     told = site.wait(number, after_epoch(1))
-    # As the killed server's training: ordered again, it goes on.
     assert any("goes on where it was" in note for note in told["notes"])
+    assert any(f"{newest.name}: the checkpoint is damaged" in note for note in told["notes"])
     pid = worker(site)
     site.process._process.terminate()
     site.process._process.wait(30)
