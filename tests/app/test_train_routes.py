@@ -280,6 +280,22 @@ def test_what_cannot_be_done_with_a_version_is_said(
     assert str(tmp_path) not in answer.text
 
 
+@pytest.mark.parametrize("change", ["promote?version=1", "rollback"])
+def test_a_version_for_other_findings_of_a_sites_own_task_is_not_served_again(
+    site: START, tmp_path: Path, change: str
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(OWN_TASK)
+    server = site(task_file=str(own), tasks="effusion")
+    for findings in (("pleural_effusion", "empyema"), ("pleural_effusion",)):
+        card = ModelCard("effusion", "tiny", findings, "none", 8)
+        ModelStore(tmp_path / "models").publish(new_classifier(get_model("tiny"), findings, seed=1), card)
+    answer = server.ask("POST", f"/versions/effusion_tiny/{change}")
+    assert answer.status_code == 503, answer.text
+    assert "empyema" in answer.json()["detail"]
+    assert server.ask("GET", "/versions/effusion_tiny").json()["served"] == 2
+
+
 def test_a_version_whose_card_is_damaged_is_listed_with_its_problem(site: START, tmp_path: Path) -> None:
     server = site()
     publish(tmp_path / "models", serve=True)

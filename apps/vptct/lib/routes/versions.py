@@ -51,6 +51,10 @@ def rollback(model: str, person: Reviewer, why: Why = "") -> dict[str, Any]:
     """The next answer is that version's. Rolling back twice goes back two versions."""
     app = app_instance()
     task = app.classify_task(model)
+    before = app.model_store.served(task.task.name, task.spec.name).before
+    if before is not None:
+        # As for a promotion.
+        app.model_store.load(task.task, task.spec.name, before)
     card = app.model_store.rollback(
         task.task.name, task.spec.name, why=plain_text(why, "why"), by=person.name
     )
