@@ -4,8 +4,12 @@ import math
 from dataclasses import FrozenInstanceError
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
+from vpt_plugin.data.augmentation import Jitter, make_augmentation
+from vpt_plugin.data.clip_dataset import ClipShape
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.training.config import FinetuneConfig
 
@@ -94,6 +98,15 @@ def test_a_configuration_does_not_change() -> None:
         ({"pretraining": "ct", "start": "p\0e_tiny"}, "start must be <task>_<model>"),
         ({"learning_rate": 10**400}, "learning_rate must be a finite number, not 1000"),
         ({"epochs": 10**30}, "epochs must be at most 1000000, not"),
+        ({"learning_rate": 1e38}, r"learning_rate must be at most 1000, not 1e\+38"),
+        ({"weight_decay": 1e308}, "weight_decay must be at most 1000, not"),
+        ({"brightness_gain": 1e308}, "brightness_gain must be at most 1, not"),
+        ({"brightness_shift": 1.5}, "brightness_shift must be at most 1, not 1.5"),
+        ({"patience": 10**30}, "patience must be at most 1000000, not"),
+        ({"bag_clips": 10**9}, "bag_clips must be at most 1000000, not"),
+        ({"layer_decay": math.nan}, "layer_decay must be a finite number, not nan"),
+        ({"validation_share": 0.0}, "validation_share must be above 0 and below 1, not 0.0"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
         ({"seed": 2**32}, "seed must be below 4294967296, not"),
         (
             {"pretraining": "kinetics", "start": "pe_swin_t"},
@@ -104,6 +117,31 @@ def test_a_configuration_does_not_change() -> None:
 def test_a_setting_that_cannot_be_is_refused_by_name(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         FinetuneConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam"])
+def test_the_largest_settings_that_are_taken_can_be_computed_with(optimizer: str) -> None:
+    most = 1_000_000
+    config = FinetuneConfig(
+        optimizer=optimizer, learning_rate=1000, weight_decay=1000, layer_decay=1e-300,
+        epochs=most, steps_per_epoch=most, batch=most, bag_clips=most, seed=2**32 - 1,
+        brightness_gain=1, brightness_shift=1,
+    )  # fmt: skip
+    weight = torch.nn.Parameter(torch.ones(2))
+    stepping = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[optimizer](
+        [weight], lr=config.rate, weight_decay=config.decay
+    )
+    for _ in range(3):
+        weight.grad = torch.ones(2)
+        stepping.step()
+    # A range is as long as its length can be said, and torch takes the seed of every process.
+    assert len(range(config.steps * config.batch)) == 10**18
+    torch.Generator().manual_seed(config.seed + 1000)
+    light = make_augmentation(
+        "light", ClipShape(8, 6, 4, 4, 9), Jitter(config.brightness_gain, config.brightness_shift)
+    )
+    clip = np.full((8, 6, 6), 200, dtype=np.uint8)
+    assert light(clip, np.random.default_rng(config.seed)).shape == (8, 4, 4)
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "brightness_gain", "brightness_shift"])

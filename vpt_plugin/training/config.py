@@ -48,6 +48,13 @@ _WEIGHT_DECAYS: Mapping[str, float] = {"adamw": 1e-2, "adam": 1e-6}
 # Names of folders: nothing that no disk could have.
 _START = re.compile(r"[\w.+-]{1,100}_[\w.+-]{1,100}(:[1-9][0-9]{0,8})?")
 _MOST = 1_000_000
+# Far beyond what anybody trains with, and far below what 32-bit arithmetic takes; brightness is a share.
+_AT_MOST: Mapping[str, int] = {
+    "learning_rate": 1000,
+    "weight_decay": 1000,
+    "brightness_gain": 1,
+    "brightness_shift": 1,
+}
 # What the generators of torch and NumPy both take, for every process of several.
 _SEEDS = 2**32
 
@@ -165,6 +172,9 @@ class FinetuneConfig:
         for name in _NOT_NEGATIVE:
             value = getattr(self, name)
             _require(value is None or value >= 0, name, "at least 0", value)
+        for name, most in _AT_MOST.items():
+            value = getattr(self, name)
+            _require(value is None or value <= most, name, f"at most {most}", value)
         _require(self.seed < _SEEDS, "seed", f"below {_SEEDS}", self.seed)
         _require(self.batch >= 2, "batch", "at least 2, a positive and a negative clip", self.batch)
         _require(self.rate > 0, "learning_rate", "above 0", self.learning_rate)
