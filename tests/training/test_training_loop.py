@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -172,6 +173,26 @@ def test_the_same_seed_trains_the_same_classifier_and_leaves_the_generators_alon
     torch.manual_seed(1)
     assert torch.equal(drawn_first, torch.rand(1))
     assert not torch.equal(drawn_first, drawn_second)
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_cudnn_repeats_itself_as_long_as_it_trains_and_is_then_as_it_was(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch, *, failing: bool
+) -> None:
+    cudnn = torch.backends.cudnn
+    monkeypatch.setattr(cudnn, "benchmark", True)
+    monkeypatch.setattr(cudnn, "deterministic", False)
+    seen: set[tuple[bool, bool]] = set()
+
+    def look(_: Progress) -> None:
+        seen.add((cudnn.deterministic, cudnn.benchmark))
+        if failing:
+            raise KeyError
+
+    with pytest.raises(KeyError) if failing else nullcontext():
+        make_loop(classifier, observer=Observer(report=look)).run()
+    assert seen == {(True, False)}
+    assert (cudnn.deterministic, cudnn.benchmark) == (False, True)
 
 
 def test_training_the_head_alone_leaves_the_backbone_as_it_was(classifier: Classifier) -> None:

@@ -33,7 +33,7 @@ from vpt_plugin.training.loop_state import (
 )
 from vpt_plugin.training.observer import Observer
 from vpt_plugin.training.optimization import RateSchedule, freeze, make_optimizer, thaws
-from vpt_plugin.training.placement import MixedPrecision, Placement
+from vpt_plugin.training.placement import MixedPrecision, Placement, repeatable_convolutions
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.step import TrainingStep
 from vpt_plugin.training.validation import Validation
@@ -175,7 +175,8 @@ class TrainingLoop:
         device = self._placement.device
         # Dropout: each process draws its own for its own clips.
         rank, seed = self._team.rank, self._config.seed + self._team.rank
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+        with forked, repeatable_convolutions():
             torch.default_generator.manual_seed(seed)
             if device.type == "cuda":
                 torch.cuda.manual_seed(seed)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -41,3 +42,19 @@ class MixedPrecision:
         with torch.autocast(self._placement.device.type, torch.bfloat16, enabled=enabled):
             logits: Tensor = network(clips)
         return logits.float()
+
+
+@contextmanager
+def repeatable_convolutions() -> Iterator[None]:
+    """Let cuDNN choose, within the block, only among algorithms that give the same bits every time.
+
+    It holds for the whole process. Elsewhere than on CUDA it changes nothing.
+    """
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    # Benchmarking takes what was fastest just now, which may be another one the next time.
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before
