@@ -12,7 +12,6 @@ import errno
 import hashlib
 import io
 import json
-import re
 import shutil
 import threading
 import uuid
@@ -25,13 +24,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vpt_plugin.ct.archive import is_archive
 from vpt_plugin.ct.intensity import prepare_slices
-from vpt_plugin.ct.reader import is_study_file, read_study
+from vpt_plugin.ct.reader import read_study
 from vpt_plugin.ct.statistics import StudyFacts, study_facts
 from vpt_plugin.ct.volume import Volume
 from vpt_plugin.data.prepared_room import PreparedRoom
 from vpt_plugin.data.splits import patient_key
+from vpt_plugin.data.study_files import file_names, file_places
 from vpt_plugin.durable import publish_folder
 from vpt_plugin.tasks import HUWindow
 
@@ -41,8 +40,6 @@ DEFAULT_LIMIT_GB = 50.0
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 _SLICES, _STUDY = "slices.npy", "study.json"
-_MHD_VOXELS = re.compile(rb"^ElementDataFile *= *(\S.*?)\s*$", re.MULTILINE)
-_MHD_HEADER_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -144,9 +141,9 @@ class PreparedStudies:
             OSError: there is no room for it, or the folder is not writable.
         """
         if identity:
-            key = self._key([identity, *(_names(path) if may_grow else ())], series_uid)
+            key = self._key([identity, *(file_names(path) if may_grow else ())], series_uid)
         else:
-            key = self._key(_places(path), series_uid)
+            key = self._key(file_places(path), series_uid)
         if (prepared := self._load(key)) is not None:
             return prepared
         volume = self._read(path, name=name, series_uid=series_uid)
@@ -209,45 +206,6 @@ class PreparedStudies:
                 # The disk may be smaller than the limit.
                 if error.errno not in _FULL_DISK or not self._room.free(slices.nbytes):
                     raise
-
-
-def _places(path: Path) -> list[str | int]:
-    """Place, size and time of change of all the study's files; their bytes are not read.
-
-    A link stands for what it leads to.
-    """
-    path = path.resolve()
-    # One DICOM file stands for its series: two of one folder may be of two.
-    places: list[str | int] = [] if path.is_dir() else [str(path)]
-    for file in _files(path):
-        status = file.stat()
-        own = file.resolve() if file.is_symlink() else file
-        places += [str(own), status.st_size, status.st_mtime_ns]
-    return places
-
-
-def _names(path: Path) -> list[str | int]:
-    """Name and size of all the study's files."""
-    return [fact for file in _files(path) for fact in (file.name, file.stat().st_size)]
-
-
-def _files(path: Path) -> list[Path]:
-    """The files that a study is read from."""
-    if path.is_file() and path.suffix.lower() == ".mhd":
-        return [path, *_mhd_voxels(path)]
-    if path.is_file() and (is_archive(path) or is_study_file(path)):
-        return [path]
-    # One DICOM file stands for the series that lies in its folder.
-    folder = path if path.is_dir() else path.parent
-    return sorted(file for file in folder.rglob("*") if file.is_file())
-
-
-def _mhd_voxels(header: Path) -> list[Path]:
-    """The file beside an ``.mhd`` header that holds its voxels; none where the header names none."""
-    with header.open("rb") as file:
-        named = _MHD_VOXELS.search(file.read(_MHD_HEADER_BYTES))
-    beside = header.parent / Path(named[1].decode("utf-8", errors="replace")).name if named else header.parent
-    return [beside] if beside.is_file() else []
 
 
 def _save(volume: Volume, slices: NDArray[np.uint8], place: Path) -> None:
