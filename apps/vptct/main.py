@@ -57,7 +57,9 @@ class VptctApp(MONAILabelApp):
         self.served = read_conf(conf or {})
         self.model_store = ModelStore(self.served.models_dir)
         self.labels_folder = open_labels(studies, self.served)
-        self.desk = TrainingDesk.of(studies, self.served, self.labels_folder, self.model_store)
+        self.desk = TrainingDesk.of(
+            studies, self.served, self.labels_folder, self.model_store, lambda: self.datastore().studies
+        )
         self._one_offer = threading.Lock()
         self._workspaces: list[Workspace] = []
         super().__init__(

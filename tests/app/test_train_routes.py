@@ -16,6 +16,7 @@ from lib.training.orders import Orders
 from lib.training.queue import Trainings
 from stand_in import RESULT, stand_in, wait_until
 
+from vpt_plugin.data.split_file import NotedStudy, SplitFile
 from vpt_plugin.labels import FindingLabel, StudyLabel
 from vpt_plugin.models.card import Estimate, ModelCard
 from vpt_plugin.models.catalog import get_model
@@ -44,7 +45,10 @@ def site(serve: Callable[..., InProcess], tmp_path: Path) -> Iterator[START]:
         states = ["present"] * present + ["absent"] * absent
         labels = LabelFolder(tmp_path / "studies" / "labels")
         for number, state in enumerate(states):
-            labels.save(f"p{number:02d}.nii", StudyLabel("nodule", {"lung_nodule": FindingLabel(state)}))
+            study = f"p{number:02d}.nii"
+            (tmp_path / "studies").mkdir(exist_ok=True)
+            (tmp_path / "studies" / study).touch()
+            labels.save(study, StudyLabel("nodule", {"lung_nodule": FindingLabel(state)}))
         made.append(serve(conf))
         desk = made[-1].app.desk
         desk.trainings = Trainings(JobFolder(tmp_path / "models"), command=stand_in(body))
@@ -142,6 +146,24 @@ def test_too_few_labels_of_either_state_are_refused_with_their_numbers(
     assert "at least 2 of each" in answer.json()["hint"]
 
 
+def test_labels_of_studies_that_cannot_take_part_are_not_counted(site: START, tmp_path: Path) -> None:
+    server = site(present=2, absent=4)
+    # One is no longer there, and the patients of two, who have been met before, are locked away.
+    (tmp_path / "studies" / "p02.nii").unlink()
+    split = SplitFile(tmp_path / "studies" / "labels" / "splits" / "nodule.json")
+    of_test = {f"p{number:02d}.nii": NotedStudy(f"patient {number}") for number in (3, 4)}
+    split.change(
+        lambda noted: noted.with_studies(of_test).with_sides(
+            {each.patient: "test" for each in of_test.values()}, when=""
+        )
+    )
+    answer = train(server)
+    assert answer.status_code == 409, answer.text
+    assert "2 studies with lung_nodule present, 1 absent" in answer.json()["detail"]
+    assert "(left out: 1 the study is gone; 2 of the test set)" in answer.json()["detail"]
+    assert server.ask("GET", "/train/").json()["running"] is None
+
+
 def test_missing_weights_are_refused_with_the_command_that_brings_them(
     site: START, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +183,7 @@ def test_a_disk_without_room_is_refused_with_the_numbers(site: START, tmp_path: 
         app.served,
         app.labels_folder,
         app.model_store,
+        lambda: app.datastore().studies,
         free_bytes=lambda _: 1_000_000,
     )
     answer = train(server)

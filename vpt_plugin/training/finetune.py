@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from vpt_plugin.ct.intensity import air
 from vpt_plugin.data.clip_dataset import ClipShape
 from vpt_plugin.data.prepared import DEFAULT_LIMIT_GB, PreparedStudies
-from vpt_plugin.errors import ClipShapeError, TrainingError
+from vpt_plugin.errors import ClipShapeError
 from vpt_plugin.labels import now
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.device import choose_device, choose_dtype, keep_freed_memory
@@ -28,7 +27,7 @@ from vpt_plugin.training.outcome import HeldOut, Outcome, measure
 from vpt_plugin.training.placement import Placement
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.publishing import FinetuneResult, Publication
-from vpt_plugin.training.readiness import check_ready
+from vpt_plugin.training.readiness import check_source_ready
 from vpt_plugin.training.rounds import Rounds
 from vpt_plugin.training.selection import select_studies
 from vpt_plugin.training.sources import TrainingSource
@@ -95,7 +94,9 @@ def finetune(
     with joined_team(choose_device(device)) as team:
         team.from_first(lambda: team.check(config.batch))
         # What is missing is told at once, before the studies are read, which takes long.
-        team.from_first(lambda: _check(source, task, spec, config, store=store, cache=cache, weights=weights))
+        team.from_first(
+            lambda: check_source_ready(source, task, spec, config, store=store, cache=cache, weights=weights)
+        )
         if team.device.type == "cpu":
             keep_freed_memory()
         observer = Observer(progress or (lambda _: None), cancelled or (lambda: False))
@@ -116,19 +117,6 @@ def finetune(
                 result = work.run(prepared, report=report, by=by)
             tracked.finished(result.card)
             return result
-
-
-def _check(
-    source: TrainingSource, task: ReadingTask, spec: ModelSpec, config: FinetuneConfig, **places: Any
-) -> None:
-    labels = [each.label for each in source.studies(task.name) if each.side != "test"]
-    try:
-        check_ready(task, spec, config, labels, **places)
-    except TrainingError as error:
-        left_out = source.left_out(task.name).items()
-        reasons = "; ".join(f"{len(studies)} {reason}" for reason, studies in left_out if studies)
-        told = f"{error.message.rstrip('.;')} (left out: {reasons})." if reasons else error.message
-        raise TrainingError(told, error.hint) from error
 
 
 def clip_shape(task: ReadingTask, spec: ModelSpec) -> ClipShape:

@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from vpt_plugin.data.split_file import Split, SplitFile
+from vpt_plugin.data.splits import patient_key
 from vpt_plugin.errors import ConfigurationError, TrainingError, WeightsNotFoundError
 from vpt_plugin.labels import StudyLabel
 from vpt_plugin.models.catalog import ModelSpec
@@ -16,6 +18,7 @@ from vpt_plugin.models.weights import WeightsFolder
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.config import SITE_PRETRAININGS, FinetuneConfig
 from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.sources import SourceStudy, TrainingSource
 from vpt_plugin.training.start import find_start
 
 # A validation without both states says nothing, and neither does a training.
@@ -23,6 +26,52 @@ MIN_STUDIES_OF_A_STATE = 2
 # The least that is surely needed, not what it will be: 60 slices of 256 x 256 pixels; a small network twice.
 _BYTES_PER_STUDY = 4 << 20
 _BYTES_OF_A_RUN = 64 << 20
+
+
+def check_source_ready(
+    source: TrainingSource,
+    task: ReadingTask,
+    spec: ModelSpec,
+    config: FinetuneConfig,
+    *,
+    store: ModelStore,
+    cache: Path,
+    weights: WeightsFolder | None = None,
+    free_bytes: Callable[[Path], int] | None = None,
+) -> None:
+    """Refuse a training on these studies that could not be done; none of them is opened.
+
+    Only the labels of studies that can take part count: not of those that are gone, nor of those of which it
+    is known, without a look into their files, that they are of the test set.
+
+    Args:
+        source: of the labelled studies.
+        task, spec, config, store, cache, weights, free_bytes: as for ``check_ready``.
+
+    Raises:
+        ArchiveError: the archive, or the folder, cannot be asked which studies there are.
+        TrainingError: as ``check_ready``, or the file of the split is damaged.
+        ConfigurationError, WeightsNotFoundError, ModelCardError: as ``check_ready``.
+    """
+    noted = SplitFile(source.split_file(task.name)).read()
+    found = source.studies(task.name)
+    labels = [each.label for each in found if not _surely_of_test(each, noted)]
+    try:
+        check_ready(
+            task, spec, config, labels, store=store, cache=cache, weights=weights, free_bytes=free_bytes
+        )
+    except TrainingError as error:
+        left_out = {reason: len(names) for reason, names in source.left_out(task.name).items()}
+        left_out["of the test set"] = len(found) - len(labels)
+        reasons = "; ".join(f"{count} {reason}" for reason, count in left_out.items() if count)
+        told = f"{error.message.rstrip('.;')} (left out: {reasons})." if reasons else error.message
+        raise TrainingError(told, error.hint) from error
+
+
+def _surely_of_test(study: SourceStudy, noted: Split) -> bool:
+    if study.side == "test" or noted.is_test(study.study):
+        return True
+    return bool(study.patient) and noted.sides.get(patient_key(study.patient)) == "test"
 
 
 def check_ready(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from vpt_plugin.errors import UnknownModelError
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.store.labels import LabelFolder
+from vpt_plugin.store.source import StudySource
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.model_store import ModelStore
 
@@ -36,7 +37,14 @@ class TrainingDesk:
         self._offered = offered
 
     @classmethod
-    def of(cls, studies: str, conf: AppConf, labels: LabelFolder, store: ModelStore) -> TrainingDesk:
+    def of(
+        cls,
+        studies: str,
+        conf: AppConf,
+        labels: LabelFolder,
+        store: ModelStore,
+        source: Callable[[], StudySource],
+    ) -> TrainingDesk:
         """The desk of a server, for all of its tasks and networks.
 
         Args:
@@ -44,9 +52,11 @@ class TrainingDesk:
             conf: of the server.
             labels: of the studies.
             store: where classifiers are published.
+            source: gives the studies themselves; asked at each order.
         """
         offered = {f"{task.name}_{spec.name}": (task, spec) for task in conf.tasks for spec in conf.models}
-        return cls(Trainings(JobFolder(store.root)), Orders(studies, conf, labels, store), offered)
+        orders = Orders(studies, conf, labels, store, source)
+        return cls(Trainings(JobFolder(store.root)), orders, offered)
 
     def open(self) -> None:
         """Go on where an earlier server was; to be called when the server opens. It closes by itself."""

@@ -10,11 +10,13 @@ from vpt_plugin.errors import TrainingError, WeightsError
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.weights import WeightsFolder, vptct_home
 from vpt_plugin.store.labels import LabelFolder
+from vpt_plugin.store.source import StudySource
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.job import ArchiveFacts, TrainingJob
 from vpt_plugin.training.model_store import ModelStore
-from vpt_plugin.training.readiness import check_ready
+from vpt_plugin.training.readiness import check_source_ready
+from vpt_plugin.training.sources import LabelStoreSource
 
 from ..conf import AppConf
 
@@ -27,6 +29,7 @@ class Orders:
         conf: of the server.
         labels: of the studies.
         store: where classifiers are published.
+        source: gives the studies themselves; asked at each order.
         free_bytes: how much room there is on the disk of a folder.
     """
 
@@ -36,6 +39,7 @@ class Orders:
         conf: AppConf,
         labels: LabelFolder,
         store: ModelStore,
+        source: Callable[[], StudySource],
         *,
         free_bytes: Callable[[Path], int] | None = None,
     ) -> None:
@@ -43,6 +47,7 @@ class Orders:
         self._conf = conf
         self._labels = labels
         self._store = store
+        self._source = source
         self._free_bytes = free_bytes
 
     def job(self, task: ReadingTask, spec: ModelSpec, settings: Mapping[str, Any], *, by: str) -> TrainingJob:
@@ -50,15 +55,17 @@ class Orders:
 
         Raises:
             ConfigurationError: a setting that there is not, or of the wrong kind, or out of range.
-            TrainingError: too few labels of a state, no weights to start from, or no room on the disk.
+            TrainingError: too few labelled studies of a state that can take part, no weights to start from,
+                or no room on the disk.
+            ArchiveError: which studies there are was never known, and cannot be asked.
         """
         cache = vptct_home() / "prepared"
         try:
-            check_ready(
+            check_source_ready(
+                LabelStoreSource(self._source(), self._labels),
                 task,
                 spec,
                 FinetuneConfig.from_dict(settings),
-                [saved.label for saved in self._labels.newest() if saved.task == task.name],
                 store=self._store,
                 cache=cache,
                 weights=WeightsFolder(),
