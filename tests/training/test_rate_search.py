@@ -2,22 +2,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vpt_plugin.data.clip_dataset import LabelledStudy
 from vpt_plugin.data.manifest import Manifest
-from vpt_plugin.errors import DivergedError
+from vpt_plugin.errors import DivergedError, TrainingError
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.tasks import TASKS
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.finetune import finetune
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.progress import Progress
-from vpt_plugin.training.rate_search import RATES, RateSearch, TriedRate, a_tenth, search_rate, short_config
+from vpt_plugin.training.rate_search import (
+    RATES,
+    RateSearch,
+    TriedRate,
+    a_tenth,
+    search_rate,
+    search_sides,
+    short_config,
+)
 from vpt_plugin.training.sources import ManifestSource
 from vpt_plugin.training.validation import Validation
 
@@ -94,12 +105,51 @@ def test_a_finetuning_searches_its_rate_and_its_card_says_what_was_tried(
     search = result.card.training["rate_search"]
     assert [each["rate"] for each in search["tried"]] == list(RATES)
     assert search["chosen"] in RATES
-    assert (search["train"], search["validation"], search["steps"]) == (12, 8, 10)
+    # Of the 12 studies of the training side alone: the 8 of the validation side count later.
+    assert (search["train"], search["validation"], search["steps"]) == (8, 4, 10)
     searching = [each for each in told if each.state == "searching"]
     assert max(each.step for each in searching) == 5 * 10
     assert searching[-1].note == f"learning rate {search['chosen']:g} is taken"
     # Then comes the training itself.
     assert [each.step for each in told if each.state == "validating"] == [2]
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.sampled_from([0.0, 1.0])), max_size=40))
+def test_a_search_divides_a_training_side_by_patient(drawn: list[tuple[int, float]]) -> None:
+    # Two patients of each state there are always.
+    all_states = [*drawn, (20, 0.0), (21, 0.0), (22, 1.0), (23, 1.0)]
+    studies: list[Any] = [
+        SimpleNamespace(study=str(n), patient=f"p{patient}", states=np.array([state]))
+        for n, (patient, state) in enumerate(all_states)
+    ]
+    learned, held_out = search_sides(studies)
+    assert sorted((*learned, *held_out), key=lambda each: int(each.study)) == studies
+    assert not {each.patient for each in learned} & {each.patient for each in held_out}
+    for side in (learned, held_out):
+        assert {each.states[0] for each in side} == {0.0, 1.0}
+
+
+def test_a_search_that_could_judge_nothing_is_refused() -> None:
+    few = [SimpleNamespace(study=s, patient=s, states=np.array([float(s > "b")])) for s in "abc"]
+    with pytest.raises(TrainingError, match="needs two patients of each state on the training side"):
+        search_sides(few)  # type: ignore[arg-type]
+
+
+def test_with_folds_it_is_told_that_the_search_flatters_them(
+    ball_manifest: Manifest, ball_cache: Any, small_spec: ModelSpec, tmp_path: Any
+) -> None:
+    config = FinetuneConfig(epochs=1, steps_per_epoch=1, batch=2, rate_search=True)
+    warnings = []
+    for folds, split in ((2, ""), (None, None)):
+        studies = tuple(replace(s, split=s.split if split is None else split) for s in ball_manifest.studies)
+        warnings.append(
+            finetune(
+                ManifestSource(Manifest(studies)), TASKS["nodule"], small_spec, replace(config, folds=folds),
+                store=ModelStore(tmp_path / str(folds)), cache=ball_cache, device="cpu", report=False,
+            ).card.training["warnings"]
+        )  # fmt: skip
+    told = "studies that are validated in other folds, so the figures flatter a little"
+    assert [any(told in each for each in found) for found in warnings] == [True, False]
 
 
 def test_the_search_takes_the_studies_it_is_given() -> None:

@@ -112,6 +112,12 @@ class Publication:
         warnings = list(self.outcome.warnings)
         if self.start is not None and self.start.note:
             warnings.append(self.start.note)
+        if self.data.folds and (search := self.trained.rate_search) is not None:
+            warnings.append(
+                f"The learning rate was chosen by {search.train + search.validation} studies that are "
+                "validated in other folds, so the figures flatter a little. A test set says what is left of "
+                "that: vpt evaluate."
+            )
         if self.trained.ran_to_the_end(self.rounds.config.epochs):
             warnings.append(
                 f"The best epoch is the last one ({self.trained.epochs}): with more epochs it may get better."

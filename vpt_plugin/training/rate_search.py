@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 
 from vpt_plugin.data.clip_dataset import LabelledStudy
-from vpt_plugin.errors import DivergedError
+from vpt_plugin.data.splits import divide
+from vpt_plugin.errors import DivergedError, TrainingError
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.validation import Validation
 
 RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 _SHARE = 0.1
+# Of the training side's patients, held out for the search: its own validation side would count later.
+_HELD_OUT = 1 / 3
 # A tenth of a small site's studies would be a handful, and its AUROC chance.
 _LEAST_PER_STATE = 8
 _EPOCHS = 3
@@ -94,7 +97,7 @@ def search_rate(
 
     Args:
         config: of the training that the rate is for.
-        train, validation: its sides, with folds those of the first round.
+        train, validation: as of ``search_sides``.
         try_out: does a short training.
         told: what came out of every rate.
 
@@ -114,6 +117,41 @@ def search_rate(
     search = RateSearch(tuple(tried), len(few), len(few_validated), short.steps)
     told(f"learning rate {search.chosen:g} is taken")
     return search
+
+
+def search_sides(
+    studies: Sequence[LabelledStudy],
+) -> tuple[tuple[LabelledStudy, ...], tuple[LabelledStudy, ...]]:
+    """What a search learns from and is validated on: two parts of a training side, divided by patient.
+
+    The validation side is left alone: what chose the rate would flatter the figures.
+
+    Args:
+        studies: of the training side.
+
+    Returns:
+        Two thirds and a third of the patients, by hash, with a share of every state of every finding; in the
+        order in which they came.
+
+    Raises:
+        TrainingError: a state is not on both parts.
+    """
+    strata: dict[str, set[str]] = {}
+    for study in studies:
+        strata.setdefault(study.patient, set()).update(_states(study))
+    parts = divide(strata, {"learned": 1 - _HELD_OUT, "held out": _HELD_OUT})
+    sides = [tuple(s for s in studies if parts[s.patient] == part) for part in ("learned", "held out")]
+    learned, held_out = ({state for study in side for state in _states(study)} for side in sides)
+    if learned != held_out:
+        raise TrainingError(
+            "the search for a learning rate needs two patients of each state on the training side.",
+            "Give learning_rate instead, or label more studies.",
+        )
+    return sides[0], sides[1]
+
+
+def _states(study: LabelledStudy) -> set[str]:
+    return {f"{index}={state:g}" for index, state in enumerate(study.states) if not math.isnan(state)}
 
 
 def short_config(config: FinetuneConfig) -> FinetuneConfig:

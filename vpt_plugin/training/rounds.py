@@ -28,7 +28,7 @@ from vpt_plugin.training.keeping import Keeping, KeptRound
 from vpt_plugin.training.loop import Observer, Placement, TrainingLoop
 from vpt_plugin.training.loop_state import network_state
 from vpt_plugin.training.progress import Progress
-from vpt_plugin.training.rate_search import RATES, RateSearch, search_rate
+from vpt_plugin.training.rate_search import RATES, RateSearch, search_rate, search_sides
 from vpt_plugin.training.trained import RoundResult, Trained, common_epoch, measured
 from vpt_plugin.training.training_data import Round, TrainingData
 from vpt_plugin.training.validation import StudyAuroc, Validation
@@ -197,11 +197,11 @@ class Rounds:
         return ValidationSide(CoveringClips(studies, self.shape), auroc)
 
     def _search(self, first: Round, kept: KeptRound) -> RateSearch:
-        """The learning rate for all rounds, found with the sides of the first one."""
+        """The learning rate for all rounds, found within the training side of the first one."""
         if (outcome := kept.outcome()) is not None:
             return RateSearch.from_json(outcome)
         search = search_rate(
-            self.config, first.train, first.validation, self._try_out,
+            self.config, *search_sides(first.train), self._try_out,
             told=lambda note: self.observer.report(Progress(state="searching", note=note)),
         )  # fmt: skip
         kept.finish(search.to_json())
