@@ -44,7 +44,8 @@ def divide(
     """Sides for the patients who have none, so that every stratum is divided in these shares.
 
     The rarest stratum is shared out first, its patients in the order of their hash, each to the side that
-    lacks most of it. A stratum with as many patients as there are sides is on every side.
+    lacks most of it. A stratum with as many patients as there are sides is on every side, unless too many of
+    its patients went elsewhere for the sake of a rarer one, or have their side already.
 
     Args:
         patients: their strata, such as ``lung_nodule=present``; also of those whose side is given.

@@ -23,7 +23,7 @@ from vpt_plugin.training.sides import (
 )
 from vpt_plugin.training.sources import SourceStudy, TrainingSource
 from vpt_plugin.training.test_set import patient_of
-from vpt_plugin.training.training_data import Round, TrainingData, states_in_words
+from vpt_plugin.training.training_data import Round, TrainingData, lacking_state, states_in_words
 from vpt_plugin.training.usable import Told, UsableStudies
 
 __all__ = ["Round", "TrainingData", "select_studies"]
@@ -160,25 +160,23 @@ def _refuse_mixture(synthetic: Mapping[str, bool]) -> None:
 
 
 def _require_both_states(data: TrainingData, task: ReadingTask, patients: int) -> None:
-    left_out = _why_left_out(data.left_out)
-    validated = [study for each in data.rounds for study in each.validation]
-    sides = [(f"training study{_fold(data, n)}", each.train) for n, each in enumerate(data.rounds, start=1)]
-    for side, studies in (*sides, ("validation study", validated)):
-        for index, finding in enumerate(task.findings):
-            for state, value in (("present", 1), ("absent", 0)):
-                if not any(study.states[index] == value for study in studies):
-                    raise TrainingError(
-                        f"no {side} has {finding} {state} (of {len(studies)} usable ones{left_out}).",
-                        _more_labels(patients, states_in_words(data.everything, index)),
-                    )
+    for number, each in enumerate(data.rounds, start=1):
+        for side, studies in (("training", each.train), ("validation", each.validation)):
+            if (lacking := lacking_state(studies, task)) is None:
+                continue
+            index, state = lacking
+            fold = f" of fold {number}" if data.folds else ""
+            raise TrainingError(
+                f"no {side} study{fold} has {task.findings[index]} {state} "
+                f"(of {len(studies)} usable ones{_why_left_out(data.left_out)}).",
+                "Ask for fewer folds, or label more studies."
+                if data.folds > 2
+                else _more_labels(patients, states_in_words(data.everything, index)),
+            )
 
 
 def _why_left_out(left_out: Mapping[str, int]) -> str:
     return "".join(f"; {count} left out: {reason}" for reason, count in sorted(left_out.items()))
-
-
-def _fold(data: TrainingData, number: int) -> str:
-    return f" of fold {number}" if data.folds else ""
 
 
 def _more_labels(patients: int, states: str) -> str:

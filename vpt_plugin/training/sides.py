@@ -14,7 +14,7 @@ from vpt_plugin.data.split_file import NotedStudy, Split, SplitFile
 from vpt_plugin.data.splits import divide, patient_key
 from vpt_plugin.errors import ConfigurationError, TrainingError
 from vpt_plugin.tasks import ReadingTask
-from vpt_plugin.training.training_data import Round
+from vpt_plugin.training.training_data import Round, lacking_state
 
 # Under so many labelled studies one validation side is too small to say anything: folds use all of them.
 FEW_STUDIES = 100
@@ -260,9 +260,25 @@ def how_many_folds(
             f"{folds} folds need as many patients of each state; of {which} there are {fewest}.",
             "Ask for fewer folds, or label more studies.",
         )
-    chosen = folds or min(USUAL_FOLDS, max(2, fewest))
-    few = f", for there are only {_patients(fewest)} of {which}" if chosen < (folds or USUAL_FOLDS) else ""
+    most = folds or min(USUAL_FOLDS, fewest)
+    chosen = folds or _most_folds(patients, task, most)
+    few = f", for there are only {_patients(fewest)} of {which}" if most < (folds or USUAL_FOLDS) else ""
+    if chosen < most:
+        few = ", for with more one of them would lack a state of a finding"
     return chosen, f"{studies} studies: each is validated once, in {chosen} folds{few}"
+
+
+def _most_folds(patients: Sequence[Patient], task: ReadingTask, most: int) -> int:
+    """The most folds that all have every state to validate on; 2 where there are none such.
+
+    With several findings a fold may lack one although each has patients enough: they have it together with
+    something rarer, which decides where they go.
+    """
+
+    def have_all(folds: int) -> bool:
+        return all(lacking_state(each.validation, task) is None for each in make_folds(patients, task, folds))
+
+    return next((folds for folds in range(most, 2, -1) if have_all(folds)), 2)
 
 
 def _patients(number: int) -> str:

@@ -92,6 +92,15 @@ class TrainingData:
         )
 
 
+def lacking_state(studies: Sequence[LabelledStudy], task: ReadingTask) -> tuple[int, str] | None:
+    """A finding, by its number, and the state that none of the studies has; None where they have all."""
+    for index in range(len(task.findings)):
+        for state, value in (("present", 1), ("absent", 0)):
+            if not any(study.states[index] == value for study in studies):
+                return index, state
+    return None
+
+
 def states_in_words(studies: Sequence[LabelledStudy], index: int) -> str:
     """``7 present, 5 absent``, of one finding."""
     present, absent = (sum(bool(study.states[index] == state) for study in studies) for state in (1, 0))

@@ -73,9 +73,10 @@ class Site:
         self.notes = []
         source = options.pop("source", None) or self.source()
         read: dict[str, Callable[..., Volume]] = {"read": options.pop("read")} if "read" in options else {}
+        task = options.pop("task", NODULE)
         prepared = PreparedStudies(self.cache, NODULE.hu_window, pixels=PIXELS, **read)
         return select_studies(
-            source, NODULE, SHAPE, prepared, config,
+            source, task, SHAPE, prepared, config,
             progress=lambda done, total, note: self.notes.extend(note.splitlines()),
             cancelled=lambda: False,
         )  # fmt: skip

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from labelled_site import SIDES, Site, sides_of, small_volume
+from labelled_site import NODULE, SIDES, Site, sides_of, small_volume
 
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.data.phantom import write_nrrd
 from vpt_plugin.errors import ConfigurationError, ManifestError, TrainingError
+from vpt_plugin.labels import FindingLabel, StudyLabel
 from vpt_plugin.training.config import FinetuneConfig
 
 FOLDS = FinetuneConfig()
@@ -304,6 +305,28 @@ def test_more_folds_than_patients_of_a_state_are_refused_and_usual_ones_are_fewe
     assert site.notes == [
         "10 studies: each is validated once, in 3 folds, for there are only 3 patients of lung_nodule present"
     ]
+
+
+def test_no_fold_is_validated_without_a_state_of_a_finding(site: Site) -> None:
+    two = replace(NODULE, findings=("lung_nodule", "mass"))
+    states = ["absent present", "present absent", "absent present", "present present", "absent",
+              "present absent", "present absent"]  # fmt: skip
+    for number, own in enumerate(states):
+        study = site.add(f"p{number}", f"MRN-{number:02d}")
+        found = {name: FindingLabel(state) for name, state in zip(two.findings, own.split(), strict=False)}
+        site.labels.save(study, StudyLabel("nodule", found, annotator="anna"))
+    # Every state has three patients, but of three folds the last one would have no mass absent.
+    with pytest.raises(TrainingError, match=r"no validation study of fold 3 has mass absent.*fewer folds"):
+        site.select(replace(FOLDS, folds=3), task=two)
+    data = site.select(FOLDS, task=two)
+    assert data.folds == 2
+    assert site.notes == [
+        "7 studies: each is validated once, in 2 folds, for with more one of them would lack a state of a "
+        "finding"
+    ]
+    for each in data.rounds:
+        for index in range(2):
+            assert {0.0, 1.0} <= {study.states[index] for study in each.validation}
 
 
 def test_a_state_that_one_patient_alone_has_is_refused(site: Site) -> None:
