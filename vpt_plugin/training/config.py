@@ -48,9 +48,9 @@ _WEIGHT_DECAYS: Mapping[str, float] = {"adamw": 1e-2, "adam": 1e-6}
 # Names of folders: nothing that no disk could have.
 _START = re.compile(r"[\w.+-]{1,100}_[\w.+-]{1,100}(:[1-9][0-9]{0,8})?")
 _MOST = 1_000_000
-# Far beyond what anybody trains with, and far below what 32-bit arithmetic takes; brightness is a share.
-_AT_MOST: Mapping[str, int] = {
-    "learning_rate": 1000,
+# Far beyond what anybody trains with, and below what torch takes as a 32-bit number; brightness is a share.
+_AT_MOST: Mapping[str, float] = {
+    "learning_rate": 1e30,
     "weight_decay": 1000,
     "brightness_gain": 1,
     "brightness_shift": 1,
