@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from vpt_plugin.ct.archive import is_archive
+from vpt_plugin.ct.archive import is_archive, unpack
 from vpt_plugin.ct.dicom_headers import SliceHeader, read_header
-from vpt_plugin.ct.reader import is_study_file, read_study
+from vpt_plugin.ct.reader import is_study_file
 from vpt_plugin.data.split_file import Look, NotedStudy, Split, SplitFile
 from vpt_plugin.data.splits import divide, patient_key
 from vpt_plugin.errors import CancelledError, ConfigurationError, StudyError, TrainingError
@@ -100,7 +102,9 @@ def patient_of(study: SourceStudy, noted: Split, cancelled: Callable[[], bool] =
 def _patient_id(opened: OpenedStudy) -> str:
     path = opened.path
     if path.is_file() and is_archive(path):
-        return read_study(path).provenance.patient_id
+        with TemporaryDirectory(prefix="vptct-") as folder:
+            unpack(path, Path(folder), study=path.name)
+            return _patient_id(OpenedStudy(Path(folder)))
     if path.is_file() and is_study_file(path):
         return ""
     files = sorted(path.rglob("*")) if path.is_dir() else [path]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -12,22 +14,26 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labelled_site import NODULE, SIDES, Site, sides_of
+from labelled_site import NODULE, SIDES, Site, nodule_label, sides_of
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner, Result
 
 from vpt_plugin.cli import app
 from vpt_plugin.ct.reader import read_study
+from vpt_plugin.data.split_file import Split
+from vpt_plugin.data.splits import patient_key
 from vpt_plugin.errors import ConfigurationError, TrainingError
 from vpt_plugin.inference import Predictor
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import new_classifier
+from vpt_plugin.store.source import OpenedStudy
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.evaluation import UNKNOWN_TRAINING, Evaluation, evaluate
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.selection import TrainingData
-from vpt_plugin.training.test_set import lock_test_set, show_split, unlock_test_set
+from vpt_plugin.training.sources import SourceStudy
+from vpt_plugin.training.test_set import lock_test_set, patient_of, show_split, unlock_test_set
 from vpt_plugin.training.validation_record import ValidationRecord, record_of
 
 
@@ -70,6 +76,25 @@ def test_no_pixel_of_a_locked_study_is_read(site: Site) -> None:
     site.select(read=reader)
     assert len(read) == 16
     assert not {*locked, later} & set(read)
+
+
+def test_a_locked_study_in_a_zip_is_known_by_its_headers_alone(site: Site) -> None:
+    for number in range(4):
+        study = site.add(f"p{number:02d}", f"MRN-{number // 2:02d}", slices=8)
+        for file in (site.studies / study).iterdir():
+            # Nothing could decode this; whose it is stands before the pixels.
+            file.write_bytes(file.read_bytes()[:-40])
+        shutil.make_archive(str(site.studies / study), "zip", site.studies / study)
+    patients = [patient_of(_zipped(site, f"p{number:02d}"), Split()) for number in range(4)]
+    assert patients == [patient_key(f"MRN-{number // 2:02d}") for number in range(4)]
+
+
+def _zipped(site: Site, study: str) -> SourceStudy:
+    @contextmanager
+    def opened(cancelled: Callable[[], bool]) -> Iterator[OpenedStudy]:
+        yield OpenedStudy(site.studies / f"{study}.zip")
+
+    return SourceStudy(f"{study}.zip", opened, nodule_label("present"))
 
 
 def test_a_copy_of_a_locked_scan_without_its_patients_name_is_known_again(site: Site) -> None:
