@@ -51,7 +51,9 @@ def site(serve: Callable[..., InProcess], tmp_path: Path) -> Iterator[START]:
             labels.save(study, StudyLabel("nodule", {"lung_nodule": FindingLabel(state)}))
         made.append(serve(conf))
         desk = made[-1].app.desk
-        desk.trainings = Trainings(JobFolder(tmp_path / "models"), command=stand_in(body))
+        desk.trainings = Trainings(
+            JobFolder(tmp_path / "models"), command=stand_in(body), labels_of=desk._orders.labels_of
+        )
         return made[-1]
 
     yield start
@@ -222,6 +224,23 @@ def test_a_stop_answers_with_the_stopped_training(site: START) -> None:
     assert server.ask("DELETE", "/train/").json() == {"stopped": []}
     assert server.ask("GET", "/train/7").status_code == 404
     assert server.ask("GET", "/train/nodule_tiny").status_code == 422
+
+
+def test_a_second_click_trains_nothing_twice_and_a_new_label_does(site: START, tmp_path: Path) -> None:
+    server = site(LONG)
+    train(server)
+    wait_until(lambda: bool(server.ask("GET", "/train/1").json()["progress"]))
+    again = train(server, {"epochs": 10})
+    assert again.status_code == 409
+    assert "runs already, as number 1" in again.json()["detail"]
+    # Of another task: nothing that this training learns from.
+    server.app.labels_folder.save(
+        "p00.nii", StudyLabel("pe", {"pulmonary_embolism": FindingLabel("present")})
+    )
+    assert "runs already" in train(server).json()["detail"]
+    corrected = StudyLabel("nodule", {"lung_nodule": FindingLabel("present")}, annotator="anna")
+    server.app.labels_folder.save("p00.nii", corrected, if_version=1)
+    assert train(server).json()["state"] == "queued"
 
 
 # In a process of its own: it leaves connections open and imports a module that Python is about to remove.

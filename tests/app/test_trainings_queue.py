@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lib.errors import NothingThereError
@@ -17,6 +18,7 @@ from lib.training.told import record_info, train_stats, training_info
 from stand_in import PROGRESS, RESULT, alive, stand_in, wait_until
 
 from vpt_plugin.errors import TrainingError
+from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.job import TrainingJob
 
 QUICK = "say(progress=PROGRESS); say(result=RESULT)"
@@ -33,7 +35,7 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., Trainings]]:
     """Makes queues over the same folder; they are closed in the end."""
     made: list[Trainings] = []
 
-    def make(body: str, **options: float) -> Trainings:
+    def make(body: str, **options: Any) -> Trainings:
         made.append(Trainings(JobFolder(tmp_path), command=stand_in(body), **options))
         made[-1].open()
         return made[-1]
@@ -76,14 +78,31 @@ def test_trainings_take_turns_in_the_order_in_which_they_were_ordered(opened, tm
     ]  # fmt: skip
 
 
-def test_the_same_training_does_not_wait_twice_but_may_follow_the_one_that_runs(opened) -> None:
-    trainings = opened(LONG)
+def test_the_same_training_does_not_wait_twice_and_follows_the_one_that_runs_only_with_new_labels(
+    opened,
+) -> None:
+    labels = ["p00 v1"]
+    trainings = opened(LONG, labels_of=lambda job: tuple(labels))
     trainings.submit(job(epochs=2))
     running_pid(trainings)
+    with pytest.raises(TrainingError, match="runs already, as number 1, and no label has changed"):
+        trainings.submit(job(epochs=2))
+    labels.append("p01 v1")
     assert trainings.submit(job(epochs=2)).state == "queued"
     with pytest.raises(TrainingError, match="waits already, as number 2"):
         trainings.submit(job(epochs=2))
     assert trainings.submit(job(epochs=3)).number == 3
+
+
+def test_what_is_left_out_of_an_order_is_its_default(opened) -> None:
+    trainings = opened(LONG)
+    trainings.submit(job())
+    running_pid(trainings)
+    with pytest.raises(TrainingError, match="runs already"):
+        trainings.submit(job(**FinetuneConfig().to_dict()))
+    trainings.submit(job(batch=8))
+    with pytest.raises(TrainingError, match="waits already, as number 2"):
+        trainings.submit(job(batch=8, epochs=10))
 
 
 def test_a_stop_ends_the_process_and_its_children_before_it_answers(opened, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ class TrainingDesk:
         """
         offered = {f"{task.name}_{spec.name}": (task, spec) for task in conf.tasks for spec in conf.models}
         orders = Orders(studies, conf, labels, store, source)
-        return cls(Trainings(JobFolder(store.root)), orders, offered)
+        return cls(Trainings(JobFolder(store.root), labels_of=orders.labels_of), orders, offered)
 
     def open(self) -> None:
         """Go on where an earlier server was; to be called when the server opens. It closes by itself."""

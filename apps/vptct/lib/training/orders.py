@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,11 @@ class Orders:
             by=by,
             archive=self._archive(),
         )
+
+    def labels_of(self, job: TrainingJob) -> Hashable:
+        """The newest labels of the job's task as they are now; equal where no label has changed."""
+        newest = self._labels.newest()
+        return tuple((saved.study, saved.sha256) for saved in newest if saved.task == job.task)
 
     def _archive(self) -> ArchiveFacts:
         conf = self._conf.archive

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from .ending import GO_ON, ended
 from .folder import JobFolder
 from .process import Command, Worker, worker_command
 from .record import INTERRUPTED, QUEUED, RUNNING, STOPPED, Failure, Record
+from .same import same_training
 
 _logger = logging.getLogger(__name__)
 _LAST = ("result", "error")
@@ -33,6 +34,7 @@ class Trainings:
     Args:
         folder: where they are kept.
         command: what is run for a job; tests put in their own.
+        labels_of: what a job would learn from at the moment; another value for other labels.
         clock: the time as text.
         patience_seconds: what a training has to end by itself when it is told to.
     """
@@ -42,16 +44,19 @@ class Trainings:
         folder: JobFolder,
         *,
         command: Command = worker_command,
+        labels_of: Callable[[TrainingJob], Hashable] = lambda job: None,
         clock: Callable[[], str] = now,
         patience_seconds: float = _PATIENCE_SECONDS,
     ) -> None:
         self._folder = folder
         self._command = command
+        self._labels_of = labels_of
         self._clock = clock
         self._patience_seconds = patience_seconds
         self._records: dict[int, Record] = {}
         self._worker: Worker | None = None
         self._thread: threading.Thread | None = None
+        self._labels: dict[int, Hashable] = {}  # that the running one has begun with
         self._to_stop: dict[int, str] = {}  # the running one, and the state it shall have
         self._claimed = False
         self._problem = ""
@@ -82,18 +87,16 @@ class Trainings:
         """Order a training; it is on the disk when this returns.
 
         Raises:
-            TrainingError: the same one waits already, too many wait, or another server trains here.
+            TrainingError: the same one waits already, or runs with the same labels; too many wait, or
+                another server trains here.
             OSError: the disk is full, the folder is not writable.
         """
+        # Not under the lock: it looks at the disk.
+        labels = self._labels_of(job)
         with self._lock:
             self._claim()
+            self._refuse_same(job, labels)
             waiting = [each for each in self._records.values() if each.state == QUEUED]
-            same = next((each for each in waiting if _same(each.job, job)), None)
-            if same is not None:
-                raise TrainingError(
-                    f"the same training of {job.name} waits already, as number {same.number}.",
-                    "It will use the labels that are there when its turn comes.",
-                )
             if len(waiting) >= _MAX_WAITING:
                 raise TrainingError(f"{len(waiting)} trainings wait already;", "try again later.")
             record = Record(self._folder.next_number(), job, created=self._clock())
@@ -165,6 +168,24 @@ class Trainings:
                 left = ended(record, None, status=None, told={}, asked=INTERRUPTED, last_words=())
                 self._save(replace(left, ended=self._clock()))
 
+    def _refuse_same(self, job: TrainingJob, labels: Hashable) -> None:
+        """It would be the same version a second time, of a double click."""
+        for each in self._records.values():
+            if not each.waits_or_runs or each.number in self._to_stop or not same_training(each.job, job):
+                continue
+            if each.state == QUEUED:
+                raise TrainingError(
+                    f"the same training of {job.name} waits already, as number {each.number}.",
+                    "It will use the labels that are there when its turn comes.",
+                )
+            if self._labels.get(each.number, labels) == labels:
+                raise TrainingError(
+                    f"the same training of {job.name} runs already, as number {each.number}, and no label "
+                    "has changed since it began.",
+                    f"GET /train/{each.number} says how far it is. With new labels or other settings it can be "
+                    "ordered again.",
+                )
+
     def _start_next(self) -> None:
         """Have a thread work through the queue, if none does."""
         if self._closed or (self._thread is not None and self._thread.is_alive()):
@@ -195,6 +216,9 @@ class Trainings:
             return record
 
     def _train(self, record: Record) -> None:
+        labels = self._labels_of(record.job)
+        with self._lock:
+            self._labels = {record.number: labels}
         # Not begun where this cannot be kept: after a restart it would wait still, and be done twice.
         self._folder.save(record)
         worker = Worker(self._command(self._folder.job_file(record)), self._folder.log(record))
@@ -262,7 +286,3 @@ class Trainings:
             self._folder.save(record, durable=durable)
         except OSError as error:
             _logger.error("training %d: what is known of it cannot be kept: %s", record.number, error)
-
-
-def _same(one: TrainingJob, other: TrainingJob) -> bool:
-    return (one.name, dict(one.settings)) == (other.name, dict(other.settings))
