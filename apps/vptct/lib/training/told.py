@@ -6,9 +6,13 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from vpt_plugin.training.config import FinetuneConfig
+
 from .record import DONE, FAILED, INTERRUPTED, QUEUED, RUNNING, SCHEMA, STOPPED, Record
 
 _LAST = 5
+# Their progress counts no epochs.
+_AFTER_EPOCHS = ("comparing", "publishing", "done")
 # MONAI Label's words, which its clients look for.
 _STATUS = MappingProxyType(
     {
@@ -87,9 +91,10 @@ def train_stats(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
         return {}
     record = next((each for each in ran if each.state == RUNNING), ran[-1])
     progress = record.progress
+    total = progress.get("epochs") or record.job.settings.get("epochs", FinetuneConfig.epochs)
     stats: dict[str, Any] = {
-        "epoch": progress.get("epoch") or 0,
-        "total_epochs": progress.get("epochs") or 1,
+        "epoch": total if progress.get("state") in _AFTER_EPOCHS else progress.get("epoch") or 0,
+        "total_epochs": total,
         "best_metric": progress.get("best_auroc") or 0,
         "start_ts": record.started,
     }
