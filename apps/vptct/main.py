@@ -197,6 +197,7 @@ class VptctApp(MONAILabelApp):
         folders = [self.labels_folder.root, self.model_store.root, Path(self.app_dir), Path.home()]
         folders += [] if is_archive(self.studies) else [Path(self.studies)]
         folders += [each for each in (self.served.archive.cache_dir, self.served.access.token_file) if each]
+        folders += [each.parent for each in self.served.task_files]
         # Stack traces in the log are full of these.
         folders += [Path(sys.prefix), Path(sys.base_prefix), Path(vpt_plugin.__file__).parents[1]]
         return [*folders, vptct_home(), _sessions_folder(), Path(tempfile.gettempdir())]

@@ -25,6 +25,7 @@ from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.tokens import TokenFile
 from vpt_plugin.training.job import TrainingJob
 from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.version_folder import VersionFolder
 
 if TYPE_CHECKING:
     from conftest import InProcess
@@ -295,6 +296,32 @@ def test_versions_are_listed_promoted_and_rolled_back(site: START, tmp_path: Pat
     assert (told["served"], told["before"]) == (2, 1)
     assert told["changes"][-1]["why"] == "more labels"
     assert server.ask("POST", "/versions/nodule_tiny/rollback").json()["served"] == 1
+
+
+@pytest.mark.parametrize("change", ["promote?version=1", "rollback"])
+def test_a_version_is_loaded_once_to_be_served_again(
+    site: START, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    server = site()
+    for seed in (1, 2):
+        publish(tmp_path / "models", serve=True, seed=seed)
+    loaded = []
+    load = VersionFolder.classifier
+    monkeypatch.setattr(
+        VersionFolder, "classifier", lambda self, card: loaded.append(card.version) or load(self, card)
+    )
+    assert server.ask("POST", f"/versions/nodule_tiny/{change}").json()["served"] == 1
+    assert loaded == [1]
+
+
+def test_where_a_sites_own_task_is_written_down_is_told_to_nobody(site: START, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    own = tmp_path / "elsewhere" / "own.yaml"
+    own.write_text(OWN_TASK)
+    server = site(f"say(error={{'message': 'no {own}.'}}); sys.exit(1)", task_file=str(own), tasks="nodule")
+    train(server)
+    wait_until(lambda: server.ask("GET", "/train/1").json()["state"] == "failed")
+    assert server.ask("GET", "/train/1").json()["error"]["detail"].startswith("no own.yaml.")
 
 
 @pytest.mark.parametrize(

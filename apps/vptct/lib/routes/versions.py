@@ -8,6 +8,11 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 from monailabel.interfaces.utils.app import app_instance
 
+from vpt_plugin.training.answering import check_task
+from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.reading import reading_facts
+
+from ..infer_task import ClassifyTask
 from ..names import plain_text
 from ..versions import served_now, versions_info
 from .report import report_page
@@ -38,8 +43,7 @@ def promote(model: str, version: Version, person: Reviewer, why: Why = "") -> di
     """The next answer is this version's. ``why`` goes to the record of what was served."""
     app = app_instance()
     task = app.classify_task(model)
-    # As it will be loaded for the next answer: a version for another task file is refused here.
-    app.model_store.load(task.task, task.spec.name, version)
+    _require_same_task(app.model_store, task, version)
     card = app.model_store.promote(
         task.task.name, task.spec.name, version, why=plain_text(why, "why"), by=person.name
     )
@@ -53,9 +57,14 @@ def rollback(model: str, person: Reviewer, why: Why = "") -> dict[str, Any]:
     task = app.classify_task(model)
     before = app.model_store.served(task.task.name, task.spec.name).before
     if before is not None:
-        # As for a promotion.
-        app.model_store.load(task.task, task.spec.name, before)
+        _require_same_task(app.model_store, task, before)
     card = app.model_store.rollback(
         task.task.name, task.spec.name, why=plain_text(why, "why"), by=person.name
     )
     return served_now(card)
+
+
+def _require_same_task(store: ModelStore, task: ClassifyTask, version: int) -> None:
+    """Refuse a version for another file of a site's own task, which the store does not know."""
+    card = store.card(task.task.name, task.spec.name, version)
+    check_task(card, task.task, reading_facts(task.task, task.spec))
