@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,11 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., Trainings]]:
 def ended(trainings: Trainings, number: int) -> Record:
     wait_until(lambda: not trainings.get(number).waits_or_runs)
     return trainings.get(number)
+
+
+def full(*args: object, **options: object) -> None:
+    """A disk without room."""
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def running_pid(trainings: Trainings) -> int:
@@ -130,6 +137,18 @@ def test_a_process_that_does_not_listen_is_killed(opened) -> None:
     pid = running_pid(trainings)
     assert trainings.stop(number).state == "stopped"
     assert not alive(pid)
+
+
+@pytest.mark.parametrize(("last", "state"), [("result=RESULT", "done"), ("error={'message': 'x'}", "failed")])
+def test_a_process_that_has_told_its_end_and_hangs_is_ended_and_counts(opened, last: str, state: str) -> None:
+    trainings = opened(
+        f"if json.load(open(sys.argv[1]))['model'] == 'a': say({last}); time.sleep(60)\n" + QUICK,
+        rest_seconds=0.3,
+    )
+    trainings.submit(job("a"))
+    trainings.submit(job("b"))
+    assert ended(trainings, 1).state == state
+    assert ended(trainings, 2).state == "done"
 
 
 def test_what_waits_is_taken_out_of_the_queue_and_the_next_gets_its_turn(opened) -> None:
@@ -264,6 +283,16 @@ def test_two_servers_do_not_train_into_one_folder_of_models(opened) -> None:
     assert second.submit(job()).number == 2
 
 
+def test_a_server_that_starts_while_the_one_before_still_ends_takes_the_folder_soon(opened) -> None:
+    first = opened(QUICK)
+    ended(first, first.submit(job()).number)
+    second = opened(QUICK)
+    assert second.problem
+    first.close()
+    wait_until(lambda: not second.problem)
+    assert second.get(1).state == "done"
+
+
 def test_a_damaged_record_is_passed_over_and_its_number_not_given_again(opened, tmp_path: Path) -> None:
     first = opened(QUICK)
     ended(first, first.submit(job()).number)
@@ -334,9 +363,6 @@ def test_a_folder_that_nobody_may_write_to_is_told(tmp_path: Path) -> None:
 def test_a_full_disk_refuses_an_order_and_leaves_the_queue_as_it_was(opened, monkeypatch) -> None:
     trainings = opened(QUICK)
 
-    def full(*args: object, **options: object) -> None:
-        raise OSError(28, "No space left on device")
-
     with monkeypatch.context() as patch:
         patch.setattr("lib.training.folder.write_over", full)
         with pytest.raises(OSError, match="No space left"):
@@ -353,7 +379,7 @@ def test_a_training_whose_begin_cannot_be_kept_is_not_begun(opened, monkeypatch,
     with monkeypatch.context() as patch:
         patch.setattr(
             "lib.training.folder.JobFolder.save",
-            lambda *args, **options: (_ for _ in ()).throw(OSError(28, "No space left on device")),
+            full,
         )
         trainings.stop(1)
         record = ended(trainings, 2)
@@ -368,9 +394,51 @@ def test_a_disk_that_is_full_while_it_runs_does_not_end_a_training(opened, monke
     wait_until(lambda: trainings._worker is not None)
     monkeypatch.setattr(
         "lib.training.folder.JobFolder.save",
-        lambda *args, **options: (_ for _ in ()).throw(OSError(28, "No space left on device")),
+        full,
     )
     assert ended(trainings, number).state == "done"
+
+
+def test_what_a_full_disk_did_not_take_is_kept_with_the_next_or_at_the_end(
+    opened, monkeypatch, tmp_path: Path
+) -> None:
+    def kept(number: int) -> str:
+        return json.loads((tmp_path / ".trainings" / f"{number:04d}.json").read_text())["state"]
+
+    trainings = opened(LONG)
+    for model in ("a", "b", "c", "d"):
+        trainings.submit(job(model))
+    running_pid(trainings)
+    for number in (2, 4):
+        with monkeypatch.context() as patch:
+            patch.setattr("lib.training.folder.write_over", full)
+            assert trainings.stop(number).state == "stopped"
+        assert kept(number) == "queued"
+        trainings.stop(3) if number == 2 else trainings.close()
+        assert kept(number) == "stopped"
+
+
+def test_an_order_that_a_full_disk_refuses_leaves_nothing_behind(opened, monkeypatch, tmp_path: Path) -> None:
+    trainings = opened(QUICK)
+    with monkeypatch.context() as patch:
+        patch.setattr("lib.training.folder.JobFolder.save", full)
+        with pytest.raises(OSError, match="No space left"):
+            trainings.submit(job())
+    assert list((tmp_path / ".trainings").glob("*.json")) == []
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("flock")])
+def test_a_disk_without_locks_is_told_with_the_way_out(opened, monkeypatch, error: Exception) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    JobFolder(opened(QUICK)._folder.path.parent).path.mkdir()
+    trainings = opened(QUICK)
+    assert "cannot be locked" in trainings.problem
+    with pytest.raises(TrainingError, match="cannot be locked") as caught:
+        trainings.submit(job())
+    assert "models_dir" in caught.value.hint
 
 
 def test_an_unknown_training_is_not_there(opened) -> None:
@@ -395,6 +463,16 @@ def test_stock_clients_see_epochs_while_it_runs_and_a_time_when_it_is_over(opene
     (stats,) = train_stats(trainings.records()).values()
     assert (stats["epoch"], stats["total_epochs"]) == (1, 2)
     assert stats["total_time"]
+
+
+@pytest.mark.parametrize("state", ["comparing", "publishing", "done"])
+def test_stock_clients_see_a_full_bar_when_no_epoch_is_to_come(state: str) -> None:
+    progress = {**PROGRESS, "state": state, "epoch": 0, "epochs": 0}
+    record = Record(1, job(epochs=7), state="done", started="2026-11-20T20:31:05Z", progress=progress)
+    (stats,) = train_stats([record]).values()
+    assert (stats["epoch"], stats["total_epochs"]) == (7, 7)
+    (stats,) = train_stats([replace(record, progress={**progress, "state": "preparing"})]).values()
+    assert (stats["epoch"], stats["total_epochs"]) == (0, 7)
 
 
 def test_the_last_ones_come_first_and_only_five_of_them(opened) -> None:

@@ -21,7 +21,8 @@ from filelock import FileLock, Timeout
 from vpt_plugin.durable import make_folder, write_over
 from vpt_plugin.errors import TrainingError
 
-from .record import Record
+from ..errors import FULL_DISK
+from .record import RUNNING, Record
 
 _logger = logging.getLogger(__name__)
 _FOLDER = ".trainings"
@@ -31,6 +32,10 @@ _KEPT = 50
 _LAST_LINES = 20
 _LAST_BYTES = 16 << 10
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+
+
+class FolderTakenError(TrainingError):
+    """Another server trains with this folder of models."""
 
 
 class JobFolder:
@@ -44,29 +49,41 @@ class JobFolder:
         self.path = models / _FOLDER
         # Whichever thread took it, it is this process that has it.
         self._lock = FileLock(self.path / ".lock", thread_local=False)
+        self._unkept: dict[int, Record] = {}
 
     def claim(self) -> None:
         """Take the folder for this server, for as long as it lives or until ``release``.
 
         Raises:
-            TrainingError: another server has it, or this one may not write there.
+            FolderTakenError: another server has it.
+            TrainingError: this one may not write there, or the disk knows no locks.
             OSError: the disk is full.
         """
         try:
             make_folder(self.path)
             self._lock.acquire(timeout=0)
         except Timeout as error:
-            raise TrainingError(
+            raise FolderTakenError(
                 "another server trains with this folder of models;",
                 "ask that one, or give one of them a folder of its own: --conf models_dir.",
             ) from error
-        except OSError as error:
-            if error.errno not in _NOT_WRITABLE:
-                raise
-            raise TrainingError(
-                f"trainings cannot be kept in {self.path}: {error.strerror}.",
+        except (OSError, NotImplementedError) as error:
+            raise self._cannot_be_used(error) from error
+
+    def _cannot_be_used(self, error: OSError | NotImplementedError) -> Exception:
+        number = error.errno if isinstance(error, OSError) else None
+        if number in FULL_DISK:
+            return error
+        why = error.strerror if isinstance(error, OSError) else error
+        if number in _NOT_WRITABLE:
+            return TrainingError(
+                f"trainings cannot be kept in {self.path}: {why}.",
                 "Let the server's user write there, or name another folder: --conf models_dir.",
-            ) from error
+            )
+        return TrainingError(
+            f"{self.path} cannot be locked against a second server: {why}.",
+            "Some network shares know no locks: keep models on a disk of this computer, --conf models_dir.",
+        )
 
     def release(self) -> None:
         """Let another server have it."""
@@ -96,7 +113,11 @@ class JobFolder:
             OSError: the disk is full, the folder is not writable.
         """
         write_over(self.job_file(record), _bytes(record.job.to_json()))
-        self.save(record)
+        try:
+            self.save(record)
+        except OSError:
+            self.job_file(record).unlink()
+            raise
 
     def save(self, record: Record, *, durable: bool = True) -> None:
         """Keep what is known now.
@@ -105,6 +126,21 @@ class JobFolder:
             OSError: the disk is full, the folder is not writable; what was kept before still is.
         """
         write_over(self._file(record, ".json"), _bytes(record.to_json()), durable=durable)
+        self._unkept.pop(record.number, None)
+
+    def keep(self, record: Record) -> None:
+        """Keep what is known now; what the disk does not take is kept with the next one that it takes."""
+        self._unkept[record.number] = record
+        self.keep_rest()
+
+    def keep_rest(self) -> None:
+        """Keep what the disk has not taken so far; where it still does not, that is logged."""
+        for record in list(self._unkept.values()):
+            try:
+                # How far one has come need not outlive a power cut.
+                self.save(record, durable=record.state != RUNNING)
+            except OSError as error:
+                _logger.error("training %d: what is known of it cannot be kept: %s", record.number, error)
 
     def job_file(self, record: Record) -> Path:
         """What the process is told."""
@@ -132,6 +168,7 @@ class JobFolder:
         ended = [record for record in records if not record.waits_or_runs]
         forgotten = {record.number for record in ended[:-_KEPT]}
         for record in ended[:-_KEPT]:
+            self._unkept.pop(record.number, None)
             for suffix in (".json", ".job.json", ".log"):
                 try:
                     self._file(record, suffix).unlink(missing_ok=True)

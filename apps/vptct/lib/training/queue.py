@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from vpt_plugin.training.job import TrainingJob
 
 from ..errors import NothingThereError
 from .ending import GO_ON, ended
-from .folder import JobFolder
+from .folder import FolderTakenError, JobFolder
 from .process import Command, Worker, worker_command
 from .record import INTERRUPTED, QUEUED, RUNNING, STOPPED, Failure, Record
 from .same import same_training
@@ -26,6 +27,10 @@ _MAX_WAITING = 20
 _SECONDS_BETWEEN_SAVES = 5.0
 # From being asked to end to being killed; and after that until its thread has put everything down.
 _PATIENCE_SECONDS, _SECONDS_TO_END = 2.0, 5.0
+# For as long a server that is about to end may hold the folder.
+_SECONDS_TO_TRY, _SECONDS_BETWEEN_TRIES = 60.0, 1.0
+# A process that has told how it ended has nothing left to do; those behind it wait.
+_REST_SECONDS = 60.0
 
 
 class Trainings:
@@ -37,6 +42,7 @@ class Trainings:
         labels_of: what a job would learn from at the moment; another value for other labels.
         clock: the time as text.
         patience_seconds: what a training has to end by itself when it is told to.
+        rest_seconds: what its process has to end after it told how the training ended.
     """
 
     def __init__(
@@ -47,12 +53,14 @@ class Trainings:
         labels_of: Callable[[TrainingJob], Hashable] = lambda job: None,
         clock: Callable[[], str] = now,
         patience_seconds: float = _PATIENCE_SECONDS,
+        rest_seconds: float = _REST_SECONDS,
     ) -> None:
         self._folder = folder
         self._command = command
         self._labels_of = labels_of
         self._clock = clock
         self._patience_seconds = patience_seconds
+        self._rest_seconds = rest_seconds
         self._records: dict[int, Record] = {}
         self._worker: Worker | None = None
         self._thread: threading.Thread | None = None
@@ -80,8 +88,21 @@ class Trainings:
             except (TrainingError, OSError) as error:
                 self._problem = str(error)
                 _logger.warning("trainings are not offered: %s", error)
+                if isinstance(error, FolderTakenError):
+                    threading.Thread(target=self._try_again, name="vptct-claim", daemon=True).start()
                 return
             self._start_next()
+
+    def _try_again(self) -> None:
+        """The server before this one may still be about to end."""
+        deadline = time.monotonic() + _SECONDS_TO_TRY
+        while time.monotonic() < deadline and not self._closed:
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+            with self._lock, suppress(TrainingError, OSError):
+                if not self._closed:
+                    self._claim()
+                    self._start_next()
+                return
 
     def submit(self, job: TrainingJob) -> Record:
         """Order a training; it is on the disk when this returns.
@@ -153,8 +174,10 @@ class Trainings:
             worker = self._worker
         for each in running:
             self._end_worker(worker, each.number)
-        if self._claimed:
-            self._folder.release()
+        with self._lock:
+            if self._claimed:
+                self._folder.keep_rest()
+                self._folder.release()
 
     def _claim(self) -> None:
         """Make the folder this server's, and read what is in it; only once."""
@@ -182,8 +205,7 @@ class Trainings:
                 raise TrainingError(
                     f"the same training of {job.name} runs already, as number {each.number}, and no label "
                     "has changed since it began.",
-                    f"GET /train/{each.number} says how far it is. With new labels or other settings it can be "
-                    "ordered again.",
+                    f"GET /train/{each.number} says how far it is. Order it again once there are new labels.",
                 )
 
     def _start_next(self) -> None:
@@ -227,18 +249,28 @@ class Trainings:
             stopped_already = record.number in self._to_stop
         if stopped_already:
             worker.stop(self._patience_seconds)
+        told, status = self._hear(record, worker)
+        self._finish(record.number, None, status=status, told=told)
+
+    def _hear(self, record: Record, worker: Worker) -> tuple[dict[str, Any], int]:
+        """Listen to the process until it has ended: what it told last, and its exit status."""
         told: dict[str, Any] = {}
+        rest = threading.Timer(self._rest_seconds, worker.stop, (self._patience_seconds,))
+        rest.daemon = True
         try:
             for event in worker.events():
                 if isinstance(event.get("progress"), dict):
                     self._note_progress(record.number, event["progress"])
                 told |= {name: event[name] for name in _LAST if isinstance(event.get(name), dict)}
+                if told and rest.ident is None:
+                    rest.start()
         except BaseException:
             worker.stop(0)
             raise
         finally:
             status = worker.end()
-        self._finish(record.number, None, status=status, told=told)
+            rest.cancel()
+        return told, status
 
     def _note_progress(self, number: int, progress: Mapping[str, Any]) -> None:
         with self._lock:
@@ -246,7 +278,7 @@ class Trainings:
             self._records[number] = record = before.with_progress(progress)
             turns = before.progress.get("state") != progress.get("state")
             if turns or time.monotonic() - self._saved_at > _SECONDS_BETWEEN_SAVES:
-                self._save(record, durable=False)
+                self._save(record)
 
     def _finish(
         self,
@@ -278,11 +310,8 @@ class Trainings:
         with self._changed:
             self._changed.wait_for(lambda: self._records[number].state != RUNNING, _SECONDS_TO_END)
 
-    def _save(self, record: Record, *, durable: bool = True) -> None:
-        """Remember, and keep on the disk; a full disk ends no training, and changes nothing of what is so."""
+    def _save(self, record: Record) -> None:
+        """Remember, and keep on the disk as soon as it takes it."""
         self._records[record.number] = record
         self._saved_at = time.monotonic()
-        try:
-            self._folder.save(record, durable=durable)
-        except OSError as error:
-            _logger.error("training %d: what is known of it cannot be kept: %s", record.number, error)
+        self._folder.keep(record)
