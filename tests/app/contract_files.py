@@ -37,8 +37,10 @@ def differences(real: Any, expected: Any, at: str = "") -> list[str]:
             return [f"{at}: {sorted(set(real) ^ set(expected))} only on one side"]
         return [line for name in real for line in differences(real[name], expected[name], f"{at}.{name}")]
     if isinstance(expected, list) and isinstance(real, list):
+        if real and not expected:
+            return [f"{at}: {len(real)} elements, of which none is agreed"]
         found = [
-            min((differences(each, choice, f"{at}[{i}]") for choice in expected), key=len, default=[])
+            min((differences(each, choice, f"{at}[{i}]") for choice in expected), key=len)
             for i, each in enumerate(real)
         ]
         return [line for lines in found for line in lines]

@@ -6,6 +6,8 @@ import hashlib
 
 import pytest
 from contract_files import CONTRACT, differences, golden
+from lib.training.record import STATES
+from lib.training.told import _STATUS
 
 from vpt_plugin.labels import StudyLabel
 
@@ -20,6 +22,18 @@ def test_the_comparison_finds_a_missing_key_and_a_wrong_type() -> None:
         ".vptct.model: ['version'] only on one side",
         ".vptct.findings[0].clips[1].z_mm: NoneType where list is agreed",
     ]
+
+
+def test_the_comparison_does_not_let_pass_what_nobody_agreed_on() -> None:
+    assert differences({"names": ["a"]}, {"names": []}) == [".names: 1 elements, of which none is agreed"]
+    assert differences({"names": []}, {"names": ["a"]}) == []
+
+
+def test_every_state_of_a_training_is_agreed() -> None:
+    agreed = golden("training.json")
+    shown = [agreed["running"], *agreed["queue"], *agreed["last"]]
+    assert {each["state"] for each in shown} == set(STATES)
+    assert {each["status"] for each in shown} == set(_STATUS.values())
 
 
 def test_the_result_is_as_agreed(client) -> None:
