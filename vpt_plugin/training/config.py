@@ -134,7 +134,7 @@ class FinetuneConfig:
     brightness_gain: float = 0.1
     brightness_shift: float = 0.05
     bag_clips: int = 4
-    pooling: str = "linear_softmax"
+    pooling: str = "mean"
     folds: int | None = None
     validation_share: float = 0.15
     threshold: str = ""
