@@ -63,7 +63,9 @@ def worker(site: Site) -> int:
     return pid
 
 
-def test_a_stop_answers_within_seconds_and_the_same_order_goes_on(site: Site) -> None:
+def test_a_stop_answers_within_seconds_and_the_same_order_goes_on_with_damaged_copies_made_again(
+    site: Site,
+) -> None:
     number = site.train(LONG)
     epoch = site.wait(number, after_epoch(2))["progress"]["epoch"]
     pid = worker(site)
@@ -75,51 +77,40 @@ def test_a_stop_answers_within_seconds_and_the_same_order_goes_on(site: Site) ->
     assert seconds < 6
     assert not alive(pid)
 
+    slices = next(iter((site.root / "home" / "prepared").rglob("slices.npy")))
+    content = bytearray(slices.read_bytes())
+    content[-100] ^= 0xFF
+    slices.write_bytes(content)
     again = site.train(LONG)
     first = site.wait(again, after_epoch(0))
+    assert any("prepared copy was damaged" in note and "made again" in note for note in first["notes"])
     assert first["progress"]["epoch"] >= epoch - 1
     assert any("goes on where it was" in note for note in first["notes"])
     site.told("DELETE", "/train/")
 
 
-def test_a_killed_worker_is_told_and_the_next_training_gets_its_turn(site: Site) -> None:
+def test_a_killed_worker_is_told_and_so_is_a_full_disk_to_the_next_that_gets_its_turn(site: Site) -> None:
     number = site.train({**LONG, "seed": 1})
-    waiting = site.train({**LONG, "seed": 2})
+    waiting = site.train({**QUICK, "epochs": 1, "seed": 3})
     site.wait(number, after_epoch(0))
     os.kill(worker(site), signal.SIGKILL)
     told = site.wait(number)
     assert told["state"] == "failed"
     assert "killed from outside (signal 9)" in told["error"]["detail"]
     assert "What is served has not changed" in told["error"]["detail"]
-    site.wait(waiting, lambda now: now["state"] == "running")
-    site.told("DELETE", f"/train/{waiting}")
 
-
-def test_a_disk_that_takes_no_more_fails_the_training_and_says_so(site: Site) -> None:
-    number = site.train({**QUICK, "epochs": 2, "seed": 3})
-    site.wait(number, lambda told: bool(site.workers()))
+    site.wait(waiting, lambda now: now["state"] == "running" and bool(site.workers()))
     # No file of this process may become larger from now on: its result does not fit.
     import resource
 
     resource.prlimit(worker(site), resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
-    told = site.wait(number)
+    told = site.wait(waiting)
     assert told["state"] == "failed", told
     words = f"{told['error']['detail']} {told['error']['hint']}"
     assert "File too large" in words or "room" in words
     assert str(site.root) not in words
     assert [each["version"] for each in site.told("GET", "/versions/nodule_tiny")["versions"]] == [1]
     assert list(site.models.rglob(".unfinished-*")) == []
-
-
-def test_a_damaged_copy_of_a_study_is_told_and_made_again(site: Site) -> None:
-    slices = next(iter((site.root / "home" / "prepared").rglob("slices.npy")))
-    content = bytearray(slices.read_bytes())
-    content[-100] ^= 0xFF
-    slices.write_bytes(content)
-    number = site.train({**LONG, "seed": 4})
-    told = site.wait(number, after_epoch(0))
-    assert any("prepared copy was damaged" in note and "made again" in note for note in told["notes"])
-    site.told("DELETE", f"/train/{number}")
 
 
 def test_a_killed_server_leaves_no_training_and_tells_of_it_when_it_is_back(site: Site) -> None:
