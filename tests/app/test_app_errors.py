@@ -40,6 +40,7 @@ EXPECTED = {
     "ChecksumError": 503, "ModelCardError": 503, "DeviceMemoryError": 503,
     "NotTrainedError": 409, "LabelError": 422, "ManifestError": 422,
     "TrainingError": 409, "DivergedError": 409, "CheckpointError": 409, "AnotherProcessFailedError": 409,
+    "FolderTakenError": 409,
     "CancelledError": 499, "BadRequestError": 400, "NotOfferedError": 405,
     "BusyError": 503, "VptError": 500,
     "AccessError": 403, "RoleMissingError": 403, "ForeignComputerError": 403,
