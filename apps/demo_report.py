@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -90,11 +91,11 @@ def print_report(console: Console, answers: Sequence[Answer], outcome: Outcome) 
             )
             for warning in answer.warnings:
                 console.print(f"  - {warning}", markup=False)
-    low, high = outcome.auroc.ci95
+    interval = "n/a" if math.isnan(outcome.auroc.ci95[0]) else "{:.3f} to {:.3f}".format(*outcome.auroc.ci95)
     name, baseline = outcome.baseline
     console.print(
         f"AUROC on {outcome.auroc.n} held-out phantoms: [bold]{outcome.auroc.value:.3f}[/bold] "
-        f"(95 % interval {low:.3f} to {high:.3f}; at least {ENOUGH_AUROC:.2f} is expected)"
+        f"(95 % interval {interval}; at least {ENOUGH_AUROC:.2f} is expected)"
     )
     console.print(f"Best single number of a volume ({name}): {baseline:.3f}")
     parts = ", ".join(f"{part} {seconds:.0f} s" for part, seconds in outcome.seconds.items())

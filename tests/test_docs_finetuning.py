@@ -163,6 +163,7 @@ def test_every_message_that_the_page_explains_is_one_that_the_library_says() -> 
         ("publishing.py", "_warnings"),
         ("collapse.py", "collapse_warning"),
         ("final_look.py", "_warning"),
+        ("metrics/perfect.py", "few_studies_warning"),
     ],
 )
 def test_every_warning_of_a_training_is_explained(file: str, function: str) -> None:

@@ -186,7 +186,7 @@ def test_figures_at_the_threshold_and_of_clips_are_told_where_the_card_has_them(
     card = replace(CARD, metrics=metrics, threshold_rule="sensitivity:0.95", counts=counts)
     assert "  left out: 12 not labelled; 1 unreadable" in card_in_words(card).splitlines()
     assert card_in_words(card).splitlines()[-2:] == [
-        "    sensitivity 0.800 [0.700, 0.900], specificity 0.500 at that threshold (sensitivity:0.95)",
+        "    sensitivity 0.800 [0.700, 0.900], specificity 0.500 [n/a, n/a] at that threshold (sensitivity:0.95)",
         "    single clips: AUROC 0.800 [0.700, 0.900] (40 clips)",
     ]
 

@@ -161,6 +161,7 @@ def test_a_model_is_told_in_one_line() -> None:
 def test_an_undefined_figure_is_not_applicable_and_has_no_interval() -> None:
     nan = float("nan")
     assert estimate_in_words(Estimate(nan, (nan, nan), 3)) == "n/a (3 studies)"
+    assert estimate_in_words(Estimate(1.0, (nan, nan), 4)) == "1.000 [n/a, n/a] (4 studies)"
 
 
 def test_progress_is_told_in_words() -> None:

@@ -95,7 +95,23 @@ def test_resamples_without_a_state_are_counted_and_left_out() -> None:
     found = resampled_figures([0, 1], [0.2, 0.8], threshold=0.5)
     assert 400 < found["auroc"].undefined < 600
     assert found["brier"].undefined == 0
-    assert (found["auroc"].estimate().value, found["auroc"].estimate().ci95) == (1.0, (1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "auroc", "specificity"),
+    [
+        ([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], 1.0, 1.0),
+        ([0, 0, 1, 1], [0.8, 0.9, 0.1, 0.2], 0.0, 0.0),
+        ([0, 0, 1, 1] * 10, [0.3] * 40, 0.5, 1.0),
+    ],
+)
+def test_a_figure_that_is_the_same_in_all_resamples_has_no_interval(
+    labels: list[int], scores: list[float], auroc: float, specificity: float
+) -> None:
+    found = figures(labels, scores, threshold=0.5)
+    assert (found["auroc"].value, found["specificity"].value) == (auroc, specificity)
+    for name in ("auroc", "specificity"):
+        assert found[name].to_json() == {"value": found[name].value, "ci95": [None, None], "n": len(labels)}
 
 
 @pytest.mark.parametrize("labels", [[], [1, 1], [0, 0]])

@@ -100,7 +100,8 @@ def test_the_same_answers_are_not_better_but_not_worse_either() -> None:
     assert not compare(states, served, served, names(30), rule="significant").better
     found = compare(states, served, served, names(30), rule="not_worse")
     assert found.better
-    assert (found.gain.value, found.gain.ci95) == (0.0, (0.0, 0.0))
+    assert found.gain.to_json() == {"value": 0.0, "ci95": [None, None], "n": 30}
+    assert "a gain of +0.000 [n/a, n/a]." in found.sentence()
 
 
 def test_a_new_version_without_an_error_beats_one_with_one_though_it_cannot_be_significant() -> None:

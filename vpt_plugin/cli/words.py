@@ -55,9 +55,10 @@ def _more_figures(card: ModelCard, finding: str) -> list[str]:
 
 
 def _with_interval(estimate: Estimate) -> str:
-    """``0.88 [0.81, 0.94]``; the interval is left out where there is none."""
+    """``0.88 [0.81, 0.94]``; an undefined figure is n/a, an undefined interval [n/a, n/a]."""
     low, high = estimate.ci95
-    return figure(estimate.value) + ("" if math.isnan(low) else f" [{figure(low)}, {figure(high)}]")
+    interval = f" [{figure(low)}, {figure(high)}]" if not math.isnan(estimate.value) else ""
+    return f"{figure(estimate.value)}{interval}"
 
 
 def progress_in_words(now: Progress) -> str:
@@ -87,10 +88,8 @@ def duration(seconds: float) -> str:
 
 
 def estimate_in_words(estimate: Estimate) -> str:
-    """``0.88 [0.81, 0.94] (60 studies)``; an undefined figure is n/a."""
-    low, high = estimate.ci95
-    interval = f" [{figure(low)}, {figure(high)}]" if not math.isnan(estimate.value) else ""
-    return f"{figure(estimate.value)}{interval} ({estimate.n} studies)"
+    """``0.88 [0.81, 0.94] (60 studies)``; an undefined figure is n/a, an undefined interval [n/a, n/a]."""
+    return f"{_with_interval(estimate)} ({estimate.n} studies)"
 
 
 def figure(value: float) -> str:

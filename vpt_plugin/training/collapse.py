@@ -1,6 +1,6 @@
 """A training that ended in a constant: the same probability for every study, whatever it shows.
 
-Such networks look finished, and their AUROC of 0.500 [0.500, 0.500] looks like a weak one. Several cells of
+Such networks look finished, and their AUROC of 0.500 looks like a weak one. Several cells of
 the table in Ke et al. (PMLR 227, 2023) are of this kind.
 """
 
@@ -71,6 +71,9 @@ def _spread(probabilities: ArrayLike, auroc: Estimate, rounds: ArrayLike | None)
     """
     values = np.asarray(probabilities, dtype=np.float64)
     low, high = auroc.ci95
+    if math.isnan(low) and auroc.value in (0.0, 1.0):
+        # In perfect order, which has no interval.
+        return math.inf
     # A nan compares as neither: an interval that is not there leaves it open, too.
     if low > 0.5 or high < 0.5:
         return math.inf

@@ -278,9 +278,9 @@ def _share_above(gain: Resampled, bound: float) -> float:
 
 
 def _in_words(estimate: Estimate, sign: str = "") -> str:
-    """``0.912 [0.850, 0.961]``."""
+    """``0.912 [0.850, 0.961]``; an undefined interval is [n/a, n/a]."""
     if math.isnan(estimate.value):
         return "n/a"
     low, high = estimate.ci95
-    interval = "" if math.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
+    interval = " [n/a, n/a]" if math.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
     return f"{estimate.value:{sign}.3f}{interval}"

@@ -22,7 +22,7 @@ from vpt_plugin.models.weights import vptct_home
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.answers import answers
 from vpt_plugin.training.finetune import clip_shape
-from vpt_plugin.training.metrics import figures
+from vpt_plugin.training.metrics import few_studies_warning, figures
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.placement import Placement
 from vpt_plugin.training.sides import Patient, join_patients
@@ -140,7 +140,10 @@ def evaluate(
         seen=seen,
         left_out=dict(work.left_out),
         looks=len(after.looks),
-        warnings=() if record and record.complete else (UNKNOWN_TRAINING,),
+        warnings=(
+            *_few_studies(unseen, metrics, card),
+            *(() if record and record.complete else (UNKNOWN_TRAINING,)),
+        ),
     )
 
 
@@ -197,6 +200,18 @@ def _metrics(
             threshold=card.threshold(finding),
         )
     return metrics
+
+
+def _few_studies(
+    studies: Sequence[LabelledStudy], metrics: Mapping[str, Mapping[str, Estimate]], card: ModelCard
+) -> list[str]:
+    """Per finding whose AUROC looks certain, being of few studies, a warning."""
+    said = []
+    for index, finding in enumerate(card.findings):
+        known = [study for study in studies if not math.isnan(study.states[index])]
+        states, patients = [study.states[index] for study in known], [study.patient for study in known]
+        said.append(few_studies_warning(finding, metrics[finding]["auroc"], states, patients))
+    return [warning for warning in said if warning]
 
 
 def _looked(

@@ -22,7 +22,13 @@ from vpt_plugin.models.card import Estimate
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.calibration import Calibration, fit_temperature
 from vpt_plugin.training.collapse import collapse_warning, has_collapsed, within_rounds
-from vpt_plugin.training.metrics import FIGURES, PatientBootstrap, bootstrap_auroc, choose_threshold
+from vpt_plugin.training.metrics import (
+    FIGURES,
+    PatientBootstrap,
+    bootstrap_auroc,
+    choose_threshold,
+    few_studies_warning,
+)
 
 Floats = NDArray[np.float64]
 Metrics = Mapping[str, Mapping[str, Mapping[str, Estimate]]]
@@ -168,9 +174,13 @@ def measure(held_out: HeldOut, task: ReadingTask, *, threshold_rule: str) -> Out
         collapsed=any(has_collapsed(*each) for each in raw.values()),
         warnings=tuple(
             text
-            for finding, each in raw.items()
+            for index, (finding, each) in enumerate(raw.items())
             for text in _warnings(
-                finding, collapse_warning(finding, *each), aurocs[finding], thresholds[finding]
+                finding,
+                collapse_warning(finding, *each),
+                aurocs[finding],
+                thresholds[finding],
+                _few_studies(held_out, finding, index, aurocs[finding]),
             )
         ),
     )
@@ -216,7 +226,13 @@ def _for_collapse(
     return probabilities, auroc, rounds
 
 
-def _warnings(finding: str, collapse: str, auroc: Estimate, threshold: float) -> list[str]:
+def _few_studies(held_out: HeldOut, finding: str, index: int, auroc: Estimate) -> str:
+    rows = np.flatnonzero(held_out.known(index))
+    patients = [held_out.patients[row] for row in rows]
+    return few_studies_warning(finding, auroc, held_out.states[rows, index], patients)
+
+
+def _warnings(finding: str, collapse: str, auroc: Estimate, threshold: float, few: str) -> list[str]:
     """What a person has to know of this finding before relying on it; the gravest first."""
     if collapse:
         return [collapse]
@@ -227,7 +243,8 @@ def _warnings(finding: str, collapse: str, auroc: Estimate, threshold: float) ->
             f"{auroc.value:.3f}, and its interval from {low:.3f} to {high:.3f} holds 0.5, which is chance. "
             "Label more studies, or train longer."
         ]
-    if high < 0.5:
+    # An AUROC of 0 has no interval; of more than a few studies it is no chance.
+    if high < 0.5 or (auroc.value == 0 and not few):
         return [
             f"{finding} is recognised the wrong way round: the AUROC is {auroc.value:.3f}, surely below 0.5. "
             "Look whether the labels are right."
@@ -237,4 +254,4 @@ def _warnings(finding: str, collapse: str, auroc: Estimate, threshold: float) ->
             f"There is no threshold for {finding}, so 0.5 counts: one of its states is missing in the "
             "validation."
         ]
-    return []
+    return [few] if few else []

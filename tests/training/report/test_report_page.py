@@ -82,7 +82,8 @@ def test_the_numbers_are_those_of_the_card(facts: ReportFacts, page: Page) -> No
             for level, noun in (("study", "studies"), ("clip", "clips")):
                 it = facts.card.metrics[level][finding][name]
                 assert not math.isnan(it.value)
-                cells.append(f"{it.value:.3f} [{it.ci95[0]:.3f}, {it.ci95[1]:.3f}] ({it.n} {noun})")
+                low, high = (f"{end:.3f}".replace("nan", "n/a") for end in it.ci95)
+                cells.append(f"{it.value:.3f} [{low}, {high}] ({it.n} {noun})")
             title = figure.title if figure.title.startswith("AU") else figure.title.capitalize()
             assert [title, *cells] in told
         assert f"Present from a probability of {facts.card.threshold(finding):.3f} on" in page.text
@@ -163,8 +164,8 @@ def test_names_and_texts_of_a_site_stay_text(make_facts: MakeFacts, tmp_path: Pa
 def test_what_is_undefined_is_said_to_be_and_not_drawn(make_facts: MakeFacts, tmp_path: Path) -> None:
     page = read(write_report(make_facts(1), tmp_path))
     assert page.row("AUROC")[1] == "n/a (1 study)"
-    # Of one patient nothing can be concluded about others: the figure stands without an interval.
-    assert re.fullmatch(r"0\.\d{3} \(1 study\)", page.row("Brier score")[1])
+    # Of one patient nothing can be concluded about others: the figure has no interval.
+    assert re.fullmatch(r"0\.\d{3} \[n/a, n/a\] \(1 study\)", page.row("Brier score")[1])
     assert "n/a: all validation studies are present for lung_nodule." in page.text
     assert "nan" not in page.text
     drawn = {path.name for path in (tmp_path / "figures").iterdir()}
@@ -213,8 +214,10 @@ def test_a_share_without_an_error_is_told_with_the_interval_that_resampling_cann
     make_facts: MakeFacts, tmp_path: Path
 ) -> None:
     facts = make_facts(6, skill=30)
-    assert facts.card.metrics["study"]["lung_nodule"]["sensitivity"].ci95 == (1.0, 1.0)
+    sensitivity = facts.card.metrics["study"]["lung_nodule"]["sensitivity"]
+    assert sensitivity.to_json() == {"value": 1.0, "ci95": [None, None], "n": 6}
     page = read(write_report(facts, tmp_path))
+    assert "1.000 [n/a, n/a] (6 studies)" in page.text
     # The square root of 0.025, and its fourth root.
     assert "Of 2 present studies none is missed." in page.text
     assert "a sensitivity from 0.16 to 1.00" in page.text

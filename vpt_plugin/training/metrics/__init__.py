@@ -26,6 +26,7 @@ from vpt_plugin.training.metrics.definitions import (
     sensitivity,
     specificity,
 )
+from vpt_plugin.training.metrics.perfect import few_studies_warning, perfect_by_chance
 from vpt_plugin.training.metrics.thresholds import (
     choose_threshold,
     sensitivity_threshold,
@@ -43,10 +44,12 @@ __all__ = [
     "brier_score",
     "calibration_error",
     "choose_threshold",
+    "few_studies_warning",
     "figure_value",
     "figures",
     "log_loss",
     "negative_predictive_value",
+    "perfect_by_chance",
     "positive_predictive_value",
     "resampled_figures",
     "sensitivity",

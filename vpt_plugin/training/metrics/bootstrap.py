@@ -3,8 +3,9 @@
 Patients are drawn, not studies: studies and clips of one patient are alike, and drawn one by one they would
 make an interval too narrow (Field & Welsh, JRSS B 2007, on the cluster bootstrap).
 
-What such an interval cannot do: a figure without a single error, such as an AUROC of 1, gets an interval of
-no width, however few the studies. The calibration error of a resample tends to lie above that of the set
+What such an interval cannot do: a figure that is the same in every resample, such as an AUROC of 1, would
+get an interval of no width, which looks certain, however few the studies. It is undefined (``perfect`` has
+what can be said of it). The calibration error of a resample tends to lie above that of the set
 itself, since resampling adds noise and noise looks like miscalibration; its interval leans to the high side.
 """
 
@@ -22,6 +23,8 @@ from vpt_plugin.training.metrics.drawn import Answers, Drawn, Floats
 
 RESAMPLES = 1000
 _PERCENTILES = (2.5, 97.5)
+# Equal figures may differ in their last bits.
+_NO_WIDTH = 1e-12
 # Numbers of one block of weights: 16 MB, which stays near the processor.
 _BLOCK = 1 << 21
 
@@ -50,13 +53,16 @@ class Resampled:
     def estimate(self) -> Estimate:
         """The figure with its 95 % interval.
 
-        The interval is nan where the figure is undefined, in the set or in every resample, and where there is
-        one patient only, of whom nothing can be concluded about others.
+        The interval is nan where the figure is undefined, in the set or in every resample, where there is one
+        patient only, of whom nothing can be concluded about others, and where it would have no width: that
+        resampling shows no spread does not mean that there is none.
         """
         defined = self.resamples[~np.isnan(self.resamples)]
         if np.isnan(self.value) or self.patients < 2 or not len(defined):
             return Estimate(self.value, (float("nan"), float("nan")), self.n)
         low, high = np.percentile(defined, _PERCENTILES)
+        if high - low <= _NO_WIDTH:
+            low = high = float("nan")
         return Estimate(self.value, (float(low), float(high)), self.n)
 
 

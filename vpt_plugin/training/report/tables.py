@@ -91,8 +91,8 @@ def how_to_read(facts: ReportFacts) -> Markup:
         f"The figures are of {studies_in_words(len(facts.studies))} of "
         f"{count_in_words(patients, 'patient')} that the answering network never saw. Intervals come from "
         f"{RESAMPLES:,} resamples of whole patients; they do not know what another scanner or another clinic "
-        "would change, and a figure without a single error has an interval of no width, however few the "
-        "studies.",
+        "would change. A figure that is the same in all resamples, such as one without a single error, has "
+        "none (n/a): it may be chance.",
         "The best epoch, the temperature and the threshold were chosen on these same studies, so the figures "
         "flatter: a little with hundreds of studies, much with a dozen. How good it is on others, a locked "
         "test set says: vpt evaluate.",

@@ -13,11 +13,11 @@ def number_in_words(value: float) -> str:
 
 
 def figure_in_words(estimate: Estimate, sign: str = "") -> str:
-    """``0.912 [0.850, 0.961]``; without an interval that is undefined. The sign ``+`` is for gains."""
+    """``0.912 [0.850, 0.961]``; an undefined interval is [n/a, n/a]. The sign ``+`` is for gains."""
     low, high = estimate.ci95
     if math.isnan(estimate.value):
         return "n/a"
-    interval = "" if math.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
+    interval = " [n/a, n/a]" if math.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
     return f"{estimate.value:{sign}.3f}{interval}"
 
 
