@@ -46,5 +46,25 @@ def test_a_file_that_holds_no_settings_is_named(tmp_path: Path, content: str) ->
 def test_a_file_that_is_empty_or_gone_is_no_surprise(tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").touch()
     assert training_settings(tmp_path / "empty.yaml", [], {}) == {}
-    with pytest.raises(ConfigurationError, match=r"gone\.yaml: the settings cannot be read"):
+    with pytest.raises(ConfigurationError, match=r"gone\.yaml: there is no such file of settings"):
         training_settings(tmp_path / "gone.yaml", [], {})
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("epochs: 3\nbatch: 8\nepochs: 4\n", "line 3: epochs is there already, on line 1;"),
+        ("batch: 8\ntrain: [whole\n", "line 3: the settings cannot be read"),
+        ("batch: 8\ntrain: off\n", "line 2: training setting train must be one of whole, head, head_first"),
+        ("epochs: ten\n", "line 1: training setting epochs must be a whole number, not 'ten'"),
+        ("epoch: 10\n", "line 1: unknown training setting 'epoch'"),
+        ("# mine\n- epochs\n", "line 2: this is no setting"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told_with_its_line(tmp_path: Path, content: str, told: str) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        training_settings(file, [], {})
+    assert f"{file}, {told}" in caught.value.message
+    assert ('quote it: "off"' in caught.value.hint) == ("off" in content)

@@ -35,16 +35,62 @@ def training_settings(
 
 def _from_file(file: Path) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
         raise ConfigurationError(
-            f"{file}: the settings cannot be read: {' '.join(str(error).split())}."
+            f"{file}: there is no such file of settings.", "Give one of NAME: VALUE lines, or leave it out."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file}: the settings cannot be read: {error}.") from error
+    try:
+        lines = _lines(file, yaml.compose(text, yaml.SafeLoader))
+        found = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{file}, line {mark.line + 1}" if mark else str(file)
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise ConfigurationError(
+            f"{where}: the settings cannot be read: {problem}.", "Write one NAME: VALUE per line."
         ) from error
-    if found is None:
+    settings = {name: _number(value) for name, value in found.items()}
+    for name, value in settings.items():
+        _check(f"{file}, line {lines[name]}", name, value)
+    return settings
+
+
+def _lines(file: Path, document: yaml.Node | None) -> dict[str, int]:
+    """On which line, from 1, every setting stands.
+
+    Raises:
+        ConfigurationError: the document is none of settings, or has one of them twice.
+    """
+    if document is None:
         return {}
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
-        raise ConfigurationError(f"{file} holds no settings;", "write one NAME: VALUE per line.")
-    return {name: _number(value) for name, value in found.items()}
+    pairs = document.value if isinstance(document, yaml.MappingNode) else [(document, document)]
+    lines: dict[str, int] = {}
+    for key, _ in pairs:
+        line = key.start_mark.line + 1
+        if key.tag != "tag:yaml.org,2002:str":
+            raise ConfigurationError(
+                f"{file}, line {line}: this is no setting;", "write one NAME: VALUE per line."
+            )
+        if key.value in lines:
+            raise ConfigurationError(
+                f"{file}, line {line}: {key.value} is there already, on line {lines[key.value]};",
+                "keep one of the two.",
+            )
+        lines[key.value] = line
+    return lines
+
+
+def _check(where: str, name: str, value: Any) -> None:
+    """Refuse one setting that could not be, with the line where it stands."""
+    from vpt_plugin.training.config import require_setting
+
+    try:
+        require_setting(name, value)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error.message}", error.hint) from error
 
 
 def _value(text: str, value: str) -> Any:

@@ -245,6 +245,27 @@ class FinetuneConfig:
         return asdict(self)
 
 
+def require_setting(name: str, value: Any) -> None:
+    """Refuse a setting that there is not, or a value of the wrong kind or none of the choices.
+
+    Raises:
+        ConfigurationError: names the choices; what depends on other settings is not looked at.
+    """
+    hints = get_type_hints(FinetuneConfig)
+    if name not in hints:
+        raise ConfigurationError(f"unknown training setting {name!r};", f"choose from {', '.join(hints)}.")
+    # YAML reads the words off, no, on and yes as truth values.
+    if isinstance(value, bool) and bool not in (get_args(hints[name]) or (hints[name],)):
+        meant = f"one of {', '.join(_CHOICES[name])}" if name in _CHOICES else "no truth value"
+        raise ConfigurationError(
+            f"training setting {name} must be {meant}, not {value!r}.",
+            'YAML reads off, no, on and yes so; where such a word is meant, quote it: "off".',
+        )
+    value = _of_type(name, value, hints[name])
+    if name in _CHOICES:
+        _require(value in _CHOICES[name], name, f"one of {', '.join(_CHOICES[name])}", value)
+
+
 def _of_type(name: str, value: Any, hint: Any) -> Any:
     wanted = get_args(hint) or (hint,)
     if float in wanted and isinstance(value, int) and not isinstance(value, bool):
