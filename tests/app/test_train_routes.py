@@ -163,7 +163,7 @@ def test_labels_of_studies_that_cannot_take_part_are_not_counted(site: START, tm
     answer = train(server)
     assert answer.status_code == 409, answer.text
     assert "2 studies with lung_nodule present, 1 absent" in answer.json()["detail"]
-    assert "(left out: 1 the study is gone; 2 of the test set)" in answer.json()["detail"]
+    assert "(left out: 1 labelled, but not there; 2 of the test set)" in answer.json()["detail"]
     assert server.ask("GET", "/train/").json()["running"] is None
 
 

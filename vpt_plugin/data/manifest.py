@@ -62,6 +62,7 @@ class Manifest:
     Attributes:
         studies: one per row.
         path: the CSV; None where it is in memory only.
+        columns: its columns, as the first line names them; empty where it is in memory only.
 
     Raises:
         ManifestError: a name twice, or a patient or a path on two sides of the split.
@@ -69,6 +70,7 @@ class Manifest:
 
     studies: tuple[ManifestStudy, ...]
     path: Path | None = field(default=None, compare=False)
+    columns: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         _check(self.studies, [f"study {study.study!r}" for study in self.studies])
@@ -80,7 +82,21 @@ class Manifest:
         Raises:
             ManifestError: names the file, the line and the column.
         """
-        return cls(_ManifestFile(path).studies(), path)
+        file = _ManifestFile(path)
+        return cls(file.studies(), path, file.columns)
+
+    def require_labels_of(self, task: str) -> None:
+        """Refuse a CSV that cannot hold labels of this task.
+
+        Raises:
+            ManifestError: names the column that is missing, and those that are there.
+        """
+        if self.columns and task + _LABEL not in self.columns:
+            raise ManifestError(
+                f"{self.path}, line 1: column {task}{_LABEL} is missing, so no study is labelled for {task}; "
+                f"found: {', '.join(self.columns)}.",
+                "Add the column, with the path of a label in each row, or choose another task with --task.",
+            )
 
     def write(self, path: Path) -> None:
         """Write the CSV, and the labels beside it under ``labels/final/<study>/<task>.0001.json``.
@@ -126,6 +142,7 @@ class _ManifestFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.columns: tuple[str, ...] = ()
 
     def studies(self) -> tuple[ManifestStudy, ...]:
         studies: list[ManifestStudy] = []
@@ -134,7 +151,8 @@ class _ManifestFile:
             # utf-8-sig: spreadsheets put a byte order mark in front.
             with self.path.open(encoding="utf-8-sig", newline="") as file:
                 reader = csv.DictReader(file, strict=True)
-                self._check_columns(list(reader.fieldnames or []))
+                self.columns = tuple(reader.fieldnames or ())
+                self._check_columns(list(self.columns))
                 for row in reader:
                     places.append(f"{self.path}, line {reader.line_num}")
                     studies.append(self._study(row, places[-1]))

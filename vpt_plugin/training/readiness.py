@@ -18,7 +18,7 @@ from vpt_plugin.models.weights import WeightsFolder
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.config import SITE_PRETRAININGS, FinetuneConfig
 from vpt_plugin.training.model_store import ModelStore
-from vpt_plugin.training.sources import SourceStudy, TrainingSource
+from vpt_plugin.training.sources import GONE, SourceStudy, TrainingSource
 from vpt_plugin.training.start import find_start
 
 # A validation without both states says nothing, and neither does a training.
@@ -65,7 +65,9 @@ def check_source_ready(
         left_out["of the test set"] = len(found) - len(labels)
         reasons = "; ".join(f"{count} {reason}" for reason, count in left_out.items() if count)
         told = f"{error.message.rstrip('.;')} (left out: {reasons})." if reasons else error.message
-        raise TrainingError(told, error.hint) from error
+        # Only where most are lost was another folder meant; a few of many are no reason.
+        why, way_out = source.lost(task.name) if left_out.get(GONE, 0) > len(found) else ("", "")
+        raise TrainingError(f"{told.rstrip('.;')}: {why}." if why else told, way_out or error.hint) from error
 
 
 def _surely_of_test(study: SourceStudy, noted: Split) -> bool:

@@ -18,9 +18,11 @@ from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.labels import StudyLabel
 from vpt_plugin.models.weights import vptct_home
 from vpt_plugin.store.archive import ArchiveAddress, Credentials, DicomArchive, SeriesFilter
+from vpt_plugin.store.checkup import check_labels
 from vpt_plugin.store.labels import LabelFolder, SavedLabel
 from vpt_plugin.store.source import OpenedStudy, StudySource
 from vpt_plugin.store.studies import LABELS_FOLDER, StudyFolder
+from vpt_plugin.training.lost import why_lost
 
 if TYPE_CHECKING:
     from vpt_plugin.training.job import ArchiveFacts
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 Opener = Callable[[Callable[[], bool]], AbstractContextManager[OpenedStudy]]
 # The labels and the listing of a training are those of its beginning.
 _ONE_LOOK_SECONDS = 3600.0
-NOT_LABELLED, GONE = "not labelled", "the study is gone"
+NOT_LABELLED, GONE = "not labelled", "labelled, but not there"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,9 @@ class TrainingSource(Protocol):
     def left_out(self, task: str) -> Mapping[str, Sequence[str]]:
         """The names of those that can take no part, by reason."""
 
+    def lost(self, task: str) -> tuple[str, str]:
+        """Why labelled studies of the task may not be there, and the way out; empty for nothing to say."""
+
     def split_file(self, task: str) -> Path | None:
         """Where the sides of the split are written down; None where they cannot be."""
 
@@ -98,7 +103,12 @@ class ManifestSource:
         return self._manifest.path.name if self._manifest.path else "manifest"
 
     def studies(self, task: str) -> Sequence[SourceStudy]:
-        """The rows with a label of the task."""
+        """The rows with a label of the task.
+
+        Raises:
+            ManifestError: the CSV has no column for them.
+        """
+        self._manifest.require_labels_of(task)
         rows = sorted(self._manifest.studies, key=lambda row: row.study)
         return [_of_row(row, row.labels[task]) for row in rows if task in row.labels]
 
@@ -106,6 +116,10 @@ class ManifestSource:
         """The rows without a label of the task, but those of the test side."""
         rows = (row for row in self._manifest.studies if row.split != "test")
         return {NOT_LABELLED: [row.study for row in rows if task not in row.labels]}
+
+    def lost(self, task: str) -> tuple[str, str]:
+        """Nothing: the rows name their files."""
+        return "", ""
 
     def split_file(self, task: str) -> Path | None:
         """``<csv>.<task>.split.json``."""
@@ -121,11 +135,13 @@ class LabelStoreSource:
     Args:
         studies: the folder or the archive.
         labels: what was said about them.
+        folder: of the studies, for the way out where labels are of other studies; None for an archive.
     """
 
-    def __init__(self, studies: StudySource, labels: LabelFolder) -> None:
+    def __init__(self, studies: StudySource, labels: LabelFolder, folder: Path | None = None) -> None:
         self._studies = studies
         self._labels = labels
+        self._folder = folder
 
     @property
     def name(self) -> str:
@@ -152,6 +168,11 @@ class LabelStoreSource:
         there = frozenset(self._studies.ids())
         newest = self._labels.newest()
         return {GONE: [each.study for each in newest if each.task == task and each.study not in there]}
+
+    def lost(self, task: str) -> tuple[str, str]:
+        """Under which other name such a study is here, and what was perhaps meant instead."""
+        orphans = check_labels(self._labels, frozenset(self._studies.ids())).orphans
+        return why_lost([each for each in orphans if task in each.tasks], self._folder, self._labels.root)
 
     def split_file(self, task: str) -> Path | None:
         """``<labels>/splits/<task>.json``."""
@@ -234,7 +255,7 @@ def open_source(
         index_folder=labels.root,
         read_only=True,
     )
-    return LabelStoreSource(studies, labels)
+    return LabelStoreSource(studies, labels, path)
 
 
 def _labels(folder: Path) -> LabelFolder:

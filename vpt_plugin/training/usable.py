@@ -77,7 +77,7 @@ class UsableStudies:
         self.left_out[reason] += len(names)
         if reason == GONE:
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            self.progress(0, total, f"left out, because {reason}: {', '.join(names[:_SHOWN])}{more}")
+            self.progress(0, total, f"left out ({reason}): {', '.join(names[:_SHOWN])}{more}")
 
     def take(self, studies: Sequence[SourceStudy]) -> list[Member]:
         """Those that can take part, prepared."""

@@ -211,9 +211,14 @@ def test_gone_doubted_and_disputed_studies_are_told(site: Site) -> None:
     site.add("short", state="present", slices=3)
     (site.studies / "s3.nrrd").write_bytes((site.studies / "s3.nrrd").read_bytes()[:300])
     data = site.select()
-    assert data.left_out == {"indeterminate": 1, "the study is gone": 1, "too few slices": 1, "unreadable": 1}
+    assert data.left_out == {
+        "indeterminate": 1,
+        "labelled, but not there": 1,
+        "too few slices": 1,
+        "unreadable": 1,
+    }
     assert "s1.nrrd: readers disagree on lung_nodule; the newest label counts" in site.notes
-    assert "left out, because the study is gone: s2.nrrd" in site.notes
+    assert "left out (labelled, but not there): s2.nrrd" in site.notes
     assert "short.nrrd is left out: it has 3 slices, a clip has 8" in site.notes
     states = {study.study: study.states[0] for study in data.everything}
     assert states["s1.nrrd"] == 1

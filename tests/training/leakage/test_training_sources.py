@@ -148,7 +148,7 @@ def test_an_archive_that_goes_down_stops_the_training_and_a_broken_series_does_n
         "1.2.1": IncompleteSeriesError("1.2.1: 3 of 6 slices came."),
         "1.2.2": StudyNotFoundError("1.2.2", "the archive no longer has it."),
     }
-    assert at_archive.train().left_out == {"incomplete in the archive": 1, "the study is gone": 1}
+    assert at_archive.train().left_out == {"incomplete in the archive": 1, "labelled, but not there": 1}
     at_archive.archive.errors = {"1.2.1": ArchiveUnreachableError("the archive does not answer.", "Wait.")}
     with pytest.raises(ArchiveUnreachableError, match=r"1\.2\.1 cannot be had, so nothing is trained"):
         at_archive.train()
