@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from vpt_plugin.errors import ConfigurationError, TrainingError, WeightsNotFoundError
+from vpt_plugin.data.manifest import Manifest, ManifestStudy
+from vpt_plugin.errors import ConfigurationError, TrainingError, VptError, WeightsNotFoundError
 from vpt_plugin.labels import FindingLabel, StudyLabel
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
@@ -17,7 +18,8 @@ from vpt_plugin.models.weights import WeightsFolder
 from vpt_plugin.tasks import TASKS
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.model_store import ModelStore
-from vpt_plugin.training.readiness import check_ready
+from vpt_plugin.training.readiness import check_ready, check_source_ready
+from vpt_plugin.training.sources import ManifestSource
 
 MB = 10**6
 
@@ -99,3 +101,38 @@ def test_a_disk_without_room_is_told_with_the_numbers(check) -> None:
     with pytest.raises(TrainingError, match=r"its result.* 20 MB are free, at least 67 MB"):
         check(free=20 * MB)
     check(free=68 * MB)
+
+
+@pytest.mark.parametrize(("folder", "what"), [("models", "models"), ("prepared", "prepared studies")])
+def test_a_file_in_place_of_a_folder_is_told_as_that_and_not_as_a_full_disk(
+    check, tmp_path: Path, folder: str, what: str
+) -> None:
+    (tmp_path / folder).touch()
+    with pytest.raises(TrainingError, match=f"^{what} cannot be kept in .*{folder}: (File exists|Not a dir)"):
+        check()
+
+
+@pytest.mark.parametrize(
+    ("sides", "folds", "told"),
+    [
+        ("train train validation validation", 3, "training setting folds is 3, but the manifest says"),
+        ("train validation validation validation", None, "no train study has lung_nodule absent"),
+        ("train train train train", None, "no validation study has lung_nodule present"),
+    ],
+)
+def test_what_the_sides_of_a_csv_make_impossible_is_told_before_a_study_is_opened(
+    tmp_path: Path, sides: str, folds: int | None, told: str
+) -> None:
+    rows = []
+    for number, side in enumerate(sides.split()):
+        (tmp_path / f"{number}.nii").touch()  # no study: opened, it would be another error
+        state = "absent" if number % 2 else "present"
+        label = StudyLabel("nodule", {"lung_nodule": FindingLabel(state)})
+        rows.append(
+            ManifestStudy(str(number), tmp_path / f"{number}.nii", str(number), side, {"nodule": label})
+        )
+    with pytest.raises(VptError, match=told):
+        check_source_ready(
+            ManifestSource(Manifest(tuple(rows))), TASKS["nodule"], get_model("tiny"),
+            FinetuneConfig(folds=folds), store=ModelStore(tmp_path / "m"), cache=tmp_path / "p",
+        )  # fmt: skip

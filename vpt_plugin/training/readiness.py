@@ -5,12 +5,15 @@ Reading and preparing studies takes minutes to hours. What is known to be missin
 
 from __future__ import annotations
 
+import errno
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vpt_plugin.data.split_file import Split, SplitFile
 from vpt_plugin.data.splits import patient_key
+from vpt_plugin.durable import make_folder
 from vpt_plugin.errors import ConfigurationError, TrainingError, WeightsNotFoundError
 from vpt_plugin.labels import StudyLabel
 from vpt_plugin.models.catalog import ModelSpec
@@ -18,6 +21,7 @@ from vpt_plugin.models.weights import WeightsFolder
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.config import SITE_PRETRAININGS, FinetuneConfig
 from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.sides import require_no_folds
 from vpt_plugin.training.sources import GONE, SourceStudy, TrainingSource
 from vpt_plugin.training.start import find_start
 
@@ -55,11 +59,11 @@ def check_source_ready(
     """
     noted = SplitFile(source.split_file(task.name)).read()
     found = source.studies(task.name)
-    labels = [each.label for each in found if not _surely_of_test(each, noted)]
+    taking_part = [each for each in found if not _surely_of_test(each, noted)]
+    labels = [each.label for each in taking_part]
+    _check_given_sides(taking_part, task, config)
     try:
-        check_ready(
-            task, spec, config, labels, store=store, cache=cache, weights=weights, free_bytes=free_bytes
-        )
+        _check_labels(task, labels)
     except TrainingError as error:
         left_out = {reason: len(names) for reason, names in source.left_out(task.name).items()}
         left_out["of the test set"] = len(found) - len(labels)
@@ -68,6 +72,27 @@ def check_source_ready(
         # Only where most are lost was another folder meant; a few of many are no reason.
         why, way_out = source.lost(task.name) if left_out.get(GONE, 0) > len(found) else ("", "")
         raise TrainingError(f"{told.rstrip('.;')}: {why}." if why else told, way_out or error.hint) from error
+    check_ready(task, spec, config, labels, store=store, cache=cache, weights=weights, free_bytes=free_bytes)
+
+
+def _check_given_sides(studies: Sequence[SourceStudy], task: ReadingTask, config: FinetuneConfig) -> None:
+    """What the sides of a CSV alone make impossible."""
+    if any(each.side for each in studies):
+        require_no_folds(config.folds)
+    if not all(each.side for each in studies):
+        return  # the split decides, by what is in the files
+    for finding in task.findings if studies else ():
+        for side in ("train", "validation"):
+            states = [
+                each.label.findings[finding].state
+                for each in studies
+                if each.side == side and finding in each.label.findings
+            ]
+            if lacking := next((state for state in ("present", "absent") if state not in states), None):
+                raise TrainingError(
+                    f"no {side} study has {finding} {lacking} (of {len(states)} labelled ones).",
+                    "Set the column split so that each side has both states, or leave it empty.",
+                )
 
 
 def _surely_of_test(study: SourceStudy, noted: Split) -> bool:
@@ -98,12 +123,14 @@ def check_ready(
         free_bytes: how much room there is on the disk of a folder.
 
     Raises:
-        TrainingError: too few studies of a state, or no room on the disk.
+        TrainingError: too few studies of a state, or no room on the disk, or a folder cannot be written.
         ConfigurationError: no such pretraining for this network, or no such classifier to start from.
         WeightsNotFoundError: names the file, its address and the commands that bring it here.
         ModelCardError: the classifier to start from is damaged.
     """
     _check_labels(task, labels)
+    _check_writable(store.root, "models", "--models-dir; models_dir of a server")
+    _check_writable(cache, "prepared studies", "--cache; VPTCT_HOME")
     _check_start(spec, config.settled(spec.weights), store, weights or WeightsFolder())
     _check_room(len(labels), store.root, cache, free_bytes or _free_bytes)
 
@@ -128,7 +155,7 @@ def _check_start(spec: ModelSpec, config: FinetuneConfig, store: ModelStore, wei
     if config.pretraining not in spec.pretrainings:
         raise ConfigurationError(
             f"{spec.name} has no weights for the pretraining {config.pretraining!r};",
-            f"choose from {', '.join((*spec.pretrainings, *SITE_PRETRAININGS))}.",
+            f"choose from {', '.join((*spec.pretrainings, *_site_pretrainings(spec)))}.",
         )
     sources = spec.weights.get(config.pretraining, ())
     if sources and not any(weights.has(source) for source in sources):
@@ -136,6 +163,29 @@ def _check_start(spec: ModelSpec, config: FinetuneConfig, store: ModelStore, wei
             f"the {config.pretraining} weights of {spec.name} are not on this computer.",
             f"Get them with `vpt weights fetch {sources[0].name}`, or train with the pretraining none.",
         )
+
+
+def _site_pretrainings(spec: ModelSpec) -> tuple[str, ...]:
+    """Those that a classifier of the site can have made possible: none began from Kinetics without weights."""
+    return tuple(
+        each for each in SITE_PRETRAININGS if each != "kinetics+ct" or "kinetics" in spec.pretrainings
+    )
+
+
+def _check_writable(folder: Path, of_what: str, setting: str) -> None:
+    try:
+        make_folder(folder)
+        # Asking for permissions is not enough: root has them where nothing can be written.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        # A disk that is merely full is told with its numbers.
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return
+        raise TrainingError(
+            f"{of_what} cannot be kept in {folder}: {error.strerror or error}.",
+            f"Choose another folder ({setting}), or let this account write there.",
+        ) from error
 
 
 def _check_room(studies: int, models: Path, cache: Path, free_bytes: Callable[[Path], int]) -> None:

@@ -223,6 +223,19 @@ def _taking_part(patients: Iterable[Patient]) -> dict[str, NotedStudy]:
     return {name: replace(each, took_part=True) for name, each in noted}
 
 
+def require_no_folds(folds: int | None) -> None:
+    """Refuse folds where the source gives sides.
+
+    Raises:
+        ConfigurationError: folds are asked for.
+    """
+    if folds:
+        raise ConfigurationError(
+            f"training setting folds is {folds}, but the manifest says who is trained on and validated on.",
+            "Leave the setting out, or leave the split column empty.",
+        )
+
+
 def how_many_folds(
     patients: Sequence[Patient], task: ReadingTask, noted: Split, folds: int | None
 ) -> tuple[int, str]:
@@ -243,10 +256,7 @@ def how_many_folds(
     if folds == 0 or (folds is None and (given or "validation" in noted.sides.values())):
         return 0, ""
     if given:
-        raise ConfigurationError(
-            f"training setting folds is {folds}, but the manifest says who is trained on and validated on.",
-            "Leave the setting out, or leave the split column empty.",
-        )
+        require_no_folds(folds)
     if folds is None and studies >= FEW_STUDIES:
         return 0, ""
     fewest, which = _fewest(patients, task)
