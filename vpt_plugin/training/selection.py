@@ -21,7 +21,7 @@ from vpt_plugin.training.sides import (
     note_in_folds,
     noted_side,
 )
-from vpt_plugin.training.sources import SourceStudy, TrainingSource
+from vpt_plugin.training.sources import ManifestSource, SourceStudy, TrainingSource
 from vpt_plugin.training.test_set import patient_of
 from vpt_plugin.training.training_data import Round, TrainingData, lacking_state, states_in_words
 from vpt_plugin.training.usable import Told, UsableStudies
@@ -66,6 +66,8 @@ def select_studies(
     noted = _with_test_rows(file.read(), found, cancelled)
     studies = [each for each in found if not _is_of_test(each, noted, cancelled)]
     _refuse_mixture({each.study: each.synthetic for each in studies})
+    if isinstance(source, ManifestSource):
+        _refuse_one_patient(studies, source.name)
     work = UsableStudies(task, shape, prepared, progress, cancelled)
     for reason, names in source.left_out(task.name).items():
         work.leave_out(reason, names, len(studies))
@@ -156,6 +158,18 @@ def _refuse_mixture(synthetic: Mapping[str, bool]) -> None:
             f"phantoms ({phantoms[0]} and {len(phantoms) - 1} more) and patients "
             f"({patients[0]} and {len(patients) - 1} more) are mixed.",
             "Train on one of them. Files of phantoms say what they are; in a CSV the column synthetic does.",
+        )
+
+
+def _refuse_one_patient(studies: Sequence[SourceStudy], source: str) -> None:
+    """Before anything is prepared: a CSV that names one patient for all has no two sides."""
+    named = {each.patient for each in studies}
+    if len(studies) > 1 and len(named) == 1 and "" not in named:
+        raise TrainingError(
+            f"{source}: all {len(studies)} rows name patient {named.pop()!r} in the column patient, and a "
+            "patient is on one side only.",
+            "Each patient needs his own name there. Where the studies are of different patients, an empty "
+            "cell will do.",
         )
 
 

@@ -253,8 +253,10 @@ def how_many_folds(
     """
     given = any(patient.side for patient in patients)
     studies = sum(len(patient.members) for patient in patients)
-    if folds == 0 or (folds is None and (given or "validation" in noted.sides.values())):
+    if folds == 0 or (folds is None and given):
         return 0, ""
+    if folds is None and (decided := noted.on("validation")):
+        return 0, _no_folds_since(decided, noted) if studies < FEW_STUDIES else ""
     if given:
         require_no_folds(folds)
     if folds is None and studies >= FEW_STUDIES:
@@ -276,6 +278,13 @@ def how_many_folds(
     if chosen < most:
         few = ", for with more one of them would lack a state of a finding"
     return chosen, f"{studies} studies: each is validated once, in {chosen} folds{few}"
+
+
+def _no_folds_since(validated: Iterable[str], noted: Split) -> str:
+    """Why there is one validation side where there would be folds, had nothing been decided before."""
+    dates = sorted(when[:10] for each in validated if (when := noted.since.get(each)))
+    on = f" on {dates[0]}" if dates else ""
+    return f"sides were decided{on}, so there are no folds; folds: {USUAL_FOLDS} asks for them"
 
 
 def _most_folds(patients: Sequence[Patient], task: ReadingTask, most: int) -> int:
