@@ -215,6 +215,19 @@ def test_too_few_studies_that_neither_learned_from_decide_nothing(
     assert verdict.to_json() == {"with_version": 1, "better": False, "sentence": verdict.why}
 
 
+def test_a_served_version_that_learned_from_all_studies_is_told_with_the_way_out(
+    studies: list[LabelledStudy], publish: Publish, judge: MakeJudge, small_spec: ModelSpec
+) -> None:
+    publish(recorded([], np.empty(0), trained_on=studies))
+    verdict = judge().decide(outcome_of(studies, right(studies), small_spec), synthetic=True)
+    assert (verdict.serve, verdict.comparison) == (False, None)
+    assert (
+        "no validation study is left that the served version has not learned from: it was trained on all "
+        f"{len(studies)}. Label studies of new patients, or lock a test set (vpt split lock)" in verdict.why
+    )
+    assert "as a candidate, which a person may promote" in verdict.why
+
+
 def test_versions_that_read_studies_in_another_way_are_not_compared(
     studies: list[LabelledStudy], publish: Publish, judge: MakeJudge, small_spec: ModelSpec
 ) -> None:

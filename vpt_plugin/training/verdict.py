@@ -166,6 +166,12 @@ class Judge:
 
     def _too_little(self, states: Floats, left_out: int) -> str:
         """Why what is left cannot decide; "" where it can."""
+        if left_out and not len(states):
+            return (
+                "no validation study is left that the served version has not learned from: it was trained on "
+                f"all {left_out}. Label studies of new patients, or lock a test set (vpt split lock) before "
+                "the next training and evaluate both on it"
+            )
         for index, finding in enumerate(self.task.findings):
             present, absent = ((states[:, index] == value).sum() for value in (1, 0))
             if min(present, absent) < LEAST_PER_STATE:
