@@ -103,7 +103,9 @@ def test_a_damaged_record_is_told_once_and_promoting_mends_it(
 def test_show_tells_figures_of_both_levels_the_comparison_and_when_it_was_served(
     vpt: Callable[..., Result],
 ) -> None:
-    assert vpt("promote", "nodule_tiny", 3, "--why", "better on ours").exit_code == 0
+    promoted = vpt("promote", "nodule_tiny", 3, "--why", "better on ours")
+    assert promoted.exit_code == 0
+    assert lines(promoted)[-1] == "warning: The best epoch is the last one (10)."
     told = lines(vpt("show", "nodule_tiny"))
     assert told[0] == "nodule_tiny version 3, served"
     for line in (
@@ -168,8 +170,8 @@ def test_two_versions_are_compared_on_the_studies_that_both_were_validated_on(
     record(range(4, 20), 0.9).write(store.place("nodule", "tiny", 3))
     # Recorded of both are 4 to 11; version 2 has each of them the wrong way round.
     assert lines(vpt("compare", "nodule_tiny", 2, 3))[-1] == (
-        "On the 8 studies that both were validated on, version 2 has AUROC 0.000 [0.000, 0.000], version 3 "
-        "1.000 [1.000, 1.000]: a gain of +1.000 [+1.000, +1.000]; version 3 stays less than 0.01 behind in "
+        "On the 8 studies that both were validated on, version 2 has AUROC 0.000 [n/a, n/a], version 3 "
+        "1.000 [n/a, n/a]: a gain of +1.000 [n/a, n/a]; version 3 stays less than 0.01 behind in "
         "100 % of 993 resamples."
     )
     told = json.loads(vpt("compare", "nodule_tiny", 2, 3, "--json").stdout)
@@ -197,7 +199,10 @@ def test_what_a_card_does_not_say_is_no_ground_to_compare(
 
 def test_a_promotion_and_its_rollback(vpt: Callable[..., Result], store: ModelStore) -> None:
     result = vpt("promote", "nodule_tiny", 3, "--why", "better on ours")
-    assert (result.exit_code, result.stdout) == (0, "nodule_tiny: version 3 is served from now on.\n")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "nodule_tiny: version 3 is served from now on.\nwarning: The best epoch is the last one (10).\n",
+    )
     assert store.current_version("nodule", "tiny") == 3
     result = vpt("rollback", "nodule_tiny", "--why", "it was not")
     assert result.stdout == "nodule_tiny: version 2 is served again.\n"

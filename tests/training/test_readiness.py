@@ -77,8 +77,15 @@ def test_weights_that_are_not_here_are_named_with_the_command_that_brings_them(c
 
 
 def test_a_pretraining_that_the_network_does_not_have_is_refused(check) -> None:
-    with pytest.raises(ConfigurationError, match="tiny has no weights for the pretraining 'imagenet'"):
+    with pytest.raises(
+        ConfigurationError, match="tiny has no weights for the pretraining 'imagenet'"
+    ) as tiny:
         check(pretraining="imagenet")
+    # Nothing of tiny can have begun from Kinetics.
+    assert tiny.value.hint == "choose from none, ct."
+    with pytest.raises(ConfigurationError, match="no weights") as swin:
+        check(model="swin_t", pretraining="imagenet")
+    assert "kinetics+ct" in swin.value.hint
 
 
 def test_starting_from_a_classifier_of_the_site_asks_that_it_is_there(check, tmp_path: Path) -> None:
@@ -91,6 +98,8 @@ def test_starting_from_a_classifier_of_the_site_asks_that_it_is_there(check, tmp
     check(pretraining="ct", start="nodule_tiny:1")
     with pytest.raises(ConfigurationError, match=r"version 2.*choose from nodule_tiny:1"):
         check(pretraining="ct", start="nodule_tiny:2")
+    with pytest.raises(ConfigurationError, match=r"no classifier of any network.*choose from nodule_tiny:1"):
+        check(pretraining="ct", start="nodule_tinny")
     with pytest.raises(ConfigurationError, match="weights do not fit another network"):
         check(pretraining="ct", start="nodule_swin_t")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vpt_plugin.cli.console import plain
 from vpt_plugin.cli.options import ModelsDirOption, who
 from vpt_plugin.cli.words import count
 from vpt_plugin.errors import ConfigurationError
@@ -143,6 +144,8 @@ def promote(name: _Name, version: _Version, why: _WhyOption, models_dir: ModelsD
     folder = _folder(name, models_dir)
     card = ModelStore(models_dir).promote(folder.task, folder.model, version, why=why, by=who())
     typer.echo(f"{name}: version {card.version} is served from now on.")
+    for warning in card.training.get("warnings", ()):
+        typer.echo(plain(f"warning: {warning}"))
 
 
 @app.command()

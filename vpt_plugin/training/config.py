@@ -188,8 +188,12 @@ class FinetuneConfig:
             wanted = "<task>_<model> or <task>_<model>:<version>, a published classifier to start from"
             _require(_START.fullmatch(self.start) is not None, "start", wanted, self.start)
         else:
-            wanted = f"empty unless pretraining is {' or '.join(SITE_PRETRAININGS)}"
-            _require(not self.start, "start", wanted, self.start)
+            if self.start:
+                raise ConfigurationError(
+                    f"training setting start is {self.start!r}, but pretraining is {self.pretraining}.",
+                    "Set pretraining to ct (--pretraining ct), or to kinetics+ct where that one began from "
+                    "Kinetics; or leave start out.",
+                )
 
     @property
     def steps(self) -> int:

@@ -166,7 +166,7 @@ def _check_start(spec: ModelSpec, config: FinetuneConfig, store: ModelStore, wei
 
 
 def _site_pretrainings(spec: ModelSpec) -> tuple[str, ...]:
-    """Those that a classifier of the site can have made possible: none began from Kinetics without weights."""
+    """Those that a classifier of the site can make possible: without weights none began from Kinetics."""
     return tuple(
         each for each in SITE_PRETRAININGS if each != "kinetics+ct" or "kinetics" in spec.pretrainings
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from vpt_plugin.data.clip_dataset import LabelledStudy
 from vpt_plugin.errors import ConfigurationError, NotTrainedError, TrainingError
 from vpt_plugin.models.card import ModelCard
-from vpt_plugin.models.catalog import ModelSpec
+from vpt_plugin.models.catalog import MODELS, ModelSpec
 from vpt_plugin.models.classifier import Classifier, with_new_head
 from vpt_plugin.training.config import SITE_PRETRAININGS, FinetuneConfig
 from vpt_plugin.training.model_store import ModelStore
@@ -103,6 +103,10 @@ def find_start(store: ModelStore, spec: ModelSpec, config: FinetuneConfig) -> St
         return None
     name, _, version = config.start.partition(":")
     task, model = split_name(name)
+    if model not in MODELS:
+        raise ConfigurationError(
+            f"start {config.start!r} is no classifier of any network.", _choices(store, spec)
+        )
     if model != spec.name:
         raise ConfigurationError(
             f"start {config.start!r} is no {spec.name}, and weights do not fit another network;",
