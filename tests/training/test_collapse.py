@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vpt_plugin.models.card import Estimate
-from vpt_plugin.training.collapse import collapse_warning
+from vpt_plugin.training.collapse import collapse_warning, has_hardly_moved
 from vpt_plugin.training.metrics import bootstrap_auroc
 
 LABELS = [0, 1] * 6
@@ -31,6 +31,24 @@ def test_how_far_the_answers_spread_decides_how_sure_that_is(spread: float, begi
     warning = collapse_warning("lung_nodule", np.linspace(0.3, 0.3 + spread, 12), UNKNOWN_ORDER)
     assert warning.startswith(beginning)
     assert bool(warning) == bool(beginning)
+
+
+def test_what_hardly_trained_is_not_called_collapsed_unless_its_answers_are_one() -> None:
+    near = np.linspace(0.30, 0.34, 12)
+    warning = collapse_warning("lung_nodule", near, UNKNOWN_ORDER, still_learning=True)
+    assert warning.startswith("The network has hardly trained yet: lung_nodule gets nearly the same")
+    assert "more epochs or steps_per_epoch, or a higher learning rate" in warning
+    one = collapse_warning("lung_nodule", [0.3] * 12, UNKNOWN_ORDER, still_learning=True)
+    assert one.startswith("The training has collapsed")
+
+
+def test_a_loss_has_hardly_moved_where_no_round_left_its_first_epoch_by_a_twentieth() -> None:
+    assert has_hardly_moved([[0.70, 0.68]])
+    assert has_hardly_moved([[0.70]])
+    assert not has_hardly_moved([[0.70, 0.68], [0.70, 0.60]])
+    # Up, and back again: it went astray.
+    assert not has_hardly_moved([[0.70, 1.50, 0.69]])
+    assert not has_hardly_moved([])
 
 
 @pytest.mark.parametrize("sign", [1, -1])

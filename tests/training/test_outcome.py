@@ -196,6 +196,29 @@ def test_a_network_no_better_than_chance_is_told(labelled: MakeLabelled) -> None
     assert warning.startswith("The 30 validation studies do not show that lung_nodule is recognised at all")
 
 
+def test_a_short_training_is_called_short_beside_the_warning_that_nothing_is_recognised(
+    labelled: MakeLabelled,
+) -> None:
+    rng = np.random.default_rng(2)
+    studies = [labelled(f"s{n:02d}", float(n % 2), first=4 if n % 2 else None) for n in range(30)]
+    near = held_out(studies, [(0.5 + 0.03 * rng.random(2)).tolist() for _ in studies])
+
+    def beginnings(found: HeldOut, losses: list[list[float]]) -> list[str]:
+        outcome = measure(found, NODULE, threshold_rule="youden", losses=losses)
+        assert not outcome.collapsed
+        return [warning.split(":")[0] for warning in outcome.warnings]
+
+    plain = "The 30 validation studies do not show that lung_nodule is recognised at all"
+    assert beginnings(near, [[0.69, 0.69]]) == ["The network has hardly trained yet", plain]
+    assert beginnings(near, [[0.69, 0.30]]) == ["The training may have collapsed", plain]
+    # The answer about the second clip follows the study; that about the first is higher, whatever the study
+    # shows, and decides about it.
+    told = [[0.53 + 0.01 * rng.random(), 0.50 + 0.01 * study.states[0]] for study in studies]
+    assert beginnings(held_out(studies, told), [[0.69, 0.30]]) == [
+        "The network has hardly trained yet", plain,
+    ]  # fmt: skip
+
+
 def test_each_finding_has_its_own_studies_threshold_and_figures(labelled: MakeLabelled) -> None:
     task = replace(NODULE, findings=("lung_nodule", "emphysema"))
     rng = np.random.default_rng(4)

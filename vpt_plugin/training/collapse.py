@@ -7,6 +7,7 @@ the table in Ke et al. (PMLR 227, 2023) are of this kind.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,13 +20,34 @@ CONSTANT_SPREAD = 0.001
 NEARLY_CONSTANT_SPREAD = 0.05
 
 
+# A loss that stays within this share of its first epoch has hardly moved.
+HARDLY_MOVED = 0.05
+
+
+def has_hardly_moved(losses: Sequence[Sequence[float]]) -> bool:
+    """Whether no round's training loss came away from where it began: too early to speak of a collapse.
+
+    Args:
+        losses: of every epoch, per round. One epoch alone has not moved; without any nothing is known, and
+            the answer is no.
+    """
+    return bool(losses) and all(
+        max(each) - min(each) <= HARDLY_MOVED * abs(each[0]) for each in losses if len(each)
+    )
+
+
 def has_collapsed(probabilities: ArrayLike, auroc: Estimate, rounds: ArrayLike | None = None) -> bool:
     """Whether all studies surely get one and the same answer; arguments as of ``collapse_warning``."""
     return _spread(probabilities, auroc, rounds) < CONSTANT_SPREAD
 
 
 def collapse_warning(
-    finding: str, probabilities: ArrayLike, auroc: Estimate, rounds: ArrayLike | None = None
+    finding: str,
+    probabilities: ArrayLike,
+    auroc: Estimate,
+    rounds: ArrayLike | None = None,
+    *,
+    still_learning: bool = False,
 ) -> str:
     """What is to be said of a training that gives all validation studies one answer; "" where all is well.
 
@@ -39,6 +61,8 @@ def collapse_warning(
             (``within_rounds``).
         rounds: (studies,), by the network of which round each was answered: five networks that each give one
             answer give five. None where one network answered all.
+        still_learning: whether something else than the spread says that the training was too short: its loss
+            hardly moved, or clips are told apart better than by chance.
     """
     spread = _spread(probabilities, auroc, rounds)
     if not spread < NEARLY_CONSTANT_SPREAD:
@@ -46,6 +70,12 @@ def collapse_warning(
     values = np.asarray(probabilities, dtype=np.float64)
     several = rounds is not None and len(np.unique(np.asarray(rounds))) > 1
     of_each = ", fold by fold" if several else ""
+    if still_learning and not spread < CONSTANT_SPREAD:
+        return (
+            f"The network has hardly trained yet: {finding} gets nearly the same probability in all "
+            f"{len(values)} validation studies{of_each} ({values.min():.4f} to {values.max():.4f}). Try more "
+            "epochs or steps_per_epoch, or a higher learning rate."
+        )
     certainty = "has collapsed" if spread < CONSTANT_SPREAD else "may have collapsed"
     value = "n/a" if math.isnan(auroc.value) else f"{auroc.value:.3f}"
     return (

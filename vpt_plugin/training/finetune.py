@@ -224,7 +224,8 @@ class _Finetuning:
         )
         task = self.rounds.task
         rule = self.rounds.config.threshold or task.threshold_rule
-        outcome = measure(held_out, task, threshold_rule=rule)
+        losses = [[each.train_loss for each in result.history] for result in trained.rounds]
+        outcome = measure(held_out, task, threshold_rule=rule, losses=losses)
         if not data.folds:
             return outcome
         return look_at_final(

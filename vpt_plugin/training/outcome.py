@@ -21,7 +21,12 @@ from vpt_plugin.data.clip_dataset import ClipShape, LabelledStudy
 from vpt_plugin.models.card import Estimate
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.calibration import Calibration, fit_temperature
-from vpt_plugin.training.collapse import collapse_warning, has_collapsed, within_rounds
+from vpt_plugin.training.collapse import (
+    collapse_warning,
+    has_collapsed,
+    has_hardly_moved,
+    within_rounds,
+)
 from vpt_plugin.training.metrics import (
     FIGURES,
     PatientBootstrap,
@@ -129,13 +134,21 @@ class Outcome:
         return {finding: each["auroc"] for finding, each in self.metrics["study"].items()}
 
 
-def measure(held_out: HeldOut, task: ReadingTask, *, threshold_rule: str) -> Outcome:
+def measure(
+    held_out: HeldOut,
+    task: ReadingTask,
+    *,
+    threshold_rule: str,
+    losses: Sequence[Sequence[float]] = (),
+) -> Outcome:
     """Calibrate, choose thresholds on calibrated probabilities, and compute every figure with its interval.
 
     Args:
         held_out: studies and what was said of them.
         task: its findings and its aggregation.
         threshold_rule: as ``vpt_plugin.training.metrics.threshold_rule`` takes it.
+        losses: of every epoch of every round, as far as they are known; a training whose loss hardly moved is
+            too short rather than collapsed.
 
     Raises:
         ConfigurationError: no such rule.
@@ -177,7 +190,13 @@ def measure(held_out: HeldOut, task: ReadingTask, *, threshold_rule: str) -> Out
             for index, (finding, each) in enumerate(raw.items())
             for text in _warnings(
                 finding,
-                collapse_warning(finding, *each),
+                has_collapsed(*each),
+                collapse_warning(
+                    finding,
+                    *each,
+                    still_learning=has_hardly_moved(losses)
+                    or _clips_are_told_apart(held_out, index, metrics["clip"][finding]["auroc"]),
+                ),
                 aurocs[finding],
                 thresholds[finding],
                 _few_studies(held_out, finding, index, aurocs[finding]),
@@ -226,32 +245,51 @@ def _for_collapse(
     return probabilities, auroc, rounds
 
 
+def _clips_are_told_apart(held_out: HeldOut, finding: int, auroc: Estimate) -> bool:
+    """Whether single clips are surely in a better order than chance's, within the rounds."""
+    if len(np.unique(held_out.rounds)) > 1:
+        states = held_out.clip_states[:, finding]
+        known = ~np.isnan(states)
+        rounds = held_out.rounds[held_out.clip_studies[known]]
+        patients = [held_out.patients[number] for number in held_out.clip_studies[known]]
+        auroc = bootstrap_auroc(
+            states[known], within_rounds(expit(held_out.logits[known, finding]), rounds), patients
+        )
+    return auroc.ci95[0] > 0.5
+
+
 def _few_studies(held_out: HeldOut, finding: str, index: int, auroc: Estimate) -> str:
     rows = np.flatnonzero(held_out.known(index))
     patients = [held_out.patients[row] for row in rows]
     return few_studies_warning(finding, auroc, held_out.states[rows, index], patients)
 
 
-def _warnings(finding: str, collapse: str, auroc: Estimate, threshold: float, few: str) -> list[str]:
+def _warnings(
+    finding: str, collapsed: bool, collapse: str, auroc: Estimate, threshold: float, few: str
+) -> list[str]:
     """What a person has to know of this finding before relying on it; the gravest first."""
-    if collapse:
-        return [collapse]
+    first = [collapse] if collapse else []
+    if collapsed:
+        return first
     low, high = auroc.ci95
     if low <= 0.5 <= high:
         return [
+            *first,
             f"The {auroc.n} validation studies do not show that {finding} is recognised at all: the AUROC is "
             f"{auroc.value:.3f}, and its interval from {low:.3f} to {high:.3f} holds 0.5, which is chance. "
-            "Label more studies, or train longer."
+            "Label more studies, or train longer.",
         ]
     # An AUROC of 0 has no interval; of more than a few studies it is no chance.
     if high < 0.5 or (auroc.value == 0 and not few):
         return [
+            *first,
             f"{finding} is recognised the wrong way round: the AUROC is {auroc.value:.3f}, surely below 0.5. "
-            "Look whether the labels are right."
+            "Look whether the labels are right.",
         ]
     if math.isnan(threshold):
         return [
+            *first,
             f"There is no threshold for {finding}, so 0.5 counts: one of its states is missing in the "
-            "validation."
+            "validation.",
         ]
-    return [few] if few else []
+    return [*first, few] if few else first
