@@ -8,6 +8,8 @@ from math import nan
 from pathlib import Path
 
 import pytest
+import torch
+from monai.engines import SupervisedTrainer
 from typer.testing import CliRunner, Result
 
 from vpt_plugin.cli import app
@@ -109,16 +111,19 @@ def test_the_card_is_told_in_words() -> None:
     ]
 
 
-def test_thenext_steps_name_the_task_file_and_the_models_folder() -> None:
+def test_the_next_steps_name_the_task_file_and_the_models_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     text = next_steps(CARD, Path("own.yaml"), Path("my models"))
     assert (
         'vpt classify STUDY... --task nodule --model tiny --task-file own.yaml --models-dir "my models"'
         in text
     )
     assert (
-        "start_server --host 127.0.0.1 --app apps/vptct --studies STUDIES "
-        "--conf tasks nodule --conf models tiny "
-        '--conf task_file own.yaml --conf models_dir "my models"' in text
+        "OMP_WAIT_POLICY=PASSIVE python -m monailabel.main start_server --host 127.0.0.1 "
+        "--app apps/vptct --studies STUDIES --conf tasks nodule --conf models tiny "
+        f"--conf task_file {tmp_path / 'own.yaml'} --conf models_dir" in text
     )
 
 
@@ -164,7 +169,8 @@ def test_a_candidate_is_told_with_what_is_served_and_how_to_serve_it() -> None:
     result = FinetuneResult(
         CARD, False, decision, warnings=("Label more studies.",), report=Path("report.html")
     )
-    text = result_in_words(result, 1)
+    text = result_in_words(replace(result, card=replace(CARD, training={"seconds": 80.0})), 1)
+    assert "It took 1 min 20 s." in text
     assert text.index("Published nodule/tiny version 2") < text.index("warning: Label more studies.")
     assert decision in text
     assert "Served now: nodule_tiny version 1. Version 2 is a candidate; to serve it all the same:" in text
@@ -186,18 +192,26 @@ def test_figures_at_the_threshold_and_of_clips_are_told_where_the_card_has_them(
     card = replace(CARD, metrics=metrics, threshold_rule="sensitivity:0.95", counts=counts)
     assert "  left out: 12 not labelled; 1 unreadable" in card_in_words(card).splitlines()
     assert card_in_words(card).splitlines()[-2:] == [
-        "    sensitivity 0.800 [0.700, 0.900], specificity 0.500 [n/a, n/a] at that threshold (sensitivity:0.95)",
+        "    sensitivity 0.800 [0.700, 0.900], specificity 0.500 [n/a, n/a] at that threshold "
+        "(sensitivity:0.95)",
         "    single clips: AUROC 0.800 [0.700, 0.900] (40 clips)",
     ]
 
 
-def test_a_training_that_is_interrupted_says_how_it_goes_on(
-    phantoms: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_training_that_is_interrupted_says_how_it_goes_on_and_nothing_of_a_crash(
+    phantoms: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def interrupted(*_: object, **__: object) -> None:
+    def step(*_: object) -> None:
         raise KeyboardInterrupt
+
+    def interrupted(*_: object, **__: object) -> None:
+        SupervisedTrainer(
+            device=torch.device("cpu"), max_epochs=1, train_data_loader=[0], network=torch.nn.Identity(),
+            optimizer=torch.optim.SGD([torch.zeros(1)]), loss_function=None, iteration_update=step,
+        ).run()  # fmt: skip
 
     monkeypatch.setattr("vpt_plugin.training.finetune.finetune", interrupted)
     result = vpt("finetune", phantoms / "manifest.csv", "--task", "nodule", "--model", "tiny")
     assert result.exit_code == 130
+    assert "terminating" not in result.stderr + caplog.text
     assert "What is served stays as it was; the same command goes on" in result.stderr

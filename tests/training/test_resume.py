@@ -103,6 +103,7 @@ def test_stopped_and_started_again_it_gives_the_same_network_bit_for_bit(
     told, _ = stop_at(0)
     card = train(tmp_path, config, progress=told.append)
     assert "was interrupted before and goes on" in notes(told)[0]
+    assert any("goes on after epoch" in note for note in notes(told))
     assert min(each.epoch for each in told if each.state == "validating") > 1
     whole = uninterrupted(config)
     assert card.weights_sha256 == whole.weights_sha256

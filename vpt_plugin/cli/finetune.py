@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +24,7 @@ from vpt_plugin.cli.options import (
     who,
 )
 from vpt_plugin.cli.settings import training_settings
-from vpt_plugin.cli.words import card_in_words, command_line, progress_in_words
+from vpt_plugin.cli.words import card_in_words, command_line, duration, progress_in_words
 from vpt_plugin.training.torchrun import torchrun_rank
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from vpt_plugin.models.card import ModelCard
     from vpt_plugin.training.finetune import FinetuneResult
     from vpt_plugin.training.progress import Progress
+
+# The engines that train and validate, as Ignite names their loggers.
+_ENGINES = ("SupervisedTrainer", "SupervisedEvaluator")
 
 
 def finetune(
@@ -190,6 +195,8 @@ def result_in_words(result: FinetuneResult, served: int | None) -> str:
     card = result.card
     name = f"{card.task}_{card.model}"
     parts = [card_in_words(card), *(f"warning: {warning}" for warning in result.warnings), result.decision]
+    if (seconds := card.training.get("seconds")) is not None:
+        parts.append(f"It took {duration(seconds)}.")
     if result.served:
         parts.append(f"Served now: {name} version {card.version}.")
     else:
@@ -211,10 +218,13 @@ def next_steps(card: ModelCard, task_file: Path | None, models_dir: Path | None)
         "vpt", "classify", "STUDY...", "--task", card.task, "--model", card.model, *own_task, *own_place
     )
     conf = [("tasks", card.task), ("models", card.model)]
-    conf += [("task_file", str(task_file))] if task_file else []
-    conf += [("models_dir", str(models_dir))] if models_dir else []
+    conf += [("task_file", str(task_file.absolute()))] if task_file else []
+    # A server may be started elsewhere.
+    conf += [("models_dir", str(models_dir.absolute()))] if models_dir else []
+    # As `make serve`: threads that spin while they wait slow everything down beside another program.
+    quiet = () if os.name == "nt" else ("OMP_WAIT_POLICY=PASSIVE",)
     serve = command_line(
-        "python", "-m", "monailabel.main", "start_server", "--host", "127.0.0.1",
+        *quiet, "python", "-m", "monailabel.main", "start_server", "--host", "127.0.0.1",
         "--app", "apps/vptct", "--studies", "STUDIES",
         *(word for name, value in conf for word in ("--conf", name, value)),
     )  # fmt: skip
@@ -224,6 +234,10 @@ def next_steps(card: ModelCard, task_file: Path | None, models_dir: Path | None)
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Ctrl+C ends a training in words."""
+    # The engines log the same interruption as a crash, each on a line of its own.
+    loggers = [logging.getLogger(f"ignite.engine.engine.{name}") for name in _ENGINES]
+    for logger in loggers:
+        logger.addFilter(_no_interruption)
     try:
         yield
     except KeyboardInterrupt:
@@ -232,6 +246,14 @@ def _interruptible() -> Iterator[None]:
             file=sys.stderr,
         )
         raise typer.Exit(130) from None
+    finally:
+        for logger in loggers:
+            logger.removeFilter(_no_interruption)
+
+
+def _no_interruption(_: logging.LogRecord) -> bool:
+    """Whether a line of a log is of anything but Ctrl+C, which is told in words."""
+    return not isinstance(sys.exc_info()[1], KeyboardInterrupt)
 
 
 @contextmanager

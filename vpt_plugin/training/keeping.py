@@ -47,6 +47,8 @@ class KeptRound:
         state = self.team.from_first(lambda: self.folder.checkpoints.newest() if self.folder else None)
         if state is not None:
             loop.load_state_dict(state)
+            if self.folder is not None:
+                self.folder.tell_resumed(state["epoch"])
 
     def save(self, loop: TrainingLoop) -> None:
         """Keep what the loop knows at the end of an epoch."""

@@ -52,8 +52,13 @@ class RoundFolder:
 
     def __init__(self, path: Path, told: Callable[[str], None]) -> None:
         self.checkpoints = Checkpoints(path, told)
+        self._name = path.name
         self._place = path / _OUTCOME
         self._told = told
+
+    def tell_resumed(self, epoch: int) -> None:
+        """Say after which epoch the round goes on."""
+        self._told(f"{self._name.replace('-', ' ')} goes on after epoch {epoch}.")
 
     def outcome(self) -> dict[str, Any] | None:
         """What ``finish`` kept; None where the round is not finished. A damaged one is told."""
