@@ -182,6 +182,13 @@ def test_a_candidate_is_told_with_what_is_served_and_how_to_serve_it() -> None:
     assert "No version of nodule_tiny is served." in result_in_words(result, None)
 
 
+def test_a_few_of_the_studies_that_were_left_out_are_named_in_the_end() -> None:
+    left_out = tuple(f"p{number} is left out: it has 3 slices" for number in range(5))
+    text = result_in_words(FinetuneResult(CARD, True, "Served.", left_out=left_out), 2)
+    assert "p0 is left out: it has 3 slices\np1" in text
+    assert "p2 is left out: it has 3 slices\nand 2 more: see above." in text
+
+
 def test_figures_at_the_threshold_and_of_clips_are_told_where_the_card_has_them() -> None:
     estimate = Estimate(0.8, (0.7, 0.9), 40)
     metrics = {

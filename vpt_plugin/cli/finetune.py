@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vpt_plugin.cli.console import progress_bars
+from vpt_plugin.cli.console import plain, progress_bars
 from vpt_plugin.cli.options import (
     PRECISION_HELP,
     DeviceOption,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 # The engines that train and validate, as Ignite names their loggers.
 _ENGINES = ("SupervisedTrainer", "SupervisedEvaluator")
+_SHOWN = 3
 
 
 def finetune(
@@ -195,6 +196,9 @@ def result_in_words(result: FinetuneResult, served: int | None) -> str:
     card = result.card
     name = f"{card.task}_{card.model}"
     parts = [card_in_words(card), *(f"warning: {warning}" for warning in result.warnings), result.decision]
+    if left_out := result.left_out:
+        more = [f"and {len(left_out) - _SHOWN} more: see above."] if len(left_out) > _SHOWN else []
+        parts.insert(1, "\n".join([*map(plain, left_out[:_SHOWN]), *more]))
     if (seconds := card.training.get("seconds")) is not None:
         parts.append(f"It took {duration(seconds)}.")
     if result.served:

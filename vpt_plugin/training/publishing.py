@@ -41,6 +41,8 @@ class FinetuneResult:
         comparison: with the version that was served before; None where there was none, or none was possible.
         warnings: what to know before relying on it; sentences, the gravest first.
         report: the HTML report beside the version; None where none was asked for.
+        left_out: the studies that could not take part, each with its reason; not on the card, which is
+            exported and names no study.
     """
 
     card: ModelCard
@@ -49,6 +51,7 @@ class FinetuneResult:
     comparison: Comparison | None = None
     warnings: tuple[str, ...] = ()
     report: Path | None = None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,9 @@ class Publication:
             comparison=verdict.comparison,
             warnings=self._warnings(),
             report=store.place(card.task, card.model, card.version) / REPORT if report else None,
+            left_out=tuple(
+                line for note in self.notes for line in note.splitlines() if " is left out: " in line
+            ),
         )
 
     def _warnings(self) -> tuple[str, ...]:

@@ -95,7 +95,8 @@ class UsableStudies:
                         notes += filter(None, [member.labelled.prepared.note])
                     except _LeftOutError as error:
                         self.left_out[error.reason] += 1
-                        notes.append(f"is left out: {error}")
+                        # Errors of a study begin with its name, which stands before the note already.
+                        notes.append(f"is left out: {str(error).removeprefix(f'{study.study}: ')}")
                     self.progress(done, len(studies), "\n".join(_note(study.study, note) for note in notes))
             finally:
                 pool.shutdown(cancel_futures=True)

@@ -220,6 +220,8 @@ def test_gone_doubted_and_disputed_studies_are_told(site: Site) -> None:
     assert "s1.nrrd: readers disagree on lung_nodule; the newest label counts" in site.notes
     assert "left out (labelled, but not there): s2.nrrd" in site.notes
     assert "short.nrrd is left out: it has 3 slices, a clip has 8" in site.notes
+    (unreadable,) = (note for note in site.notes if note.startswith("s3.nrrd is left out: "))
+    assert unreadable.count("s3.nrrd") == 1
     states = {study.study: study.states[0] for study in data.everything}
     assert states["s1.nrrd"] == 1
 
