@@ -61,7 +61,6 @@ def check_source_ready(
     found = source.studies(task.name)
     taking_part = [each for each in found if not _surely_of_test(each, noted)]
     labels = [each.label for each in taking_part]
-    _check_given_sides(taking_part, task, config)
     try:
         _check_labels(task, labels)
     except TrainingError as error:
@@ -72,6 +71,7 @@ def check_source_ready(
         # Only where most are lost was another folder meant; a few of many are no reason.
         why, way_out = source.lost(task.name) if left_out.get(GONE, 0) > len(found) else ("", "")
         raise TrainingError(f"{told.rstrip('.;')}: {why}." if why else told, way_out or error.hint) from error
+    _check_given_sides(taking_part, task, config)
     check_ready(task, spec, config, labels, store=store, cache=cache, weights=weights, free_bytes=free_bytes)
 
 
