@@ -40,8 +40,8 @@ def few_studies_warning(
     states = np.asarray(labels)
     names = np.arange(len(states)).astype(str) if patients is None else np.asarray(patients)
     present, absent = (len(np.unique(names[states == state])) for state in (1, 0))
-    counted = "studies" if len(np.unique(names)) == len(states) else "patients"
-    of = f"The AUROC is of {present} {counted} with and {absent} without {finding} only"
+    counted = ("study", "studies") if len(np.unique(names)) == len(states) else ("patient", "patients")
+    of = f"The AUROC is of {present} {counted[present != 1]} with and {absent} without {finding} only"
     if auroc.value not in (0.0, 1.0):
         return f"{of}, and resampling them shows no spread: how far it is from the truth is not known."
     if perfect_by_chance(present, absent) <= 1 / _RARE:
