@@ -152,7 +152,8 @@ def auroc_of(predictor: Predictor, held_out: Manifest) -> Estimate:
 
 def _words(estimate: Estimate) -> str:
     low, high = estimate.ci95
-    return f"{estimate.value:.3f} ({low:.3f} to {high:.3f})"
+    # Where all resamples agree there is no interval.
+    return f"{estimate.value:.3f} ({low:.3f} to {high:.3f})" if low == low else f"{estimate.value:.3f} (n/a)"
 
 
 def report(arms: list[Arm], console: Console) -> None:
