@@ -158,7 +158,7 @@ def test_an_unreadable_study_is_left_out_and_the_others_are_not(
         with_first(ball_manifest, replace(ball_manifest.studies[0], path=broken)), ball_cache, notes
     )
     assert data.left_out == {"unreadable": 1}
-    assert notes[0].startswith("study-000 is left out: study-000: the file is cut short")
+    assert notes[0].startswith("study-000 is left out: the file is cut short")
 
 
 def test_a_study_of_fewer_slices_than_half_a_clip_is_left_out(
