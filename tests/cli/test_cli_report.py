@@ -9,8 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from rich import progress as rich_progress
+from rich.console import Console
 
-from vpt_plugin.cli.console import _fitted
+from vpt_plugin.cli.console import _fitted, progress_columns
 from vpt_plugin.cli.report import FORMATS, short_names
 from vpt_plugin.cli.words import command_line, duration, estimate_in_words, model_in_words, progress_in_words
 from vpt_plugin.inference import ClipProbability, FindingPrediction, Prediction
@@ -185,3 +187,16 @@ def test_studies_are_named_without_the_folder_they_have_in_common() -> None:
     assert short_names(["/data/in/a.nii", "/data/in/otto/ct"]) == ["a.nii", str(Path("otto/ct"))]
     assert short_names(["/data/in/a.nii"]) == ["a.nii"]
     assert short_names(["/data/a.nii", "/home/b.nii"]) == ["/data/a.nii", "/home/b.nii"]
+
+
+def test_a_line_of_progress_is_whole_on_a_terminal_of_80_columns() -> None:
+    words = "training: fold 1/5, epoch 2/7, loss 0.412, validation AUROC 0.871, 1 min 20 s left"
+    out = io.StringIO()
+    console = Console(file=out, width=80, force_terminal=True, color_system=None)
+    bars = rich_progress.Progress(*progress_columns(time_left=False), console=console)
+    bars.add_task(words, total=1000, completed=410)
+    console.print(bars.get_renderable())
+    shown = out.getvalue()
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert "410/1000 0:00:00" in shown
+    assert {word.strip(",") for word in words.split()} <= {word.strip(",") for word in shown.split()}

@@ -16,11 +16,12 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 from vpt_plugin.errors import AnotherProcessFailedError, VptError
 from vpt_plugin.training.torchrun import torchrun_rank, torchrun_size
@@ -114,11 +115,7 @@ def progress_bars(*, time_left: bool = True) -> Iterator[Progress]:
     """
     console = _console(sys.stderr)
     with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        *([TimeRemainingColumn()] if time_left else []),
+        *progress_columns(time_left=time_left),
         console=console,
         disable=not console.is_terminal,
         transient=True,
@@ -126,6 +123,18 @@ def progress_bars(*, time_left: bool = True) -> Iterator[Progress]:
         redirect_stdout=sys.stdout.isatty(),
     ) as progress:
         yield progress
+
+
+def progress_columns(*, time_left: bool) -> list[ProgressColumn]:
+    """What a line of progress shows; on a narrow terminal the words take two lines and nothing is cut."""
+    whole = Column(no_wrap=True)
+    return [
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=False)),
+        BarColumn(bar_width=12, table_column=whole),
+        MofNCompleteColumn(table_column=whole),
+        TimeElapsedColumn(table_column=whole),
+        *([TimeRemainingColumn(table_column=whole)] if time_left else []),
+    ]
 
 
 def _console(stream: TextIO) -> Console:

@@ -275,7 +275,10 @@ def progress_display() -> Iterator[Callable[[Progress], None]]:
         def show(now: Progress) -> None:
             nonlocal last
             words = progress_in_words(now)
-            bars.update(bar, description=words, completed=now.step, total=now.steps or None)
+            bars.update(bar, description=words)
+            # What has no steps, such as publishing, leaves the bar as full as it was.
+            if now.steps:
+                bars.update(bar, completed=now.step, total=now.steps)
             if now.note or (bars.disable and _is_news(now, last)):
                 print(now.note or words, file=sys.stderr)
             last = now
