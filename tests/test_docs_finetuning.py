@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import fields
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from docs_page import code_blocks, read_page, table_rows
 
 from vpt_plugin.cli.app import app as vpt
 from vpt_plugin.models.catalog import MODELS
@@ -27,30 +29,13 @@ from vpt_plugin.training.pooling import POOLINGS
 from vpt_plugin.training.rate_search import RATES
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = (ROOT / "docs" / "finetuning.md").read_text(encoding="utf-8")
-
-
-def rows(first_header: str) -> list[list[str]]:
-    """The cells of every table whose first column has this header."""
-    found: list[list[str]] = []
-    inside = False
-    for line in PAGE.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
-        if cells and cells[0] == first_header:
-            inside = True
-        elif not cells:
-            inside = False
-        elif inside and set(cells[0]) - set("-:"):
-            found.append(cells)
-    return found
+PAGE = read_page("finetuning.md")
+rows = partial(table_rows, PAGE)
+blocks = partial(code_blocks, PAGE)
 
 
 def codes(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
 def written(value: Any) -> str:

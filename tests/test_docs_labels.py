@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from docs_page import code_blocks, read_page
+
 from vpt_plugin.labels import StudyLabel
 from vpt_plugin.store.exchange import read_exported
 from vpt_plugin.store.label_table import COLUMNS, LabelEntry, write_table
 
-PAGE = (Path(__file__).resolve().parent.parent / "docs" / "labels.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```\w*\n(.*?)```", PAGE, re.DOTALL)
+PAGE = read_page("labels.md")
+BLOCKS = code_blocks(PAGE, r"\w*")
 
 
 def test_the_example_of_the_contract_is_a_label_with_every_field() -> None:

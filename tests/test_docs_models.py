@@ -6,17 +6,17 @@ import json
 import re
 import shlex
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
 import typer
+from docs_page import code_blocks, read_page
 
 from vpt_plugin.cli.app import app
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.training.served import WAYS, Served
 
-PAGE = (Path(__file__).resolve().parent.parent / "docs" / "models.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```\w*\n(.*?)```", PAGE, re.DOTALL)
+PAGE = read_page("models.md")
+BLOCKS = code_blocks(PAGE, r"\w*")
 
 
 def test_the_record_that_is_shown_is_one() -> None:

@@ -7,11 +7,13 @@ import inspect
 import re
 import shlex
 import subprocess
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import typer
+from docs_page import code_blocks, read_page, table_rows
 from lib import errors
 from lib.access import errors as access_errors
 from lib.conf import KEYS
@@ -22,23 +24,9 @@ import vpt_plugin.errors
 from vpt_plugin.cli.app import app as vpt
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
+PAGE = read_page("server.md")
+rows = partial(table_rows, PAGE)
 DEPLOY = ROOT / "docs" / "deploy"
-
-
-def rows(first_header: str) -> list[list[str]]:
-    """The cells of every table whose first column has this header."""
-    found: list[list[str]] = []
-    inside = False
-    for line in PAGE.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
-        if cells and cells[0] == first_header:
-            inside = True
-        elif not cells:
-            inside = False
-        elif inside and set(cells[0]) != {"-"}:
-            found.append(cells)
-    return found
 
 
 def code(cell: str) -> str:
@@ -88,7 +76,7 @@ def test_every_environment_variable_on_the_page_is_one_that_something_reads() ->
 
 def commands() -> list[str]:
     """Every line of every block of shell on the page."""
-    blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    blocks = code_blocks(PAGE, "sh")
     return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
 
 
