@@ -7,6 +7,7 @@ network it is made from and changes it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -59,20 +60,20 @@ def _window_share(length: int, size: int, device: torch.device) -> Tensor:
     return windows / windows.sum()
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """A network without its head, which knows its own parts."""
 
+    @abstractmethod
     def stages(self) -> tuple[nn.Module, ...]:
         """Its parts from the input on; every parameter is in exactly one of them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def blocks_to_recompute(self) -> tuple[nn.Module, ...]:
         """The parts that gradient checkpointing computes a second time; none lies within another.
 
         They are the smallest whose inputs are few against what is computed inside: residual blocks, and the
         stem, whose maps are the largest of all.
         """
-        raise NotImplementedError
 
 
 def stages(classifier: Classifier) -> tuple[nn.Module, ...]:
