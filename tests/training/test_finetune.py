@@ -12,7 +12,7 @@ from torch import nn
 
 from vpt_plugin.data.augmentation import Jitter, make_augmentation
 from vpt_plugin.data.bags import TrainingBags, collate_bags
-from vpt_plugin.data.clip_dataset import CoveringClips, scale_clips
+from vpt_plugin.data.clip_dataset import ClipShape, CoveringClips, scale_clips
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.data.prepared import PreparedStudies
 from vpt_plugin.errors import (
@@ -32,6 +32,7 @@ from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.selection import select_studies
 from vpt_plugin.training.sources import ManifestSource
+from vpt_plugin.training.training_data import TrainingData
 
 NODULE = TASKS["nodule"]
 SHORT = FinetuneConfig(epochs=2, steps_per_epoch=2, batch=4)
@@ -115,20 +116,24 @@ def test_the_same_seed_gives_the_same_classifier_and_another_seed_another(
     assert card.thresholds == again.thresholds
 
 
-def test_the_tiny_network_learns_balls_from_tubes(
-    ball_manifest: Manifest, ball_cache: Path, small_spec: ModelSpec
-) -> None:
-    shape = clip_shape(NODULE, small_spec)
-    prepared = PreparedStudies(ball_cache, NODULE.hu_window, pixels=small_spec.resize_px)
+def selected(manifest: Manifest, cache: Path, spec: ModelSpec) -> tuple[ClipShape, TrainingData]:
+    shape = clip_shape(NODULE, spec)
     data = select_studies(
-        ManifestSource(ball_manifest),
+        ManifestSource(manifest),
         NODULE,
         shape,
-        prepared,
+        PreparedStudies(cache, NODULE.hu_window, pixels=spec.resize_px),
         FinetuneConfig(),
         progress=lambda *_: None,
         cancelled=lambda: False,
     )
+    return shape, data
+
+
+def test_the_tiny_network_learns_balls_from_tubes(
+    ball_manifest: Manifest, ball_cache: Path, small_spec: ModelSpec
+) -> None:
+    shape, data = selected(ball_manifest, ball_cache, small_spec)
     bags = TrainingBags(
         data.rounds[0].train, shape, bags=8, bag_clips=8, seed=0,
         augmentation=make_augmentation("light", shape, Jitter()),
@@ -150,17 +155,7 @@ def test_the_tiny_network_learns_balls_from_tubes(
 def test_every_slice_of_a_validation_study_is_looked_at(
     ball_manifest: Manifest, ball_cache: Path, small_spec: ModelSpec
 ) -> None:
-    shape = clip_shape(NODULE, small_spec)
-    prepared = PreparedStudies(ball_cache, NODULE.hu_window, pixels=small_spec.resize_px)
-    data = select_studies(
-        ManifestSource(ball_manifest),
-        NODULE,
-        shape,
-        prepared,
-        FinetuneConfig(),
-        progress=lambda *_: None,
-        cancelled=lambda: False,
-    )
+    shape, data = selected(ball_manifest, ball_cache, small_spec)
     clips = list(CoveringClips(data.rounds[0].validation, shape))
     # 20 slices in clips of 8 every 6: starts 0, 6 and 12, for each of 8 studies.
     assert [int(clip["label"]) for clip in clips] == sorted([*range(8)] * 3)
