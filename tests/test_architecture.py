@@ -15,12 +15,12 @@ PACKAGE = ROOT / "vpt_plugin"
 # From the roof to the cellar. Parts on one line do not import each other.
 LAYERS = [
     {"cli"},
-    {"study"},
+    {"study", "active"},
     {"training", "inference"},
     {"store", "data", "models"},
     {"ct", "acquisition", "labels"},
     {"tasks"},
-    {"errors", "durable"},
+    {"errors", "durable", "owned_process"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 HEAVY = {"torch", "torchvision", "monai", "ignite", "pytorchvideo"}
