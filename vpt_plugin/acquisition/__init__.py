@@ -1,1 +1,1 @@
-"""Which study next: functions on arrays (probabilities, embeddings); nothing of files, networks or readers."""
+"""Which study next: functions on arrays (probabilities, embeddings); no files, networks or readers."""
