@@ -176,6 +176,7 @@ def client(workshop: Workshop, publish: Callable[..., ModelCard]) -> Iterator[Cl
         "tasks": "pe,nodule",
         "models": "tiny,slow_r50",
         "device": "cpu",
+        "scoring": "off",
         "models_dir": str(workshop.models),
     }
     with ServerProcess(workshop.studies, conf=conf) as process:
@@ -244,6 +245,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., InPr
         conf = {
             "tasks": "nodule,pe",
             "models": "tiny",
+            "scoring": "off",
             "models_dir": str(tmp_path / "models"),
             **(conf or {}),
         }

@@ -426,7 +426,9 @@ def test_a_real_server_lets_in_whom_keycloak_knows(
     monkeypatch.setenv("MONAI_LABEL_AUTH_REALM_URI", keycloak.url)
     monkeypatch.setenv("MONAI_LABEL_AUTH_CLIENT_ID", "ct-app")
     monkeypatch.setenv("MONAI_LABEL_AUTH_ROLE_ANNOTATOR", "ct-annotator")
-    process = ServerProcess(tmp_path, conf={"tasks": "nodule", "models": "tiny", "device": "cpu"})
+    process = ServerProcess(
+        tmp_path, conf={"tasks": "nodule", "models": "tiny", "device": "cpu", "scoring": "off"}
+    )
     process.http.headers["Authorization"] = f"Bearer {signed()}"
     with process:
 

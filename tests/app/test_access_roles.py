@@ -61,7 +61,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     write_nifti(volume, studies / "p01.nii.gz")
     file = TokenFile(root / "tokens")
     tokens = {role: file.add(f"the-{role}", role) for role in ROLES}
-    conf = {"tasks": "nodule", "models": "tiny", "device": "cpu", "token_file": str(file.path)}
+    conf = {
+        "tasks": "nodule",
+        "models": "tiny",
+        "device": "cpu",
+        "scoring": "off",
+        "token_file": str(file.path),
+    }
     process = ServerProcess(studies, conf=conf)
     process.http.headers["Authorization"] = f"Bearer {tokens['user']}"
     with process:

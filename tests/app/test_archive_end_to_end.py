@@ -72,6 +72,7 @@ def site(
     orthanc.send(folder / "dicom")
     publish("nodule", "tiny")
     conf = {"tasks": "nodule", "models": "tiny", "device": "cpu", "models_dir": str(workshop.models)}
+    conf |= {"scoring": "off"}
     return Site(orthanc, folder / "dicom", folder / "home", conf)
 
 

@@ -138,6 +138,7 @@ def server(
         "tasks": "nodule",
         "models": "tiny",
         "device": "cpu",
+        "scoring": "off",
         "models_dir": str(workshop.models),
         "token_file": str(root / "tokens.txt"),
         "max_upload_gb": "0.02",

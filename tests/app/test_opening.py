@@ -16,7 +16,7 @@ import vpt_plugin
 def test_an_archive_that_never_answers_does_not_delay_the_start(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     conf = {
-        "tasks": "nodule", "models": "tiny", "device": "cpu",
+        "tasks": "nodule", "models": "tiny", "device": "cpu", "scoring": "off",
         "models_dir": str(tmp_path / "models"), "labels_dir": str(tmp_path / "labels"),
         "cache_dir": str(tmp_path / "cache"),
     }  # fmt: skip

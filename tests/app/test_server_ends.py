@@ -46,7 +46,7 @@ def ended(process: ServerProcess, number: int) -> None:
 def test_a_server_that_is_stopped_or_killed_leaves_nothing_that_its_next_start_does_not_remove(
     tmp_path: Path,
 ) -> None:
-    conf = {"tasks": "nodule", "models": "tiny", "device": "cpu"}
+    conf = {"tasks": "nodule", "models": "tiny", "device": "cpu", "scoring": "off"}
     with ServerProcess(tmp_path, conf=conf) as process:
         first = workspaces(process)
         assert len(first) == 4  # Two folders, each with its lock.

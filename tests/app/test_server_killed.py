@@ -67,6 +67,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerProce
     for name in ("a.nii", "b.nii", "sub/c.nii"):
         (studies / name).write_bytes(b"looked at by its name only")
     conf = {"tasks": "nodule", "models": "tiny", "device": "cpu", "models_dir": str(root / "models")}
+    conf |= {"scoring": "off"}
     with ServerProcess(studies, conf=conf) as server:
         for study in STUDIES:
             for annotator in ("anna", "bert"):

@@ -37,7 +37,7 @@ def test_the_server_is_gone_when_the_block_is_left_and_the_source_tree_as_it_was
     tmp_path: Path, workshop
 ) -> None:
     before = source_tree()
-    conf = {"tasks": "nodule", "models": "tiny", "models_dir": str(workshop.models)}
+    conf = {"tasks": "nodule", "models": "tiny", "models_dir": str(workshop.models), "scoring": "off"}
     with ServerProcess(tmp_path, conf=conf) as server:
         assert requests.get(f"{server.url}/info/", timeout=10).json()["vptct"]["schema"] == "vptct.info/1"
         folder, group = server.log_path.parent, server._process.pid

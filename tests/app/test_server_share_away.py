@@ -32,7 +32,7 @@ def test_no_study_and_no_label_is_lost_to_a_share_that_goes_away(tmp_path: Path)
     studies, away = tmp_path / "studies", tmp_path / "away"
     studies.mkdir()
     (studies / "a.nii").write_bytes(b"found by its name")
-    with ServerProcess(studies, conf={"models": "tiny"}) as server:
+    with ServerProcess(studies, conf={"models": "tiny", "scoring": "off"}) as server:
         assert put_label(server)[0] == 200
         studies.rename(away)
         for what, left in (("No such file or directory", False), ("its share may not be mounted", True)):

@@ -11,15 +11,16 @@ from vpt_plugin.models.catalog import MODELS, ModelSpec, get_model
 from vpt_plugin.models.device import choose_device
 from vpt_plugin.tasks import TASKS, ReadingTask, get_task, load_task_file
 
-from . import archive_conf, limits
+from . import active_conf, archive_conf, limits
 from .access import conf as access_conf
 from .access.conf import AccessConf, read_access_conf
+from .active_conf import ActiveConf, read_active_conf
 from .archive_conf import ArchiveConf, read_archive_conf
 from .limits import Limits, read_limits
 
 KEYS = (
     "tasks", "models", "task_file", "device", "models_dir", "labels_dir", "logs", "reload",
-    *limits.KEYS, *access_conf.KEYS, *archive_conf.KEYS,
+    *limits.KEYS, *access_conf.KEYS, *archive_conf.KEYS, *active_conf.KEYS,
 )  # fmt: skip
 _SWITCH = {"on": True, "off": False}
 
@@ -41,6 +42,7 @@ class AppConf:
         access: who may ask.
         archive: how a DICOM archive is used.
         task_files: where tasks of the site's own are written down.
+        active: how studies are proposed.
     """
 
     tasks: tuple[ReadingTask, ...]
@@ -54,6 +56,7 @@ class AppConf:
     access: AccessConf = field(default_factory=AccessConf)
     archive: ArchiveConf = field(default_factory=ArchiveConf)
     task_files: tuple[Path, ...] = ()
+    active: ActiveConf = field(default_factory=ActiveConf)
 
 
 def read_conf(conf: Mapping[str, str]) -> AppConf:
@@ -82,6 +85,7 @@ def read_conf(conf: Mapping[str, str]) -> AppConf:
         access=read_access_conf(conf),
         archive=read_archive_conf(conf),
         task_files=files,
+        active=read_active_conf(conf),
     )
 
 

@@ -46,7 +46,7 @@ def attacked(
     shutil.copytree(workshop.models, models, dirs_exist_ok=True)  # type: ignore[attr-defined]
     conf = {"tasks": "nodule,pe", "models": "tiny", "device": "cpu", "models_dir": str(models)}
     # Every route that there can be.
-    conf |= {"logs": "on", "reload": "on"}
+    conf |= {"logs": "on", "reload": "on", "scoring": "off"}
     environment = {"VPTCT_ATTACK_SECRET": SECRET, "HOME": str(root / "home")}
     with ServerProcess(studies, conf=conf, environment=environment) as process:
         target = Range(process, root, studies, outside)
