@@ -19,8 +19,8 @@ LAYERS = [
     {"training", "inference"},
     {"store", "data", "models"},
     {"ct", "acquisition", "labels"},
-    {"tasks"},
-    {"errors", "durable", "owned_process"},
+    {"tasks", "owned_process"},
+    {"errors", "durable"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 HEAVY = {"torch", "torchvision", "monai", "ignite", "pytorchvideo"}

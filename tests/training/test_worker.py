@@ -1,19 +1,18 @@
-"""The process of one training: what it tells, and that it never outlives whoever started it."""
+"""The process of one training: what it tells, and what orders it; its manners are those of any owned one."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from vpt_plugin.errors import TrainingError
+from vpt_plugin.owned_process import EventLines
 from vpt_plugin.training.job import ArchiveFacts, TrainingJob
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.worker import Teller
@@ -27,7 +26,7 @@ def run(job, progress):
     progress(Progress("training"))
 {body}
 worker.run = run
-worker.run_and_leave(sys.argv[1:])
+worker.run_and_leave(worker.main, sys.argv[1:])
 """
 JOB = TrainingJob("/studies", "", "nodule", "tiny", {"epochs": 2})
 
@@ -74,51 +73,6 @@ def test_an_error_is_told_with_its_hint_and_what_is_printed_goes_to_the_log(star
     assert process.returncode == 1
 
 
-def test_a_full_disk_is_told(start) -> None:
-    told, log = events(start("raise OSError(28, 'No space left on device')"))
-    assert told[-1]["error"]["message"].startswith("the disk is full")
-    assert "Traceback" in log
-
-
-def test_what_nobody_expected_is_told_in_one_line_and_goes_to_the_log(start) -> None:
-    process = start("raise KeyError('surprise')")
-    told, log = events(process)
-    assert [next(iter(each)) for each in told] == ["progress", "error"]
-    assert told[-1]["error"] == {
-        "message": "the training met an error that nobody expected: KeyError: 'surprise'.",
-        "hint": "The end of its log says where.",
-        "unexpected": True,
-    }
-    assert log.rstrip().endswith("KeyError: 'surprise'")
-    assert process.returncode == 1
-
-
-def test_it_ends_at_once_when_its_owner_is_gone(start) -> None:
-    process = start("time.sleep(60)")
-    process.stdout.readline()
-    began = time.monotonic()
-    process.stdin.close()
-    process.wait(20)
-    assert time.monotonic() - began < 5
-    assert process.returncode != 0
-
-
-@pytest.mark.skipif(os.name == "nt", reason="sends signals")
-def test_asked_to_end_it_takes_away_what_it_began(start, tmp_path: Path) -> None:
-    # What Python does at its end may take longer than anybody waits.
-    process = start(
-        "import atexit\natexit.register(time.sleep, 60)\n"
-        f"begun = __import__('pathlib').Path({str(tmp_path / 'begun')!r})\n"
-        "try:\n    begun.touch()\n    time.sleep(60)\nfinally:\n    begun.unlink()"
-    )
-    process.stdout.readline()
-    while not (tmp_path / "begun").exists():
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 128 + signal.SIGTERM
-    assert not (tmp_path / "begun").exists()
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the kernel")
 def test_it_steps_back_for_everything_else(start) -> None:
     process = start("time.sleep(60)")
@@ -149,7 +103,7 @@ def test_what_is_no_job_is_refused(tmp_path: Path, content: str) -> None:
 def test_steps_that_come_fast_are_not_all_told_but_every_turn_and_note_is(tmp_path: Path) -> None:
     seconds = iter(x / 10 for x in range(1000))
     with (tmp_path / "out").open("w") as stream:
-        teller = Teller(stream, clock=lambda: next(seconds))
+        teller = Teller(EventLines(stream), clock=lambda: next(seconds))
         for step in range(10):
             teller.progress(Progress("training", step=step, epoch=1))
         teller.progress(Progress("training", step=10, epoch=2))
