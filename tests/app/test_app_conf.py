@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from lib.active_conf import KEYS, ActiveConf
 from lib.conf import read_conf
 
 from vpt_plugin.errors import ConfigurationError, TaskFileError, UnknownModelError, UnknownTaskError
@@ -35,6 +36,17 @@ def test_a_task_file_adds_its_task(tmp_path: Path) -> None:
     assert conf.tasks[0].hu_window.low == -160
 
 
+def test_how_studies_are_proposed_can_be_set() -> None:
+    said = {
+        "lease_minutes": "0.5", "double_read": "0.2", "random_share": "0", "min_each": "3",
+        "active_model": "tiny", "active_seed": "7", "scoring": "off", "scoring_studies": "100",
+        "retrain": "start", "retrain_every": "40",
+    }  # fmt: skip
+    assert read_conf(said).active == ActiveConf(0.5, 0.2, 0.0, 3, "tiny", 7, False, 100, "start", 40)
+    assert read_conf({}).active == ActiveConf()
+    assert set(said) == set(KEYS)
+
+
 @pytest.mark.parametrize(
     ("conf", "kind", "message"),
     [
@@ -45,6 +57,16 @@ def test_a_task_file_adds_its_task(tmp_path: Path) -> None:
         ({"device": "quantum"}, ConfigurationError, "no device 'quantum' here; choose from auto, cpu"),
         ({"models_dir": "/not/there"}, ConfigurationError, "no folder .*not.there"),
         ({"task_file": "/not/there.yaml"}, TaskFileError, "there.yaml: cannot be read"),
+        ({"lease_minutes": "0"}, ConfigurationError, "lease_minutes 0: give a number above 0, at most 10080"),
+        ({"lease_minutes": "nan"}, ConfigurationError, "lease_minutes nan: give a number above 0"),
+        ({"double_read": "1.1"}, ConfigurationError, "double_read 1.1: give a number from 0 to 1"),
+        ({"random_share": "-0.1"}, ConfigurationError, "random_share -0.1: give a number from 0 to 1"),
+        ({"min_each": "0"}, ConfigurationError, "min_each 0: give a whole number from 1 to"),
+        ({"active_seed": "1_000"}, ConfigurationError, "active_seed 1_000: give a whole number from 0 to"),
+        ({"active_model": "resnet"}, ConfigurationError, "active_model resnet: is not served; choose .*tiny"),
+        ({"models": "tiny", "active_model": "swin_t"}, ConfigurationError, "is not served; choose from tiny"),
+        ({"retrain": "on"}, ConfigurationError, "retrain on: is unknown; choose from propose, off, start"),
+        ({"scoring": "start"}, ConfigurationError, "scoring start: is unknown; choose from on, off"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_choices(

@@ -73,9 +73,10 @@ def read_conf(conf: Mapping[str, str]) -> AppConf:
     files = tuple(Path(name).expanduser().absolute() for name in _names(conf, "task_file"))
     extra = tuple(load_task_file(path) for path in files)
     everything = list({**TASKS, **{task.name: task for task in extra}})
+    models = tuple(get_model(name) for name in _names(conf, "models") or MODELS)
     return AppConf(
         tasks=tuple(get_task(name, extra) for name in _names(conf, "tasks") or everything),
-        models=tuple(get_model(name) for name in _names(conf, "models") or MODELS),
+        models=models,
         device=str(choose_device(conf.get("device", "auto"))),
         models_dir=_models_dir(conf),
         labels_dir=_labels_dir(conf),
@@ -85,7 +86,7 @@ def read_conf(conf: Mapping[str, str]) -> AppConf:
         access=read_access_conf(conf),
         archive=read_archive_conf(conf),
         task_files=files,
-        active=read_active_conf(conf),
+        active=read_active_conf(conf, [spec.name for spec in models]),
     )
 
 
