@@ -32,6 +32,7 @@ class into one HTTP status (``apps/vptct/lib/errors.py``); the command line prin
     ├── NotTrainedError             this head was never trained, so it never answers
     ├── LabelError                  a label that does not follow the label contract
     │   └── LabelConflictError          somebody else saved a newer version in the meantime
+    ├── LeaseError                  somebody else has the study, or it is not yours
     ├── ManifestError               a manifest of studies that cannot be used
     ├── TrainingError               a training that cannot start or went wrong
     │   ├── DivergedError               its loss or a gradient is no longer a number
@@ -207,6 +208,10 @@ class LabelConflictError(LabelError):
         self.newest_version = newest_version
         self.newest = newest
         self.yours = yours
+
+
+class LeaseError(VptError):
+    """Somebody else has the study in their hands, or it is not in yours."""
 
 
 class ManifestError(VptError):
