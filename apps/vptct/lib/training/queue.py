@@ -15,13 +15,14 @@ from vpt_plugin.labels import now
 from vpt_plugin.training.job import TrainingJob
 
 from ..errors import NothingThereError
+from ..worker_process import Command, Worker, module_command
 from .ending import GO_ON, ended
 from .folder import FolderTakenError, JobFolder
-from .process import Command, Worker, worker_command
 from .record import INTERRUPTED, QUEUED, RUNNING, STOPPED, Failure, Record
 from .same import same_training
 
 _logger = logging.getLogger(__name__)
+_TRAIN = module_command("vpt_plugin.training.worker")
 _LAST = ("result", "error")
 _MAX_WAITING = 20
 _SECONDS_BETWEEN_SAVES = 5.0
@@ -49,7 +50,7 @@ class Trainings:
         self,
         folder: JobFolder,
         *,
-        command: Command = worker_command,
+        command: Command = _TRAIN,
         labels_of: Callable[[TrainingJob], Hashable] = lambda job: None,
         clock: Callable[[], str] = now,
         patience_seconds: float = _PATIENCE_SECONDS,

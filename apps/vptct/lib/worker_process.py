@@ -1,4 +1,4 @@
-"""Worker: the process that does one training; it is told of, heard, and ended with all that it started."""
+"""Worker: a process that computes for the server; told of, heard, and ended with all that it started."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,17 +27,17 @@ _SETTINGS = MappingProxyType({"OMP_WAIT_POLICY": "PASSIVE", "MLFLOW_DISABLE_TELE
 Command = Callable[[Path], Sequence[str]]
 
 
-def worker_command(job_file: Path) -> Sequence[str]:
-    """The command that does the training of a job."""
-    return (sys.executable, "-m", "vpt_plugin.training.worker", str(job_file))
+def module_command(module: str) -> Command:
+    """The command that runs a module of ``vpt_plugin`` with the file of a job."""
+    return lambda job_file: (sys.executable, "-m", module, str(job_file))
 
 
 class Worker:
-    """A training's process, in a group of its own.
+    """A process of its own, in a group of its own.
 
-    Its standard input stays open and is never written to: when this process dies, however it dies, the system
-    closes it, and the worker ends. On Linux the kernel kills the worker, too, when the *thread* that started
-    it ends: it has to be started by one that stays until its end.
+    Its standard input stays open: when this process dies, however it dies, the system closes it, and the
+    worker ends. On Linux the kernel kills the worker, too, when the *thread* that started it ends: it has to
+    be started by one that stays until its end.
 
     Args:
         command: what is run.
@@ -44,6 +45,7 @@ class Worker:
     """
 
     def __init__(self, command: Sequence[str], log: Path) -> None:
+        self._writing = threading.Lock()
         with log.open("ab") as errors:
             self._process = subprocess.Popen(  # noqa: S603  our own command, no shell
                 command,
@@ -68,6 +70,15 @@ class Worker:
         """Its number in the system, on Unix that of its group, too."""
         return self._process.pid
 
+    def tell(self, word: str) -> None:
+        """Write a line to its standard input; one that has ended hears nothing more."""
+        pipe = self._process.stdin
+        assert pipe is not None  # as it was started
+        with self._writing, suppress(OSError):
+            if not pipe.closed:
+                pipe.write(f"{word}\n".encode("ascii"))
+                pipe.flush()
+
     def events(self) -> Iterator[dict[str, Any]]:
         """What it tells, until it has nothing more to tell."""
         assert self._process.stdout is not None  # as it was started
@@ -75,7 +86,7 @@ class Worker:
             try:
                 event = json.loads(line)
             except ValueError:
-                _logger.warning("a training said what is no event: %r", line[:200])
+                _logger.warning("process %d said what is no event: %r", self.pid, line[:200])
                 continue
             if isinstance(event, dict):
                 yield event
@@ -86,7 +97,7 @@ class Worker:
         self._end_group()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                with suppress(OSError):
+                with self._writing, suppress(OSError):
                     pipe.close()
         return status
 
