@@ -33,6 +33,7 @@ class into one HTTP status (``apps/vptct/lib/errors.py``); the command line prin
     ├── LabelError                  a label that does not follow the label contract
     │   └── LabelConflictError          somebody else saved a newer version in the meantime
     ├── LeaseError                  somebody else has the study, or it is not yours
+    ├── NotScoredError              a strategy needs what no scoring has computed yet
     ├── ManifestError               a manifest of studies that cannot be used
     ├── TrainingError               a training that cannot start or went wrong
     │   ├── DivergedError               its loss or a gradient is no longer a number
@@ -212,6 +213,10 @@ class LabelConflictError(LabelError):
 
 class LeaseError(VptError):
     """Somebody else has the study in their hands, or it is not in yours."""
+
+
+class NotScoredError(VptError):
+    """The strategy needs scores of the studies, and there are none yet."""
 
 
 class ManifestError(VptError):

@@ -48,6 +48,7 @@ EXPECTED = {
     "StudyTooLargeError": 413, "ArchiveError": 503, "ArchiveUnreachableError": 503,
     "IncompleteSeriesError": 503, "LoginRefusedError": 503, "NoDicomwebError": 503,
     "RefusedRequestError": 503, "TokenFileError": 400, "LabelConflictError": 409, "LeaseError": 409,
+    "NotScoredError": 409,
     "WrongFormError": 422, "NothingThereError": 404, "TooLargeError": 413, "SessionsFullError": 413,
     "ForeignHostError": 400, "TooManyLoginsError": 429, "LoginServiceError": 503,
 }  # fmt: skip
