@@ -28,6 +28,14 @@ def test_half_of_every_split_shows_the_finding_and_no_patient_is_in_two(task: st
     assert len({study.study for study in plan}) == 100
 
 
+def test_a_rare_finding_is_in_a_tenth_of_every_split() -> None:
+    plan = plan_studies(count=100, seed=3, task="nodule", splits=(60, 30, 10), prevalence=0.1)
+    shown = Counter(study.split for study in plan if study.nodule)
+    assert shown == {"train": 6, "validation": 3, "test": 1}
+    with pytest.raises(ConfigurationError, match="prevalence must be a share"):
+        plan_studies(count=10, seed=0, task="nodule", prevalence=1.5)
+
+
 def test_some_patients_were_scanned_twice() -> None:
     plan = plan_studies(count=100, seed=0, task="nodule")
     visits = Counter(study.patient for study in plan)

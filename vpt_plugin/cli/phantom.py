@@ -15,7 +15,7 @@ def phantom(
     folder: Annotated[Path, typer.Argument(help="A new folder for the studies.", show_default=False)],
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many studies.")] = 240,
     task: Annotated[
-        str, typer.Option("--task", "-t", help="What half of them show: nodule or pe.")
+        str, typer.Option("--task", "-t", help="What they are labelled for: nodule or pe.")
     ] = "nodule",
     formats: Annotated[
         list[str] | None,
@@ -26,6 +26,9 @@ def phantom(
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same studies.")] = 0,
+    prevalence: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of them that show the task's finding.")
+    ] = 0.5,
 ) -> None:
     """Make phantom studies with known truth.
 
@@ -36,6 +39,7 @@ def phantom(
     Examples:
       vpt phantom phantoms --count 240 --task nodule
       vpt phantom phantoms --count 10 --task pe --format dicom --format nifti --seed 7
+      vpt phantom rare --count 360 --task nodule --prevalence 0.1
     """
     from vpt_plugin.data.phantom import write_phantom_set
 
@@ -47,6 +51,7 @@ def phantom(
             seed=seed,
             task=task,
             formats=tuple(formats or ["nifti"]),
+            prevalence=prevalence,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     typer.echo(f"{count} studies in {folder}, listed with their labels in {manifest}.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vpt_plugin.ct.volume import Volume
 from vpt_plugin.data.manifest import Manifest, ManifestStudy
@@ -59,6 +60,7 @@ def write_phantom_set(
     formats: Sequence[str] = ("nifti",),
     config: PhantomConfig | None = None,
     splits: tuple[int, int, int] | None = None,
+    prevalence: float = 0.5,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write ``count`` phantom studies, half of them with the task's finding, and their manifest.
@@ -71,6 +73,7 @@ def write_phantom_set(
         formats: of ``dicom``, ``nifti``, ``nrrd`` and ``mha``; the studies take turns.
         config: what phantoms are drawn from.
         splits: studies for training, validation and test; 70, 15 and 15 % unless given.
+        prevalence: share of the studies of every split that show the task's finding, where not half of them.
         progress: called with the studies done and in total.
 
     Returns:
@@ -78,8 +81,8 @@ def write_phantom_set(
 
     Raises:
         UnknownTaskError: a task that phantoms have no finding for.
-        ConfigurationError: an unknown format, splits that do not add up, or a folder that has a manifest or
-            studies.
+        ConfigurationError: an unknown format, splits that do not add up, a prevalence that is no share, or a
+            folder that has a manifest or studies.
     """
     manifest = folder / "manifest.csv"
     if manifest.exists():
@@ -87,7 +90,7 @@ def write_phantom_set(
     if not formats or (unknown := [name for name in formats if name not in _FORMATS]):
         wrong = repr(unknown[0]) if formats else "no format"
         raise ConfigurationError(f"unknown format: {wrong};", f"choose from {', '.join(_FORMATS)}.")
-    plan = plan_studies(count=count, seed=seed, task=task, splits=splits)
+    plan = plan_studies(count=count, seed=seed, task=task, splits=splits, prevalence=prevalence)
     # A run that was stopped leaves studies without a manifest.
     require_empty(folder / "studies")
     studies = []
@@ -100,22 +103,29 @@ def write_phantom_set(
 
 
 def plan_studies(
-    *, count: int, seed: int, task: str, splits: tuple[int, int, int] | None = None
+    *,
+    count: int,
+    seed: int,
+    task: str,
+    splits: tuple[int, int, int] | None = None,
+    prevalence: float = 0.5,
 ) -> list[PlannedStudy]:
     """The studies of a set, in the order of the manifest; arguments as for ``write_phantom_set``.
 
-    In every split half of the studies show the task's finding (one more or less where the number is odd).
+    In every split that share of the studies shows the task's finding, rounded up.
     """
     if task not in _TASKS:
         raise UnknownTaskError(task, list(_TASKS))
     sizes = splits or _default_splits(count)
     if sum(sizes) != count or min(sizes) < 0 or count < 1:
         raise ConfigurationError(f"splits of {sizes} studies do not add up to {count}.")
+    if not 0 <= prevalence <= 1:
+        raise ConfigurationError(f"prevalence must be a share from 0 to 1, not {prevalence:g}.")
     rng = np.random.default_rng(seed)
     plan: list[PlannedStudy] = []
     first_patient = 1
     for split, size in zip(SPLITS, sizes, strict=True):
-        shown = rng.permutation(np.arange(size) % 2 == 0)
+        shown = rng.permutation(_evenly(size, prevalence))
         visits = _draw_visits(rng, size, first_patient)
         plan += [
             PlannedStudy(
@@ -131,6 +141,13 @@ def plan_studies(
         # The next split begins with a new patient.
         first_patient += len({number for number, _, _ in visits})
     return plan
+
+
+def _evenly(size: int, share: float) -> NDArray[np.bool_]:
+    """That share of ``size`` places, rounded up: every second one, from the first, where it is a half."""
+    # Rounded: 30 times 0.1 is a little more than 3.
+    ends = np.ceil(np.round(np.arange(size + 1) * share, 9))
+    return np.asarray(np.diff(ends) > 0)
 
 
 def _default_splits(count: int) -> tuple[int, int, int]:
