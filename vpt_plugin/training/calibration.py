@@ -232,12 +232,22 @@ def reliability(
     said = in_equal_masses(drawn, drawn.down_to(answers.scores))[0, ::-1]
     studies = n / drawn.bins
     return tuple(
-        ReliabilityBin(float(p / studies), float(k / studies), _wilson(float(k), studies), studies)
+        ReliabilityBin(float(p / studies), float(k / studies), wilson_interval(float(k), studies), studies)
         for p, k in zip(said, present, strict=True)
     )
 
 
-def _wilson(present: float, studies: float) -> tuple[float, float]:
+def wilson_interval(present: float, studies: float) -> tuple[float, float]:
+    """The 95 % interval of a share, from 0 to 1; (nan, nan) without studies.
+
+    Args:
+        present: with the finding.
+        studies: in all; they count as independent.
+
+    Source: Wilson, Probable inference, the law of succession, and statistical inference, JASA 1927.
+    """
+    if not studies:
+        return float("nan"), float("nan")
     centre = present + _Z95**2 / 2
     # Not below 0, where sharing out leaves a present study of 1e-17 less than none.
     spread = _Z95 * np.sqrt(max(0.0, present * (studies - present)) / studies + _Z95**2 / 4)

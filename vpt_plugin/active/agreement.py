@@ -1,0 +1,232 @@
+"""How well two readers agree on the same studies: Cohen's kappa and what is needed to understand it.
+
+Kappa is the agreement beyond what two readers would reach who call as often as these and look at nothing: 1
+is perfect, 0 is no better than that. Two readings of one study come about by ``double_read``, where the second
+reader is not shown what the first one said; a label that corrects another one is no independent reading.
+
+Where a finding is rare, kappa can be low though the readers almost always agree, for two of them who say
+absent nearly always agree by chance nearly always. So the agreement on present and on absent studies stands
+beside it.
+
+Sources: Cohen, A coefficient of agreement for nominal scales, Educational and Psychological Measurement 1960;
+Feinstein & Cicchetti, High agreement but low kappa I, Journal of Clinical Epidemiology 1990, and II, there,
+on agreement by state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vpt_plugin.labels import STATES, StudyLabel
+from vpt_plugin.models.card import Estimate
+
+SCHEMA = "vptct.agreement/1"
+RESAMPLES = 2000
+_PERCENTILES = (2.5, 97.5)
+# Kappas that are equal may differ in their last bits.
+_NO_WIDTH = 1e-12
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class FirstReading(Protocol):
+    """The first label of one reader for one study: a ``vpt_plugin.store.readings.Reading``."""
+
+    @property
+    def study(self) -> str:
+        """Its id."""
+
+    @property
+    def annotator(self) -> str:
+        """Who said it."""
+
+    @property
+    def label(self) -> StudyLabel:
+        """What was said."""
+
+    @property
+    def version(self) -> int:
+        """Which version of the study's label it was."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How two readers agree on one finding.
+
+    Attributes:
+        finding: its name.
+        readers: the two, in the order of the table; ``("", "")`` for the first reader of every study against
+            the second one, whoever they were.
+        table: (3, 3), studies by what the first of them said (rows) and the second (columns), in the order of
+            ``vpt_plugin.labels.STATES``.
+        kappa: over all three states, indeterminate being one of its own, with a bootstrap interval over
+            studies; nan without studies, and where both say one and the same of all.
+    """
+
+    finding: str
+    readers: tuple[str, str]
+    table: tuple[tuple[int, ...], ...]
+    kappa: Estimate
+
+    @property
+    def studies(self) -> int:
+        """How many both have read."""
+        return int(np.sum(self.table))
+
+    @property
+    def observed(self) -> float:
+        """The share of studies of which both say the same; nan without studies."""
+        return int(np.trace(self.table)) / self.studies if self.studies else float("nan")
+
+    def on(self, state: str) -> float:
+        """Of all the times that one of the two says this state, how often the other says it, too; or nan."""
+        table, at = np.array(self.table), STATES.index(state)
+        said = int(table[at].sum() + table[:, at].sum())
+        return 2 * int(table[at, at]) / said if said else float("nan")
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs; what is undefined is null."""
+        return {
+            "finding": self.finding,
+            "readers": list(self.readers) if any(self.readers) else None,
+            "studies": self.studies,
+            "kappa": self.kappa.to_json(),
+            "observed": _or_null(self.observed),
+            "agreement_on": {state: _or_null(self.on(state)) for state in STATES},
+            "states": list(STATES),
+            "table": [list(row) for row in self.table],
+        }
+
+
+@dataclass(frozen=True)
+class ReaderAgreement:
+    """How the readers of one task agree.
+
+    Attributes:
+        task: its name.
+        studies: that at least two readers have read.
+        overall: per finding, the first reader of each study against the second one.
+        pairs: per finding and pair of readers who have a study in common, by name.
+    """
+
+    task: str
+    studies: int
+    overall: tuple[Agreement, ...]
+    pairs: tuple[Agreement, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """``vptct.agreement/1``."""
+        return {
+            "schema": SCHEMA,
+            "task": self.task,
+            "studies": self.studies,
+            "findings": {each.finding: each.to_json() for each in self.overall},
+            "pairs": [each.to_json() for each in self.pairs],
+        }
+
+
+def reader_agreement(
+    task: str, findings: Sequence[str], readings: Iterable[FirstReading], *, seed: int = 0
+) -> ReaderAgreement:
+    """The agreement of readers on the studies that at least two of them have read.
+
+    Args:
+        task: its name.
+        findings: of the task, in their order.
+        readings: the first label of every reader of every study for this task; those without a name are left
+            out, for nobody knows whether they are two people. Studies with one reading say nothing.
+        seed: of the bootstrap.
+    """
+    by_study: dict[str, list[FirstReading]] = {}
+    for reading in sorted(readings, key=lambda each: (each.study, each.version)):
+        if reading.annotator:
+            by_study.setdefault(reading.study, []).append(reading)
+    read_twice = [each for each in by_study.values() if len(each) > 1]
+    pairs: dict[tuple[str, str], list[tuple[StudyLabel, StudyLabel]]] = {}
+    for found in read_twice:
+        by_name = sorted(found, key=lambda each: each.annotator)
+        for at, one in enumerate(by_name):
+            for other in by_name[at + 1 :]:
+                pairs.setdefault((one.annotator, other.annotator), []).append((one.label, other.label))
+    in_order = [(found[0].label, found[1].label) for found in read_twice]
+    return ReaderAgreement(
+        task,
+        len(read_twice),
+        tuple(agreement(name, ("", ""), in_order, seed=seed) for name in findings),
+        tuple(
+            agreement(name, readers, labels, seed=seed)
+            for readers, labels in sorted(pairs.items())
+            for name in findings
+        ),
+    )
+
+
+def agreement(
+    finding: str,
+    readers: tuple[str, str],
+    labels: Sequence[tuple[StudyLabel, StudyLabel]],
+    *,
+    seed: int = 0,
+) -> Agreement:
+    """How two readers agree on one finding; studies of which one of them said nothing do not count.
+
+    Args:
+        finding: its name.
+        readers: their names, or two empty ones.
+        labels: what the first and what the second said, per study.
+        seed: of the bootstrap.
+    """
+    table = np.zeros((len(STATES), len(STATES)), dtype=np.int64)
+    for first, second in labels:
+        if finding in first.findings and finding in second.findings:
+            states = (each.findings[finding].state for each in (first, second))
+            row, column = map(STATES.index, states)
+            table[row, column] += 1
+    return Agreement(
+        finding, readers, tuple(tuple(map(int, row)) for row in table), kappa_estimate(table, seed=seed)
+    )
+
+
+def kappa_estimate(table: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """Kappa with its 95 % interval, by the percentile bootstrap over studies.
+
+    The interval is nan where it would have no width: that no resample differs, as with readers who agree on
+    all of ten studies, does not mean that others would not.
+
+    Args:
+        table: (states, states), studies by what the one and the other said.
+        resamples: how often as many studies are drawn as there are.
+        seed: of the draws.
+    """
+    counts = np.asarray(table, dtype=np.int64)
+    studies, undefined = int(counts.sum()), (float("nan"), float("nan"))
+    value = float(kappas(counts[None])[0])
+    if np.isnan(value) or studies < 2:
+        return Estimate(value, undefined, studies)
+    # To draw studies is to draw cells of the table, each as often as it has studies.
+    drawn = np.random.default_rng(seed).multinomial(studies, counts.ravel() / studies, size=resamples)
+    found = kappas(drawn.reshape(resamples, *counts.shape))
+    low, high = np.nanpercentile(found, _PERCENTILES) if not np.isnan(found).all() else undefined
+    return Estimate(value, (float(low), float(high)) if high - low > _NO_WIDTH else undefined, studies)
+
+
+def kappas(tables: Counts) -> Floats:
+    """Cohen's kappa of many tables, (tables,); nan where chance alone explains full agreement, or nothing.
+
+    Args:
+        tables: (tables, states, states).
+    """
+    studies = tables.sum(axis=(1, 2)).astype(np.float64)
+    agreed = np.trace(tables, axis1=1, axis2=2)
+    expected = np.einsum("ti,ti->t", tables.sum(axis=1), tables.sum(axis=2)) / np.maximum(studies, 1)
+    beyond = studies - expected
+    return np.divide(agreed - expected, beyond, out=np.full(len(tables), np.nan), where=beyond > _NO_WIDTH)
+
+
+def _or_null(value: float) -> float | None:
+    return None if np.isnan(value) else value

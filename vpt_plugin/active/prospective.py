@@ -1,0 +1,196 @@
+"""What the random picks say: how frequent a finding is among all studies, and how good the served model is.
+
+Studies that a strategy chose are no fair sample: they were chosen for being rare or hard. Nor are the random
+picks alone, where many studies were labelled before: what was left to pick from is what no strategy wanted.
+But ``random`` goes through the studies in a fixed order that knows nothing of them, so the beginning of this
+order is a fair sample of all studies, however each of them came by its label.
+
+The model's answers are those that it gave when a study was offered, before anybody had labelled it, so no
+version learned from a study that it is judged by. They may be of several versions, one after the other.
+
+Sources: Cochran, Sampling Techniques, 3rd edition 1977, on simple random samples; Wilson, Probable inference,
+the law of succession, and statistical inference, JASA 1927.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from vpt_plugin.models.card import Estimate
+from vpt_plugin.training.calibration import wilson_interval
+from vpt_plugin.training.metrics import bootstrap_auroc
+
+# So much of the beginning of the random order must be labelled: what is missing may differ from the rest.
+COVERED = 0.9
+_NOTHING: Mapping[str, float] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class OfferedStudy:
+    """A labelled study.
+
+    Attributes:
+        study: its id.
+        states: per finding, 1 present, 0 absent; without those of which nothing, or indeterminate, was said.
+        probabilities: per finding, what the served version said when the study was offered; empty where none
+            was asked.
+        version: that said it: ``tiny version 3``; "" for none.
+        patient: whose it is; "" where that is not known.
+    """
+
+    study: str
+    states: Mapping[str, float]
+    probabilities: Mapping[str, float] = _NOTHING
+    version: str = ""
+    patient: str = ""
+
+
+@dataclass(frozen=True)
+class ProspectiveFinding:
+    """One finding in the fair sample.
+
+    Attributes:
+        finding: its name.
+        present: studies of the sample that have it.
+        prevalence: its share, with Wilson's interval, of those with a known state; nan without any.
+        auroc: of the answers that were given before the labels, with a bootstrap interval over patients.
+        versions: that gave those answers.
+        what_follows: in a sentence or two.
+    """
+
+    finding: str
+    present: int
+    prevalence: Estimate
+    auroc: Estimate
+    versions: tuple[str, ...]
+    what_follows: str
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs; what is undefined is null."""
+        return {
+            "present": self.present,
+            "prevalence": self.prevalence.to_json(),
+            "auroc": self.auroc.to_json(),
+            "versions": list(self.versions),
+            "what_follows": self.what_follows,
+        }
+
+
+@dataclass(frozen=True)
+class Prospective:
+    """What a fair sample of all studies says.
+
+    Attributes:
+        sample: studies in it.
+        missing: of the beginning of the random order, studies without a label: skipped, in somebody's hands,
+            or new. Were they unlike the others, the sample would not be fair.
+        random_picks: that were offered, all in all.
+        findings: by name.
+    """
+
+    sample: int
+    missing: int
+    random_picks: int
+    findings: Mapping[str, ProspectiveFinding]
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "sample": self.sample,
+            "missing": self.missing,
+            "random_picks": self.random_picks,
+            "findings": {name: each.to_json() for name, each in self.findings.items()},
+        }
+
+
+def fair_sample(
+    order: Sequence[str], random_picks: Collection[str], labelled: Collection[str]
+) -> tuple[list[str], int]:
+    """The labelled studies of the beginning of the random order, and how many there have no label.
+
+    It ends with a random pick, the last one up to which nearly all studies are labelled (``COVERED``). Where
+    a reader asked for random studies of a few days only, their picks lie far down the order, with others
+    before them that nobody picked; those do not count.
+
+    Args:
+        order: all studies, in the order in which ``random`` goes through them.
+        random_picks: those that were offered by ``random``.
+        labelled: those with a label.
+    """
+    has_label = np.array([study in labelled for study in order], dtype=bool)
+    covered = np.cumsum(has_label) / np.arange(1, len(order) + 1)
+    ends = [at for at, study in enumerate(order) if study in random_picks and covered[at] >= COVERED]
+    end = ends[-1] + 1 if ends else 0
+    found = [study for study, there in zip(order[:end], has_label[:end], strict=True) if there]
+    return found, end - len(found)
+
+
+def prospective(
+    findings: Sequence[str],
+    order: Sequence[str],
+    random_picks: Collection[str],
+    labelled: Mapping[str, OfferedStudy],
+    *,
+    seed: int = 0,
+) -> Prospective:
+    """What the beginning of the random order says of each finding.
+
+    Args:
+        findings: of the task, in their order.
+        order: all studies, in the order in which ``random`` goes through them.
+        random_picks: studies that were offered by ``random``.
+        labelled: all labelled studies by id, however they were chosen.
+        seed: of the bootstrap.
+    """
+    names, missing = fair_sample(order, random_picks, labelled)
+    sample = [labelled[name] for name in names]
+    return Prospective(
+        len(sample),
+        missing,
+        len(random_picks),
+        {finding: _finding(finding, sample, seed) for finding in findings},
+    )
+
+
+def _finding(finding: str, sample: Sequence[OfferedStudy], seed: int) -> ProspectiveFinding:
+    known = [each for each in sample if finding in each.states]
+    answered = [each for each in known if finding in each.probabilities]
+    present, studies = sum(each.states[finding] == 1 for each in known), len(known)
+    share = present / studies if studies else float("nan")
+    prevalence = Estimate(share, wilson_interval(present, studies), studies)
+    auroc = bootstrap_auroc(
+        [each.states[finding] for each in answered],
+        [each.probabilities[finding] for each in answered],
+        [each.patient or each.study for each in answered],
+        seed=seed,
+    )
+    versions = tuple(sorted({each.version for each in answered}))
+    return ProspectiveFinding(
+        finding, present, prevalence, auroc, versions, _what_follows(finding, present, prevalence, auroc)
+    )
+
+
+def _what_follows(finding: str, present: int, prevalence: Estimate, auroc: Estimate) -> str:
+    """What a reader of the figures should make of them."""
+    if not prevalence.n:
+        return f"Nothing yet: no study of the random order has a label on {finding}."
+    low, high = (100 * end for end in prevalence.ci95)
+    told = (
+        f"{finding} is present in {present} of {prevalence.n} studies of the random order: between {low:.1f} "
+        f"and {high:.1f} % of all studies (95 % interval)."
+    )
+    if present:
+        told += f" One more such study by chance takes about {prevalence.n / present:.0f} labels."
+    if np.isnan(auroc.value):
+        return f"{told} How good the model is cannot be said from these."
+    if np.isnan(auroc.ci95[0]):
+        return f"{told} The AUROC of {auroc.n} answers given before the label is too few studies' to count."
+    return (
+        f"{told} The AUROC of {auroc.n} answers given before the label lies between {auroc.ci95[0]:.2f} and "
+        f"{auroc.ci95[1]:.2f}; a validation figure above that flatters."
+    )
