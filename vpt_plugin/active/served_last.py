@@ -1,0 +1,59 @@
+"""Which version of a task chooses studies: of its networks the one that was served last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vpt_plugin.errors import NotTrainedError, WeightsError
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.catalog import ModelSpec
+from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.answering import check_task
+from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.reading import reading_facts
+
+
+@dataclass(frozen=True)
+class ServedVersions:
+    """The versions that are served for a task, one per network.
+
+    Attributes:
+        cards: of those that can answer, the one that was served last first.
+        problems: what is wrong with the others, for people.
+    """
+
+    cards: tuple[ModelCard, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def last(self) -> ModelCard | None:
+        """The version that was served last; None where no head was trained yet."""
+        return self.cards[0] if self.cards else None
+
+
+def served_versions(store: ModelStore, task: ReadingTask, networks: Iterable[ModelSpec]) -> ServedVersions:
+    """What is served for a task. Reads a few small files: not for every request on a slow share.
+
+    Args:
+        store: where versions lie.
+        task: that they have to answer for.
+        networks: those that are asked about.
+    """
+    found: list[tuple[str, ModelCard]] = []
+    problems: list[str] = []
+    for spec in networks:
+        try:
+            if (version := store.current_version(task.name, spec.name)) is None:
+                continue
+            card = store.card(task.name, spec.name, version)
+            check_task(card, task, reading_facts(task, spec))
+            # A version that was copied here by hand was never recorded.
+            since = store.served(task.name, spec.name).changes[-1].when or card.created
+        except (WeightsError, NotTrainedError) as error:
+            problems.append(str(error))
+            continue
+        found.append((since, card))
+    # Stable: of two at the same time the one that the site names first.
+    newest_first = sorted(found, key=lambda each: each[0], reverse=True)
+    return ServedVersions(tuple(card for _, card in newest_first), tuple(problems))
