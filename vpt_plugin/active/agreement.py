@@ -1,8 +1,9 @@
 """How well two readers agree on the same studies: Cohen's kappa and what is needed to understand it.
 
 Kappa is the agreement beyond what two readers would reach who call as often as these and look at nothing: 1
-is perfect, 0 is no better than that. Two readings of one study come about by ``double_read``, where the second
-reader is not shown what the first one said; a label that corrects another one is no independent reading.
+is perfect, 0 is no better than that. Two readings of one study come about by ``double_read``, where the
+second reader is not shown what the first one said; a label that corrects another one is no independent
+reading.
 
 Where a finding is rare, kappa can be low though the readers almost always agree, for two of them who say
 absent nearly always agree by chance nearly always. So the agreement on present and on absent studies stands
