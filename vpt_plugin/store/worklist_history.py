@@ -1,0 +1,281 @@
+"""WorklistHistory: what became of every study that was offered to a reader.
+
+::
+
+    labels/worklist/history.jsonl       an event per line, vptct.worklist-event/1; lines are only ever added
+
+It is kept for good: who skipped what and why, what was drawn at random, and what the model said of a study
+before its reader did, can be known from nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from vpt_plugin.durable import make_folder, sync_folder
+
+FILE_NAME = "history.jsonl"
+SCHEMA = "vptct.worklist-event/1"
+OFFERED, LABELLED, SKIPPED, UNSKIPPED = "offered", "labelled", "skipped", "unskipped"
+GIVEN_BACK, EXPIRED, OPEN = "given_back", "expired", "open"
+EVENTS = (OFFERED, LABELLED, SKIPPED, UNSKIPPED, GIVEN_BACK, EXPIRED)
+_ALWAYS = ("event", "when", "study", "task", "reader")
+# Nobody is offered what so many readers skipped.
+ENOUGH_SKIPS = 2
+UNREADABLE = "unreadable"
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WorklistEvent:
+    """A line of the history.
+
+    Attributes:
+        event: one of ``EVENTS``.
+        when: ``2026-11-20T20:31:05.123Z``, by the clock of the computer that wrote it.
+        study: its id.
+        task: it was offered, labelled or skipped for; of ``unskipped`` "" for all tasks.
+        reader: who; "" for a reader without a name.
+        offer: the offer that it is or belongs to, 16 hexadecimal digits; "" for none.
+        reason, comment: of a skip.
+        strategy: that chose the study, of an offer.
+        reading: ``first`` or ``second``, of an offer.
+        probabilities: by finding, what the served version said when it was offered; {} for nothing.
+        model, version: that said so; "" and 0 for none.
+    """
+
+    event: str
+    when: str
+    study: str
+    task: str
+    reader: str
+    offer: str = ""
+    reason: str = ""
+    comment: str = ""
+    strategy: str = ""
+    reading: str = ""
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    model: str = ""
+    version: int = 0
+
+    def line(self) -> bytes:
+        """The event as it stands in the file; what it does not have is left out."""
+        said = {
+            name: value for name, value in asdict(self).items() if name in _ALWAYS or value not in ("", 0, {})
+        }
+        return (json.dumps({"schema": SCHEMA, **said}, allow_nan=False) + "\n").encode()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one offer.
+
+    Attributes:
+        offer: the event.
+        how: ``labelled``, ``skipped``, ``given_back``, ``expired`` or ``open``. A label counts also when its
+            reader saved it after the time was over.
+        when: it ended; "" for ``open``.
+    """
+
+    offer: WorklistEvent
+    how: str
+    when: str
+
+
+@dataclass(frozen=True)
+class WorklistHistory:
+    """All that happened, the oldest first.
+
+    Attributes:
+        events: that could be read.
+        damaged_lines: how many lines could not.
+    """
+
+    events: tuple[WorklistEvent, ...] = ()
+    damaged_lines: int = 0
+
+    @property
+    def offers(self) -> tuple[WorklistEvent, ...]:
+        """The offers."""
+        return tuple(event for event in self.events if event.event == OFFERED)
+
+    @cached_property
+    def skips(self) -> tuple[WorklistEvent, ...]:
+        """The skips that count: those that nobody has taken back."""
+        counting: list[WorklistEvent] = []
+        for event in self.events:
+            if event.event == SKIPPED:
+                counting.append(event)
+            elif event.event == UNSKIPPED:
+                counting = [each for each in counting if not _takes_back(event, each)]
+        return tuple(counting)
+
+    def skipped_for(self, reader: str, task: str) -> frozenset[str]:
+        """The studies that are not to be offered to this reader for this task, because they were skipped.
+
+        By this reader; by ``ENOUGH_SKIPS`` readers; or because somebody could not read it: that is so for
+        every task.
+        """
+        readers: dict[str, set[str]] = {}
+        for skip in self.skips:
+            if skip.task == task or skip.reason == UNREADABLE:
+                readers.setdefault(skip.study, set()).add(skip.reader)
+        closed = self.skipped_for_all(task)
+        return closed | {study for study, who in readers.items() if reader in who}
+
+    def skipped_for_all(self, task: str) -> frozenset[str]:
+        """The studies that nobody is to be offered for this task, see ``skipped_for``."""
+        readers: dict[str, set[str]] = {}
+        unreadable = {skip.study for skip in self.skips if skip.reason == UNREADABLE}
+        for skip in self.skips:
+            if skip.task == task:
+                readers.setdefault(skip.study, set()).add(skip.reader)
+        return frozenset(unreadable | {study for study, who in readers.items() if len(who) >= ENOUGH_SKIPS})
+
+    def seen_by(self, reader: str) -> frozenset[str]:
+        """The studies that were ever offered to a reader, for whatever task."""
+        return frozenset(offer.study for offer in self.offers if offer.reader == reader)
+
+    def outcomes(self, task: str) -> tuple[Outcome, ...]:
+        """What became of every offer for a task, in the order of the offers."""
+        ends: dict[str, WorklistEvent] = {}
+        for event in self.events:
+            # A label has the last word; of other ends the first, for only that was one.
+            if (
+                event.offer
+                and event.event != OFFERED
+                and (event.event == LABELLED or event.offer not in ends)
+            ):
+                ends[event.offer] = event
+        return tuple(
+            Outcome(offer, end.event, end.when)
+            if (end := ends.get(offer.offer))
+            else Outcome(offer, OPEN, "")
+            for offer in self.offers
+            if offer.task == task
+        )
+
+    def random_picks(self, task: str) -> tuple[Outcome, ...]:
+        """What became of every offer for a task that was drawn at random."""
+        return tuple(each for each in self.outcomes(task) if each.offer.strategy == "random")
+
+
+class HistoryFile:
+    """The history on the disk. Whoever adds to it holds the lock of its folder; reading needs none.
+
+    Args:
+        path: the file; it and its folder are made with the first event.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._history = WorklistHistory()
+        # Which file was read, and how many of its bytes.
+        self._inode, self._read_bytes = -1, 0
+
+    def add(self, events: Iterable[WorklistEvent]) -> None:
+        """Write events; all of them are on the disk when this returns.
+
+        Raises:
+            OSError: the disk is full, the folder is not writable; then none of them is in the file.
+        """
+        data = b"".join(event.line() for event in events)
+        if not data:
+            return
+        make_folder(self.path.parent)
+        new = not self.path.exists()
+        with self.path.open("ab") as file:
+            size = file.seek(0, os.SEEK_END)
+            try:
+                # What a killed process left unfinished was never acknowledged; it ends here.
+                file.write(b"" if _ends_with_a_line(self.path, size) else b"\n")
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                os.truncate(self.path, size)
+                raise
+        if new:
+            sync_folder(self.path.parent)
+
+    def read(self) -> WorklistHistory:
+        """All of it; what was read before is not read again. A line that is no event is logged and counted.
+
+        Raises:
+            OSError: the file is there and cannot be read.
+        """
+        with self._lock:
+            try:
+                with self.path.open("rb") as file:
+                    status = os.fstat(file.fileno())
+                    if status.st_ino != self._inode or status.st_size < self._read_bytes:
+                        self._history, self._inode, self._read_bytes = WorklistHistory(), status.st_ino, 0
+                    file.seek(self._read_bytes)
+                    # A line without its end is being written, or was broken off before it was acknowledged.
+                    data = file.read().rpartition(b"\n")
+            except FileNotFoundError:
+                self._history, self._inode, self._read_bytes = WorklistHistory(), -1, 0
+            else:
+                self._take(data[0] + data[1])
+            return self._history
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            return
+        events, damaged = [], self._history.damaged_lines
+        for line in data.splitlines():
+            try:
+                events.append(_event(line))
+            except (ValueError, RecursionError) as error:
+                damaged += 1
+                _logger.warning("%s: a line is left out of the history: %s", self.path, error)
+        self._history = WorklistHistory((*self._history.events, *events), damaged)
+        self._read_bytes += len(data)
+
+
+def _takes_back(unskipped: WorklistEvent, skip: WorklistEvent) -> bool:
+    same_task = not unskipped.task or unskipped.task == skip.task or skip.reason == UNREADABLE
+    return unskipped.study == skip.study and same_task
+
+
+def _ends_with_a_line(path: Path, size: int) -> bool:
+    if size == 0:
+        return True
+    with path.open("rb") as file:
+        file.seek(size - 1)
+        return file.read(1) == b"\n"
+
+
+def _event(line: bytes) -> WorklistEvent:
+    """One event.
+
+    Raises:
+        ValueError: the line is none.
+    """
+    said: Any = json.loads(line)
+    if not isinstance(said, dict) or said.pop("schema", "") != SCHEMA or said.get("event") not in EVENTS:
+        raise ValueError(f"it is no event of {SCHEMA}")
+    try:
+        event = WorklistEvent(**said)
+    except TypeError as error:
+        raise ValueError(f"it is no event of {SCHEMA}: {error}") from error
+    texts = {name: value for name, value in asdict(event).items() if name not in ("probabilities", "version")}
+    numbers = (
+        [event.version, *event.probabilities.values()] if isinstance(event.probabilities, dict) else [""]
+    )
+    if not all(isinstance(text, str) for text in texts.values()) or not all(map(_is_number, numbers)):
+        raise ValueError("a field of the event has the wrong type")
+    return event
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
