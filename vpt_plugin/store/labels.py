@@ -185,6 +185,10 @@ class LabelFolder:
         """The newest readable version of every study and task, in the order of their names."""
         return [versions[-1] for read in self._all() for _, versions in sorted(read.versions.items())]
 
+    def histories(self, task: str) -> list[tuple[SavedLabel, ...]]:
+        """All readable versions of every study with a label of a task, oldest first, in the studies' order."""
+        return [read.versions[task] for read in self._all() if task in read.versions]
+
     def counts(self, task: str) -> dict[str, int]:
         """How many studies have each state, by their newest label.
 
