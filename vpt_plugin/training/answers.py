@@ -76,30 +76,71 @@ def clip_logits(
         TrainingError: the device's memory is full, or a logit is no number.
         CancelledError: ``cancelled`` said so.
     """
+    width = len(classifier.findings)
+    return _of_all_clips(classifier, classifier, width, studies, shape, offset, placement, told, cancelled)
+
+
+def clip_features(
+    classifier: Classifier,
+    studies: Sequence[LabelledStudy],
+    shape: ClipShape,
+    *,
+    offset: float,
+    placement: Placement,
+    told: Callable[[int, int], None] = lambda done, clips: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The vectors before the head of all clips that cover the studies; the head's logits follow from them.
+
+    Arguments and errors are those of ``clip_logits``.
+
+    Returns:
+        (clips, feature_dim), and the number (clips,) of the study each clip is of.
+    """
+    asked, width = classifier.features, classifier.spec.feature_dim
+    return _of_all_clips(classifier, asked, width, studies, shape, offset, placement, told, cancelled)
+
+
+def _of_all_clips(
+    classifier: Classifier,
+    asked: Callable[[torch.Tensor], torch.Tensor],
+    width: int,
+    studies: Sequence[LabelledStudy],
+    shape: ClipShape,
+    offset: float,
+    placement: Placement,
+    told: Callable[[int, int], None],
+    cancelled: Callable[[], bool],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """What ``asked``, the classifier or a part of it, says of every clip, and the number of its study."""
     classifier.to(placement.device).to(memory_format=memory_format(placement.dtype)).eval()
     clips = CoveringClips(studies, shape)
-    logits = [np.empty((0, len(classifier.findings)))]
+    said = [np.empty((0, width))]
     numbers = [np.empty(0, dtype=np.int64)]
     for batch in DataLoader(clips, batch_size=_CLIPS_AT_ONCE):
         if cancelled():
             raise CancelledError
-        logits.append(_answer(classifier, batch["image"], offset, placement))
+        said.append(_answer(classifier, asked, batch["image"], offset, placement))
         numbers.append(batch["label"].numpy())
         told(sum(map(len, numbers)), len(clips))
-    found = np.concatenate(logits)
+    found = np.concatenate(said)
     if not np.isfinite(found).all():
         raise TrainingError(f"{classifier.spec.name} gave what is no number.", "Its weights may be damaged.")
     return found, np.concatenate(numbers)
 
 
 def _answer(
-    classifier: Classifier, images: torch.Tensor, offset: float, placement: Placement
+    classifier: Classifier,
+    asked: Callable[[torch.Tensor], torch.Tensor],
+    images: torch.Tensor,
+    offset: float,
+    placement: Placement,
 ) -> NDArray[np.float64]:
     device, half = placement.device, placement.dtype == torch.bfloat16
     try:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
             clips = scale_clips(images.to(device), offset).to(memory_format=memory_format(placement.dtype))
-            return np.asarray(classifier(clips).float().cpu().double().numpy())
+            return np.asarray(asked(clips).float().cpu().double().numpy())
     except RuntimeError as error:
         if not out_of_memory(error):
             raise

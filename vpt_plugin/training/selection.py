@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from vpt_plugin.data.clip_dataset import ClipShape
 from vpt_plugin.data.prepared import PreparedStudies
 from vpt_plugin.data.split_file import Split, SplitFile
 from vpt_plugin.errors import TrainingError
+from vpt_plugin.labels import StudyLabel
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.sides import (
@@ -26,7 +27,26 @@ from vpt_plugin.training.test_set import patient_of
 from vpt_plugin.training.training_data import Round, TrainingData, lacking_state, states_in_words
 from vpt_plugin.training.usable import Told, UsableStudies
 
-__all__ = ["Round", "TrainingData", "select_studies"]
+__all__ = ["Round", "TrainingData", "UsablePatients", "select_studies", "usable_patients"]
+
+
+@dataclass(frozen=True)
+class UsablePatients:
+    """The patients whom a task can be learned from, test patients apart.
+
+    Attributes:
+        patients: with their prepared studies.
+        labels: what the readers said, by study.
+        synthetic: whether the studies are phantoms.
+        file: of the split.
+        work: says what was left out, and tells.
+    """
+
+    patients: Sequence[Patient]
+    labels: Mapping[str, StudyLabel]
+    synthetic: bool
+    file: SplitFile
+    work: UsableStudies
 
 
 def select_studies(
@@ -61,6 +81,33 @@ def select_studies(
         ArchiveUnreachableError: the archive is down; half of the studies would give another model.
         CancelledError: ``cancelled`` said so.
     """
+    found = usable_patients(source, task, shape, prepared, progress=progress, cancelled=cancelled)
+    folds, rounds = _rounds(found.patients, task, found.file, config, found.work)
+    found.work.tell(_over_limit(prepared))
+    data = TrainingData(
+        rounds=rounds,
+        folds=folds,
+        labels=found.labels,
+        synthetic=found.synthetic,
+        left_out=dict(found.work.left_out),
+    )
+    _require_both_states(data, task, len(found.patients))
+    return data
+
+
+def usable_patients(
+    source: TrainingSource,
+    task: ReadingTask,
+    shape: ClipShape,
+    prepared: PreparedStudies,
+    *,
+    progress: Told,
+    cancelled: Callable[[], bool],
+) -> UsablePatients:
+    """The labelled studies that something can be learned from, prepared, by patient; without the test set.
+
+    Arguments, what is left out, and errors are those of ``select_studies``; no side is decided.
+    """
     file = SplitFile(source.split_file(task.name))
     found = source.studies(task.name)
     noted = _with_test_rows(file.read(), found, cancelled)
@@ -80,17 +127,13 @@ def select_studies(
             f"none of {len(studies)} labelled studies can be used{_why_left_out(work.left_out)}.",
             "Label more studies, or see to those that were left out.",
         )
-    folds, rounds = _rounds(patients, task, file, config, work)
-    work.tell(_over_limit(prepared))
-    data = TrainingData(
-        rounds=rounds,
-        folds=folds,
-        labels={each.study: each.label for each in studies},
-        synthetic=all(phantoms.values()),
-        left_out=dict(work.left_out),
+    return UsablePatients(
+        patients,
+        {each.study: each.label for each in studies},
+        all(phantoms.values()),
+        file,
+        work,
     )
-    _require_both_states(data, task, len(patients))
-    return data
 
 
 def _with_test_rows(noted: Split, studies: Sequence[SourceStudy], cancelled: Callable[[], bool]) -> Split:
