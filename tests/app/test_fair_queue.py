@@ -133,3 +133,26 @@ def test_too_many_waiting_are_told_so_at_once() -> None:
     for thread in threads:
         thread.join()
     assert order == [1, 2]
+
+
+def test_it_says_when_the_first_comes_and_when_the_last_has_gone_and_nothing_in_between() -> None:
+    said: list[bool] = []
+    queue = FairQueue(2, busy=said.append)
+    with queue.turn():
+        assert said == [True]
+        with queue.turn():
+            (third,) = queue_up(queue, [3], [])
+        # The third has the second's place.
+        third.join()
+        assert said == [True]
+    assert said == [True, False]
+    with queue.turn():
+        assert said == [True, False, True]
+
+
+def test_one_who_gives_up_waiting_leaves_it_as_busy_as_before() -> None:
+    said: list[bool] = []
+    queue = FairQueue(busy=said.append)
+    with queue.turn(), pytest.raises(CancelledError), queue.turn(cancelled=lambda: True):
+        pytest.fail("the place is taken")
+    assert said == [True, False]

@@ -20,10 +20,16 @@ class FairQueue:
     Args:
         width: how many may be in at once.
         max_waiting: how many may wait; every waiting request holds a thread of the server and its upload.
+        busy: told True when somebody comes while nobody was there, and False when the last one has gone. It
+            is called in between, by whoever comes or goes: it must be quick, and ask nothing of the queue.
     """
 
-    def __init__(self, width: int = 1, *, max_waiting: int = 32) -> None:
+    def __init__(
+        self, width: int = 1, *, max_waiting: int = 32, busy: Callable[[bool], None] | None = None
+    ) -> None:
+        self._width = width
         self._free = width
+        self._busy = busy
         self._max_waiting = max_waiting
         self._waiting: deque[threading.Event] = deque()
         self._lock = threading.Lock()
@@ -54,6 +60,8 @@ class FairQueue:
         called = threading.Event()
         with self._lock:
             if self._free:
+                if self._free == self._width:
+                    self._say(busy=True)
                 self._free -= 1
                 return
             if len(self._waiting) >= self._max_waiting:
@@ -78,6 +86,12 @@ class FairQueue:
                 self._waiting.popleft().set()
             else:
                 self._free += 1
+                if self._free == self._width:
+                    self._say(busy=False)
+
+    def _say(self, *, busy: bool) -> None:
+        if self._busy is not None:
+            self._busy(busy)
 
     def _leave(self, called: threading.Event) -> None:
         with self._lock:
