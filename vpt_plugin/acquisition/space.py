@@ -1,0 +1,107 @@
+"""Where studies lie to each other: embeddings, reduced to few dimensions, with a unit of length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+DIMENSIONS = 32
+# Directions are found on so many rows: of 10,000 studies with 2048 features that takes 0.1 s instead of 2.
+_SAMPLE = 1000
+_PAIRS = 2000
+
+
+@dataclass(frozen=True)
+class Space:
+    """Points of studies.
+
+    Attributes:
+        points: float32 (studies, dimensions); two studies of a pool are 1 apart on average. nan in the rows
+            of studies without an embedding.
+        known: (studies,): has an embedding.
+    """
+
+    points: NDArray[np.float32]
+    known: NDArray[np.bool_]
+
+
+def reduce(embeddings: NDArray[np.float32], *, standardise: bool) -> Space:
+    """The first principal components (at most 32) of embeddings, scaled to a mean distance of 1.
+
+    The same embeddings give the same points: nothing is drawn. Directions are found on at most 1,000 rows,
+    evenly spaced.
+
+    Args:
+        embeddings: (studies, features); a row with a value that is not finite has no embedding.
+        standardise: subtract each feature's mean and divide by its standard deviation before, so that none
+            counts for more because its numbers are larger. Without it the zero stays where it is, and with
+            it the lengths of the embeddings.
+    """
+    rows, features = embeddings.shape
+    known = np.isfinite(embeddings).all(axis=1) if features else np.zeros(rows, dtype=bool)
+    inside = np.flatnonzero(known)
+    if not len(inside):
+        return Space(np.full((rows, 1), np.nan, dtype=np.float32), known)
+    picked = inside[np.unique(np.linspace(0, len(inside) - 1, min(_SAMPLE, len(inside))).astype(np.int64))]
+    sample = embeddings[picked].astype(np.float64)
+    mean = sample.mean(axis=0) if standardise else np.zeros(features)
+    scale = _spread(sample) if standardise else np.ones(features)
+    axes = _principal_axes((sample - mean) / scale) / scale[:, None]
+    points = np.full((rows, axes.shape[1]), np.nan, dtype=np.float32)
+    points[known] = embeddings[known] @ axes.astype(np.float32) - (mean @ axes).astype(np.float32)
+    points /= np.float32(_mean_distance(points[picked]))
+    return Space(points, known)
+
+
+def nearest(
+    space: Space, rows: NDArray[np.int64], among: NDArray[np.int64]
+) -> list[tuple[int, float] | None]:
+    """For each row the one of ``among`` that lies nearest, and how far; None where there is none."""
+    from scipy.spatial.distance import cdist
+
+    among = among[space.known[among]]
+    if not len(among):
+        return [None] * len(rows)
+    distances = cdist(space.points[rows], space.points[among])
+    found = distances.argmin(axis=1)
+    return [
+        (int(among[at]), float(line[at])) if space.known[row] else None
+        for row, at, line in zip(rows, found, distances, strict=True)
+    ]
+
+
+def _spread(sample: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation of each feature; 1 for one that is the same everywhere and says nothing."""
+    spread: NDArray[np.float64] = sample.std(axis=0)
+    spread[spread <= 1e-6 * np.abs(sample).max(axis=0, initial=0.0)] = 1.0
+    return spread
+
+
+def _principal_axes(sample: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(features, at most 32): by the inner products of the rows or the features, the fewer."""
+    rows, features = sample.shape
+    if features <= rows:
+        values, vectors = np.linalg.eigh(sample.T @ sample)
+        return _largest(values, vectors)[1]
+    values, vectors = _largest(*np.linalg.eigh(sample @ sample.T))
+    axes: NDArray[np.float64] = sample.T @ vectors / np.sqrt(values)
+    return axes
+
+
+def _largest(
+    values: NDArray[np.float64], vectors: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The largest eigenvalues and their vectors; one at least, and none that is rounding only."""
+    values, vectors = values[::-1][:DIMENSIONS], vectors[:, ::-1][:, :DIMENSIONS]
+    kept = max(1, int((values > 1e-9 * max(values[0], 0.0)).sum()))
+    return np.maximum(values[:kept], np.finfo(np.float64).tiny), vectors[:, :kept]
+
+
+def _mean_distance(points: NDArray[np.float32]) -> float:
+    """Between two different rows, on at most 2,000 pairs; 1 where all rows are the same."""
+    count = len(points)
+    shifts = range(1, 1 + max(1, _PAIRS // count))
+    apart = [np.linalg.norm(points - np.roll(points, shift, axis=0), axis=1).mean() for shift in shifts]
+    return float(np.mean(apart)) or 1.0
