@@ -16,38 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from vpt_plugin.active.offered import OfferedStudy
 from vpt_plugin.models.card import Estimate
 from vpt_plugin.training.calibration import wilson_interval
 from vpt_plugin.training.metrics import bootstrap_auroc
 
 # So much of the beginning of the random order must be labelled: what is missing may differ from the rest.
 COVERED = 0.9
-_NOTHING: Mapping[str, float] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class OfferedStudy:
-    """A labelled study.
-
-    Attributes:
-        study: its id.
-        states: per finding, 1 present, 0 absent; without those of which nothing, or indeterminate, was said.
-        probabilities: per finding, what the served version said when the study was offered; empty where none
-            was asked.
-        version: that said it: ``tiny version 3``; "" for none.
-        patient: whose it is; "" where that is not known.
-    """
-
-    study: str
-    states: Mapping[str, float]
-    probabilities: Mapping[str, float] = _NOTHING
-    version: str = ""
-    patient: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +38,7 @@ class ProspectiveFinding:
         present: studies of the sample that have it.
         prevalence: its share, with Wilson's interval, of those with a known state; nan without any.
         auroc: of the answers that were given before the labels, with a bootstrap interval over patients.
-        versions: that gave those answers.
+        versions: that gave those answers, as ``tiny version 3``.
         what_follows: in a sentence or two.
     """
 
@@ -169,7 +148,7 @@ def _finding(finding: str, sample: Sequence[OfferedStudy], seed: int) -> Prospec
         [each.patient or each.study for each in answered],
         seed=seed,
     )
-    versions = tuple(sorted({each.version for each in answered}))
+    versions = tuple(sorted({f"{each.model} version {each.version}" for each in answered}))
     return ProspectiveFinding(
         finding, present, prevalence, auroc, versions, _what_follows(finding, present, prevalence, auroc)
     )

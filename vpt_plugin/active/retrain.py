@@ -7,7 +7,7 @@ in ten. Where it was surer of itself on its validation than it should have been,
 (indirect standardisation, as in a standardised mortality ratio). The count of contradicted answers is
 then tested one-sided against the sum of such trials, which with equal probabilities is the binomial test.
 
-The functions here see numbers only; ``retrain_watch`` collects them from the stores.
+The functions here see numbers only; ``retrain_watch.RetrainWatch`` collects them from the stores.
 
 Sources: Poisson, Recherches sur la probabilité des jugements, 1837, on the sum of unequal trials (the
 Poisson binomial distribution); Breslow & Day, Statistical Methods in Cancer Research II, 1987, on the ratio.
@@ -16,7 +16,7 @@ Poisson binomial distribution); Breslow & Day, Statistical Methods in Cancer Res
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -140,7 +140,7 @@ class RetrainAdvice:
     new_labels: int
     every: int
     version: int
-    contradictions: Mapping[str, Contradiction] = MappingProxyType({})
+    contradictions: Mapping[str, Contradiction] = field(default_factory=lambda: MappingProxyType({}))
 
     def to_json(self) -> dict[str, Any]:
         """For programs."""
