@@ -47,6 +47,7 @@ class Choice:
         why: a sentence for a reader.
         cluster: the number of its group of alike studies; None where the strategy makes none.
         cluster_size: studies in that group.
+        cluster_taken: how many of those were taken before this choice.
         nearest_labelled: row of the labelled study most like it; None where no study is labelled.
         nearest_distance: between their embeddings, 0 for alike, about 1 for as unlike as two studies of the
             pool are on average.
@@ -58,5 +59,6 @@ class Choice:
     why: str
     cluster: int | None = None
     cluster_size: int | None = None
+    cluster_taken: int | None = None
     nearest_labelled: int | None = None
     nearest_distance: float | None = None

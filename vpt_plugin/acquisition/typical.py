@@ -78,7 +78,7 @@ class _Clusters:
         size = int(self.sizes[number])
         covered = f"{taken} of them labelled or being read" if taken else "none of them labelled yet"
         why = f"Typical of {size} studies that look alike, {covered}."
-        return Choice(int(self.rows[position]), typicality, "typical", why, number, size)
+        return Choice(int(self.rows[position]), typicality, "typical", why, number, size, taken)
 
 
 def _clusters(question: Question) -> _Clusters:
