@@ -16,15 +16,20 @@ on agreement by state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vpt_plugin.active.offers import SECOND
 from vpt_plugin.labels import STATES, StudyLabel
 from vpt_plugin.models.card import Estimate
+from vpt_plugin.store.labels import LabelFolder
+from vpt_plugin.store.readings import Reading, double_read
+from vpt_plugin.store.worklist_history import WorklistHistory
 
 SCHEMA = "vptct.agreement/1"
 RESAMPLES = 2000
@@ -33,26 +38,6 @@ _PERCENTILES = (2.5, 97.5)
 _NO_WIDTH = 1e-12
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-
-class FirstReading(Protocol):
-    """The first label of one reader for one study: a ``vpt_plugin.store.readings.Reading``."""
-
-    @property
-    def study(self) -> str:
-        """Its id."""
-
-    @property
-    def annotator(self) -> str:
-        """Who said it."""
-
-    @property
-    def label(self) -> StudyLabel:
-        """What was said."""
-
-    @property
-    def version(self) -> int:
-        """Which version of the study's label it was."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +96,15 @@ class ReaderAgreement:
     Attributes:
         task: its name.
         studies: that at least two readers have read.
+        ordered: of them were offered to the second reader as a second reading, without the first one's
+            label. Of the others nobody knows what the second reader had seen.
         overall: per finding, the first reader of each study against the second one.
-        pairs: per finding and pair of readers who have a study in common, by name.
+        pairs: per pair of readers who have a study in common, by name, and finding.
     """
 
     task: str
     studies: int
+    ordered: int
     overall: tuple[Agreement, ...]
     pairs: tuple[Agreement, ...]
 
@@ -126,45 +114,85 @@ class ReaderAgreement:
             "schema": SCHEMA,
             "task": self.task,
             "studies": self.studies,
+            "ordered": self.ordered,
             "findings": {each.finding: each.to_json() for each in self.overall},
             "pairs": [each.to_json() for each in self.pairs],
         }
 
 
+def read_agreement(
+    task: str,
+    findings: Sequence[str],
+    labels: LabelFolder,
+    history: WorklistHistory,
+    *,
+    only_ordered: bool = False,
+    seed: int = 0,
+) -> ReaderAgreement:
+    """``reader_agreement`` of the labels of a folder.
+
+    Args:
+        task, findings, only_ordered, seed: as there.
+        labels: what readers said.
+        history: of the worklist, which knows the second readings that were ordered.
+    """
+    ordered = {
+        (offer.study, offer.reader)
+        for offer in history.offers
+        if offer.task == task and offer.reading == SECOND
+    }
+    return reader_agreement(
+        task, findings, double_read(labels, task), ordered, only_ordered=only_ordered, seed=seed
+    )
+
+
 def reader_agreement(
-    task: str, findings: Sequence[str], readings: Iterable[FirstReading], *, seed: int = 0
+    task: str,
+    findings: Sequence[str],
+    read: Mapping[str, Sequence[Reading]],
+    ordered: Collection[tuple[str, str]] = frozenset(),
+    *,
+    only_ordered: bool = False,
+    seed: int = 0,
 ) -> ReaderAgreement:
     """The agreement of readers on the studies that at least two of them have read.
 
     Args:
         task: its name.
         findings: of the task, in their order.
-        readings: the first label of every reader of every study for this task; those without a name are left
-            out, for nobody knows whether they are two people. Studies with one reading say nothing.
+        read: by study, the first label of each of its readers, the earliest first.
+        ordered: study and reader of every second reading that was offered as such.
+        only_ordered: leave out what was read later without being ordered.
         seed: of the bootstrap.
     """
-    by_study: dict[str, list[FirstReading]] = {}
-    for reading in sorted(readings, key=lambda each: (each.study, each.version)):
-        if reading.annotator:
-            by_study.setdefault(reading.study, []).append(reading)
-    read_twice = [each for each in by_study.values() if len(each) > 1]
-    pairs: dict[tuple[str, str], list[tuple[StudyLabel, StudyLabel]]] = {}
-    for found in read_twice:
-        by_name = sorted(found, key=lambda each: each.annotator)
-        for at, one in enumerate(by_name):
-            for other in by_name[at + 1 :]:
-                pairs.setdefault((one.annotator, other.annotator), []).append((one.label, other.label))
-    in_order = [(found[0].label, found[1].label) for found in read_twice]
+    if only_ordered:
+        read = {
+            study: [found[0], *(each for each in found[1:] if (study, each.annotator) in ordered)]
+            for study, found in read.items()
+        }
+    twice = {study: found for study, found in read.items() if len(found) > 1}
+    in_order = [(found[0].label, found[1].label) for found in twice.values()]
     return ReaderAgreement(
         task,
-        len(read_twice),
+        len(twice),
+        sum((study, found[1].annotator) in ordered for study, found in twice.items()),
         tuple(agreement(name, ("", ""), in_order, seed=seed) for name in findings),
         tuple(
             agreement(name, readers, labels, seed=seed)
-            for readers, labels in sorted(pairs.items())
+            for readers, labels in sorted(_by_pair(twice.values()).items())
             for name in findings
         ),
     )
+
+
+def _by_pair(read: Iterable[Sequence[Reading]]) -> dict[tuple[str, str], list[tuple[StudyLabel, StudyLabel]]]:
+    """What two readers said of the studies that both have read, by their names."""
+    pairs: dict[tuple[str, str], list[tuple[StudyLabel, StudyLabel]]] = {}
+    for found in read:
+        by_name = sorted(found, key=lambda each: each.annotator)
+        for one, other in combinations(by_name, 2):
+            pairs.setdefault((one.annotator, other.annotator), []).append((one.label, other.label))
+    return pairs
 
 
 def agreement(

@@ -16,12 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from vpt_plugin.active.offered import OfferedStudy
+from vpt_plugin.acquisition.strategies import random_order
+from vpt_plugin.active.offered import OfferedStudy, offered_studies
 from vpt_plugin.models.card import Estimate
+from vpt_plugin.store.labels import LabelFolder
+from vpt_plugin.store.worklist_history import WorklistHistory
+from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.calibration import wilson_interval
 from vpt_plugin.training.metrics import bootstrap_auroc
 
@@ -133,6 +138,35 @@ def prospective(
         missing,
         len(random_picks),
         {finding: _finding(finding, sample, seed) for finding in findings},
+    )
+
+
+def read_prospective(
+    task: ReadingTask,
+    studies: Sequence[str],
+    labels: LabelFolder,
+    history: WorklistHistory,
+    *,
+    seed: int,
+    patients: Mapping[str, str] = MappingProxyType({}),
+) -> Prospective:
+    """``prospective`` of the labels of a folder.
+
+    Args:
+        task: that was labelled for.
+        studies: all that are there.
+        labels: what readers said.
+        history: of the worklist.
+        seed: of the random order: that of ``ActiveSettings``.
+        patients: by study, where they are known.
+    """
+    labelled = offered_studies(task.name, task.findings, labels.newest(), history, patients)
+    return prospective(
+        task.findings,
+        [studies[row] for row in random_order(studies, seed)],
+        {each.offer.study for each in history.random_picks(task.name)},
+        labelled,
+        seed=seed,
     )
 
 
