@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import nn
 
+from vpt_plugin.ct.intensity import prepare_slices
 from vpt_plugin.ct.volume import Provenance, Volume
 from vpt_plugin.errors import (
     CancelledError,
@@ -42,7 +43,7 @@ CARD = ModelCard("brightness", "mean", ("bright", "dark"), "none", clip_slices=4
 
 
 class MeanClassifier(nn.Module):
-    """Logits are the clip's mean HU and its negative; keeps the shapes it was shown."""
+    """Features and logits are the clip's mean HU and its negative; keeps the shapes it was shown."""
 
     spec = replace(
         MODELS["tiny"], name="mean", clip_slices=4, resize_px=8, crop_px=6, shape_rule=ShapeRule(min_pixels=6)
@@ -52,8 +53,9 @@ class MeanClassifier(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.shapes: list[tuple[int, ...]] = []
+        self.head = nn.Identity()
 
-    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+    def features(self, clips: torch.Tensor) -> torch.Tensor:
         self.shapes.append(tuple(clips.shape))
         mean = 255 * clips.mean(dim=(1, 2, 3, 4))
         return torch.stack([mean, -mean], dim=1)
@@ -169,10 +171,10 @@ class ForgetfulClassifier(MeanClassifier):
         self.clips = clips
         self.error = error or torch.cuda.OutOfMemoryError()
 
-    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+    def features(self, clips: torch.Tensor) -> torch.Tensor:
         if len(clips) > self.clips:
             raise self.error
-        return super().forward(clips)
+        return super().features(clips)
 
 
 @pytest.mark.parametrize("error", [torch.cuda.OutOfMemoryError(), MPS_IS_FULL])
@@ -234,14 +236,14 @@ def test_cancelling_stops_before_the_next_batch() -> None:
 
 def test_weights_that_give_no_number_never_answer() -> None:
     broken = MeanClassifier()
-    broken.forward = lambda clips: torch.full((len(clips), 2), math.nan)  # type: ignore[method-assign]
+    broken.features = lambda clips: torch.full((len(clips), 2), math.nan)  # type: ignore[method-assign]
     with pytest.raises(WeightsError, match="brightness/mean version 7 gave what is no number"):
         predictor(broken).predict(volume([0] * 10))
 
 
 def test_far_away_logits_are_sure_and_not_an_overflow() -> None:
     extreme = MeanClassifier()
-    extreme.forward = lambda clips: torch.tensor([[5000.0, -5000.0]] * len(clips))  # type: ignore[method-assign]
+    extreme.features = lambda clips: torch.tensor([[5000.0, -5000.0]] * len(clips))  # type: ignore[method-assign]
     bright, dark = predictor(extreme).predict(volume([0] * 10)).findings
     assert (bright.probability, dark.probability) == (1.0, 0.0)
 
@@ -293,3 +295,20 @@ def test_a_clip_that_the_network_cannot_take_is_refused_before_any_study_is_read
     classifier.spec = replace(classifier.spec, shape_rule=ShapeRule(only=(32, 224, 224)))
     with pytest.raises(ClipShapeError, match="mean cannot take a clip of 4 slices of 6 x 6 pixels"):
         predictor(classifier)
+
+
+def test_scoring_prepared_slices_says_what_predict_says_and_gives_the_features_before_the_head() -> None:
+    study = volume([0, 40, -40, 200, 2, 2, 90])
+    ready = predictor()
+    said = ready.predict(study)
+    prepared = prepare_slices(study, TASK.hu_window, pixels=8)
+    scored = ready.score(prepared, study="made-up")
+    clips = [[clip.probability for clip in finding.clips] for finding in said.findings]
+    np.testing.assert_array_equal(scored.probabilities.T, clips)
+    assert scored.features.shape == (len(clips[0]), 2)
+    np.testing.assert_array_equal(scored.features[:, 0], -scored.features[:, 1])
+
+
+def test_too_few_slices_are_told_in_scoring_too() -> None:
+    with pytest.raises(TooFewSlicesError, match="made-up: it has 1 slices"):
+        predictor().score(np.zeros((1, 8, 8), dtype=np.uint8), study="made-up")

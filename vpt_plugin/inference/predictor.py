@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
@@ -31,6 +32,19 @@ from vpt_plugin.models.device import choose_device, choose_dtype, memory_format,
 from vpt_plugin.tasks import ReadingTask
 
 SYNTHETIC_WARNING = "this model was trained on synthetic phantoms only: for demonstration, never for patients"
+
+
+@dataclass(frozen=True)
+class ClipAnswers:
+    """What a classifier says of every clip of one study, in their order.
+
+    Attributes:
+        probabilities: (clips, findings), calibrated.
+        features: float32 (clips, features), the vectors before the head.
+    """
+
+    probabilities: NDArray[np.float64]
+    features: NDArray[np.float32]
 
 
 class Predictor:
@@ -113,7 +127,7 @@ class Predictor:
         starts = clip_starts(volume.slices, length=self._length, stride=self._stride)
         warnings = self._warnings(volume)
         prepared = perf_counter()
-        clips = self._clip_probabilities(slices, starts, progress, cancelled)
+        clips = self._clip_answers(slices, starts, progress, cancelled).probabilities
         finished = perf_counter()
         return Prediction(
             card=self.card,
@@ -128,21 +142,44 @@ class Predictor:
             notes=volume.provenance.notes,
         )
 
+    def score(
+        self, slices: NDArray[np.uint8], *, study: str, cancelled: Callable[[], bool] | None = None
+    ) -> ClipAnswers:
+        """What the network says of every clip of a prepared study; the same as ``predict`` computes.
+
+        Args:
+            slices: (slices, resize_px, resize_px), as ``prepare_slices`` gives them.
+            study: its name, for messages.
+            cancelled: asked before every batch.
+
+        Raises:
+            TooFewSlicesError, CancelledError, WeightsError, DeviceMemoryError: as ``predict``.
+        """
+        self._require_slices(study, len(slices))
+        starts = clip_starts(len(slices), length=self._length, stride=self._stride)
+        return self._clip_answers(self._placed(slices), starts, None, cancelled)
+
     def _prepare(self, volume: Volume) -> torch.Tensor:
         """The study as the network sees it but for the scale: uint8 (slices, rows, columns) on the device."""
+        self._require_slices(volume.study, volume.slices)
+        return self._placed(prepare_slices(volume, self.task.hu_window, pixels=self._spec.resize_px))
+
+    def _require_slices(self, study: str, slices: int) -> None:
         at_least = self.task.clips.min_slices(self._spec.clip_slices)
-        if volume.slices < at_least:
+        if slices < at_least:
             raise TooFewSlicesError(
-                volume.study,
-                f"it has {volume.slices} slices; {self._spec.name} sees {self._length} at once "
+                study,
+                f"it has {slices} slices; {self._spec.name} sees {self._length} at once "
                 f"and needs at least {at_least}.",
                 "Choose a thinner reconstruction, or a model with shorter clips.",
             )
-        window = self.task.hu_window
-        slices = prepare_slices(volume, window, pixels=self._spec.resize_px)
+
+    def _placed(self, slices: NDArray[np.uint8]) -> torch.Tensor:
+        """Prepared slices, cropped and filled up to a clip, on the device."""
+        missing = max(0, self._length - len(slices))
         slices = centre_crop(slices, self._spec.crop_px)
-        missing = max(0, self._length - volume.slices)
-        slices = np.pad(slices, ((0, missing), (0, 0), (0, 0)), constant_values=air(window))
+        filling = air(self.task.hu_window)
+        slices = np.pad(slices, ((0, missing), (0, 0), (0, 0)), constant_values=filling)
         with _memory_needed(self.device, "the study does not fit"):
             return torch.from_numpy(slices).to(self.device)
 
@@ -157,15 +194,14 @@ class Predictor:
             warnings += range_warnings(study_facts(volume), self.card.ranges)
         return (*warnings, *volume.provenance.warnings)
 
-    def _clip_probabilities(
+    def _clip_answers(
         self,
         slices: torch.Tensor,
         starts: Sequence[int],
         progress: Callable[[int, int], None] | None,
         cancelled: Callable[[], bool] | None,
-    ) -> NDArray[np.float64]:
-        """Probability per clip and finding, (clips, findings)."""
-        parts: list[NDArray[np.float64]] = []
+    ) -> ClipAnswers:
+        parts: list[ClipAnswers] = []
         batch = BatchSize(self.device, self._clips_per_batch)
         done = 0
         while done < len(starts):
@@ -179,15 +215,18 @@ class Predictor:
                 continue
             batch.after_batch()
             parts.append(part)
-            done += len(part)
+            done += len(part.probabilities)
             if progress is not None:
                 progress(done, len(starts))
-        return np.concatenate(parts)
+        return ClipAnswers(
+            np.concatenate([each.probabilities for each in parts]),
+            np.concatenate([each.features for each in parts]),
+        )
 
-    def _batch(self, slices: torch.Tensor, starts: Sequence[int]) -> NDArray[np.float64] | None:
-        """Probabilities of some clips, (clips, findings); None when the memory does not take so many."""
+    def _batch(self, slices: torch.Tensor, starts: Sequence[int]) -> ClipAnswers | None:
+        """What the network says of some clips; None when the memory does not take so many."""
         try:
-            logits = self._logits(slices, starts)
+            logits, features = self._logits(slices, starts)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
@@ -199,16 +238,17 @@ class Predictor:
                 "weights are damaged or its training went astray.",
                 "Use another version, or train it again.",
             )
-        return np.asarray(torch.sigmoid(logits / self.card.temperature).numpy())
+        return ClipAnswers(torch.sigmoid(logits / self.card.temperature).numpy(), features.numpy())
 
-    def _logits(self, slices: torch.Tensor, starts: Sequence[int]) -> torch.Tensor:
-        """Logits of some clips, float64 (clips, findings) on the CPU."""
+    def _logits(self, slices: torch.Tensor, starts: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (clips, findings) float64 and features (clips, features) float32 of clips, on the CPU."""
         enabled = self.dtype == torch.bfloat16
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
             clips = torch.stack([slices[start : start + self._length] for start in starts]).unsqueeze(1)
             clips = scale_clips(clips, self.task.offset).to(memory_format=self._memory_format)
-            logits: torch.Tensor = self._classifier(clips)
-            return logits.float().cpu().double()
+            features = self._classifier.features(clips)
+            logits: torch.Tensor = self._classifier.head(features)
+            return logits.float().cpu().double(), features.float().cpu()
 
     def _findings(
         self, volume: Volume, starts: Sequence[int], clips: NDArray[np.float64]
