@@ -24,8 +24,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from vpt_plugin.active.score_shard import FailedStudy, Shard, ShardError, StudyScore
 from vpt_plugin.active.score_arrays import ScoredBy, Scores, ScoreState, score_table
+from vpt_plugin.active.score_shard import FailedStudy, Shard, ShardError, StudyScore
 from vpt_plugin.durable import make_folder, sweep_leftovers, write_over
 from vpt_plugin.errors import ConfigurationError
 
