@@ -54,10 +54,12 @@ class RetrainRule:
         for name in ("every", "min_each", "window", "min_compared"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(
-                    f"{name} must be at least 1, not {getattr(self, name)};", "see above."
+                    f"the rule of retraining has {name} {getattr(self, name)};", "give at least 1."
                 )
         if not 0 < self.rarer_than < 1:
-            raise ConfigurationError(f"rarer_than is a probability, not {self.rarer_than};", "give 0.01.")
+            raise ConfigurationError(
+                f"the rule of retraining has rarer_than {self.rarer_than};", "give a number between 0 and 1."
+            )
 
 
 @dataclass(frozen=True)
@@ -169,33 +171,45 @@ def _decision(
     rule: RetrainRule, evidence: RetrainEvidence, found: Mapping[str, Contradiction]
 ) -> tuple[bool, str]:
     new, tried = evidence.new_labels, evidence.tried_with
-    known_by = f"version {evidence.version} of {evidence.name}" if evidence.version else ""
-    least = evidence.version or rule.min_each
-    for finding, states in evidence.labels.items():
-        lacking = {state: states.get(state, 0) for state in ("present", "absent")}
-        state, count = min(lacking.items(), key=lambda each: each[1])
-        if not evidence.version and count < least:
-            return False, (
-                f"{evidence.name} was never trained: {count} of at least {rule.min_each} labels with "
-                f"{finding} {state} are there."
-            )
+    if not evidence.version and (lacking := _lacking(rule, evidence)):
+        return False, lacking
     if new - tried >= rule.every:
-        whom = f"that {known_by} does not know" if known_by else f"and {evidence.name} was never trained"
-        return True, f"There are {new} labels {whom}; a training is due every {rule.every}."
+        return True, (
+            f"There are {new} labels that {_served(evidence)} does not know; a training is due every "
+            f"{rule.every}."
+            if evidence.version
+            else f"There are {new} labels, and {evidence.name} was never trained."
+        )
     if tried:
         return False, (
             f"The last training came to no version; {rule.every - new + tried} more labels make another one "
             "due."
         )
-    limit = rule.rarer_than / max(1, len(found))
-    for each in found.values():
-        if each.chance < limit:
+    for each in sorted(found.values(), key=lambda each: each.chance):
+        # All findings together may be wrong so often (Bonferroni).
+        if each.chance < rule.rarer_than / len(found):
             return True, (
-                f"Of the last {each.compared} labels on {each.finding}, {each.contradicted} contradict "
-                f"{known_by}, which expected {each.expected:.1f}: by chance that happens "
+                f"Of the last {each.compared} new labels on {each.finding}, {each.contradicted} contradict "
+                f"{_served(evidence)}, which expected {each.expected:.1f}: chance alone brings that about "
                 f"{_one_in(each.chance)}."
             )
-    return False, f"{new} of {rule.every} labels that make a training of {evidence.name} due are there."
+    return False, f"{new} new labels of the {rule.every} that make a training of {evidence.name} due."
+
+
+def _served(evidence: RetrainEvidence) -> str:
+    return f"version {evidence.version} of {evidence.name}"
+
+
+def _lacking(rule: RetrainRule, evidence: RetrainEvidence) -> str:
+    """What is missing before a first training; "" for nothing."""
+    for finding, states in evidence.labels.items():
+        for state in ("present", "absent"):
+            if states[state] < rule.min_each:
+                return (
+                    f"{evidence.name} was never trained: {states[state]} of at least {rule.min_each} labels "
+                    f"with {finding} {state} are there."
+                )
+    return ""
 
 
 def contradiction(answered: AnsweredFinding, window: int) -> Contradiction:
