@@ -60,6 +60,35 @@ def write_over(path: Path, data: bytes, *, durable: bool = True) -> None:
         sync_folder(path.parent)
 
 
+def append(path: Path, data: bytes) -> None:
+    """Add lines to a file; they are on the disk when this returns. One writer at a time: hold a lock.
+
+    What a killed process left unfinished at the end becomes a line of its own first.
+
+    Args:
+        path: the file; a new one is made.
+        data: whole lines, each with its end.
+
+    Raises:
+        OSError: the disk is full, the folder is not writable; then the file is as it was.
+    """
+    new = not path.exists()
+    with path.open("a+b", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        if size:
+            file.seek(size - 1)
+            data = data if file.read(1) == b"\n" else b"\n" + data
+        try:
+            while data:
+                data = data[file.write(data) :]
+            _flush(file.fileno())
+        except OSError:
+            file.truncate(size)
+            raise
+    if new:
+        sync_folder(path.parent)
+
+
 def publish_file(unfinished: Path, path: Path) -> None:
     """Give a finished file its name, in place of the one that has it; on the disk when this returns.
 

@@ -186,7 +186,7 @@ class LabelFolder:
         return [versions[-1] for read in self._all() for _, versions in sorted(read.versions.items())]
 
     def histories(self, task: str) -> list[tuple[SavedLabel, ...]]:
-        """All readable versions of every study with a label of a task, oldest first, in the studies' order."""
+        """All readable versions, oldest first, of every study with a label of a task, by study."""
         return [read.versions[task] for read in self._all() if task in read.versions]
 
     def counts(self, task: str) -> dict[str, int]:

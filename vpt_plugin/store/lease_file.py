@@ -4,58 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from vpt_plugin.durable import make_folder, write_over
 from vpt_plugin.store.ids import is_study_id
+from vpt_plugin.store.lease import Lease, utc_seconds
 
 FILE_NAME = "leases.json"
 SCHEMA = "vptct.leases/1"
 _DAMAGED = "damaged-leases"
-_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+_TEXTS = ("task", "reader", "strategy", "reading", "model", "offer", "holder")
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Lease:
-    """A study in the hands of one reader, for all tasks.
-
-    Attributes:
-        study: its id.
-        task: it is to be labelled for.
-        reader: who has it; "" for a reader without a name.
-        strategy: that chose it; ``double-read`` for a second reading.
-        since, until: ``2026-11-20T20:31:05.123Z``; at ``until`` it is over.
-        reading: ``first`` or ``second``.
-        probabilities: by finding, what the served version said when it was offered; {} for nothing.
-        model, version: that said so; "" and 0 for none.
-        offer: the number of its offer in the history, 16 hexadecimal digits.
-        holder: who extends it and gives it back: the reader's name, or for a reader without one a random text
-            that nobody else knows.
-        minutes: how long it lasts from when it is given or extended.
-    """
-
-    study: str
-    task: str
-    reader: str
-    strategy: str
-    since: str
-    until: str
-    reading: str = "first"
-    probabilities: Mapping[str, float] = field(default_factory=dict)
-    model: str = ""
-    version: int = 0
-    offer: str = ""
-    holder: str = ""
-    minutes: float = 30.0
-
-    def to_json(self) -> dict[str, Any]:
-        """The lease as JSON, for the file and for its holder alone: whoever knows ``holder`` may end it."""
-        return {**asdict(self), "probabilities": dict(self.probabilities)}
 
 
 class DamagedLeasesError(ValueError):
@@ -113,21 +74,6 @@ def damaged_lease_files(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{_DAMAGED}-*.json"))
 
 
-def utc_text(seconds: float) -> str:
-    """A time as text, to the millisecond: ``2026-11-20T20:31:05.123Z``. Texts compare as their times do."""
-    moment = datetime.fromtimestamp(round(seconds, 3), timezone.utc)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
-
-
-def utc_seconds(text: str) -> float:
-    """The time of such a text, in seconds since 1970.
-
-    Raises:
-        ValueError: it is none.
-    """
-    return datetime.strptime(text, _TIME).replace(tzinfo=timezone.utc).timestamp()
-
-
 def _lease(said: Any) -> Lease:
     """One lease.
 
@@ -135,12 +81,13 @@ def _lease(said: Any) -> Lease:
         ValueError, TypeError: it is none.
     """
     lease = Lease(**said)
-    texts = (lease.task, lease.reader, lease.strategy, lease.reading, lease.model, lease.offer, lease.holder)
     numbers = (lease.version, lease.minutes, *dict(lease.probabilities).values())
-    if not is_study_id(lease.study) or not lease.holder or not all(isinstance(text, str) for text in texts):
+    if not is_study_id(lease.study) or not lease.holder:
         raise ValueError("a lease has no study or nobody who holds it")
+    if not all(isinstance(getattr(lease, name), str) for name in _TEXTS):
+        raise ValueError("a lease has something else in the place of a text")
     if not all(isinstance(each, (int, float)) for each in numbers):
-        raise ValueError("a lease has a number that is none")
+        raise ValueError("a lease has something else in the place of a number")
     utc_seconds(lease.since)
     utc_seconds(lease.until)
     return lease

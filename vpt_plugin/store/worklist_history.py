@@ -15,12 +15,12 @@ import logging
 import os
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from vpt_plugin.durable import make_folder, sync_folder
+from vpt_plugin.durable import append, make_folder
 
 FILE_NAME = "history.jsonl"
 SCHEMA = "vptct.worklist-event/1"
@@ -69,9 +69,14 @@ class WorklistEvent:
     def line(self) -> bytes:
         """The event as it stands in the file; what it does not have is left out."""
         said = {
-            name: value for name, value in asdict(self).items() if name in _ALWAYS or value not in ("", 0, {})
+            name: value for name, value in vars(self).items() if name in _ALWAYS or value not in ("", 0, {})
         }
         return (json.dumps({"schema": SCHEMA, **said}, allow_nan=False) + "\n").encode()
+
+    def takes_back(self, skip: WorklistEvent) -> bool:
+        """Whether this, being ``unskipped``, ends a skip."""
+        same_task = not self.task or self.task == skip.task or skip.reason == UNREADABLE
+        return self.study == skip.study and same_task
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,7 @@ class WorklistHistory:
     events: tuple[WorklistEvent, ...] = ()
     damaged_lines: int = 0
 
-    @property
+    @cached_property
     def offers(self) -> tuple[WorklistEvent, ...]:
         """The offers."""
         return tuple(event for event in self.events if event.event == OFFERED)
@@ -115,7 +120,7 @@ class WorklistHistory:
             if event.event == SKIPPED:
                 counting.append(event)
             elif event.event == UNSKIPPED:
-                counting = [each for each in counting if not _takes_back(event, each)]
+                counting = [each for each in counting if not event.takes_back(each)]
         return tuple(counting)
 
     def skipped_for(self, reader: str, task: str) -> frozenset[str]:
@@ -143,6 +148,12 @@ class WorklistHistory:
     def seen_by(self, reader: str) -> frozenset[str]:
         """The studies that were ever offered to a reader, for whatever task."""
         return frozenset(offer.study for offer in self.offers if offer.reader == reader)
+
+    def last_offer(self, study: str, reader: str, task: str) -> str:
+        """The number of the newest offer of a study to a reader for a task; "" for none."""
+        wanted = (study, reader, task)
+        found = (each for each in reversed(self.offers) if (each.study, each.reader, each.task) == wanted)
+        return next((each.offer for each in found), "")
 
     def outcomes(self, task: str) -> tuple[Outcome, ...]:
         """What became of every offer for a task, in the order of the offers."""
@@ -192,20 +203,7 @@ class HistoryFile:
         if not data:
             return
         make_folder(self.path.parent)
-        new = not self.path.exists()
-        with self.path.open("ab") as file:
-            size = file.seek(0, os.SEEK_END)
-            try:
-                # What a killed process left unfinished was never acknowledged; it ends here.
-                file.write(b"" if _ends_with_a_line(self.path, size) else b"\n")
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                os.truncate(self.path, size)
-                raise
-        if new:
-            sync_folder(self.path.parent)
+        append(self.path, data)
 
     def read(self) -> WorklistHistory:
         """All of it; what was read before is not read again. A line that is no event is logged and counted.
@@ -242,19 +240,6 @@ class HistoryFile:
         self._read_bytes += len(data)
 
 
-def _takes_back(unskipped: WorklistEvent, skip: WorklistEvent) -> bool:
-    same_task = not unskipped.task or unskipped.task == skip.task or skip.reason == UNREADABLE
-    return unskipped.study == skip.study and same_task
-
-
-def _ends_with_a_line(path: Path, size: int) -> bool:
-    if size == 0:
-        return True
-    with path.open("rb") as file:
-        file.seek(size - 1)
-        return file.read(1) == b"\n"
-
-
 def _event(line: bytes) -> WorklistEvent:
     """One event.
 
@@ -268,7 +253,7 @@ def _event(line: bytes) -> WorklistEvent:
         event = WorklistEvent(**said)
     except TypeError as error:
         raise ValueError(f"it is no event of {SCHEMA}: {error}") from error
-    texts = {name: value for name, value in asdict(event).items() if name not in ("probabilities", "version")}
+    texts = {name: value for name, value in vars(event).items() if name not in ("probabilities", "version")}
     numbers = (
         [event.version, *event.probabilities.values()] if isinstance(event.probabilities, dict) else [""]
     )

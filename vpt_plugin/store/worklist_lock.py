@@ -1,0 +1,76 @@
+"""WorklistLock: one thread of one process at a time chooses studies and changes leases."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from vpt_plugin.durable import make_folder
+from vpt_plugin.errors import LeaseError
+
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+
+
+class WorklistLock:
+    """The lock of one folder; who has it may take it again. A killed process has it no longer.
+
+    Args:
+        folder: it is made when the lock is taken first.
+        patience_seconds: for so long it is waited for.
+    """
+
+    def __init__(self, folder: Path, *, patience_seconds: float = 60.0) -> None:
+        self._folder = folder
+        self._patience_seconds = patience_seconds
+        self._threads = threading.RLock()
+        # Only the thread that has the lock above takes this one: what it counts is how often.
+        self._processes = FileLock(folder / ".lock", timeout=patience_seconds, thread_local=False)
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Nobody else has it while this lasts.
+
+        Raises:
+            LeaseError: others keep it, the folder may not be written, or the disk knows no locks.
+            OSError: the disk is full.
+        """
+        if not self._threads.acquire(timeout=self._patience_seconds):
+            raise self._busy()
+        try:
+            self._take_from_processes()
+            try:
+                yield
+            finally:
+                self._processes.release()
+        finally:
+            self._threads.release()
+
+    def _take_from_processes(self) -> None:
+        try:
+            make_folder(self._folder)
+            self._processes.acquire()
+        except Timeout as error:
+            raise self._busy() from error
+        except NotImplementedError as error:
+            raise LeaseError(
+                f"{self._folder} cannot be locked, so that two readers could get one study: {error}.",
+                "Some network shares know no locks: keep labels elsewhere, --conf labels_dir.",
+            ) from error
+        except OSError as error:
+            if error.errno not in _NOT_WRITABLE:
+                raise
+            raise LeaseError(
+                f"who has which study cannot be kept in {self._folder}: {error.strerror}.",
+                "Let this program's user write there.",
+            ) from error
+
+    def _busy(self) -> LeaseError:
+        return LeaseError(
+            f"others have kept the worklist in {self._folder} for {self._patience_seconds:g} seconds;",
+            "ask again.",
+        )
