@@ -118,6 +118,14 @@ class PreparedStudies:
         """
         return self._load(self._key([identity], None))
 
+    def find_at(self, path: Path) -> PreparedStudy | None:
+        """The study that lies at ``path``, if it was prepared before and has not changed; reads none of it.
+
+        Args:
+            path: as of ``get``; for a DICOM folder, its most suitable series.
+        """
+        return self._load(self._key(file_places(path), None))
+
     def get(
         self,
         path: Path,

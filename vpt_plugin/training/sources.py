@@ -5,31 +5,26 @@ Nothing is read here but labels: a study is opened when it is prepared, and one 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, Protocol
 
 from vpt_plugin.data.manifest import Manifest, ManifestStudy
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.labels import StudyLabel
-from vpt_plugin.models.weights import vptct_home
-from vpt_plugin.store.archive import ArchiveAddress, Credentials, DicomArchive, SeriesFilter
 from vpt_plugin.store.checkup import check_labels
 from vpt_plugin.store.labels import LabelFolder, SavedLabel
 from vpt_plugin.store.source import OpenedStudy, StudySource
-from vpt_plugin.store.studies import LABELS_FOLDER, StudyFolder
 from vpt_plugin.training.lost import why_lost
+from vpt_plugin.training.site import archived_identity, open_site
 
 if TYPE_CHECKING:
     from vpt_plugin.training.job import ArchiveFacts
 
 Opener = Callable[[Callable[[], bool]], AbstractContextManager[OpenedStudy]]
-# The labels and the listing of a training are those of its beginning.
-_ONE_LOOK_SECONDS = 3600.0
 NOT_LABELLED, GONE = "not labelled", "labelled, but not there"
 
 
@@ -180,14 +175,13 @@ class LabelStoreSource:
 
     def _study(self, saved: SavedLabel, archived: bool, notes: tuple[str, ...]) -> SourceStudy:
         facts = self._studies.facts(saved.study) if archived else {}
-        slices = facts.get("slices")
         return SourceStudy(
             study=saved.study,
             opened=partial(self._opened, saved.study),
             label=saved.label,
             patient=facts.get("patient", ""),
-            identity=f"{self._studies.name}\n{saved.study}\n{slices or ''}" if archived else "",
-            may_grow=archived and not slices,
+            identity=archived_identity(self._studies, saved.study, facts) if archived else "",
+            may_grow=archived and not facts.get("slices"),
             notes=notes,
         )
 
@@ -213,11 +207,6 @@ class LabelStoreSource:
         return notes
 
 
-class _Options(TypedDict, total=False):
-    wanted: SeriesFilter
-    cache_gb: float
-
-
 def open_source(
     place: str | Path, *, labels_dir: Path | None = None, archive: ArchiveFacts | None = None
 ) -> TrainingSource:
@@ -232,58 +221,20 @@ def open_source(
         ConfigurationError: it is none of these.
         ManifestError: the CSV cannot be used.
     """
-    if "://" in str(place):
-        return _open_archive(str(place), labels_dir, archive)
     path = Path(place)
-    if path.is_file():
+    if "://" not in str(place) and path.is_file():
         if labels_dir is not None:
             raise ConfigurationError(
                 f"{path} names the labels of its studies itself;", "leave the folder of labels out."
             )
         return ManifestSource(Manifest.read(path))
-    if not path.is_dir():
+    site = open_site(place, labels_dir=labels_dir, archive=archive)
+    if not site.labels.root.is_dir():
         raise ConfigurationError(
-            f"{path}: there is no such file or folder.",
-            "Give a CSV of studies and labels, a folder of studies, or the address of a DICOM archive.",
-        )
-    labels = _labels(labels_dir or path / LABELS_FOLDER)
-    # Read only: a server beside this writes what it knows of the studies.
-    studies = StudyFolder(
-        path,
-        fresh_seconds=_ONE_LOOK_SECONDS,
-        labelled=labels.labelled,
-        index_folder=labels.root,
-        read_only=True,
-    )
-    return LabelStoreSource(studies, labels, path)
-
-
-def _labels(folder: Path) -> LabelFolder:
-    if not folder.is_dir():
-        raise ConfigurationError(
-            f"{folder}: there is no such folder, so no study is labelled.",
+            f"{site.labels.root}: there is no such folder, so no study is labelled.",
             "Label studies first, or name the folder of their labels.",
         )
-    return LabelFolder(folder, fresh_seconds=_ONE_LOOK_SECONDS)
-
-
-def _open_archive(place: str, labels_dir: Path | None, facts: ArchiveFacts | None) -> TrainingSource:
-    address = ArchiveAddress.parse(place)
-    home = address.home_in(vptct_home())
-    cache, options = home / "cache", _Options()
-    if facts is not None:
-        names = ("modality", "date_from", "date_to", "description")
-        wanted = {name: getattr(facts, name) for name in names if getattr(facts, name)}
-        options = {"wanted": SeriesFilter(**wanted), "cache_gb": facts.cache_gb}
-        cache = Path(facts.cache_dir) / address.folder_name / "cache" if facts.cache_dir else cache
-    studies = DicomArchive(
-        address,
-        cache,
-        credentials=Credentials.from_environment(os.environ),
-        fresh_seconds=_ONE_LOOK_SECONDS,
-        **options,
-    )
-    return LabelStoreSource(studies, _labels(labels_dir or home / "labels"))
+    return LabelStoreSource(site.studies, site.labels, site.folder)
 
 
 def _of_row(row: ManifestStudy, label: StudyLabel) -> SourceStudy:
