@@ -88,7 +88,7 @@ class Proposal:
     Attributes:
         study: its id.
         strategy: that chose it: for ``auto`` the one it took; ``double-read`` for a second reading.
-        score: the higher the more useful, within one strategy; nan for a second reading.
+        score: the higher the more useful, within one strategy; nan for a second reading, which has none.
         why: a sentence for the reader.
         probabilities: by finding, calibrated; None where no trained version scored it.
         nearest_labelled: None where no study is labelled, or this one is not scored.
@@ -117,7 +117,7 @@ class Proposal:
         return {
             "study": self.study,
             "strategy": self.strategy,
-            "score": None if math.isnan(self.score) else self.score,
+            "score": self.score if math.isfinite(self.score) else None,
             "why": self.why,
             "probabilities": None if self.probabilities is None else dict(self.probabilities),
             "nearest_labelled": self.nearest_labelled and asdict(self.nearest_labelled),

@@ -1,0 +1,52 @@
+"""How a worklist stands, in numbers and in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vpt_plugin.active.offers import ChosenBy, ScoringState, Wish, WorklistCounts, WorklistState
+from vpt_plugin.active.standing import Standing
+from vpt_plugin.active.view import View
+
+
+def state_of(view: View, stands: Standing) -> WorklistState:
+    """The counts of a task, and what is scored of it."""
+    scores = view.scores
+    by = scores.by
+    return WorklistState(
+        view.task.name,
+        None if by is None else ChosenBy(by.model, by.version, by.pretraining),
+        WorklistCounts(
+            free=len(stands.free),
+            held=stands.held,
+            skipped=stands.skipped,
+            labelled=stands.labelled,
+            unreadable=stands.unreadable,
+            unscored=_unscored(view, stands.free),
+        ),
+        view.counts(),
+        ScoringState(len(view.studies) - _unscored(view, view.studies), len(view.studies), scores.complete),
+    )
+
+
+def warnings_of(view: View, stands: Standing, wish: Wish) -> Iterator[str]:
+    """What the reader should know of how the studies were chosen."""
+    yield from view.scores.warnings
+    free, unscored = len(stands.free), _unscored(view, stands.free)
+    if stands.undated:
+        yield (
+            f"The date of {stands.undated} studies is not known, so they are left out; it becomes known when "
+            "they are scored."
+        )
+    if unscored and wish.strategy != "random":
+        yield f"{unscored} of the {free} studies to choose from are not scored yet: only chance chooses them."
+    if not free:
+        yield (
+            f"No study is left for this wish: of {len(view.studies)} studies {stands.labelled} have a label, "
+            f"{stands.held} are in a reader's hands, {stands.skipped} were skipped and {stands.unreadable} "
+            "cannot be read."
+        )
+
+
+def _unscored(view: View, studies: tuple[str, ...]) -> int:
+    return sum(not view.scores.scored[view.scores.rows[study]] for study in studies)
