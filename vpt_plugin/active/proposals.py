@@ -28,9 +28,8 @@ def refuse_unscored(wish: Wish, scores: StudyScores, pool: Pool) -> None:
         )
     if needs == "probabilities" and scores.probabilities is None:
         raise NotScoredError(
-            f"strategy {wish.strategy} needs scores of a network that was trained for {wish.task}, and there are "
-            "none;",
-            "ask for auto, typical or random, label what they propose, and train.",
+            f"strategy {wish.strategy} needs the scores of a network that was trained for {wish.task};",
+            "there are none yet: ask for auto, typical or random, label what they propose, and train.",
         )
 
 
