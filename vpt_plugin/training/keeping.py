@@ -117,7 +117,7 @@ def run_facts(
         "task": task.name,
         "reading": reading_facts(task, classifier.spec),
         "model": classifier.spec.name,
-        "start": _weights_hash(classifier),
+        "start": weights_hash(classifier),
         "config": config.to_dict(),
         "split_hash": data.split_hash(),
         "labels_hash": data.labels_hash(task),
@@ -129,7 +129,8 @@ def run_facts(
     }
 
 
-def _weights_hash(classifier: Classifier) -> str:
+def weights_hash(classifier: Classifier) -> str:
+    """SHA-256 over all weights of a classifier, wherever they lie."""
     digest = hashlib.sha256()
     for name, entry in sorted(classifier.state_dict().items()):
         digest.update(name.encode())
