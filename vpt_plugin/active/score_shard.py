@@ -11,7 +11,8 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,15 +118,35 @@ class Shard:
             FileNotFoundError: there is none.
             ShardError: it is damaged.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                about = json.loads(file["about"].tobytes())
-                failed = tuple(FailedStudy(**each) for each in about["failed"])
-                return cls(_rows(about["scored"], file), failed)
-        except FileNotFoundError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise ShardError(str(error) or type(error).__name__) from error
+        with _checked(path) as file:
+            about = json.loads(file["about"].tobytes())
+            failed = tuple(FailedStudy(**each) for each in about["failed"])
+            return cls(_rows(about["scored"], file), failed)
+
+    @staticmethod
+    def studies_in(path: Path) -> dict[str, bool]:
+        """The studies in a file, and whether they have scores; their arrays are neither read nor checked.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ShardError: it is damaged.
+        """
+        with _checked(path) as file:
+            about = json.loads(file["about"].tobytes())
+            return {each["study"]: kind == "scored" for kind in ("scored", "failed") for each in about[kind]}
+
+
+@contextmanager
+def _checked(path: Path) -> Iterator[Any]:
+    """The open file; whatever is wrong with it is a ``ShardError``."""
+    try:
+        # Opened here: numpy leaves a file open that is damaged.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            yield file
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ShardError(str(error) or type(error).__name__) from error
 
 
 def _small(rows: Sequence[NDArray[np.floating[Any]]]) -> NDArray[np.float16]:

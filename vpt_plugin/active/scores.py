@@ -106,6 +106,15 @@ class ScoreFolder:
                 continue  # they were just merged
         return self._read()
 
+    def studies(self) -> dict[str, bool]:
+        """The studies that were looked at, and whether they have scores; reads no arrays."""
+        for _ in range(_LOOKS):
+            try:
+                return self._studies()
+            except FileNotFoundError:
+                continue  # they were just merged
+        return self._studies()
+
     @contextmanager
     def scoring(self) -> Iterator[None]:
         """Hold the folder as the only one who scores; ``add``, ``begin`` and ``end`` belong in here.
@@ -197,6 +206,15 @@ class ScoreFolder:
                 scored.pop(failed.study, None)
         rows = [scored[study] for study in sorted(scored)]
         return score_table(self.by, rows, unreadable, self.state(), tuple(damaged))
+
+    def _studies(self) -> dict[str, bool]:
+        found: dict[str, bool] = {}
+        for path in self._shards():
+            try:
+                found |= Shard.studies_in(path)
+            except ShardError as error:
+                _logger.warning("%s is damaged, its studies are not known at the moment: %s", path, error)
+        return found
 
     def _merge(self) -> None:
         """Make few large shards of many small ones.
