@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from vpt_plugin.acquisition.pool import Choice
 from vpt_plugin.acquisition.question import Question
-from vpt_plugin.acquisition.space import reduce
 from vpt_plugin.acquisition.uncertain import most_uncertain, undecided
 
 # Candidates: so many of the most uncertain. Of the others the gradient is next to nothing.
@@ -28,7 +27,7 @@ def badge(question: Question) -> list[Choice]:
     from skactiveml.pool import Badge
 
     rows, _ = most_uncertain(question, max(CANDIDATES, question.n))
-    points = reduce(question.pool.key_embeddings, standardise=False)
+    points = question.geometry.key
     rows = rows[points.known[rows]]
     n = min(question.n, len(rows))
     if not n:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vpt_plugin.acquisition.pool import Pool
-from vpt_plugin.acquisition.space import Space, reduce
+from vpt_plugin.acquisition.space import Geometry, Space
 from vpt_plugin.errors import ConfigurationError
 
 
@@ -46,6 +46,7 @@ class Question:
         seed: of the random order.
         columns: of the findings that count.
         auto: settings of ``auto``.
+        geometry: of the pool's embeddings.
     """
 
     pool: Pool
@@ -54,11 +55,12 @@ class Question:
     seed: int
     columns: tuple[int, ...]
     auto: AutoSettings
+    geometry: Geometry
 
-    @cached_property
+    @property
     def space(self) -> Space:
-        """Where the studies lie to each other, by the embeddings of the whole study."""
-        return reduce(self.pool.embeddings, standardise=True)
+        """Where the studies lie to each other."""
+        return self.geometry.whole
 
     @property
     def labelled(self) -> NDArray[np.int64]:

@@ -14,12 +14,15 @@ from vpt_plugin.acquisition.badge import badge
 from vpt_plugin.acquisition.chance import by_chance, random_order
 from vpt_plugin.acquisition.pool import Choice, Pool
 from vpt_plugin.acquisition.question import AutoSettings, Question
-from vpt_plugin.acquisition.space import nearest
+from vpt_plugin.acquisition.space import Geometry, nearest
 from vpt_plugin.acquisition.typical import typical
 from vpt_plugin.acquisition.uncertain import diverse_uncertain, uncertain
 from vpt_plugin.errors import ConfigurationError
 
-__all__ = ["STRATEGIES", "AutoSettings", "StrategySpec", "choose", "random_order"]
+__all__ = ["MAX_PICKS", "STRATEGIES", "AutoSettings", "Geometry", "StrategySpec", "choose", "random_order"]
+
+# At once. Long before that many are labelled another network would choose others.
+MAX_PICKS = 1000
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ def choose(
     seed: int = 0,
     finding: str = "",
     auto: AutoSettings | None = None,
+    geometry: Geometry | None = None,
 ) -> list[Choice]:
     """Up to ``n`` of the pool's free studies, the most useful first.
 
@@ -89,21 +93,23 @@ def choose(
         name: a key of ``STRATEGIES``.
         pool: may hold studies that are not scored: without embeddings (no columns, or nan in their rows)
             only ``random`` and ``auto`` choose them; without probabilities, not those that need them.
-        n: how many, 1 or more.
+        n: how many, 1 to ``MAX_PICKS``.
         rng: all that is drawn comes from it.
         seed: of the order of ``random``, also within ``auto``.
         finding: only this one counts; empty for all of the task's.
         auto: settings of ``auto``; None for the defaults.
+        geometry: of the pool's two arrays of embeddings, kept from an earlier pick; None works it out anew.
 
     Raises:
-        ConfigurationError: no such strategy or finding, ``n`` below 1, or the strategy needs what has not
+        ConfigurationError: no such strategy or finding, a wrong ``n``, or the strategy needs what has not
             been computed for any free study.
     """
     if name not in STRATEGIES:
         raise ConfigurationError(f"There is no strategy {name!r}.", f"Choose from {', '.join(STRATEGIES)}.")
-    if n < 1:
-        raise ConfigurationError(f"{n} studies were asked for; at least 1 must be.")
-    question = Question(pool, n, rng, seed, _columns(pool, finding), auto or AutoSettings())
+    if not 1 <= n <= MAX_PICKS:
+        raise ConfigurationError(f"{n} studies were asked for; it must be 1 to {MAX_PICKS}.")
+    geometry = geometry or Geometry(pool.embeddings, pool.key_embeddings)
+    question = Question(pool, n, rng, seed, _columns(pool, finding), auto or AutoSettings(), geometry)
     if not pool.free.any():
         return []
     _check_needs(STRATEGIES[name], question)
@@ -134,6 +140,6 @@ def _check_needs(spec: StrategySpec, question: Question) -> None:
         )
     if spec.needs == "probabilities" and not question.has_probabilities:
         raise ConfigurationError(
-            f"{spec.name!r} needs probabilities of a trained network, and no study to choose from has any yet.",
+            f"{spec.name!r} needs a trained network's probabilities; no study to choose from has any yet.",
             "Train one and wait until it has scored the studies, or ask for 'auto', 'typical' or 'random'.",
         )

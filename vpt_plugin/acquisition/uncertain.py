@@ -12,7 +12,7 @@ from vpt_plugin.acquisition.question import Question
 DISAGREEMENT_WEIGHT = 0.25
 # The batch is spread within so many times its size of the most uncertain, and at most this share of all.
 CANDIDATES_PER_PICK = 10
-CANDIDATES_SHARE = 0.2
+CANDIDATES_SHARE = 0.1
 
 
 def uncertainty(question: Question) -> NDArray[np.float64]:
@@ -61,9 +61,10 @@ def uncertain(question: Question) -> list[Choice]:
 def diverse_uncertain(question: Question) -> list[Choice]:
     """Of the most uncertain the ones farthest from each other and from what is labelled or being read.
 
-    The most uncertain are 10 times as many as asked for, and at most a fifth of the studies (as in
-    Zhdanov, "Diverse mini-batch Active Learning", 2019); among them CoreSet's greedy k-centre (Sener and
-    Savarese, ICLR 2018) takes one after another. While nothing is taken the most uncertain one is the first.
+    The most uncertain are 10 times as many as asked for (as in Zhdanov, "Diverse mini-batch Active Learning",
+    2019), but at most a tenth of those to choose from: of a small pool it would be all. Among them CoreSet's
+    greedy k-centre (Sener and Savarese, ICLR 2018) takes one after another. While nothing is taken the most
+    uncertain one is the first.
     """
     free = int((question.pool.free & question.answered).sum())
     wanted = min(CANDIDATES_PER_PICK * question.n, max(question.n, int(CANDIDATES_SHARE * free)))
@@ -71,18 +72,21 @@ def diverse_uncertain(question: Question) -> list[Choice]:
     return [
         Choice(
             int(rows[at]), float(scores[at]), "diverse-uncertain",
-            f"{undecided(question, int(rows[at]))}, and this study is unlike those already taken.",
+            f"{undecided(question, int(rows[at]))}. Of {len(rows)} such studies, one unlike those taken.",
         )
         for at in _spread_out(question, rows)
     ]  # fmt: skip
 
 
 def undecided(question: Question, row: int) -> str:
-    """What the model says of the finding that it is least sure of; a sentence without its stop."""
+    """What the model says of the finding that it is least sure of; a sentence without its stop.
+
+    Not "undecided": where all probabilities are low, 3 % may be the one nearest to 50 %.
+    """
     column = question.columns[int(uncertainty(question)[row].argmax())]
     assert question.pool.probabilities is not None
     probability = question.pool.probabilities[row, column]
-    text = f"The model is undecided: {question.pool.findings[column]} {probability:.0%}"
+    text = f"One of the model's least sure answers: {question.pool.findings[column]} {probability:.0%}"
     if question.pool.disagreement is None or not question.pool.disagreement[row, column] > 0:
         return text
     return f"{text}, its clips differ by ±{question.pool.disagreement[row, column]:.0%}"
