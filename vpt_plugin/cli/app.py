@@ -18,6 +18,7 @@ from vpt_plugin.cli import (
     labels,
     models,
     phantom,
+    simulate,
     split,
     studies_list,
     tasks,
@@ -59,6 +60,7 @@ app.command("tasks")(tasks.tasks)
 app.command("finetune")(finetune.finetune)
 app.command("evaluate")(evaluate.evaluate)
 app.command("phantom")(phantom.phantom)
+app.command("simulate")(simulate.simulate)
 app.add_typer(weights.app, name="weights")
 app.add_typer(versions.app, name="versions")
 app.add_typer(studies_list.app, name="studies")
