@@ -14,7 +14,6 @@ import logging
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +22,19 @@ from lib.access.install import install as install_access
 from lib.archive_conf import is_archive
 from lib.conf import read_conf
 from lib.datastore import StudyDatastore
-from lib.errors import NothingThereError, without_folders
 from lib.errors import install as install_errors
+from lib.errors import without_folders
 from lib.infer_task import ClassifyTask, Workplace
 from lib.info import server_info
-from lib.next_study import RandomStudy
 from lib.predictors import Predictors
 from lib.routes.install import install as install_routes
 from lib.sessions import Sessions
 from lib.source import open_labels, open_studies
 from lib.training.desk import TrainingDesk
 from lib.training.trainer import Trainer
+from lib.worklist.desk import WorklistDesk
+from lib.worklist.strategies import listed_strategies
+from lib.worklist.told import next_answer
 from lib.workspace import Workspace, end_as_if_interrupted
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
@@ -60,7 +61,6 @@ class VptctApp(MONAILabelApp):
         self.desk = TrainingDesk.of(
             studies, self.served, self.labels_folder, self.model_store, lambda: self.datastore().studies
         )
-        self._one_offer = threading.Lock()
         self._workspaces: list[Workspace] = []
         super().__init__(
             app_dir=app_dir,
@@ -70,8 +70,11 @@ class VptctApp(MONAILabelApp):
             description="Video-pretrained 3D networks for chest CT",
             version=vpt_plugin.__version__,
         )
-        # Scoring at every start and every next sample is MONAI Label's default; there is nothing to score.
+        # MONAI Label's own scoring, at every start and every next sample: there is none.
         self._auto_update_scoring = False
+        self.worklists = WorklistDesk.of(
+            self.served, self.datastore().studies, self.labels_folder, self.model_store, lambda task: {}
+        )
 
     def init_datastore(self) -> StudyDatastore:
         """The studies, of a folder or an archive, with their labels."""
@@ -93,8 +96,8 @@ class VptctApp(MONAILabelApp):
         return {trainer.name: trainer for trainer in trainers}
 
     def init_strategies(self) -> dict[str, Strategy]:
-        """Ways to choose the next study."""
-        return {"random": RandomStudy()}
+        """Ways to choose the next study, the default first."""
+        return listed_strategies()
 
     def _load_sessions(self, load: bool = False) -> Sessions | None:
         """Our sessions in place of MONAI Label's; it asks for this once, at the start."""
@@ -122,24 +125,15 @@ class VptctApp(MONAILabelApp):
             raise UnknownModelError(name[:100], list(self._infers))
         return self._infers[name]
 
-    def offer_next(self, strategy: str, *, client: str) -> dict[str, Any]:
-        """The study to label next, and a note of who was offered it; empty where every study has a label.
+    def offer_next(self, strategy: str, wish: dict[str, Any], *, reader: str) -> dict[str, Any]:
+        """Studies to label next, kept for this reader, with what is known of the first one.
 
         Raises:
-            NothingThereError: no such strategy.
+            VptError: see ``WorklistDesk.next``.
         """
-        if strategy not in self._strategies:
-            raise NothingThereError(
-                f"there is no strategy {strategy[:100]!r};", f"choose from {', '.join(self._strategies)}."
-            )
-        store = self.datastore()
-        # Two readers who ask at the same time get two studies.
-        with self._one_offer:
-            chosen = self._strategies[strategy]({"strategy": strategy}, store)
-            if chosen is None:
-                return {}
-            store.notes.offered(chosen["id"], strategy, at_seconds=int(time.time()), client=client)
-        return {**chosen, **store.get_image_info(chosen["id"])}
+        block = self.worklists.next(strategy, wish, reader=reader)
+        studies = block["studies"]
+        return next_answer(block, self.datastore().get_image_info(studies[0]["study"]) if studies else {})
 
     def look_anew(self) -> dict[str, Any]:
         """Look for studies and labels now; how many there are."""
@@ -154,7 +148,8 @@ class VptctApp(MONAILabelApp):
         answer = dict(super().info())
         state = self.datastore().studies.state()
         training = self.desk.info(self.without_folders)
-        ours = server_info(self.served, self.model_store, self.labels_folder, state, training)
+        active = self.worklists.info()
+        ours = server_info(self.served, self.model_store, self.labels_folder, state, training, active)
         return {**answer, "train_stats": self.desk.stats(), "vptct": ours}
 
     def without_folders(self, text: str) -> str:

@@ -30,6 +30,7 @@ from lib.access.conf import read_access_conf  # noqa: E402  only now on the path
 from lib.access.install import choose_login, middleware  # noqa: E402
 from lib.errors import install as install_errors  # noqa: E402
 from lib.routes.install import install as install_routes  # noqa: E402
+from lib.worklist.desk import WorklistDesk  # noqa: E402
 from main import VptctApp  # noqa: E402
 from server_process import ServerProcess  # noqa: E402
 
@@ -38,6 +39,7 @@ from vpt_plugin.data.phantom import write_dicom, write_mha, write_nifti, write_n
 from vpt_plugin.models.card import Estimate, ModelCard  # noqa: E402
 from vpt_plugin.models.catalog import get_model  # noqa: E402
 from vpt_plugin.models.classifier import new_classifier  # noqa: E402
+from vpt_plugin.store.source import StudySource  # noqa: E402
 from vpt_plugin.tasks import TASKS  # noqa: E402
 from vpt_plugin.training.model_store import ModelStore  # noqa: E402
 
@@ -207,6 +209,14 @@ class InProcess:
                 return await client.request(method, path, **options)  # type: ignore[arg-type]
 
         return asyncio.run(answer())
+
+    def serve_studies(self, source: StudySource) -> None:
+        """Have it serve these studies from now on."""
+        app = self.app
+        app.datastore().studies = source
+        app.worklists = WorklistDesk.of(
+            app.served, source, app.labels_folder, app.model_store, lambda task: {}
+        )
 
     @contextmanager
     def listening(self) -> Iterator[int]:

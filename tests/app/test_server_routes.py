@@ -41,7 +41,13 @@ OFFERED = {
     ("GET", "/datastore/label"): "user",
     ("GET", "/datastore/label/info"): "user",
     ("GET", "/datastore/label/history"): "user",
+    ("GET", "/activelearning/"): "user",
     ("POST", "/activelearning/{strategy}"): "user",
+    ("GET", "/activelearning/{strategy}/worklist"): "user",
+    ("PUT", "/activelearning/leases/{study}"): "user",
+    ("DELETE", "/activelearning/leases/{study}"): "user",
+    ("POST", "/activelearning/skips/{study}"): "user",
+    ("DELETE", "/activelearning/skips/{study}"): "reviewer",
 }
 FOR_ADMINS = {("GET", "/logs/"): "admin", ("POST", "/reload"): "admin"}
 SWITCHES = {"logs": "on", "reload": "on"}

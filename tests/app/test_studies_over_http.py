@@ -9,7 +9,6 @@ import socket
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -122,7 +121,6 @@ def test_notes_about_a_study_are_shown(serve, tmp_path: Path) -> None:
         ('{"a": "\\ud800"}', 400, "info holds a number or a character that JSON does not know."),
         ('{"a": ' + "[" * 50 + "]" * 50 + "}", 400, "info is nested deeper than 50 levels."),
         ('{"a": ' + "[" * 900 + "]" * 900 + "}", 400, "info is nested deeper than 50 levels."),
-        ('{"strategy": {}}', 400, "the note 'strategy' is the server's own"),
     ],
 )
 def test_a_note_that_could_not_be_shown_is_refused(
@@ -147,35 +145,6 @@ def test_the_deepest_note_that_is_taken_can_be_shown(serve, tmp_path: Path) -> N
 def test_a_note_about_no_study_is_a_404(serve, tmp_path: Path) -> None:
     conf_of(tmp_path)
     assert note(serve(), "{}", image="b.nii").status_code == 404
-
-
-def test_nobody_is_offered_a_study_twice_while_another_was_offered_to_nobody(serve, tmp_path: Path) -> None:
-    studies = conf_of(tmp_path)
-    for number in range(11):
-        (studies / f"b{number}.nii").write_bytes(b"x")
-    running = serve()
-
-    def offered(_: int) -> str:
-        body = {"client_id": "slicer"}
-        return str(running.ask("POST", "/activelearning/random", json=body).json()["id"])
-
-    # Several at once.
-    with ThreadPoolExecutor(4) as readers:
-        assert len(set(readers.map(offered, range(12)))) == 12
-    told = running.ask("GET", "/datastore/image/info", params={"image": "a.nii"}).json()
-    assert told["strategy"]["random"]["client_id"] == "slicer"
-
-
-def test_what_is_next_is_asked_by_a_known_strategy_and_known_keys(serve, tmp_path: Path) -> None:
-    conf_of(tmp_path)
-    running = serve()
-    unknown = running.ask("POST", "/activelearning/best", json={})
-    assert (unknown.status_code, unknown.json()) == (
-        404, {"detail": "there is no strategy 'best'", "hint": "choose from random."},
-    )  # fmt: skip
-    wrong = running.ask("POST", "/activelearning/random", json={"path": "/etc"})
-    assert (wrong.status_code, wrong.json()["detail"]) == (400, "the body has an unknown key 'path'")
-    assert running.ask("POST", "/activelearning/random").json()["id"] == "a.nii"
 
 
 class Source:
@@ -238,7 +207,7 @@ def test_what_an_archive_does_not_hand_out_is_a_503_with_the_way_out(
 ) -> None:
     running = serve()
     monkeypatch.setattr(ClassifyTask, "check_trained", lambda task: None)
-    running.app.datastore().studies = Source(kind("the archive does not answer.", "Ask who runs it."))
+    running.serve_studies(Source(kind("the archive does not answer.", "Ask who runs it.")))
     answer = running.ask(method, path, **options)
     assert answer.status_code == 503
     assert answer.json() == {"detail": "the archive does not answer.", "hint": "Ask who runs it."}
@@ -247,7 +216,7 @@ def test_what_an_archive_does_not_hand_out_is_a_503_with_the_way_out(
 
 def test_the_server_tells_what_it_is_while_its_archive_is_down(serve) -> None:
     running = serve()
-    running.app.datastore().studies = Source(ArchiveUnreachableError("down."))
+    running.serve_studies(Source(ArchiveUnreachableError("down.")))
     told = running.ask("GET", "/info/")
     assert told.status_code == 200
     assert told.json()["vptct"]["studies"] == {"kind": "archive", "reachable": False, "problem": "down."}

@@ -25,7 +25,12 @@ NOTICE = "Research software. Not a medical device; not for diagnosis."
 
 
 def server_info(
-    conf: AppConf, store: ModelStore, labels: LabelFolder, studies: SourceState, training: dict[str, Any]
+    conf: AppConf,
+    store: ModelStore,
+    labels: LabelFolder,
+    studies: SourceState,
+    training: dict[str, Any],
+    active: dict[str, Any],
 ) -> dict[str, Any]:
     """Everything a client needs to know: it learns tasks, models and thresholds from here alone."""
     return {
@@ -36,6 +41,7 @@ def server_info(
         "tasks": [_task_info(task, labels.counts(task.name)) for task in conf.tasks],
         "models": [_model_info(task, spec, store) for task in conf.tasks for spec in conf.models],
         "training": training,
+        "active": active,
     }
 
 

@@ -1,4 +1,4 @@
-"""Notes about studies: who was offered which one, and what clients noted. Worth nothing after a restart."""
+"""Notes about studies: what clients noted. Worth nothing after a restart."""
 
 from __future__ import annotations
 
@@ -48,21 +48,3 @@ class Notes:
                     "Notes are gone when the server stops: keep them elsewhere.",
                 )
             self._of[study], self._bytes_of[study], self._bytes = together, size, total
-
-    def offered(self, study: str, strategy: str, *, at_seconds: int, client: str) -> None:
-        """Note that a study was offered to somebody, in MONAI Label's own form.
-
-        Args:
-            study: its id.
-            strategy: which strategy chose it.
-            at_seconds: when, since 1970.
-            client: to whom.
-        """
-        with self._lock:
-            offers = self._of.setdefault(study, {}).setdefault("strategy", {})
-            offers[strategy] = {"ts": at_seconds, "client_id": client}
-
-    def offered_at(self, study: str, strategy: str) -> int:
-        """When this strategy offered the study last, in seconds since 1970; 0 for never."""
-        with self._lock:
-            return int(self._of.get(study, {}).get("strategy", {}).get(strategy, {}).get("ts", 0))

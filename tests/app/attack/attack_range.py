@@ -25,6 +25,7 @@ _NEVER = ("root:x:0", "root:*:0", "Traceback (most recent", 'File "/', "site-pac
 _LABEL_FILES = re.compile(
     r"(final|conflicts)/[A-Za-z0-9._-]+/[a-z0-9_]+\.[0-9]{4,9}\.json|(studies-index|examinations)\.json"
     r"|(final|conflicts)(/[A-Za-z0-9._-]+)?"
+    r"|worklist(/(leases\.json|history\.jsonl|\.lock))?"
 )
 _PROCESS = re.compile(r"vptct-process-[0-9a-f]{32}(\.lock)?")
 _SESSION = re.compile(r"([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?")

@@ -99,7 +99,19 @@ ROUTES: dict[tuple[str, str], Ask] = {
     ("GET", "/datastore/label"): Ask({}, {"label": "ct.nii.gz.nodule.0001", "tag": "final"}),
     ("GET", "/datastore/label/info"): Ask({}, {"label": "ct.nii.gz.nodule.0001", "tag": "final"}),
     ("GET", "/datastore/label/history"): Ask({}, {"image": "ct.nii.gz", "task": "nodule"}),
-    ("POST", "/activelearning/{strategy}"): Ask({"strategy": "random"}, body={"client_id": "x"}),
+    ("GET", "/activelearning/"): Ask({}, {"client_id": "x"}),
+    ("POST", "/activelearning/{strategy}"): Ask(
+        {"strategy": "random"}, body={"client_id": "x", "task": "nodule", "n": 1, "unseen": False}
+    ),
+    ("GET", "/activelearning/{strategy}/worklist"): Ask(
+        {"strategy": "random"}, {"task": "nodule", "model": "tiny", "finding": "lung_nodule", "n": "5"}
+    ),
+    ("PUT", "/activelearning/leases/{study}"): Ask({"study": "ct.nii.gz"}, {"client_id": "x", "holder": "x"}),
+    ("DELETE", "/activelearning/leases/{study}"): Ask({"study": "ct.nii.gz"}, {"client_id": "x"}),
+    ("POST", "/activelearning/skips/{study}"): Ask(
+        {"study": "ct.nii.gz"}, body={"client_id": "x", "reason": "other", "task": "pe", "comment": "x"}
+    ),
+    ("DELETE", "/activelearning/skips/{study}"): Ask({"study": "ct.nii.gz"}, {"task": "pe"}),
 }  # fmt: skip
 
 # As they stand in a request, so percent-encoded where a client would.
@@ -243,6 +255,7 @@ def filled(route: str) -> str:
         "{strategy}": "random",
         "{rest:path}": "x",
         "{job}": "1",
+        "{study}": "ct.nii.gz",
     }
     for name, value in names.items():
         route = route.replace(name, value)

@@ -1,17 +1,21 @@
-"""Which study next."""
+"""Which study next: proposals, the worklist behind them, and what is known of it."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from monailabel.interfaces.utils.app import app_instance
 
-from ..params import HARMLESS, check_known, json_object
+from ..params import json_object
+from ..worklist.wishes import reader_of
 from .who import User
 
 router = APIRouter(prefix="/activelearning", tags=["ActiveLearning"])
-_BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
+BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
+# The most of a ranking that is told at once: a row is some 300 bytes.
+_MAX_ROWS = 10_000
+ClientId = Annotated[str, Query(max_length=1000)]
 
 
 async def body(request: Request) -> bytes:
@@ -19,14 +23,44 @@ async def body(request: Request) -> bytes:
     return await request.body()
 
 
-@router.post("/{strategy}", summary="The study to label next", openapi_extra=_BODY)
+@router.get("/", summary="What is known of the worklists")
+def state(person: User, client_id: ClientId = "") -> dict[str, Any]:
+    """Of each task: studies by state, labels, scoring, how readers agree, whether a training is due.
+
+    ``leases`` are one's own; a reviewer sees all of them.
+    """
+    return dict(app_instance().worklists.state(person, reader_of(person, client_id)))
+
+
+@router.post("/{strategy}", summary="The study to label next", openapi_extra=BODY)
 def next_study(strategy: str, person: User, sent: Annotated[bytes, Depends(body)]) -> dict[str, Any]:
-    """Its id and what is known of it; an empty object where every study has a label.
+    """Its id and what is known of it, and under ``vptct`` why it was chosen; kept for who asked.
+
+    Where nothing is left there is no ``id``, and ``studies`` is empty.
 
     Raises:
         NothingThereError: no such strategy.
+        BadRequestError, UnknownTaskError, UnknownModelError, ConfigurationError: it asks for what cannot be.
+        NotScoredError: the strategy needs scores, and there are none yet.
+        LeaseError: this reader has too many studies already.
+        ArchiveError: the archive was never reached, so no study is known.
     """
-    params = json_object(sent, "the body")
-    check_known(params, HARMLESS, "the body")
-    client = person.name or str(params.get("client_id", ""))[:100]
-    return dict(app_instance().offer_next(strategy, client=client))
+    wish = json_object(sent, "the body")
+    reader = reader_of(person, wish.get("client_id"))
+    return dict(app_instance().offer_next(strategy, wish, reader=reader))
+
+
+@router.get("/{strategy}/worklist", summary="The order of the studies")
+def ranking(
+    strategy: str,
+    person: User,
+    task: str = "",
+    model: str = "",
+    finding: str = "",
+    n: Annotated[int, Query(ge=1, le=_MAX_ROWS)] = 100,
+    client_id: ClientId = "",
+) -> dict[str, Any]:
+    """The studies that the strategy would propose, best first; kept for nobody."""
+    reader = reader_of(person, client_id)
+    wish = {"task": task, "model": model, "finding": finding}
+    return dict(app_instance().worklists.ranked(strategy, wish, n=n, reader=reader).to_json())

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from vpt_plugin.ct.dicom_headers import is_dicom
 
-from ..errors import FULL_DISK, BadRequestError, NothingThereError
+from ..errors import FULL_DISK, NothingThereError
 from ..names import checked_id
 from ..params import json_object
 from ..uploads import TEXT, described, form, text_of
@@ -75,8 +75,6 @@ def note_about_image(
 ) -> dict[str, Any]:
     """``info`` is a JSON object of up to 64 KiB; it is forgotten when the server stops."""
     notes = json_object(text_of(parts, "info", "{}"), "info")
-    if "strategy" in notes:
-        raise BadRequestError("the note 'strategy' is the server's own;", "choose another name.")
     app_instance().datastore().update_image_info(checked_id(image, "image"), notes)
     return {}
 

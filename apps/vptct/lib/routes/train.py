@@ -10,13 +10,12 @@ from monailabel.interfaces.utils.app import app_instance
 
 from ..errors import NothingThereError
 from ..params import HARMLESS, json_object
-from .activelearning import body
+from .activelearning import BODY, body
 from .report import report_page
 from .who import Reviewer, User
 
 router = APIRouter(prefix="/train", tags=["Train"])
 Number = Annotated[int, Path(ge=1, le=10**9)]
-_BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
 
 
 @router.get("/", summary="The trainings of this server")
@@ -36,7 +35,7 @@ def trainings(
     return {**next(iter((*now, *told["last"])), {}), **told}
 
 
-@router.post("/{model}", summary="Order a training", openapi_extra=_BODY)
+@router.post("/{model}", summary="Order a training", openapi_extra=BODY)
 def order(model: str, person: Reviewer, sent: Annotated[bytes, Depends(body)]) -> dict[str, Any]:
     """The body holds settings (``GET /info/`` has them under ``trainers``), all of them optional.
 

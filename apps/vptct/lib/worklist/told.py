@@ -1,0 +1,42 @@
+"""What clients are told of the next study and of the worklists: ``vptct.next/1`` and ``vptct.active/1``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vpt_plugin.active.offers import Offer
+
+SCHEMA = "vptct.active/1"
+
+
+def next_block(offer: Offer, scoring: Mapping[str, Any], retrain: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The block ``vptct`` of the answer to who asks for a study, ``vptct.next/1``.
+
+    Args:
+        offer: what the worklist answered.
+        scoring: how the scoring of the task goes.
+        retrain: whether a training is due; None where nobody wants to know.
+    """
+    block = offer.to_json()
+    return {
+        **block,
+        "scoring": {**block["scoring"], **scoring},
+        "retrain": retrain,
+        # Last: what a reader must know is read last.
+        "warnings": block["warnings"],
+    }
+
+
+def next_answer(block: dict[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole answer, with the keys that MONAI Label's clients look for, of the first study.
+
+    Args:
+        block: of ``next_block``.
+        facts: what is known of the first study.
+    """
+    if not block["studies"]:
+        return {"vptct": block}
+    first = block["studies"][0]
+    # Nothing that a client noted about a study takes the place of the server's own words.
+    return {**facts, "id": first["study"], "weight": first["score"] or 0, "vptct": block}
