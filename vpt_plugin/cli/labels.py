@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vpt_plugin.cli.console import progress_bars
+from vpt_plugin.cli.labels_agreement import agreement
 from vpt_plugin.cli.labels_lidc import import_lidc
 from vpt_plugin.cli.labels_place import FolderArgument, LabelsOption, place_of
 from vpt_plugin.cli.words import count
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Labels: check, history, export, import.\n\nFor example: vpt labels check studies",
+    help="Labels: check, history, agreement, export, import.\n\nFor example: vpt labels check studies",
 )
 
 _JsonOption = Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")]
@@ -33,6 +34,7 @@ _TaskOption = Annotated[
 ]
 
 app.command("import-lidc")(import_lidc)
+app.command("agreement")(agreement)
 
 
 @app.callback()
