@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 DIMENSIONS = 32
 # Directions are found on so many rows: of 10,000 studies with 2048 features that takes 0.1 s instead of 2.
-_SAMPLE = 1000
+_SAMPLE = 500
+# Farther out, in standard deviations, nothing lies: a few broken studies would else be all that is seen.
+_FARTHEST = 5.0
+_CHUNK = 1000
 # The mean distance is that of all pairs of so many rows.
 _MEASURED = 300
 
@@ -54,30 +58,30 @@ class Geometry:
 def reduce(embeddings: NDArray[np.float32], *, standardise: bool) -> Space:
     """The first principal components (at most 32) of embeddings, scaled to a mean distance of 1.
 
-    The same embeddings give the same points: nothing is drawn. Directions are found on at most 1,000 rows,
+    The same embeddings give the same points: nothing is drawn. Directions are found on at most 500 rows,
     evenly spaced.
 
     Args:
         embeddings: (studies, features); a row with a value that is not finite has no embedding.
         standardise: subtract each feature's mean and divide by its standard deviation before, so that none
-            counts for more because its numbers are larger. Without it the zero stays where it is, and with
-            it the lengths of the embeddings.
+            counts for more because its numbers are larger, and cut off at 5 of them. Without it the zero
+            stays where it is, and with it the lengths of the embeddings.
     """
     rows, features = embeddings.shape
     known = np.isfinite(embeddings).all(axis=1) if features else np.zeros(rows, dtype=bool)
     inside = np.flatnonzero(known)
     if not len(inside):
         return Space(np.full((rows, 1), np.nan, dtype=np.float32), known)
-    picked = _evenly(inside, _SAMPLE)
+    picked = evenly(inside, _SAMPLE)
     sample = embeddings[picked].astype(np.float64)
-    mean = sample.mean(axis=0) if standardise else np.zeros(features)
-    scale = _spread(sample) if standardise else np.ones(features)
-    axes = _principal_axes((sample - mean) / scale) / scale[:, None]
+    scaling = _Scaling.of(sample) if standardise else _Scaling.none(features)
+    axes = _principal_axes(scaling.apply(sample)).astype(np.float32)
     points = np.full((rows, axes.shape[1]), np.nan, dtype=np.float32)
-    # Without a copy of what may be 80 MB, where all are known.
-    given = embeddings if known.all() else embeddings[known]
-    points[known] = given @ axes.astype(np.float32) - (mean @ axes).astype(np.float32)
-    points /= np.float32(_mean_distance(points[_evenly(inside, _MEASURED)]))
+    # In parts: the embeddings may be 80 MB, and their copy as much again.
+    for start in range(0, len(inside), _CHUNK):
+        part = inside[start : start + _CHUNK]
+        points[part] = scaling.apply(embeddings[part]).astype(np.float32) @ axes
+    points /= np.float32(_mean_distance(points[evenly(inside, _MEASURED)]))
     return Space(points, known)
 
 
@@ -98,15 +102,34 @@ def nearest(
     ]
 
 
-def _spread(sample: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard deviation of each feature; 1 for one that is the same everywhere and says nothing."""
-    spread: NDArray[np.float64] = sample.std(axis=0)
-    spread[spread <= 1e-6 * np.abs(sample).max(axis=0, initial=0.0)] = 1.0
-    return spread
+@dataclass(frozen=True)
+class _Scaling:
+    """What each feature is reduced by and divided by, and how far out it may lie then."""
+
+    mean: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    farthest: float
+
+    @classmethod
+    def none(cls, features: int) -> _Scaling:
+        return cls(np.zeros(features, np.float32), np.ones(features, np.float32), np.inf)
+
+    @classmethod
+    def of(cls, sample: NDArray[np.float64]) -> _Scaling:
+        """By all but the lowest and highest hundredth of each feature."""
+        inner = np.clip(sample, *np.percentile(sample, (1, 99), axis=0))
+        mean, spread = inner.mean(axis=0), inner.std(axis=0)
+        # The same everywhere, but for rounding: it says nothing.
+        spread[spread <= 1e-6 * np.abs(mean)] = np.inf
+        return cls(mean.astype(np.float32), spread.astype(np.float32), _FARTHEST)
+
+    def apply(self, values: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        return np.clip((values - self.mean) / self.spread, -self.farthest, self.farthest)
 
 
-def _principal_axes(sample: NDArray[np.float64]) -> NDArray[np.float64]:
+def _principal_axes(sample: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """(features, at most 32): by the inner products of the rows or the features, the fewer."""
+    sample = sample.astype(np.float64)
     rows, features = sample.shape
     if features <= rows:
         values, vectors = np.linalg.eigh(sample.T @ sample)
@@ -133,7 +156,7 @@ def _mean_distance(points: NDArray[np.float32]) -> float:
     return (float(apart.mean()) if len(apart) else 0.0) or 1.0
 
 
-def _evenly(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def evenly(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """At most ``count`` of the rows, evenly spaced, the first and the last among them."""
     spaced: NDArray[np.int64] = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
     return spaced

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from vpt_plugin.acquisition.pool import Choice
 from vpt_plugin.acquisition.question import Question
+from vpt_plugin.acquisition.space import evenly
 
 # Clusters: one for each study that is taken and each that is asked for, within these limits.
 MIN_CLUSTERS = 8
@@ -17,6 +18,8 @@ MAX_CLUSTERS = 100
 SMALL_CLUSTER = 5
 # Points that differ by less, in units of their mean distance, are one point to k-means.
 _ALIKE = 1e-4
+# Of a larger cluster so many free studies, evenly spaced, stand for all: neighbours are looked for among all.
+_LARGEST = 1000
 
 
 def typical(question: Question) -> list[Choice]:
@@ -111,7 +114,7 @@ def _most_typical(
     """Of each of the opened clusters the free row with the nearest neighbours, and its typicality."""
     from skactiveml.pool import TypiClust
 
-    inside = np.flatnonzero(np.isin(clusters.numbers, opened))
+    inside = np.concatenate([_members(clusters, free, number) for number in opened])
     renumbered = np.searchsorted(np.sort(opened), clusters.numbers[inside])
     strategy = TypiClust(random_state=random, cluster_algo=_Made, cluster_algo_dict={"numbers": renumbered})
     picked, typicality = strategy.query(
@@ -122,6 +125,11 @@ def _most_typical(
         return_utilities=True,
     )
     return [(int(inside[at]), float(line[at])) for at, line in zip(picked, typicality, strict=True)]
+
+
+def _members(clusters: _Clusters, free: NDArray[np.bool_], number: int) -> NDArray[np.int64]:
+    rows = np.flatnonzero(clusters.numbers == number)
+    return rows if len(rows) <= _LARGEST else evenly(rows[free[rows]], _LARGEST)
 
 
 @dataclass(frozen=True)
