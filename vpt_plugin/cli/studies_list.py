@@ -5,19 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vpt_plugin.cli.console import print_table
+from vpt_plugin.cli.opened_studies import opened_studies
 from vpt_plugin.cli.words import count
-from vpt_plugin.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from vpt_plugin.store.labels import LabelFolder, SavedLabel
@@ -28,7 +25,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Studies: list.\n\nFor example: vpt studies list studies",
 )
-_ONE_LOOK_SECONDS = 3600.0  # what was found is not looked for again while it is told
 _COLUMNS = ("study", "kind", "place", "task", "state", "version", "annotator", "saved")
 
 
@@ -131,7 +127,7 @@ def list_studies(
         raise typer.BadParameter("use either --json or --csv, not both.")
     narrowed = {"modality": modality.upper(), "date_from": date_from, "date_to": date_to}
     narrowed |= {"description": description}
-    with _opened(studies, labels, {name: text for name, text in narrowed.items() if text}) as opened:
+    with opened_studies(studies, labels, {name: text for name, text in narrowed.items() if text}) as opened:
         source, label_folder = opened
         found = _listed(source, label_folder)
         missing = sorted(label_folder.labelled() - {each.study for each in found})
@@ -146,60 +142,6 @@ def list_studies(
     typer.echo(f"{count(len(found), 'study', 'studies')}, {labelled} with labels.", err=True)
     if missing:
         typer.echo(f"Labels whose study is not here: {len(missing)}; see `vpt labels check`.", err=True)
-
-
-@contextmanager
-def _opened(
-    studies: str, labels: Path | None, narrowed: Mapping[str, str]
-) -> Iterator[tuple[StudySource, LabelFolder]]:
-    """Where the studies come from, of an archive those that ``SeriesFilter`` wants; and their labels."""
-    from vpt_plugin.store.labels import LabelFolder
-    from vpt_plugin.store.studies import LABELS_FOLDER, StudyFolder
-
-    if labels is not None and not labels.is_dir():
-        raise ConfigurationError(f"{labels}: there is no such folder.", "Give the folder of the labels.")
-    if "://" in studies:
-        with _opened_archive(studies, labels, narrowed) as opened:
-            yield opened
-        return
-    if narrowed:
-        raise ConfigurationError(
-            "--modality, --from, --to and --description choose among the series of an archive;",
-            "all studies of a folder are listed.",
-        )
-    root = Path(studies)
-    if not root.is_dir():
-        raise ConfigurationError(f"{root}: there is no such folder.", "Give the folder of the studies.")
-    label_folder = LabelFolder(labels or root / LABELS_FOLDER, fresh_seconds=_ONE_LOOK_SECONDS)
-    source = StudyFolder(
-        root,
-        fresh_seconds=_ONE_LOOK_SECONDS,
-        labelled=label_folder.labelled,
-        index_folder=label_folder.root,
-        read_only=True,
-    )
-    yield source, label_folder
-
-
-@contextmanager
-def _opened_archive(
-    address: str, labels: Path | None, narrowed: Mapping[str, str]
-) -> Iterator[tuple[StudySource, LabelFolder]]:
-    from vpt_plugin.models.weights import vptct_home
-    from vpt_plugin.store.archive import ArchiveAddress, Credentials, DicomArchive, SeriesFilter
-    from vpt_plugin.store.labels import LabelFolder
-
-    archive, wanted = ArchiveAddress.parse(address), SeriesFilter(**narrowed)
-    label_folder = LabelFolder(
-        labels or archive.home_in(vptct_home()) / "labels", fresh_seconds=_ONE_LOOK_SECONDS
-    )
-    # Not the server's own cache: it may be running beside this.
-    with TemporaryDirectory(prefix="vptct-archive-") as cache:
-        credentials = Credentials.from_environment(os.environ)
-        source = DicomArchive(
-            archive, Path(cache), credentials=credentials, wanted=wanted, fresh_seconds=_ONE_LOOK_SECONDS
-        )
-        yield source, label_folder
 
 
 def _listed(source: StudySource, labels: LabelFolder) -> list[ListedStudy]:

@@ -1,0 +1,81 @@
+"""The studies that the command line names, in a folder or in a DICOM archive, with their labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from vpt_plugin.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from vpt_plugin.store.labels import LabelFolder
+    from vpt_plugin.store.source import StudySource
+
+_ONE_LOOK_SECONDS = 3600.0
+
+
+@contextmanager
+def opened_studies(
+    studies: str, labels: Path | None, narrowed: Mapping[str, str]
+) -> Iterator[tuple[StudySource, LabelFolder]]:
+    """Where the studies come from, and their labels; what was found is not looked for again meanwhile.
+
+    Args:
+        studies: a folder, or the address of a DICOM archive.
+        labels: their folder, where it is elsewhere.
+        narrowed: of an archive, the fields of ``SeriesFilter`` that are wanted.
+
+    Raises:
+        ConfigurationError: there is no such folder or archive, or a folder is to be narrowed.
+    """
+    from vpt_plugin.store.labels import LabelFolder
+    from vpt_plugin.store.studies import LABELS_FOLDER, StudyFolder
+
+    if labels is not None and not labels.is_dir():
+        raise ConfigurationError(f"{labels}: there is no such folder.", "Give the folder of the labels.")
+    if "://" in studies:
+        with _opened_archive(studies, labels, narrowed) as opened:
+            yield opened
+        return
+    if narrowed:
+        raise ConfigurationError(
+            "--modality, --from, --to and --description choose among the series of an archive;",
+            "all studies of a folder are listed.",
+        )
+    root = Path(studies)
+    if not root.is_dir():
+        raise ConfigurationError(f"{root}: there is no such folder.", "Give the folder of the studies.")
+    label_folder = LabelFolder(labels or root / LABELS_FOLDER, fresh_seconds=_ONE_LOOK_SECONDS)
+    source = StudyFolder(
+        root,
+        fresh_seconds=_ONE_LOOK_SECONDS,
+        labelled=label_folder.labelled,
+        index_folder=label_folder.root,
+        read_only=True,
+    )
+    yield source, label_folder
+
+
+@contextmanager
+def _opened_archive(
+    address: str, labels: Path | None, narrowed: Mapping[str, str]
+) -> Iterator[tuple[StudySource, LabelFolder]]:
+    from vpt_plugin.models.weights import vptct_home
+    from vpt_plugin.store.archive import ArchiveAddress, Credentials, DicomArchive, SeriesFilter
+    from vpt_plugin.store.labels import LabelFolder
+
+    archive, wanted = ArchiveAddress.parse(address), SeriesFilter(**narrowed)
+    label_folder = LabelFolder(
+        labels or archive.home_in(vptct_home()) / "labels", fresh_seconds=_ONE_LOOK_SECONDS
+    )
+    # Not the server's own cache: it may be running beside this.
+    with TemporaryDirectory(prefix="vptct-archive-") as cache:
+        credentials = Credentials.from_environment(os.environ)
+        source = DicomArchive(
+            archive, Path(cache), credentials=credentials, wanted=wanted, fresh_seconds=_ONE_LOOK_SECONDS
+        )
+        yield source, label_folder
