@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from vpt_plugin.durable import make_folder
 from vpt_plugin.errors import LeaseError
 
+_LOOK_AGAIN_SECONDS = 0.01
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
@@ -53,7 +54,7 @@ class WorklistLock:
     def _take_from_processes(self) -> None:
         try:
             make_folder(self._folder)
-            self._processes.acquire()
+            self._processes.acquire(poll_interval=_LOOK_AGAIN_SECONDS)
         except Timeout as error:
             raise self._busy() from error
         except NotImplementedError as error:

@@ -1,0 +1,353 @@
+"""One reader has a study open: nobody else is offered it, until its time is over or its reader is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from vpt_plugin.errors import ConfigurationError, LeaseError, StudyNotFoundError
+from vpt_plugin.store.lease import utc_seconds, utc_text
+from vpt_plugin.store.leases import SKIP_REASONS, LeaseBook, Order
+from vpt_plugin.store.worklist_history import HistoryFile
+
+# 2026-11-20T20:00:00Z
+EIGHT = 1_795_204_800.0
+MINUTE = 60.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = EIGHT
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def book(tmp_path: Path, clock: Clock) -> LeaseBook:
+    return LeaseBook(tmp_path / "worklist", clock=clock, max_held=3)
+
+
+def order(study: str, strategy: str = "typical", task: str = "pe") -> Order:
+    return Order(study, task, strategy)
+
+
+def happened(book: LeaseBook) -> list[tuple[str, str, str]]:
+    return [(each.event, each.study, each.reader) for each in book.history().events]
+
+
+def test_a_lease_says_who_has_what_since_when_and_what_the_model_said(book: LeaseBook) -> None:
+    asked = Order(
+        "p01", "pe", "badge", "second", {"pulmonary_embolism": 0.25, "undefined": math.nan}, "tiny", 3
+    )
+    (lease,) = book.offer([asked], "anna")
+    assert (lease.since, lease.until) == ("2026-11-20T20:00:00.000Z", "2026-11-20T20:30:00.000Z")
+    assert (lease.study, lease.task, lease.reader, lease.holder) == ("p01", "pe", "anna", "anna")
+    assert (lease.strategy, lease.reading, lease.model, lease.version) == ("badge", "second", "tiny", 3)
+    assert lease.probabilities == {"pulmonary_embolism": 0.25}
+    assert book.held() == {"p01": lease}
+    with book.choosing() as held:
+        assert held.leases == {"p01": lease}
+    (offer,) = book.history().offers
+    assert (offer.offer, offer.when, offer.probabilities) == (lease.offer, lease.since, lease.probabilities)
+    assert json.loads(json.dumps(lease.to_json())) == dataclasses.asdict(lease)
+
+
+def test_what_one_reader_has_is_offered_to_nobody_else_and_its_holder_is_not_named(book: LeaseBook) -> None:
+    book.offer([order("p01")], "anna")
+    for reader in ("otto", "anna", ""):
+        with pytest.raises(
+            LeaseError, match=r"^p01: somebody else has it in their hands, until 20:30"
+        ) as told:
+            book.offer([order("p02"), order("p01", task="nodule")], reader)
+        assert "anna" not in str(told.value)
+    assert list(book.held()) == ["p01"]
+    assert happened(book) == [("offered", "p01", "anna")]
+
+
+def test_a_lease_lasts_thirty_minutes_from_when_it_was_last_extended(book: LeaseBook, clock: Clock) -> None:
+    book.offer([order("p01")], "anna")
+    clock.seconds += 29 * MINUTE
+    assert book.extend("p01", "anna").until == "2026-11-20T20:59:00.000Z"
+    clock.seconds += 29.9 * MINUTE
+    assert list(book.held()) == ["p01"]
+    clock.seconds += 0.1 * MINUTE
+    assert book.held() == {}
+    assert happened(book) == [("offered", "p01", "anna")]  # whoever only looks changes nothing
+    book.offer([order("p01")], "otto")
+    assert happened(book)[1:] == [("expired", "p01", "anna"), ("offered", "p01", "otto")]
+
+
+def test_nobody_but_the_holder_extends_gives_back_or_skips(book: LeaseBook) -> None:
+    book.offer([order("p01")], "anna")
+    for act in (
+        lambda: book.extend("p01", "otto"),
+        lambda: book.give_back("p01", "otto"),
+        lambda: book.skip("p01", "otto", "unsure", task="pe"),
+        lambda: book.extend("p01", ""),
+        lambda: book.extend("p01", "\ud800"),
+    ):
+        with pytest.raises(LeaseError, match="somebody else"):
+            act()
+    assert book.held()["p01"].reader == "anna"
+    with pytest.raises(LeaseError, match="p02: it is no longer in your hands"):
+        book.extend("p02", "anna")
+
+
+def test_what_is_given_back_is_free_at_once_and_giving_it_back_again_is_no_error(book: LeaseBook) -> None:
+    book.offer([order("p01")], "anna")
+    book.give_back("p01", "anna")
+    book.give_back("p01", "anna")
+    assert book.held() == {}
+    book.offer([order("p01")], "otto")
+    with pytest.raises(LeaseError):
+        book.give_back("p01", "anna")
+
+
+def test_a_reader_without_a_name_holds_a_batch_by_a_text_that_nobody_else_knows(book: LeaseBook) -> None:
+    first, second = book.offer([order("p01"), order("p02")], "")
+    (other,) = book.offer([order("p03")], "")
+    assert first.holder == second.holder != other.holder
+    assert len(first.holder) > 32
+    with pytest.raises(LeaseError):
+        book.extend("p01", "")
+    with pytest.raises(LeaseError):
+        book.extend("p01", other.holder)
+    assert book.extend("p01", first.holder).holder == first.holder
+    book.skip("p02", first.holder, "unsure")
+    assert list(book.held()) == ["p01", "p03"]
+    assert first.holder not in (book.folder / "history.jsonl").read_text()
+
+
+def test_a_reader_holds_no_more_than_so_many_and_the_nameless_together_neither(book: LeaseBook) -> None:
+    for reader in ("anna", ""):
+        studies = [f"{reader or 'x'}{number}" for number in range(4)]
+        book.offer([order(study) for study in studies[:2]], reader)
+        with pytest.raises(LeaseError, match="2 studies are in your hands already, and 3 are the most"):
+            book.offer([order(study) for study in studies[2:]], reader)
+        book.offer([order(studies[2])], reader)
+        book.labelled(studies[0], reader, "pe")
+        book.offer([order(studies[3])], reader)
+
+
+def test_a_reader_who_comes_back_late_has_the_study_again_unless_something_has_happened_to_it(
+    book: LeaseBook, clock: Clock
+) -> None:
+    (first,) = book.offer([Order("p01", "pe", "random", "first", {"pe": 0.5}, "tiny", 2)], "anna")
+    (nameless,) = book.offer([order("p02")], "")
+    clock.seconds += 31 * MINUTE
+    again = book.extend("p01", "anna")
+    assert (again.until, again.strategy, again.probabilities) == (
+        "2026-11-20T21:01:00.000Z",
+        "random",
+        {"pe": 0.5},
+    )
+    with pytest.raises(LeaseError, match="no longer in your hands"):
+        book.extend("p02", nameless.holder)
+    clock.seconds += 31 * MINUTE
+    book.offer([order("p01")], "otto")
+    with pytest.raises(LeaseError, match="somebody else"):
+        book.extend("p01", "anna")
+    book.give_back("p01", "otto")
+    with pytest.raises(LeaseError, match="no longer in your hands"):
+        book.extend("p01", "anna")
+    assert first.offer != again.offer
+
+
+def test_a_label_ends_the_lease_of_its_reader_for_its_task_and_no_other(book: LeaseBook) -> None:
+    (lease,) = book.offer([order("p01")], "anna")
+    book.labelled("p01", "otto", "pe")  # he opened it himself
+    book.labelled("p01", "anna", "nodule")
+    assert list(book.held()) == ["p01"]
+    book.labelled("p01", "anna", "pe")
+    assert book.held() == {}
+    assert [each.offer for each in book.history().events if each.event == "labelled"] == ["", "", lease.offer]
+
+
+def test_a_label_that_comes_after_the_time_was_over_belongs_to_its_offer(
+    book: LeaseBook, clock: Clock
+) -> None:
+    book.offer([order("p01", "random")], "anna")
+    clock.seconds += 31 * MINUTE
+    book.offer([order("p01", "badge")], "otto")
+    book.labelled("p01", "anna", "pe")
+    assert [(each.offer.reader, each.how) for each in book.history().outcomes("pe")] == [
+        ("anna", "labelled"),
+        ("otto", "open"),
+    ]
+    assert list(book.held()) == ["p01"]
+
+
+def test_a_skipped_study_is_not_offered_to_its_reader_and_after_two_readers_to_nobody(
+    book: LeaseBook,
+) -> None:
+    book.offer([order("p01")], "anna")
+    book.skip("p01", "anna", "poor_quality", comment="breathing, in\nall slices")
+    assert book.held() == {}
+    history = book.history()
+    assert history.skipped_for("anna", "pe") == {"p01"}
+    assert history.skipped_for("anna", "nodule") == history.skipped_for("otto", "pe") == set()
+    book.skip("p01", "otto", "unsure", task="pe")  # without a lease, which nobody has
+    assert book.history().skipped_for("paul", "pe") == book.history().skipped_for_all("pe") == {"p01"}
+    assert [(each.reader, each.reason, each.comment) for each in book.history().skips] == [
+        ("anna", "poor_quality", "breathing, in\nall slices"),
+        ("otto", "unsure", ""),
+    ]
+    book.unskip("p01", "the head", task="pe")
+    assert book.history().skips == ()
+    assert book.history().skipped_for("anna", "pe") == set()
+
+
+def test_what_one_reader_cannot_read_is_offered_to_nobody_for_any_task_until_that_is_taken_back(
+    book: LeaseBook,
+) -> None:
+    book.skip("p01", "anna", "unreadable", task="pe")
+    book.skip("p01", "anna", "unsure", task="nodule")
+    assert book.history().skipped_for_all("nodule") == {"p01"}
+    book.unskip("p01", "the head", task="nodule")
+    assert book.history().skipped_for("anna", "nodule") == set()
+    with pytest.raises(LeaseError, match="p01: nobody has skipped it for pe"):
+        book.unskip("p01", "the head", task="pe")
+    book.skip("p01", "anna", "unsure", task="nodule")
+    book.unskip("p01", "the head")
+    assert book.history().skips == ()
+
+
+def test_what_cannot_be_kept_is_refused_before_anything_changes(book: LeaseBook) -> None:
+    with pytest.raises(ConfigurationError, match=f"choose from {', '.join(SKIP_REASONS)}"):
+        book.skip("p01", "anna", "boring", task="pe")
+    with pytest.raises(ConfigurationError, match="2000 are the most"):
+        book.skip("p01", "anna", "other", task="pe", comment="x" * 2001)
+    with pytest.raises(ConfigurationError, match="say for which"):
+        book.skip("p01", "anna", "other")
+    with pytest.raises(ConfigurationError, match="200 are the most"):
+        book.offer([order("p01")], "a" * 201)
+    with pytest.raises(StudyNotFoundError):
+        book.offer([order("p01"), order("../p02")], "anna")
+    assert book.history().events == ()
+    for wrong in ({"minutes": 0.0}, {"minutes": math.nan}, {"minutes": math.inf}, {"max_held": 0}):
+        with pytest.raises(ConfigurationError, match="give numbers above 0"):
+            LeaseBook(book.folder, **wrong)  # type: ignore[arg-type]
+
+
+def test_leases_survive_a_restart(tmp_path: Path, book: LeaseBook, clock: Clock) -> None:
+    leases = book.offer([order("p01"), order("p02")], "anna")
+    again = LeaseBook(tmp_path / "worklist", clock=clock)
+    assert list(again.held().values()) == leases
+    with pytest.raises(LeaseError):
+        again.offer([order("p02")], "otto")
+    assert again.history() == book.history()
+
+
+def test_a_clock_that_is_put_back_makes_no_lease_last_for_hours(book: LeaseBook, clock: Clock) -> None:
+    book.offer([order("p01")], "anna")
+    clock.seconds -= 30.0  # as another computer's clock may differ
+    with book.choosing() as held:
+        assert held.leases["p01"].until == "2026-11-20T20:30:00.000Z"
+    clock.seconds = EIGHT - 5 * 60 * MINUTE
+    with book.choosing() as held:
+        assert held.leases["p01"].until == "2026-11-20T15:30:00.000Z"
+    clock.seconds += 30 * MINUTE
+    assert book.held() == {}
+
+
+def test_a_program_with_shorter_leases_leaves_the_longer_ones_of_another_alone(
+    tmp_path: Path, clock: Clock
+) -> None:
+    long, short = (LeaseBook(tmp_path, clock=clock, minutes=minutes) for minutes in (240.0, 5.0))
+    long.offer([order("p01")], "anna")
+    short.offer([order("p02")], "otto")
+    assert [(each.study, each.until[11:16]) for each in long.held().values()] == [
+        ("p01", "00:00"),
+        ("p02", "20:05"),
+    ]
+
+
+def test_damaged_leases_are_set_aside_and_begin_again_from_the_history(
+    book: LeaseBook, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    (lease,) = book.offer([order("p01", "random")], "anna")
+    book.offer([order("p02")], "otto")
+    book.give_back("p02", "otto")
+    clock.seconds += 10 * MINUTE
+    for damage in ('{"schema', '{"schema": "vptct.leases/1", "leases": [{"study": "p01"}]}', "[]", "\0" * 50):
+        (book.folder / "leases.json").write_text(damage)
+        assert list(book.held()) == ["p01"]
+        caplog.clear()
+        with pytest.raises(LeaseError):
+            book.offer([order("p01")], "otto")
+        assert "leases.json was damaged" in caplog.text
+        assert (book.folder / f"damaged-leases-{int(clock.seconds)}.json").read_text() == damage
+        found = book.held()["p01"]
+        assert (found.offer, found.holder, found.strategy) == (lease.offer, "anna", "random")
+        assert found.until == utc_text(clock.seconds + 30 * MINUTE)
+    book.labelled("p01", "anna", "pe")
+    assert book.history().outcomes("pe")[0].how == "labelled"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="asks Linux which file is written")
+@pytest.mark.parametrize("file", ["leases.json", "history.jsonl"])
+def test_on_a_full_disk_nobody_is_given_a_study_and_nothing_is_lost(
+    book: LeaseBook, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    book.offer([order("p01")], "anna")
+    before = book.held(), book.history(), {path.name: path.read_bytes() for path in book.folder.iterdir()}
+    fsync = os.fsync
+
+    def full(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        if file in name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr("vpt_plugin.durable.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        book.offer([order("p02")], "otto")
+    assert (book.held(), book.history()) == before[:2]
+    assert {path.name: path.read_bytes() for path in book.folder.iterdir()} == before[2]
+    with pytest.raises(OSError, match="No space left"):
+        book.skip("p01", "anna", "unsure")
+    assert list(book.held()) == ["p01"]
+    monkeypatch.undo()
+    book.offer([order("p02")], "otto")
+    assert list(book.held()) == ["p01", "p02"]
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_told_with_the_way_out(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(LeaseError, match="Let this program's user write there"):
+        LeaseBook(tmp_path / "worklist").offer([order("p01")], "anna")
+    assert LeaseBook(tmp_path / "worklist").held() == {}
+
+
+def test_a_file_in_the_place_of_the_folder_is_told_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "worklist").write_text("a film")
+    with pytest.raises(LeaseError, match=r"cannot be kept in .*worklist"):
+        LeaseBook(tmp_path / "worklist").offer([order("p01")], "anna")
+
+
+def test_a_time_as_text_is_that_time_and_texts_compare_as_times() -> None:
+    assert utc_text(EIGHT + 0.0006) == "2026-11-20T20:00:00.001Z"
+    assert utc_seconds("2026-11-20T20:00:00.500Z") == EIGHT + 0.5
+    assert utc_text(EIGHT + 0.999) < utc_text(EIGHT + 1)
+
+
+def test_whoever_chooses_may_offer_and_nothing_changes_meanwhile(book: LeaseBook) -> None:
+    with book.choosing() as held:
+        book.offer([order("p01")], "anna")
+        book.give_back("p01", "anna")
+        assert held.leases == {}
+        assert held.history.events == ()
+    assert HistoryFile(book.folder / "history.jsonl").read() == book.history()
