@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from vpt_plugin.durable import (
+    append,
     find_leftovers,
     make_folder,
     publish_file,
@@ -48,6 +49,51 @@ def test_a_file_that_may_be_replaced_is_replaced(tmp_path: Path) -> None:
         write_over(tmp_path / "a", data, durable=durable)
         assert (tmp_path / "a").read_bytes() == data
     assert names(tmp_path) == ["a"]
+
+
+def test_lines_are_added_to_a_file_and_what_was_broken_off_before_is_a_line_of_its_own(
+    tmp_path: Path,
+) -> None:
+    for data in (b"one\n", b"two\nthree\n", b""):
+        append(tmp_path / "a", data)
+    assert (tmp_path / "a").read_bytes() == b"one\ntwo\nthree\n"
+    (tmp_path / "a").write_bytes(b"one\ntw")
+    append(tmp_path / "a", b"three\n")
+    assert (tmp_path / "a").read_bytes() == b"one\ntw\nthree\n"
+
+
+def test_what_cannot_be_added_is_taken_off_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(tmp_path / "a", b"one\n")
+
+    def disk_full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("vpt_plugin.durable.os.fsync", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        append(tmp_path / "a", b"two\n")
+    assert (tmp_path / "a").read_bytes() == b"one\n"
+
+
+APPEND_WITH_ROOM_FOR_TEN_BYTES = """
+import resource, signal, sys
+from pathlib import Path
+from vpt_plugin.durable import append
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+try:
+    append(Path(sys.argv[1]), b"0123456789\\n")
+except OSError as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
+def test_lines_that_fit_only_in_part_are_not_added_at_all(tmp_path: Path) -> None:
+    append(tmp_path / "a", b"one\n")
+    command = [sys.executable, "-c", APPEND_WITH_ROOM_FOR_TEN_BYTES, str(tmp_path / "a")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "OSError\n"
+    assert (tmp_path / "a").read_bytes() == b"one\n"
 
 
 @pytest.mark.parametrize("write", [write_new, write_over])
