@@ -30,7 +30,9 @@ def test_a_model_trained_with_another_hu_window_counts_as_untrained_and_says_why
     store = ModelStore(tmp_path)
     store.publish(new_classifier(spec, task.findings), card)
     conf = read_conf({"tasks": "nodule", "models": "tiny", "models_dir": str(tmp_path)})
-    (model,) = server_info(conf, store, LabelFolder(tmp_path / "labels"), SourceState("folder"), {})["models"]
+    (model,) = server_info(conf, store, LabelFolder(tmp_path / "labels"), SourceState("folder"), {}, {})[
+        "models"
+    ]
     assert model["trained"] is False
     assert model["problem"] == (
         "It was trained with HU window 40/400, the task has -600/1500: train it again for this task."
