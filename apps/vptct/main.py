@@ -22,12 +22,14 @@ from lib.access.install import install as install_access
 from lib.archive_conf import is_archive
 from lib.conf import read_conf
 from lib.datastore import StudyDatastore
+from lib.device_queue import FairQueue
 from lib.errors import install as install_errors
 from lib.errors import without_folders
-from lib.infer_task import ClassifyTask, Workplace
+from lib.infer_task import STUDIES_IN_HAND, ClassifyTask, Workplace
 from lib.info import server_info
 from lib.predictors import Predictors
 from lib.routes.install import install as install_routes
+from lib.scoring.desk import ScoringDesk
 from lib.sessions import Sessions
 from lib.source import open_labels, open_studies
 from lib.training.desk import TrainingDesk
@@ -61,6 +63,9 @@ class VptctApp(MONAILabelApp):
         self.desk = TrainingDesk.of(
             studies, self.served, self.labels_folder, self.model_store, lambda: self.datastore().studies
         )
+        self.scorings = ScoringDesk.of(
+            studies, self.served, self.labels_folder, self.model_store, lambda: self.datastore().studies
+        )
         self._workspaces: list[Workspace] = []
         super().__init__(
             app_dir=app_dir,
@@ -73,7 +78,7 @@ class VptctApp(MONAILabelApp):
         # MONAI Label's own scoring, at every start and every next sample: there is none.
         self._auto_update_scoring = False
         self.worklists = WorklistDesk.of(
-            self.served, self.datastore().studies, self.labels_folder, self.model_store, lambda task: {}
+            self.served, self.datastore().studies, self.labels_folder, self.model_store, self._scoring_of
         )
 
     def init_datastore(self) -> StudyDatastore:
@@ -86,7 +91,8 @@ class VptctApp(MONAILabelApp):
         if self.served.device == "cpu":
             keep_freed_memory()
         predictors = Predictors(self.model_store, device=self.served.device)
-        workplace = Workplace(predictors, self.labels_folder)
+        in_hand = FairQueue(STUDIES_IN_HAND, busy=self.scorings.aside.busy)
+        workplace = Workplace(predictors, self.labels_folder, in_hand)
         tasks = [ClassifyTask(t, spec, workplace) for t in self.served.tasks for spec in self.served.models]
         return {task.name: task for task in tasks}
 
@@ -169,6 +175,7 @@ class VptctApp(MONAILabelApp):
         install_access(server, self.served.access)
         install_routes(server, self.served)
         self.desk.open()
+        self.scorings.open()
         opening.clean_up([self.labels_folder.root, self.model_store.root])
         if is_archive(self.studies):
             # It may take a minute to answer, or never do.
@@ -182,6 +189,10 @@ class VptctApp(MONAILabelApp):
         opening.adopt_labels(studies, self.labels_folder)
         models = self.info()["vptct"]["models"]
         opening.say_what_is_served(self.served, self.studies, studies, self.labels_folder, models)
+
+    def _scoring_of(self, task: str) -> dict[str, Any]:
+        """How the scoring of a task goes."""
+        return self.scorings.info(task, self.without_folders)
 
     def _workspace(self, parent: Path) -> Path:
         """A folder of this process, for as long as it lives."""

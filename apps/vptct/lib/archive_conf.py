@@ -12,6 +12,7 @@ from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.models.weights import vptct_home
 from vpt_plugin.store.archive import ArchiveAddress, Credentials, DicomArchive, SeriesFilter
 from vpt_plugin.store.archive.listing import CT_SERIES
+from vpt_plugin.training.job import ArchiveFacts
 
 _FILTER_KEYS = {
     "archive_modality": "modality",
@@ -36,6 +37,15 @@ class ArchiveConf:
     cache_dir: Path | None = None
     cache_gb: float = _DEFAULT_CACHE_GB
     wanted: SeriesFilter = CT_SERIES
+
+    @property
+    def facts(self) -> ArchiveFacts:
+        """The same for a process of its own, as JSON can hold it."""
+        wanted = self.wanted
+        return ArchiveFacts(
+            str(self.cache_dir or ""), self.cache_gb, wanted.modality, wanted.date_from, wanted.date_to,
+            wanted.description,
+        )  # fmt: skip
 
 
 def is_archive(studies: str) -> bool:

@@ -21,6 +21,8 @@ from .device_queue import FairQueue
 from .errors import NotOfferedError
 from .predictors import Predictors
 
+STUDIES_IN_HAND = 2
+
 
 @dataclass(frozen=True)
 class Workplace:
@@ -36,7 +38,7 @@ class Workplace:
 
     predictors: Predictors
     labels: LabelFolder
-    in_hand: FairQueue = field(default_factory=lambda: FairQueue(2))
+    in_hand: FairQueue = field(default_factory=lambda: FairQueue(STUDIES_IN_HAND))
     device: FairQueue = field(default_factory=lambda: FairQueue(1))
 
 

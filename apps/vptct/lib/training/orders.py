@@ -13,7 +13,7 @@ from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.source import StudySource
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.config import FinetuneConfig
-from vpt_plugin.training.job import ArchiveFacts, TrainingJob
+from vpt_plugin.training.job import TrainingJob
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.readiness import check_source_ready
 from vpt_plugin.training.sources import LabelStoreSource
@@ -86,21 +86,10 @@ class Orders:
             prepared_gb=self._conf.limits.prepared_gb,
             device=self._conf.device,
             by=by,
-            archive=self._archive(),
+            archive=self._conf.archive.facts,
         )
 
     def labels_of(self, job: TrainingJob) -> Hashable:
         """The newest labels of the job's task as they are now; equal where no label has changed."""
         newest = self._labels.newest()
         return tuple((saved.study, saved.sha256) for saved in newest if saved.task == job.task)
-
-    def _archive(self) -> ArchiveFacts:
-        conf = self._conf.archive
-        return ArchiveFacts(
-            cache_dir=str(conf.cache_dir or ""),
-            cache_gb=conf.cache_gb,
-            modality=conf.wanted.modality,
-            date_from=conf.wanted.date_from,
-            date_to=conf.wanted.date_to,
-            description=conf.wanted.description,
-        )

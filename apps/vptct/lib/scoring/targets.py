@@ -1,0 +1,187 @@
+"""Targets: which scorings this server needs, by what is served, and which studies they lack."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vpt_plugin.active.job import DEFAULT_LIMIT, ScoringJob
+from vpt_plugin.active.scores import ScoredBy, ScoreFolder, scores_root
+from vpt_plugin.active.served_last import served_versions
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.catalog import ModelSpec
+from vpt_plugin.models.weights import WeightsFolder
+from vpt_plugin.store.source import StudySource
+from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.model_store import ModelStore
+
+from ..conf import AppConf
+
+_logger = logging.getLogger(__name__)
+_UNTRAINED = "tiny"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One scoring: of a published version, or of a task that has none yet.
+
+    Attributes:
+        task, model: their names.
+        version: 0 where no head was trained yet.
+        by: of a published version; None where none was trained, for what computes then is only known to the
+            process that scores.
+    """
+
+    task: str
+    model: str
+    version: int
+    by: ScoredBy | None = None
+
+    @property
+    def name(self) -> str:
+        """``<task>_<model>``."""
+        return f"{self.task}_{self.model}"
+
+    def __str__(self) -> str:
+        return f"{self.name} version {self.version}" if self.version else f"{self.name}, not trained yet"
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What is scored of the studies that are there.
+
+    Attributes:
+        complete: the last scoring came to its end.
+        done: studies that are scored, or were found unreadable.
+        total: studies that are to be scored.
+        unreadable: of those done.
+    """
+
+    complete: bool
+    done: int
+    total: int
+    unreadable: int
+
+    @property
+    def left(self) -> int:
+        """Studies that are to be scored and are not."""
+        return max(0, self.total - self.done)
+
+
+class Targets:
+    """Looks at what is served; asked by one thread.
+
+    Args:
+        conf: what is served, and how studies are proposed.
+        store: where versions lie.
+        source: gives the studies.
+        job: makes the job of a ``task``, a ``model`` and a ``version``.
+        weights: where published weights are.
+    """
+
+    def __init__(
+        self,
+        conf: AppConf,
+        store: ModelStore,
+        source: Callable[[], StudySource],
+        job: Callable[..., ScoringJob],
+        *,
+        weights: WeightsFolder | None = None,
+    ) -> None:
+        self._conf = conf
+        self._store = store
+        self._source = source
+        self._job = job
+        self._weights = weights or WeightsFolder()
+        self._seen: object = None
+        self._wanted: tuple[Target, ...] = ()
+        self._problems: tuple[str, ...] = ()
+
+    def wanted(self) -> tuple[Target, ...]:
+        """The scoring of each task, in the site's order; files are read only where what is served changed."""
+        seen = tuple(
+            _stamp(self._store.root / f"{task.name}_{spec.name}")
+            for task in self._conf.tasks
+            for spec in self._conf.models
+        )
+        if seen != self._seen:
+            self._wanted = tuple(self._of(task) for task in self._conf.tasks)
+            self._seen = seen
+        return self._wanted
+
+    def of(self, task: ReadingTask, spec: ModelSpec) -> Target:
+        """The scoring of one network: of what is served of it, else without a trained head."""
+        card = served_versions(self._store, task, (spec,)).last
+        return _of_card(card) if card else Target(task.name, spec.name, 0)
+
+    def job(self, target: Target) -> ScoringJob:
+        """What its process is told."""
+        return self._job(task=target.task, model=target.model, version=target.version)
+
+    def away(self) -> str:
+        """Why studies cannot be had at the moment; "" where they can. Asks nobody."""
+        state = self._source().state()
+        return "" if state.reachable else state.problem or "the studies cannot be reached."
+
+    def coverage(self, target: Target) -> Coverage:
+        """What is scored of the studies that are there. Looks for studies.
+
+        Raises:
+            ArchiveError: which studies there are was never known.
+        """
+        here = self._source().ids()
+        folder = self._folder(target)
+        readable = folder.studies() if folder is not None else {}
+        known = [readable[study] for study in here if study in readable]
+        # Beyond the limit studies are left out on purpose, and a sample stays the one that it is.
+        total = min(len(here), _most(self.job(target)))
+        complete = folder is not None and folder.state().complete
+        return Coverage(complete, len(known), total, known.count(False))
+
+    def _folder(self, target: Target) -> ScoreFolder | None:
+        root = scores_root(self._store.root)
+        if target.by is not None:
+            return ScoreFolder(root, target.by)
+        return ScoreFolder.newest(root, target.task, target.model, 0)
+
+    def _of(self, task: ReadingTask) -> Target:
+        networks = [each for each in self._conf.models if self._conf.active.model in ("", each.name)]
+        served = served_versions(self._store, task, networks)
+        for problem in served.problems:
+            _logger.warning("not scored: %s", problem)
+        if served.last is not None:
+            return _of_card(served.last)
+        return Target(task.name, self._untrained(networks).name, 0)
+
+    def _untrained(self, networks: Iterable[ModelSpec]) -> ModelSpec:
+        """The network whose features choose while none is trained: a pretrained one, else a quick one."""
+        known = list(networks)
+        for spec in known:
+            if any(self._weights.has(each) for sources in spec.weights.values() for each in sources):
+                return spec
+        return next((spec for spec in known if spec.name == _UNTRAINED), known[0])
+
+
+def _most(job: ScoringJob) -> int:
+    """How many studies a scoring takes; without a trained head a sample does."""
+    return job.limit if job.version else min(job.limit, DEFAULT_LIMIT // 10)
+
+
+def _of_card(card: ModelCard) -> Target:
+    return Target(card.task, card.model, card.version, ScoredBy.of_card(card))
+
+
+def _stamp(folder: Path) -> tuple[tuple[int, ...], ...]:
+    """Another one after every change of the versions or of which one is served."""
+    stamps: list[tuple[int, ...]] = []
+    for path in (folder, folder / "served.json"):
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            stamps.append(())
+            continue
+        # The number of the file, for it is replaced: clocks of shares count seconds.
+        stamps.append((stat.st_mtime_ns, stat.st_ino))
+    return tuple(stamps)
