@@ -17,6 +17,8 @@ from vpt_plugin.training.job import ArchiveFacts
 
 SCHEMA = "vptct.scoring-job/1"
 DEFAULT_LIMIT = 10_000
+# Nobody waits for the last of tens of thousands before the first label; and whoever has labels has a version.
+COLD_START_LIMIT = 1000
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class ScoringJob:
         task_files: tasks of the site's own; one of them may be the one meant.
         cache: where prepared studies are, which are used and never written; "" takes the usual place.
         device: as in ``choose_device``.
-        limit: how many studies at most; the cold start takes a tenth of the default at most.
+        limit: how many studies at most; the cold start takes no more than ``COLD_START_LIMIT``.
         archive: how an archive is used.
     """
 
@@ -53,6 +55,11 @@ class ScoringJob:
     def name(self) -> str:
         """``<task>_<model>``."""
         return f"{self.task}_{self.model}"
+
+    @property
+    def studies_at_most(self) -> int:
+        """How many studies are scored at most."""
+        return self.limit if self.version else min(self.limit, COLD_START_LIMIT)
 
     def to_json(self) -> dict[str, Any]:
         """The job as JSON."""

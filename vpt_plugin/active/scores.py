@@ -19,7 +19,7 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -31,6 +31,7 @@ from vpt_plugin.errors import ConfigurationError
 
 __all__ = [
     "FailedStudy",
+    "KnownStudy",
     "ScoreFolder",
     "ScoreState",
     "ScoredBy",
@@ -49,6 +50,14 @@ _STUDIES_OF_A_LARGE_SHARD = 1024
 # Shards are merged and removed while others read them: what is gone is looked for again so many times.
 _LOOKS = 5
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class KnownStudy:
+    """A study that was scored, or found unreadable, before; and what it was then."""
+
+    identity: str
+    unreadable: bool = False
 
 
 class ScoreFolder:
@@ -136,12 +145,12 @@ class ScoreFolder:
                 "let it finish, or stop the server's scoring with --conf scoring off.",
             ) from error
 
-    def known(self) -> dict[str, str]:
-        """The identity of every study that need not be scored again, by id; damaged shards are removed.
+    def known(self) -> dict[str, KnownStudy]:
+        """The studies that need not be scored again, by id; damaged shards are removed.
 
         A study that failed for a reason that may pass is none of them. Only within ``scoring``.
         """
-        identities: dict[str, str] = {}
+        known: dict[str, KnownStudy] = {}
         for path in self._shards():
             try:
                 shard = Shard.read(path)
@@ -149,13 +158,12 @@ class ScoreFolder:
                 _logger.warning("%s is damaged; its studies are scored again: %s", path, error)
                 path.unlink()
                 continue
-            identities |= {each.study: each.identity for each in shard.scored}
+            known |= {each.study: KnownStudy(each.identity) for each in shard.scored}
+            known |= {each.study: KnownStudy(each.identity, unreadable=True) for each in shard.failed}
             for failed in shard.failed:
                 if failed.again:
-                    identities.pop(failed.study, None)
-                else:
-                    identities[failed.study] = failed.identity
-        return identities
+                    del known[failed.study]
+        return known
 
     def begin(self, total: int, warnings: tuple[str, ...] = ()) -> None:
         """A scoring begins. Only within ``scoring``."""

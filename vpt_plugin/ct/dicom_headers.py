@@ -7,6 +7,7 @@ like, and the anonymised files of RSNA-PE carry hashed UIDs. A CT is what says `
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -21,6 +22,7 @@ from vpt_plugin.ct.volume import PHANTOM_MARK
 # RescaleType where values are Hounsfield units ("" and US: not said). Iodine maps and their like, which
 # are of modality CT too, say MGML, Z_EFF, PCT ... (DICOM PS3.3, C.11.1.1.2).
 _HOUNSFIELD_TYPES = {"", "HU", "HU_MOD", "US"}
+_DATE = re.compile(r"[12]\d{7}")
 _DICOMDIR = b"1.2.840.10008.1.3.10"
 _PROJECTIONS = {"MIP", "MINIP", "PROJECTION IMAGE"}
 
@@ -140,10 +142,20 @@ def is_dicom(path: Path) -> bool:
 
 def read_examination(path: Path) -> str:
     """StudyInstanceUID of one file, or "" where none can be read. No file makes this fail."""
+    return _stored_text(path, "StudyInstanceUID")
+
+
+def read_study_date(path: Path) -> str:
+    """StudyDate of one file, ``20201231``, or "" where none can be read. No file makes this fail."""
+    date = _stored_text(path, "StudyDate")
+    return date if _DATE.fullmatch(date) else ""
+
+
+def _stored_text(path: Path, name: str) -> str:
+    """An element as stored: pydicom warns of a UID with letters in it, which anonymised files have."""
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID"])
-        # As stored: pydicom warns of a UID with letters in it, which anonymised files have.
-        stored: bytes = header.get_item("StudyInstanceUID").value
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[name])
+        stored: bytes = header.get_item(name).value
         return stored.decode("ascii").strip("\0 ")
     except Exception:  # a damaged file breaks pydicom anywhere, with any exception
         return ""

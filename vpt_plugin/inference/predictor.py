@@ -54,6 +54,9 @@ class Predictor:
     many clips the network sees at once. Several threads may call ``predict``; the caller sees to it that a
     device works for one of them at a time.
 
+    Attributes:
+        spec: what is known about the network.
+
     Args:
         classifier: is moved to the device and set to evaluation.
         task: says how a study is read.
@@ -91,10 +94,10 @@ class Predictor:
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device, precision)
         self._memory_format = memory_format(self.dtype)
-        self._spec = classifier.spec
+        self.spec = classifier.spec
         self._length = task.clips.length(classifier.spec.clip_slices)
         self._stride = task.clips.stride(classifier.spec.clip_slices)
-        self._spec.check_clip(self._length, self._spec.crop_px, self._spec.crop_px)
+        self.spec.check_clip(self._length, self.spec.crop_px, self.spec.crop_px)
         self._clips_per_batch = clips_per_batch
         self._classifier = classifier.eval().requires_grad_(False)
         with _memory_needed(self.device, "the network does not fit"):
@@ -162,14 +165,14 @@ class Predictor:
     def _prepare(self, volume: Volume) -> torch.Tensor:
         """The study as the network sees it but for the scale: uint8 (slices, rows, columns) on the device."""
         self._require_slices(volume.study, volume.slices)
-        return self._placed(prepare_slices(volume, self.task.hu_window, pixels=self._spec.resize_px))
+        return self._placed(prepare_slices(volume, self.task.hu_window, pixels=self.spec.resize_px))
 
     def _require_slices(self, study: str, slices: int) -> None:
-        at_least = self.task.clips.min_slices(self._spec.clip_slices)
+        at_least = self.task.clips.min_slices(self.spec.clip_slices)
         if slices < at_least:
             raise TooFewSlicesError(
                 study,
-                f"it has {slices} slices; {self._spec.name} sees {self._length} at once "
+                f"it has {slices} slices; {self.spec.name} sees {self._length} at once "
                 f"and needs at least {at_least}.",
                 "Choose a thinner reconstruction, or a model with shorter clips.",
             )
@@ -177,7 +180,7 @@ class Predictor:
     def _placed(self, slices: NDArray[np.uint8]) -> torch.Tensor:
         """Prepared slices, cropped and filled up to a clip, on the device."""
         missing = max(0, self._length - len(slices))
-        slices = centre_crop(slices, self._spec.crop_px)
+        slices = centre_crop(slices, self.spec.crop_px)
         filling = air(self.task.hu_window)
         slices = np.pad(slices, ((0, missing), (0, 0), (0, 0)), constant_values=filling)
         with _memory_needed(self.device, "the study does not fit"):
