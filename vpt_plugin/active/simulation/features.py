@@ -17,6 +17,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from vpt_plugin.active.cold_start import image_statistics
+from vpt_plugin.active.pool_reader import StudyContent
+from vpt_plugin.active.simulation.learners import Answers, study_means
 from vpt_plugin.data.clip_dataset import ClipShape, CoveringClips, LabelledStudy
 from vpt_plugin.durable import write_over
 from vpt_plugin.models.classifier import Classifier
@@ -26,20 +29,36 @@ from vpt_plugin.training.placement import Placement
 
 @dataclass(frozen=True)
 class FrozenFeatures:
-    """Features of all clips that cover the studies.
+    """Features of all clips that cover the studies, and of the studies.
 
     Attributes:
         values: per study, (clips, features).
+        images: (studies, features), what is said of a study without a network, as in a cold start.
         clip_states: per study, (clips, findings): 1 positive, 0 negative, nan where it is not known.
     """
 
     values: Sequence[NDArray[np.float64]]
+    images: NDArray[np.float64]
     clip_states: Sequence[NDArray[np.float64]]
 
     def of(self, rows: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """(clips, features) of the studies of these rows, and the number (clips,) of the one each is of."""
         own = [self.values[row] for row in rows]
         return np.concatenate(own), np.repeat(np.arange(len(own)), [len(each) for each in own])
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """What there is before the first label; answers as the scoring of a cold start."""
+
+    features: FrozenFeatures
+
+    def answers(self, rows: Sequence[int]) -> Answers:
+        """Features and image statistics of the studies of these rows; no probabilities."""
+        features, numbers = self.features.of(rows)
+        own = [study_means(features, numbers), self.features.images[list(rows)]]
+        embeddings = np.concatenate(own, axis=1)
+        return Answers(embeddings, embeddings, None, None)
 
 
 def frozen_features(
@@ -82,7 +101,12 @@ def frozen_features(
             _write(file, found)
         values.append(found)
         told(done, len(studies))
-    return FrozenFeatures(values, [CoveringClips([study], shape).clip_states for study in studies])
+    images = [
+        image_statistics(StudyContent(each.prepared.slices, each.prepared.facts, each.prepared.synthetic))
+        for each in studies
+    ]
+    states = [CoveringClips([study], shape).clip_states for study in studies]
+    return FrozenFeatures(values, np.stack(images).astype(np.float64), states)
 
 
 def _key(study: LabelledStudy, shape: ClipShape, offset: float, name: str) -> str:

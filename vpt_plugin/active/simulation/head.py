@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vpt_plugin.active.simulation.features import FrozenFeatures
+from vpt_plugin.active.simulation.features import FrozenFeatures, Untrained
 from vpt_plugin.active.simulation.learners import Answers, Floats, clip_answers
 from vpt_plugin.data.clip_dataset import LabelledStudy
 
@@ -41,9 +41,9 @@ class HeadLearner:
     features: FrozenFeatures
     aggregation: str
 
-    def untrained(self) -> _Head:
+    def untrained(self) -> Untrained:
         """The features alone."""
-        return _Head(self, None)
+        return Untrained(self.features)
 
     def trained(self, rows: Sequence[int], seed: int) -> _Head:
         """The head that these studies make; there is nothing random in it."""
@@ -56,20 +56,19 @@ class HeadLearner:
             for column in range(states.shape[1])
         ]
         weights, biases = zip(*columns, strict=True)
-        return _Head(self, (scaling, np.stack(weights, axis=1), np.array(biases)))
+        return _Head(self, scaling, np.stack(weights, axis=1), np.array(biases))
 
 
 @dataclass(frozen=True)
 class _Head:
     learner: HeadLearner
-    trained: tuple[Scaling, Floats, Floats] | None
+    scaling: Scaling
+    weights: Floats
+    biases: Floats
 
     def answers(self, rows: Sequence[int]) -> Answers:
         features, numbers = self.learner.features.of(rows)
-        logits = None
-        if self.trained is not None:
-            scaling, weights, biases = self.trained
-            logits = scaling(features) @ weights + biases
+        logits = self.scaling(features) @ self.weights + self.biases
         return clip_answers(features, logits, numbers, self.learner.aggregation)
 
 

@@ -55,37 +55,31 @@ class Learner(Protocol):
         """What it learns from these studies; every finding is shown by some of them and not by others."""
 
 
-def clip_answers(
-    features: Floats, logits: Floats | None, numbers: NDArray[np.int64], aggregation: str
-) -> Answers:
-    """From clips to studies.
+def clip_answers(features: Floats, logits: Floats, numbers: NDArray[np.int64], aggregation: str) -> Answers:
+    """From clips to studies, as a scoring does it.
 
     Args:
         features: (clips, features).
-        logits: (clips, findings); None where no head is trained.
+        logits: (clips, findings).
         numbers: (clips,), of the study that each clip is of, from 0 and without a gap.
         aggregation: the task's.
     """
-    clips = np.bincount(numbers)
-    embeddings = _means(features, numbers, clips)
-    if logits is None:
-        return Answers(embeddings, embeddings, None, None)
     probabilities = expit(logits)
-    spread = np.maximum(
-        _means(probabilities**2, numbers, clips) - _means(probabilities, numbers, clips) ** 2, 0
-    )
+    means = study_means(probabilities, numbers)
+    spread = np.maximum(study_means(probabilities**2, numbers) - means**2, 0)
     # By its logit, since many sure clips round to the same probability; the last of each study in this order.
     order = np.lexsort((logits.max(axis=1), numbers))
-    key = order[np.cumsum(clips) - 1]
     return Answers(
-        embeddings,
-        features[key],
+        study_means(features, numbers),
+        features[order[np.cumsum(np.bincount(numbers)) - 1]],
         study_probabilities(probabilities, numbers, aggregation),
         np.sqrt(spread),
     )
 
 
-def _means(values: Floats, numbers: NDArray[np.int64], clips: NDArray[np.int64]) -> Floats:
+def study_means(values: Floats, numbers: NDArray[np.int64]) -> Floats:
+    """(studies, columns): the mean over the clips of each study."""
+    clips = np.bincount(numbers)
     sums = np.zeros((len(clips), values.shape[1]))
     np.add.at(sums, numbers, values)
     return np.asarray(sums / clips[:, None])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vpt_plugin.active.simulation.features import FrozenFeatures
+from vpt_plugin.active.simulation.features import FrozenFeatures, Untrained
 from vpt_plugin.active.simulation.learners import Answers, Floats, clip_answers
 from vpt_plugin.data.clip_dataset import LabelledStudy
 from vpt_plugin.models.classifier import Classifier
@@ -34,9 +34,9 @@ class NetworkLearner:
     rounds: Rounds
     start: FrozenFeatures
 
-    def untrained(self) -> _Untrained:
+    def untrained(self) -> Untrained:
         """The features of the network that every training starts from."""
-        return _Untrained(self)
+        return Untrained(self.start)
 
     def trained(self, rows: Sequence[int], seed: int) -> _Network:
         """The network after its last step.
@@ -49,15 +49,6 @@ class NetworkLearner:
         learned = [self.studies[row] for row in rows]
         classifier, _ = rounds.final(learned, KeptRound(Team()), epochs=config.epochs, folds=0)
         return _Network(self, classifier)
-
-
-@dataclass(frozen=True)
-class _Untrained:
-    learner: NetworkLearner
-
-    def answers(self, rows: Sequence[int]) -> Answers:
-        features, numbers = self.learner.start.of(rows)
-        return clip_answers(features, None, numbers, self.learner.rounds.task.aggregation)
 
 
 @dataclass(frozen=True)
