@@ -94,7 +94,7 @@ class ScoringDesk:
             store: where versions lie.
             source: gives the studies themselves; asked at each look.
         """
-        targets = Targets(conf, store, source, partial(scoring_job, studies, conf, labels, store))
+        targets = Targets(conf, store, labels, source, partial(scoring_job, studies, conf, labels, store))
         return cls(targets, store.root, on=conf.active.scoring)
 
     def open(self) -> None:

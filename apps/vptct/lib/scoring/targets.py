@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vpt_plugin.active.job import DEFAULT_LIMIT, ScoringJob
+from vpt_plugin.active.job import ScoringJob
 from vpt_plugin.active.scores import ScoredBy, ScoreFolder, scores_root
+from vpt_plugin.active.scoring import studies_to_score
 from vpt_plugin.active.served_last import served_versions
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.weights import WeightsFolder
+from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.source import StudySource
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.model_store import ModelStore
@@ -76,6 +78,7 @@ class Targets:
     Args:
         conf: what is served, and how studies are proposed.
         store: where versions lie.
+        labels: of the studies.
         source: gives the studies.
         job: makes the job of a ``task``, a ``model`` and a ``version``.
         weights: where published weights are.
@@ -85,6 +88,7 @@ class Targets:
         self,
         conf: AppConf,
         store: ModelStore,
+        labels: LabelFolder,
         source: Callable[[], StudySource],
         job: Callable[..., ScoringJob],
         *,
@@ -92,6 +96,7 @@ class Targets:
     ) -> None:
         self._conf = conf
         self._store = store
+        self._labels = labels
         self._source = source
         self._job = job
         self._weights = weights or WeightsFolder()
@@ -131,14 +136,13 @@ class Targets:
         Raises:
             ArchiveError: which studies there are was never known.
         """
-        here = self._source().ids()
+        labelled = {saved.study for saved in self._labels.newest() if saved.task == target.task}
+        to_score = studies_to_score(self._source().ids(), labelled, limit=self.job(target).studies_at_most)
         folder = self._folder(target)
         readable = folder.studies() if folder is not None else {}
-        known = [readable[study] for study in here if study in readable]
-        # Beyond the limit studies are left out on purpose, and a sample stays the one that it is.
-        total = min(len(here), _most(self.job(target)))
+        known = [readable[study] for study in to_score if study in readable]
         complete = folder is not None and folder.state().complete
-        return Coverage(complete, len(known), total, known.count(False))
+        return Coverage(complete, len(known), len(to_score), known.count(False))
 
     def _folder(self, target: Target) -> ScoreFolder | None:
         root = scores_root(self._store.root)
@@ -162,11 +166,6 @@ class Targets:
             if any(self._weights.has(each) for sources in spec.weights.values() for each in sources):
                 return spec
         return next((spec for spec in known if spec.name == _UNTRAINED), known[0])
-
-
-def _most(job: ScoringJob) -> int:
-    """How many studies a scoring takes; without a trained head a sample does."""
-    return job.limit if job.version else min(job.limit, DEFAULT_LIMIT // 10)
 
 
 def _of_card(card: ModelCard) -> Target:
