@@ -143,8 +143,8 @@ class _Scoring:
         self._now = ScoringProgress("loading")
         self._began_at = self._written_at = watch.clock()
         self._waited_seconds = 0.0
-        # Of those that had to be computed, how many are done, and how many remain to be.
-        self._computed = self._to_compute = 0
+        # Of those that had to be computed, how many are done, how many there were to do, and how many failed.
+        self._computed = self._to_compute = self._failures = 0
 
     def run(self, labelled: Collection[str], limit: int) -> ScoringResult:
         self._tell(state="loading")
@@ -164,7 +164,7 @@ class _Scoring:
         self._tell(state="done", done=len(studies), seconds_left=0.0)
         return ScoringResult(
             key=self._folder.by.key,
-            scored=self._computed,
+            scored=self._computed - self._failures,
             kept=len(studies) - self._computed,
             unreadable=self._now.unreadable,
             total=len(studies),
@@ -213,6 +213,7 @@ class _Scoring:
     def _fail(self, failed: FailedStudy) -> str:
         self._failed.append(failed)
         self._computed += 1
+        self._failures += 1
         self._now = replace(self._now, unreadable=self._now.unreadable + 1)
         return f"{failed.study} is left out: {failed.why}"
 

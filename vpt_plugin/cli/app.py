@@ -18,6 +18,7 @@ from vpt_plugin.cli import (
     labels,
     models,
     phantom,
+    score,
     simulate,
     split,
     studies_list,
@@ -60,6 +61,7 @@ app.command("tasks")(tasks.tasks)
 app.command("finetune")(finetune.finetune)
 app.command("evaluate")(evaluate.evaluate)
 app.command("phantom")(phantom.phantom)
+app.command("score")(score.score)
 app.command("simulate")(simulate.simulate)
 app.add_typer(weights.app, name="weights")
 app.add_typer(versions.app, name="versions")

@@ -59,9 +59,10 @@ def open_site(
         return _open_archive(str(place), labels_dir, archive)
     path = Path(place)
     if not path.is_dir():
+        cause = "this is a file" if path.exists() else "there is no such file or folder"
         raise ConfigurationError(
-            f"{path}: there is no such {'folder' if path.is_file() else 'file or folder'}.",
-            "Give a folder of studies, the address of a DICOM archive or, to learn from, a CSV.",
+            f"{path}: {cause}.",
+            "Give a folder of studies or the address of a DICOM archive; to learn from, a CSV will do, too.",
         )
     labels = LabelFolder(labels_dir or path / LABELS_FOLDER, fresh_seconds=_ONE_LOOK_SECONDS)
     # Read only: a server beside this writes what it knows of the studies.
