@@ -142,6 +142,13 @@ def test_several_findings_share_the_chance_of_a_false_alarm() -> None:
     assert not retrain_due(RULE, evidence(10, *five)).due
 
 
+def test_where_a_training_is_due_seldom_anyway_more_looks_share_the_chance_of_a_false_alarm() -> None:
+    """Ten windows pass before 500 labels: 1 time in 612 is often, then."""
+    five = answered([0.9] * 10, [0] * 5 + [1] * 5)
+    assert retrain_due(RetrainRule(every=50), evidence(10, five)).due
+    assert not retrain_due(RetrainRule(every=500), evidence(10, five)).due
+
+
 def test_a_version_that_is_as_good_as_it_says_is_seldom_called_worse_however_studies_are_chosen() -> None:
     """Of its least sure studies, asked after every label from the tenth on to the nineteenth."""
     rng, alarms, runs = np.random.default_rng(0), 0, 400

@@ -37,8 +37,8 @@ class RetrainRule:
         min_each: labels of each state of each finding before the first training.
         window: of the newest labels, how many are compared with what the version said.
         min_compared: with fewer of them nothing is concluded.
-        rarer_than: contradictions that chance brings about as seldom make a training due. All findings
-            together have so much; it is asked anew with every label, hence not 0.05.
+        rarer_than: contradictions that chance brings about less often than that make a training due. The
+            findings share it; asked anew with every label, it raises a false alarm somewhat more often.
 
     Raises:
         ConfigurationError: a number that makes no sense.
@@ -185,9 +185,10 @@ def _decision(
             f"The last training came to no version; {rule.every - new + tried} more labels make another one "
             "due."
         )
+    # For all findings together, and for as many windows as pass before so many labels make one due anyway.
+    limit = rule.rarer_than / (max(1, len(found)) * max(1.0, rule.every / rule.window))
     for each in sorted(found.values(), key=lambda each: each.chance):
-        # All findings together may be wrong so often (Bonferroni).
-        if each.chance < rule.rarer_than / len(found):
+        if each.chance < limit:
             return True, (
                 f"Of the last {each.compared} new labels on {each.finding}, {each.contradicted} contradict "
                 f"{_served(evidence)}, which expected {each.expected:.1f}: chance alone brings that about "
