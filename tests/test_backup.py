@@ -12,6 +12,7 @@ import pytest
 
 from vpt_plugin.labels import FindingLabel, StudyLabel
 from vpt_plugin.store.labels import LabelFolder
+from vpt_plugin.store.leases import FOLDER, LeaseBook, Order
 
 SCRIPT = Path(__file__).resolve().parent.parent / "docs" / "deploy" / "backup.sh"
 
@@ -80,6 +81,19 @@ def test_what_does_change_is_copied_as_it_is_now(tmp_path: Path, name: str) -> N
         file.write_text(text)
         assert back_up(tmp_path / "backup", tmp_path / "folder").returncode == 0
     assert (tmp_path / "backup" / "folder" / name).read_text() == "now!"
+
+
+def test_the_history_of_the_worklist_grows_in_the_backup_and_no_damage_gets_over_it(tmp_path: Path) -> None:
+    book = LeaseBook(tmp_path / "labels" / FOLDER)
+    copy = tmp_path / "backup" / "labels" / FOLDER
+    for study in ("p01", "p02"):
+        book.offer([Order(study, "nodule", "random")], "anna")
+        assert back_up(tmp_path / "backup", tmp_path / "labels").returncode == 0
+        assert (copy / "history.jsonl").read_bytes() == (book.folder / "history.jsonl").read_bytes()
+    assert [path.name for path in copy.iterdir()] == ["history.jsonl"]
+    (book.folder / "history.jsonl").write_text("pay here\n" * 1000)
+    assert back_up(tmp_path / "backup", tmp_path / "labels").returncode == 0
+    assert [each.study for each in LeaseBook(copy).history().offers] == ["p01", "p02"]
 
 
 def test_models_are_copied_without_what_a_training_has_not_finished(tmp_path: Path) -> None:

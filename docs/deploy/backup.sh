@@ -21,9 +21,12 @@ for folder in "$@"; do
   # is copied first, so that the copy never names a version that came later and is not in it.
   rsync -a --checksum --prune-empty-dirs --include='/examinations.json' --include='/*/' --include='/*/served.json' \
     --include='/splits/*.json' --exclude='*' "${folder%/}/" "$copy/"
+  # What was offered to whom only grows, and only what is new at its end is copied: no damage gets over the rest.
+  rsync -a --append --prune-empty-dirs --include='/worklist/' --include='/worklist/history.jsonl' --exclude='*' \
+    "${folder%/}/" "$copy/"
   # -a keeps the times: when a label was saved is told by its file. Left out: hidden files, which are still being
   # written; empty ones, which on a disk without hard links hold the place of a label for a moment; the index,
-  # which is only a cache.
+  # which is only a cache; and who has which study open at the moment.
   rsync -a --prune-empty-dirs --ignore-existing --min-size=1 --exclude='.*' --exclude='/studies-index.json' \
-    "${folder%/}/" "$copy/"
+    --exclude='/worklist/leases.json' "${folder%/}/" "$copy/"
 done

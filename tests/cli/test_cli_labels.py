@@ -17,6 +17,7 @@ from vpt_plugin.cli import app
 from vpt_plugin.errors import LabelConflictError
 from vpt_plugin.labels import FindingLabel, StudyLabel
 from vpt_plugin.store.labels import LabelFolder
+from vpt_plugin.store.leases import FOLDER, LeaseBook, Order
 
 WriteStudy = Callable[[Path], Path]
 
@@ -56,6 +57,24 @@ def test_all_is_well(studies: Path) -> None:
         in words(result.stdout)
     )
     assert result.stdout.endswith("\nAll is well.\n")
+
+
+def test_what_is_in_hands_skipped_and_damaged_in_the_worklist_is_told_and_needs_nobody(studies: Path) -> None:
+    book = LeaseBook(studies / "labels" / FOLDER)
+    book.offer([Order("p1.nii", "nodule", "random")], "anna")
+    book.skip("p2.nii", "ida\nAll is well.", "unreadable", task="nodule")
+    book.skip("p2.nii", "", "unsure", task="nodule")
+    with (book.folder / "history.jsonl").open("a", encoding="utf-8") as file:
+        file.write("no event\n")
+    result = vpt("check", studies)
+    assert (result.exit_code, result.stderr) == (0, "")
+    told = words(result.stdout)
+    assert "1 study is in a reader's hands at the moment." in told
+    assert (
+        "Skipped, so that nobody is offered them: 1 "
+        "p2.nii nodule: ida All is well. said unreadable, a reader without a name said unsure " in told
+    )
+    assert "history.jsonl: 1 line is left out; the others count" in told
 
 
 def test_what_needs_a_person_is_told_with_the_way_out(studies: Path, write_study: WriteStudy) -> None:

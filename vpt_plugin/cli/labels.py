@@ -40,7 +40,7 @@ app.command("agreement")(agreement)
 @app.callback()
 def _labels() -> None:
     # These commands tell of damaged files themselves; a log line beside that would only tell it twice.
-    for module in ("label_versions", "label_conflicts"):
+    for module in ("label_versions", "label_conflicts", "worklist_history"):
         logging.getLogger(f"vpt_plugin.store.{module}").addHandler(logging.NullHandler())
 
 
@@ -49,10 +49,10 @@ def check(folder: FolderArgument, labels: LabelsOption = None, as_json: _JsonOpt
     """Look whether all labels are well.
 
     Nothing is changed, and a server may run beside it. It tells the counts by task and state, damaged files,
-    labels whose study is not there, labels that were set aside in a conflict, readers who disagree, what a
-    stock MONAI Label left there and what killed programs left over. The exit code is 1 when something needs a
-    person: a damaged file, a label without its study, a label that was set aside. Disagreeing readers are
-    told but are no fault.
+    labels whose study is not there, labels that were set aside in a conflict, readers who disagree, studies
+    that nobody is offered because they were skipped, what a stock MONAI Label left there and what killed
+    programs left over. The exit code is 1 when something needs a person: a damaged file, a label without its
+    study, a label that was set aside. The rest is told but is no fault.
 
     \b
     Examples:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vpt_plugin.store.exchange import Followed, ImportPlan
     from vpt_plugin.store.labels import DamagedLabel, Disagreement, SavedLabel, SetAsideLabel
     from vpt_plugin.store.study_history import StudyHistory
+    from vpt_plugin.store.worklist_check import WorklistCheck
 
 _MAX_SHOWN = 20
 
@@ -51,9 +52,24 @@ def print_checkup(found: Checkup, place: Place) -> None:
         "Left over from programs that were killed; the server sweeps it when it starts",
         [str(path) for path in found.leftovers],
     )
+    _print_worklist(found.worklist)
     things = len(found.damaged) + len(found.orphans) + len(found.set_aside)
     verdict = "All is well." if found.labelled else "There are no labels yet."
     typer.echo(f"\n{count(things, 'thing needs', 'things need')} a person." if things else f"\n{verdict}")
+
+
+def _print_worklist(found: WorklistCheck) -> None:
+    if found.held:
+        typer.echo(f"\n{count(found.held, 'study is', 'studies are')} in a reader's hands at the moment.")
+    closed = [
+        f"{each.study} {each.task}: {', '.join(f'{_named(who)} said {why}' for who, why in each.reasons)}"
+        for each in found.closed
+    ]
+    print_section("Skipped, so that nobody is offered them", closed)
+    print_section(
+        "Damaged in the worklist, on which no label depends",
+        [f"{path}: {problem}" for path, problem in found.damaged],
+    )
 
 
 def print_section(title: str, items: Sequence[str]) -> None:
@@ -177,8 +193,12 @@ def _when(label: StudyLabel) -> str:
 
 
 def _who(label: StudyLabel) -> str:
+    return _named(label.annotator)
+
+
+def _named(reader: str) -> str:
     # On one line: a name must not look like a line of this program's.
-    return " ".join(label.annotator.split()) or "a reader without a name"
+    return " ".join(reader.split()) or "a reader without a name"
 
 
 def _says(label: StudyLabel, findings: Sequence[str] = ()) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from vpt_plugin.store.label_conflicts import SetAsideLabel
 from vpt_plugin.store.label_versions import DamagedLabel, SavedLabel
 from vpt_plugin.store.labels import Disagreement, LabelFolder
 from vpt_plugin.store.stock import StockFile
+from vpt_plugin.store.worklist_check import WorklistCheck, check_worklist
 
 SCHEMA = "vptct.labels-check/1"
 
@@ -47,6 +48,7 @@ class Checkup:
         disagreements: studies whose annotators' newest labels differ.
         stock: what a stock MONAI Label left there.
         leftovers: what killed processes left there; a server sweeps it when it starts.
+        worklist: which studies are in readers' hands, or skipped; no label depends on it.
     """
 
     counts: Mapping[str, Mapping[str, int]]
@@ -58,6 +60,7 @@ class Checkup:
     disagreements: tuple[Disagreement, ...] = ()
     stock: tuple[StockFile, ...] = ()
     leftovers: tuple[Path, ...] = ()
+    worklist: WorklistCheck = field(default_factory=WorklistCheck)
 
     @property
     def needs_a_person(self) -> bool:
@@ -103,6 +106,7 @@ class Checkup:
             ],
             "stock": [{"path": str(each.path), "what": each.what} for each in self.stock],
             "leftovers": [str(path) for path in self.leftovers],
+            "worklist": self.worklist.to_json(),
         }
 
 
@@ -128,6 +132,7 @@ def check_labels(
         disagreements=tuple(labels.disagreements()),
         stock=tuple(stock),
         leftovers=tuple(find_leftovers(labels.root)),
+        worklist=check_worklist(labels.root),
     )
 
 
