@@ -24,28 +24,39 @@ def badge(question: Question) -> list[Choice]:
 
     Drawn from the 2,000 most uncertain.
     """
-    from skactiveml.pool import Badge
-
     rows, _ = most_uncertain(question, max(CANDIDATES, question.n))
     points = question.geometry.key
     rows = rows[points.known[rows]]
-    n = min(question.n, len(rows))
-    if not n:
-        return []
     errors, gradients = _gradients(question, rows, points.points[rows])
-    model = _stub(errors, gradients)
-    picked = Badge(random_state=question.random_state()).query(
-        np.arange(len(rows), dtype=np.float64)[:, None], np.full(len(rows), np.nan),
-        clf=model, fit_clf=False, batch_size=n,
-    )  # fmt: skip
     lengths = np.linalg.norm(gradients * errors[:, None], axis=1) * np.sqrt(len(question.columns))
     return [
         Choice(
             int(rows[at]), float(lengths[at]), "badge",
             f"Its label would change the model much. {undecided(question, int(rows[at]))}.",
         )
-        for at in picked
+        for at in _drawn(errors, gradients, min(question.n, len(rows)), question.random_state())
     ]  # fmt: skip
+
+
+def _drawn(
+    errors: NDArray[np.float64], gradients: NDArray[np.float64], n: int, random: np.random.RandomState
+) -> list[int]:
+    """``n`` different positions.
+
+    scikit-activeml may give one twice, when all gradients that are left are zero or alike; then it is asked
+    again for what is missing.
+    """
+    from skactiveml.pool import Badge
+
+    drawn: list[int] = []
+    while len(drawn) < n:
+        left = np.setdiff1d(np.arange(len(errors)), drawn)
+        picked = Badge(random_state=random).query(
+            left[:, None].astype(np.float64), np.full(len(left), np.nan),
+            clf=_stub(errors, gradients), fit_clf=False, batch_size=n - len(drawn),
+        )  # fmt: skip
+        drawn += [int(left[at]) for at in dict.fromkeys(picked)]
+    return drawn
 
 
 def _gradients(

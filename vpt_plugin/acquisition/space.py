@@ -116,9 +116,11 @@ class _Scaling:
 
     @classmethod
     def of(cls, sample: NDArray[np.float64]) -> _Scaling:
-        """By all but the lowest and highest hundredth of each feature."""
-        inner = np.clip(sample, *np.percentile(sample, (1, 99), axis=0))
+        """With the lowest and highest twentieth of each feature drawn in, or broken studies would set it."""
+        inner = np.clip(sample, *np.percentile(sample, (5, 95), axis=0))
         mean, spread = inner.mean(axis=0), inner.std(axis=0)
+        # A feature that few studies have: only its ends say something.
+        spread = np.where(spread > 1e-6 * np.abs(mean), spread, sample.std(axis=0))
         # The same everywhere, but for rounding: it says nothing.
         spread[spread <= 1e-6 * np.abs(mean)] = np.inf
         return cls(mean.astype(np.float32), spread.astype(np.float32), _FARTHEST)

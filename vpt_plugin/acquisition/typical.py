@@ -61,7 +61,7 @@ class _Clusters:
     """
 
     rows: NDArray[np.int64]
-    points: NDArray[np.float32]
+    points: NDArray[np.float64]
     free: NDArray[np.bool_]
     numbers: NDArray[np.int64]
     sizes: NDArray[np.int64]
@@ -90,7 +90,8 @@ def _clusters(question: Question) -> _Clusters:
 
     pool, space = question.pool, question.space
     rows = np.flatnonzero((pool.free | pool.taken) & space.known)
-    points = space.points[rows]
+    # In float64: k-means works out distances from squares, in which float32 cannot tell near points apart.
+    points = space.points[rows].astype(np.float64)
     _, first, back, counts = np.unique(
         np.round(points / _ALIKE), axis=0, return_index=True, return_inverse=True, return_counts=True
     )
@@ -139,6 +140,6 @@ class _Made:
     n_clusters: int
     numbers: NDArray[np.int64]
 
-    def fit_predict(self, points: NDArray[np.float32]) -> NDArray[np.int64]:
+    def fit_predict(self, points: NDArray[np.float64]) -> NDArray[np.int64]:
         assert len(points) == len(self.numbers)
         return self.numbers
