@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
 from monailabel.interfaces.utils.app import app_instance
+
+from vpt_plugin.active.worklist_table import ENCODING, worklist_table
 
 from ..params import json_object
 from ..worklist.wishes import reader_of
@@ -13,6 +16,8 @@ from .who import User
 
 router = APIRouter(prefix="/activelearning", tags=["ActiveLearning"])
 BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
+_AS_CSV = "text/csv; charset=utf-8"
+_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {_AS_CSV: {"schema": {"type": "string"}}}}}
 # The most of a ranking that is told at once: a row is some 300 bytes.
 _MAX_ROWS = 10_000
 ClientId = Annotated[str, Query(max_length=1000)]
@@ -50,17 +55,27 @@ def next_study(strategy: str, person: User, sent: Annotated[bytes, Depends(body)
     return dict(app_instance().offer_next(strategy, wish, reader=reader))
 
 
-@router.get("/{strategy}/worklist", summary="The order of the studies")
+@router.get("/{strategy}/worklist", summary="The order of the studies", responses=_CSV)
 def ranking(
     strategy: str,
     person: User,
     task: str = "",
     model: str = "",
     finding: str = "",
+    date_from: str = "",
+    date_to: str = "",
     n: Annotated[int, Query(ge=1, le=_MAX_ROWS)] = 100,
+    form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
     client_id: ClientId = "",
-) -> dict[str, Any]:
-    """The studies that the strategy would propose, best first; kept for nobody."""
+) -> Response:
+    """The studies that the strategy would propose, best first; kept for nobody.
+
+    Raises: as ``next_study``, but for LeaseError.
+    """
     reader = reader_of(person, client_id)
-    wish = {"task": task, "model": model, "finding": finding}
-    return dict(app_instance().worklists.ranked(strategy, wish, n=n, reader=reader).to_json())
+    wish = {"task": task, "model": model, "finding": finding, "date_from": date_from, "date_to": date_to}
+    offer = app_instance().worklists.ranked(strategy, wish, n=n, reader=reader)
+    if form == "json":
+        return JSONResponse(offer.to_json())
+    headers = {"Content-Disposition": f'attachment; filename="worklist-{offer.wish.task}.csv"'}
+    return Response(worklist_table(offer).encode(ENCODING), media_type=_AS_CSV, headers=headers)
