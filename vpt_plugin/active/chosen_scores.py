@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vpt_plugin.acquisition.space import Geometry
 from vpt_plugin.active.scores import ScoredBy, ScoreFolder, Scores, score_folders, scores_root
 from vpt_plugin.active.served_last import served_versions
 from vpt_plugin.errors import UnknownModelError
@@ -32,8 +32,9 @@ class StudyScores:
 
     Attributes:
         studies: ids of the rows.
+        rows: the row of each study.
         scored: (studies,): has scores. Where it has none, its numbers are nan.
-        embeddings, key_embeddings: float32 (studies, features).
+        geometry: of the embeddings, worked out with the first pick and kept for the next ones.
         probabilities, disagreement: (studies, findings); None without a trained head.
         by: what computed them; None where nothing is scored.
         complete: the scoring came to its end.
@@ -43,9 +44,9 @@ class StudyScores:
     """
 
     studies: tuple[str, ...]
+    rows: Mapping[str, int]
     scored: NDArray[np.bool_]
-    embeddings: NDArray[np.float32]
-    key_embeddings: NDArray[np.float32]
+    geometry: Geometry
     probabilities: NDArray[np.float64] | None
     disagreement: NDArray[np.float64] | None
     by: ScoredBy | None
@@ -53,11 +54,6 @@ class StudyScores:
     dates: Mapping[str, str]
     unreadable: Mapping[str, str]
     warnings: tuple[str, ...] = ()
-
-    @cached_property
-    def rows(self) -> Mapping[str, int]:
-        """The row of each study."""
-        return {study: row for row, study in enumerate(self.studies)}
 
     def probabilities_of(self, study: str) -> dict[str, float] | None:
         """What a trained head said of a study, by finding; None where none scored it."""
@@ -184,10 +180,13 @@ class ScoreReader:
 
 def _aligned(scores: Scores | None, studies: tuple[str, ...]) -> StudyScores:
     """The scores in the order of some studies."""
+    numbered = {study: row for row, study in enumerate(studies)}
     if scores is None:
         nothing = np.zeros((len(studies), 0), dtype=np.float32)
         none = np.zeros(len(studies), dtype=bool)
-        return StudyScores(studies, none, nothing, nothing, None, None, None, False, {}, {})
+        return StudyScores(
+            studies, numbered, none, Geometry(nothing, nothing), None, None, None, False, {}, {}
+        )
     known = {study: row for row, study in enumerate(scores.studies)}
     rows = np.array([known.get(study, -1) for study in studies], dtype=np.int64)
     embeddings = _at(rows, scores.embeddings)
@@ -195,9 +194,9 @@ def _aligned(scores: Scores | None, studies: tuple[str, ...]) -> StudyScores:
     same = scores.key_embeddings is scores.embeddings
     return StudyScores(
         studies,
+        numbered,
         rows >= 0,
-        embeddings,
-        embeddings if same else _at(rows, scores.key_embeddings),
+        Geometry(embeddings, embeddings if same else _at(rows, scores.key_embeddings)),
         None if scores.probabilities is None else _at(rows, scores.probabilities),
         None if scores.disagreement is None else _at(rows, scores.disagreement),
         scores.by,

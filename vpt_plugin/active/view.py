@@ -64,8 +64,8 @@ class View:
         return Pool(
             scores.studies,
             self.task.findings,
-            scores.embeddings,
-            scores.key_embeddings,
+            scores.geometry.embeddings,
+            scores.geometry.key_embeddings,
             scores.probabilities,
             scores.disagreement,
             self._states(),

@@ -164,7 +164,14 @@ class Worklist:
         settings = self.settings
         auto = AutoSettings(min_each=settings.min_each, random_share=settings.random_share)
         choices = choose(
-            wish.strategy, pool, wish.n, rng, seed=settings.seed, finding=wish.finding, auto=auto
+            wish.strategy,
+            pool,
+            wish.n,
+            rng,
+            seed=settings.seed,
+            finding=wish.finding,
+            auto=auto,
+            geometry=view.scores.geometry,
         )
         return [proposal_of(each, view.scores) for each in choices]
 
