@@ -23,8 +23,8 @@ from lib.archive_conf import is_archive
 from lib.conf import read_conf
 from lib.datastore import StudyDatastore
 from lib.device_queue import FairQueue
+from lib.errors import NotOfferedError, without_folders
 from lib.errors import install as install_errors
-from lib.errors import without_folders
 from lib.infer_task import STUDIES_IN_HAND, ClassifyTask, Workplace
 from lib.info import server_info
 from lib.predictors import Predictors
@@ -140,6 +140,18 @@ class VptctApp(MONAILabelApp):
         block = self.worklists.next(strategy, wish, reader=reader)
         studies = block["studies"]
         return next_answer(block, self.datastore().get_image_info(studies[0]["study"]) if studies else {})
+
+    def score_again(self, name: str, *, by: str) -> dict[str, Any]:
+        """Have the studies scored with what is served of ``<task>_<model>``; how that goes.
+
+        Raises:
+            UnknownModelError: names those that are served.
+            NotOfferedError: nothing is scored here.
+        """
+        asked = self.classify_task(name)
+        if not self.served.active.scoring:
+            raise NotOfferedError("studies are not scored here;", "leave out --conf scoring off.")
+        return self.scorings.order(asked.task, asked.spec, by=by, plain=self.without_folders)
 
     def look_anew(self) -> dict[str, Any]:
         """Look for studies and labels now; how many there are."""

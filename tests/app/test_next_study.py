@@ -356,3 +356,13 @@ def test_an_offer_that_cannot_be_written_is_none(site, monkeypatch: pytest.Monke
         refused = running.ask("POST", "/activelearning/random", json={"client_id": "anna"})
     assert (refused.status_code, held(running)) == (507, [])
     assert ask(running, client_id="ben")["id"] == "s00.nii"
+
+
+def test_a_scoring_is_ordered_by_the_name_of_a_model(site) -> None:
+    running = site(scoring="on")
+    ordered = running.ask("POST", "/activelearning/scoring/nodule_tiny")
+    assert (ordered.status_code, ordered.json()["state"]) == (200, "queued")
+    unknown = running.ask("POST", "/activelearning/scoring/nodule_swin_t")
+    assert (unknown.status_code, unknown.json()["detail"]) == (404, "unknown model 'nodule_swin_t'")
+    refused = site(scoring="off").ask("POST", "/activelearning/scoring/nodule_tiny")
+    assert (refused.status_code, refused.json()["detail"]) == (405, "studies are not scored here")

@@ -44,6 +44,7 @@ OFFERED = {
     ("GET", "/activelearning/"): "user",
     ("POST", "/activelearning/{strategy}"): "user",
     ("GET", "/activelearning/{strategy}/worklist"): "user",
+    ("POST", "/activelearning/scoring/{model}"): "reviewer",
     ("PUT", "/activelearning/leases/{study}"): "user",
     ("DELETE", "/activelearning/leases/{study}"): "user",
     ("POST", "/activelearning/skips/{study}"): "user",

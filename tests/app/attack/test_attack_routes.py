@@ -106,6 +106,7 @@ ROUTES: dict[tuple[str, str], Ask] = {
     ("GET", "/activelearning/{strategy}/worklist"): Ask(
         {"strategy": "random"}, {"task": "nodule", "model": "tiny", "finding": "lung_nodule", "n": "5"}
     ),
+    ("POST", "/activelearning/scoring/{model}"): Ask({"model": "nodule_tiny"}),
     ("PUT", "/activelearning/leases/{study}"): Ask({"study": "ct.nii.gz"}, {"client_id": "x", "holder": "x"}),
     ("DELETE", "/activelearning/leases/{study}"): Ask({"study": "ct.nii.gz"}, {"client_id": "x"}),
     ("POST", "/activelearning/skips/{study}"): Ask(

@@ -12,7 +12,7 @@ from vpt_plugin.active.worklist_table import ENCODING, worklist_table
 
 from ..params import json_object
 from ..worklist.wishes import reader_of
-from .who import User
+from .who import Reviewer, User
 
 router = APIRouter(prefix="/activelearning", tags=["ActiveLearning"])
 BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
@@ -79,3 +79,15 @@ def ranking(
         return JSONResponse(offer.to_json())
     headers = {"Content-Disposition": f'attachment; filename="worklist-{offer.wish.task}.csv"'}
     return Response(worklist_table(offer).encode(ENCODING), media_type=_AS_CSV, headers=headers)
+
+
+@router.post("/scoring/{model}", summary="Score the studies again")
+def score_again(model: str, person: Reviewer) -> dict[str, Any]:
+    """Has what is served of this model look at every study that it has not scored yet, in the background.
+
+    Also where a scoring was given up before.
+
+    Raises:
+        UnknownModelError: names those that are served.
+    """
+    return dict(app_instance().score_again(model, by=person.name))

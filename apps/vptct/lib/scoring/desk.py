@@ -13,8 +13,10 @@ from typing import Any
 
 from vpt_plugin.errors import ArchiveError
 from vpt_plugin.labels import now
+from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.source import StudySource
+from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.model_store import ModelStore
 
 from ..conf import AppConf
@@ -114,12 +116,15 @@ class ScoringDesk:
         if worker is not None:
             worker.stop(_PATIENCE_SECONDS)
 
-    def order(self, target: Target, *, by: str, plain: Plain) -> dict[str, Any]:
-        """Score this, also where it was given up, or is not what chooses; it goes on where it was.
+    def order(self, task: ReadingTask, spec: ModelSpec, *, by: str, plain: Plain) -> dict[str, Any]:
+        """Score with what is served of a network, also where it was given up, or is not what chooses.
+
+        It goes on where it was.
 
         Returns:
             How it goes, as of ``info``.
         """
+        target = self._targets.of(task, spec)
         _logger.info("the scoring of %s was ordered by %s", target, by or "somebody")
         with self._changed:
             account = self._accounts.get(target, Account(target))
@@ -147,6 +152,7 @@ class ScoringDesk:
                 target = next(filter(self._is_due, self._adopt()), None)
                 if target is not None:
                     self._score(target)
+                    continue
             except Exception:
                 # Whatever it is, the server goes on, and at the next look it may be gone.
                 _logger.exception("the scoring")
@@ -230,7 +236,8 @@ class ScoringDesk:
             coverage, _ = self._look(target)
             if coverage is not None:
                 self._change(target, lambda each: each.covered(coverage, self._clock()))
-            _logger.info("the scoring of %s is complete", target)
+            computed, kept = (hearing.result.get(name) for name in ("scored", "kept"))
+            _logger.info("the scoring of %s is complete: %s computed, %s kept", target, computed, kept)
         elif unwanted:
             self._change(target, lambda each: each.waits(self._clock()))
             _logger.info("the scoring of %s was ended: nobody needs it at the moment", target)
