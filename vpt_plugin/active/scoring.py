@@ -240,7 +240,7 @@ class _Scoring:
                     raise type(error)(
                         f"the scoring stops where it is, after {waited / 60:.0f} minutes of waiting: "
                         f"{error.message}",
-                        "Start it again when the studies can be reached; what is scored is kept.",
+                        f"{error.hint} What is scored is kept; start the scoring again later.".lstrip(),
                     ) from error
                 self._keep()
                 self._wait(seconds, f"waiting: {error.message}")
