@@ -17,15 +17,18 @@ from vpt_plugin.cli import (
     finetune,
     labels,
     models,
+    next_study,
     phantom,
     score,
     simulate,
+    skip,
     split,
     studies_list,
     tasks,
     tokens,
     versions,
     weights,
+    worklist,
 )
 from vpt_plugin.cli.console import print_error
 from vpt_plugin.errors import ConfigurationError, VptError
@@ -62,6 +65,9 @@ app.command("finetune")(finetune.finetune)
 app.command("evaluate")(evaluate.evaluate)
 app.command("phantom")(phantom.phantom)
 app.command("score")(score.score)
+app.command("next")(next_study.next_study)
+app.command("worklist")(worklist.worklist)
+app.command("skip")(skip.skip)
 app.command("simulate")(simulate.simulate)
 app.add_typer(weights.app, name="weights")
 app.add_typer(versions.app, name="versions")

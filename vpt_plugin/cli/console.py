@@ -7,8 +7,10 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
+import typer
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
@@ -23,7 +25,8 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
-from vpt_plugin.errors import AnotherProcessFailedError, VptError
+from vpt_plugin.durable import write_new
+from vpt_plugin.errors import AnotherProcessFailedError, ConfigurationError, VptError
 from vpt_plugin.training.torchrun import torchrun_rank, torchrun_size
 
 # A pipe or a file has no width; nothing may be cut off there.
@@ -83,6 +86,22 @@ def print_table(
     for row in rows:
         table.add_row(*row)
     console.print(table)
+
+
+def print_or_write(data: bytes, output: Path | None) -> None:
+    """To stdout as it is, or into a new file.
+
+    Raises:
+        ConfigurationError: the file is there already.
+        OSError: it cannot be written.
+    """
+    if output is None:
+        typer.echo(data, nl=False)
+        return
+    try:
+        write_new(output.absolute(), data)
+    except FileExistsError:
+        raise ConfigurationError(f"{output} is there already;", "choose another name.") from None
 
 
 def _fitted(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vpt_plugin.cli.console import progress_bars
+from vpt_plugin.cli.console import print_or_write, progress_bars
 from vpt_plugin.cli.labels_agreement import agreement
 from vpt_plugin.cli.labels_lidc import import_lidc
 from vpt_plugin.cli.labels_place import FolderArgument, LabelsOption, place_of
@@ -137,7 +137,7 @@ def export(
     found = place.labels()
     entries = entries_of(found, task=task, all_versions=all_versions)
     data = write_table(entries).encode(ENCODING) if as_csv else write_document(entries).encode()
-    _write(data, output)
+    print_or_write(data, output)
     studies = len({entry.study for entry in entries})
     typer.echo(f"{count(len(entries), 'label')} of {count(studies, 'study', 'studies')}.", err=True)
     if damaged := found.damaged():
@@ -145,18 +145,6 @@ def export(
             f"{count(len(damaged), 'damaged file')} left out: see `vpt labels check {folder}`.", err=True
         )
         raise typer.Exit(1)
-
-
-def _write(data: bytes, output: Path | None) -> None:
-    from vpt_plugin.durable import write_new
-
-    if output is None:
-        typer.echo(data, nl=False)
-        return
-    try:
-        write_new(output.absolute(), data)
-    except FileExistsError:
-        raise ConfigurationError(f"{output} is there already;", "choose another name.") from None
 
 
 @app.command("import")

@@ -1,0 +1,58 @@
+"""``vpt skip``: give a study back with a reason, or let it be offered again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vpt_plugin.cli.options import TaskFileOption, TaskOption, choose_task, who
+from vpt_plugin.cli.worklist_options import LabelsOption, ReaderOption, StudiesArgument
+from vpt_plugin.errors import ConfigurationError
+
+
+def skip(
+    studies: StudiesArgument,
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's id.", show_default=False)],
+    task: TaskOption = None,
+    reason: Annotated[
+        str,
+        typer.Option(
+            help="poor_quality, wrong_examination, unreadable, unsure or other.", show_default=False
+        ),
+    ] = "",
+    comment: Annotated[str, typer.Option(help="More about it.", show_default=False)] = "",
+    undo: Annotated[bool, typer.Option("--undo", help="Offer a skipped study to everybody again.")] = False,
+    reader: ReaderOption = None,
+    labels: LabelsOption = None,
+    task_file: TaskFileOption = None,
+) -> None:
+    """Give a study back that you do not want to label, and say why.
+
+    It is not offered to you again. What two readers skipped, and what somebody could not read, is offered to
+    nobody until it is taken back with --undo.
+
+    \b
+    Examples:
+      vpt skip studies p01--ct.nii.gz --task nodule --reason poor_quality --comment "breathing"
+      vpt skip studies p01--ct.nii.gz --task nodule --undo
+    """
+    from vpt_plugin.cli.opened_studies import opened_studies
+    from vpt_plugin.store.leases import FOLDER, SKIP_REASONS, LeaseBook
+
+    if undo == bool(reason):
+        raise ConfigurationError(
+            f"{study[:100]} is skipped for a reason, or taken back;",
+            f"give --reason ({', '.join(SKIP_REASONS)}), or --undo.",
+        )
+    reading_task, name = choose_task(task, task_file), reader or who()
+    if not name:
+        raise ConfigurationError("this computer does not say who you are;", "give --reader.")
+    with opened_studies(studies, labels, {}) as (source, label_folder):
+        leases, found = LeaseBook(label_folder.root / FOLDER), source.require(study)
+        if undo:
+            leases.unskip(found, name, task=reading_task.name)
+            typer.echo(f"{found} is offered again.")
+        else:
+            leases.skip(found, name, reason, task=reading_task.name, comment=comment)
+            typer.echo(f"{found} is skipped.")
