@@ -11,6 +11,8 @@ from vpt_plugin.active.job import ScoringProgress
 from .targets import Coverage, Target
 
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
+# Of a process that has not spoken yet.
+LOADING = "loading"
 # After so many seconds a scoring that broke off is begun again; after the last of them it is given up.
 DELAYS_SECONDS = (2.0, 15.0, 60.0)
 _NEVER = float("-inf")
@@ -54,8 +56,12 @@ class Account:
     warnings: tuple[str, ...] = ()
 
     def began(self, when: str) -> Account:
-        """A process was started for it."""
-        return replace(self, state=RUNNING, starts=self.starts + 1, started=when, ended="", ordered=False)
+        """A process was started for it; how far the one before came is told until this one speaks."""
+        progress = self.progress and replace(self.progress, state=LOADING, seconds_left=None)
+        return replace(
+            self, state=RUNNING, progress=progress, starts=self.starts + 1, started=when, ended="",
+            ordered=False,
+        )  # fmt: skip
 
     def heard(self, progress: Mapping[str, Any]) -> Account:
         """Its process told how far it is."""

@@ -28,6 +28,7 @@ class JobFiles:
 
     def __init__(self, models: Path) -> None:
         self._folder = models / _FOLDER
+        self._began_at: dict[str, int] = {}
 
     def write(self, job: ScoringJob) -> Path:
         """Write down a job; a log that became long begins anew.
@@ -39,6 +40,7 @@ class JobFiles:
         log = self.log(job.name)
         if log.is_file() and log.stat().st_size > _MAX_LOG_BYTES:
             log.unlink()
+        self._began_at[job.name] = log.stat().st_size if log.is_file() else 0
         path = self._folder / f"{job.name}.job.json"
         write_over(path, (json.dumps(job.to_json(), indent=1) + "\n").encode())
         return path
@@ -48,10 +50,10 @@ class JobFiles:
         return self._folder / f"{name}.log"
 
     def last_words(self, name: str) -> list[str]:
-        """The last lines of that log; none where nothing was written."""
+        """The last lines of the process that was told its job last; none where it wrote nothing."""
         try:
             with self.log(name).open("rb") as file:
-                file.seek(max(0, file.seek(0, 2) - _LAST_BYTES))
+                file.seek(max(self._began_at.get(name, 0), file.seek(0, 2) - _LAST_BYTES))
                 lines = file.read().decode(errors="replace").splitlines()
         except OSError:
             return []

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .account import QUEUED, RUNNING, Account
+from .account import LOADING, QUEUED, RUNNING, Account
 
-OFF, LOADING = "off", "loading"
+OFF = "off"
 Plain = Callable[[str], str]
 
 
