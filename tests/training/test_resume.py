@@ -25,6 +25,7 @@ from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.finetune import finetune
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.progress import Progress
+from vpt_plugin.training.run_folder import RunFolder
 from vpt_plugin.training.sources import ManifestSource
 
 NODULE = TASKS["nodule"]
@@ -124,9 +125,57 @@ def test_with_folds_finished_rounds_are_not_trained_again(
     assert {(each.fold, each.epoch) for each in again if each.state == "validating"} == {(2, 2)}
     whole = uninterrupted(FOLDS)
     assert card.weights_sha256 == whole.weights_sha256
-    assert {**card.training, "seconds": 0} == {**whole.training, "seconds": 0}
+    others = {"seconds": 0, "run": ""}
+    assert {**card.training, **others} == {**whole.training, **others}
     for figures in ("metrics", "thresholds"):
         assert card.to_json()[figures] == whole.to_json()[figures]
+
+
+class Killed(BaseException):
+    """Stands for kill -9."""
+
+
+@pytest.mark.parametrize("before", ["is recorded as served", "its run folder is removed"])
+def test_killed_when_its_version_was_published_already_it_publishes_no_second_one(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    recorded = before != "is recorded as served"
+    kind, name = (RunFolder, "remove") if recorded else (ModelStore, "_serve")
+    with monkeypatch.context() as dying:
+        dying.setattr(kind, name, killed)
+        with pytest.raises(Killed):
+            train(tmp_path, PLAIN)
+    store = ModelStore(tmp_path)
+    assert store.versions("nodule", "tiny") == [1]
+    assert store.current_version("nodule", "tiny") == (1 if recorded else None)
+
+    told: list[Progress] = []
+    card = train(tmp_path, PLAIN, progress=told.append)
+    assert card.version == 1
+    assert not [each for each in told if each.state == "training" and not each.note]
+    assert (told[-1].state, told[-1].best_auroc) == ("done", card.validation_auroc["lung_nodule"].value)
+    (change,) = store.served("nodule", "tiny").changes
+    assert (change.version, change.why) == (1, "Nothing was served yet, so this version is to be served.")
+    assert names(tmp_path / ".runs") == [".lock"]
+    # Ordered once more it is another training, though it comes to the same.
+    assert train(tmp_path, PLAIN).version == 2
+    assert store.versions("nodule", "tiny") == [1, 2]
+
+
+def test_what_a_person_served_meanwhile_stays_when_a_published_training_is_ended(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as dying:
+        dying.setattr(RunFolder, "remove", lambda run: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            train(tmp_path, PLAIN)
+    store = ModelStore(tmp_path)
+    store.publish(store.classifier(store.card("nodule", "tiny")), store.card("nodule", "tiny"), why="by hand")
+    assert train(tmp_path, PLAIN).version == 1
+    assert [each.version for each in store.served("nodule", "tiny").changes] == [1, 2]
 
 
 def test_a_damaged_checkpoint_is_told_and_the_one_before_is_gone_on_from(

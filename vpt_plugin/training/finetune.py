@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.outcome import HeldOut, Outcome, measure
 from vpt_plugin.training.placement import Placement
 from vpt_plugin.training.progress import Progress
-from vpt_plugin.training.publishing import FinetuneResult, Publication
+from vpt_plugin.training.publishing import FinetuneResult, Publication, published_before
 from vpt_plugin.training.readiness import check_source_ready
 from vpt_plugin.training.rounds import Rounds
 from vpt_plugin.training.selection import select_studies
@@ -172,12 +172,26 @@ class _Finetuning:
         with keeping(
             team, self.store.root, f"{rounds.task.name}_{rounds.spec.name}", facts, self._note
         ) as kept:
-            trained = rounds.train(data, kept)
-            result = team.from_first(lambda: self._conclude(data, trained, report=report, by=by))
+            result = team.from_first(lambda: self._published_before(kept.number, by))
+            if result is None:
+                trained = rounds.train(data, kept)
+                result = team.from_first(
+                    lambda: self._conclude(data, trained, kept.number, report=report, by=by)
+                )
             kept.remove()
         return result
 
-    def _conclude(self, data: TrainingData, trained: Trained, *, report: bool, by: str) -> FinetuneResult:
+    def _published_before(self, run: str, by: str) -> FinetuneResult | None:
+        """What this very training had come to, where it was interrupted when all but its end was done."""
+        task, model = self.rounds.task.name, self.rounds.spec.name
+        result = published_before(self.store, task, model, run, by=by, notes=self.notes)
+        if result is not None:
+            self._tell_done([each.value for each in result.card.validation_auroc.values()])
+        return result
+
+    def _conclude(
+        self, data: TrainingData, trained: Trained, run: str, *, report: bool, by: str
+    ) -> FinetuneResult:
         """Measure, compare, publish."""
         outcome = self._measure(data, trained)
         self._tell("comparing")
@@ -185,11 +199,10 @@ class _Finetuning:
         self._tell("publishing")
         publication = Publication(
             self.rounds, data, trained, outcome, verdict, self.start,
-            self.source.name, self.notes, time.monotonic() - self.began,
+            run, self.source.name, self.notes, time.monotonic() - self.began,
         )  # fmt: skip
         result = publication.publish(self.store, report=report, by=by)
-        aurocs = [each.value for each in outcome.auroc().values()]
-        self._tell("done", best=sum(aurocs) / len(aurocs))
+        self._tell_done([each.value for each in outcome.auroc().values()])
         return result
 
     def _select(self, prepared: PreparedStudies) -> TrainingData:
@@ -251,6 +264,9 @@ class _Finetuning:
         """What is to be known of an interruption, for whoever watches and for the report."""
         self.notes.append(note)
         self._tell("training", note=note)
+
+    def _tell_done(self, aurocs: Sequence[float]) -> None:
+        self._tell("done", best=sum(aurocs) / len(aurocs))
 
     def _tell(
         self, state: str, step: int = 0, steps: int = 0, *, best: float | None = None, note: str = ""

@@ -80,6 +80,11 @@ class Keeping:
         """A round by its name."""
         return KeptRound(self.team, self.run.round(name) if self.run else None)
 
+    @property
+    def number(self) -> str:
+        """Which no other training has; "" where nothing is kept."""
+        return self.run.number if self.run else ""
+
     def remove(self) -> None:
         """The model is published: nothing else is needed any more."""
         if self.run is not None:

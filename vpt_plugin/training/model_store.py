@@ -91,6 +91,31 @@ class ModelStore:
                 beside(unfinished)
             return self._add(folder, unfinished, card, PUBLISHED if serve else None, why, by, instead_of)
 
+    def published_by(self, run: str, task: str, model: str) -> ModelCard | None:
+        """The version that a training published before it was interrupted; None where it had not come so far.
+
+        Args:
+            run: the number of the training's run folder, which the card bears.
+            task, model: their names.
+        """
+        return self._folder(task, model).of_run(run)
+
+    def serve_published(self, card: ModelCard, *, why: str, by: str, instead_of: int) -> None:
+        """Serve a version whose publication was interrupted before that was recorded.
+
+        Nothing changes where it was served before, or another one than ``instead_of`` is served (0: none).
+
+        Raises:
+            TrainingError: the record cannot be written; what was served before still is.
+        """
+        folder = self._folder(card.task, card.model)
+        what = f"{folder.name} version {card.version} cannot be served"
+        with _told(what), folder.changing():
+            served = folder.served_or_new()
+            was_served = card.version in {change.version for change in served.changes}
+            if not was_served and (served.version or 0) == instead_of:
+                self._serve(folder, served, Change(card.version, PUBLISHED, why, by))
+
     def current_version(self, task: str, model: str) -> int | None:
         """The version that is served; None where none is.
 

@@ -22,7 +22,7 @@ from vpt_plugin.training.start import Start
 from vpt_plugin.training.trained import Trained
 from vpt_plugin.training.training_data import TrainingData
 from vpt_plugin.training.validation_record import record_of
-from vpt_plugin.training.verdict import Verdict
+from vpt_plugin.training.verdict import FIRST, Verdict
 
 _SERVED_MEANWHILE = (
     " Meanwhile another version came to be served, with which this one was not compared. So it is kept as a "
@@ -38,7 +38,8 @@ class FinetuneResult:
         card: of the published version.
         served: whether it is what is served now; else it is a candidate.
         decision: what is served and why, in a sentence or two, for whoever waits.
-        comparison: with the version that was served before; None where there was none, or none was possible.
+        comparison: with the version that was served before; None where there was none, or none was possible,
+            and of a version that was published before an interruption, whose card has it.
         warnings: what to know before relying on it; sentences, the gravest first.
         report: the HTML report beside the version; None where none was asked for.
         left_out: the studies that could not take part, each with its reason; not on the card, which is
@@ -65,6 +66,7 @@ class Publication:
         outcome: what was measured.
         verdict: whether it is served.
         start: the classifier of the site that it began from; None for none.
+        run: the number of its run folder.
         source: what the studies came from, in words.
         notes: what was said while the studies were prepared.
         seconds: that it took.
@@ -76,6 +78,7 @@ class Publication:
     outcome: Outcome
     verdict: Verdict
     start: Start | None
+    run: str
     source: str
     notes: Sequence[str]
     seconds: float
@@ -109,9 +112,7 @@ class Publication:
             comparison=verdict.comparison,
             warnings=self._warnings(),
             report=store.place(card.task, card.model, card.version) / REPORT if report else None,
-            left_out=tuple(
-                line for note in self.notes for line in note.splitlines() if " is left out: " in line
-            ),
+            left_out=left_out(self.notes),
         )
 
     def _warnings(self) -> tuple[str, ...]:
@@ -183,6 +184,7 @@ class Publication:
             training={
                 "config": config.to_dict() | ({"start": self.start.name} if self.start else {}),
                 **self.trained.to_json(),
+                "run": self.run,
                 "device": self.rounds.placement.device.type,
                 "seconds": round(self.seconds, 1),
                 "warnings": list(self._warnings()),
@@ -197,3 +199,43 @@ class Publication:
             calibration=outcome.calibration.explanation,
             comparison=self.verdict.to_json(),
         )
+
+
+def published_before(
+    store: ModelStore, task: str, model: str, run: str, *, by: str, notes: Sequence[str]
+) -> FinetuneResult | None:
+    """What a training came to that was interrupted between its publication and its end; None for any other.
+
+    Where the version was to be served and that was not recorded any more, it is served now.
+
+    Args:
+        store: where it was published.
+        task, model: what was trained.
+        run: the number of its run folder.
+        by: who ordered the training.
+        notes: what was said while the studies were prepared.
+
+    Raises:
+        TrainingError: what is served cannot be recorded; it stays as it was.
+    """
+    card = store.published_by(run, task, model)
+    if card is None:
+        return None
+    # The verdict as the card has it, see ``Verdict.to_json``.
+    why = card.comparison.get("sentence", FIRST)
+    if card.comparison.get("better", True):
+        store.serve_published(card, why=why, by=by, instead_of=card.comparison.get("with_version") or 0)
+    report = store.place(task, model, card.version) / REPORT
+    return FinetuneResult(
+        card=card,
+        served=store.current_version(task, model) == card.version,
+        decision=f"{why} This was published as version {card.version} before the training was interrupted.",
+        warnings=tuple(card.training.get("warnings", ())),
+        report=report if report.exists() else None,
+        left_out=left_out(notes),
+    )
+
+
+def left_out(notes: Sequence[str]) -> tuple[str, ...]:
+    """Of what was said while the studies were prepared, which of them could not take part."""
+    return tuple(line for note in notes for line in note.splitlines() if " is left out: " in line)

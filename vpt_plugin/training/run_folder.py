@@ -3,7 +3,7 @@
 ::
 
     <models>/.runs/.lock                    held for the moment in which a run begins or is removed
-                   <task>_<model>-<key>/run.json      what is trained, and since when
+                   <task>_<model>-<key>/run.json      what is trained, since when, and a number of its own
                                         .lock         held by the process that trains
                                         <round>/epoch-0003.ckpt    see ``checkpoints``
                                                 outcome.ckpt       of a round that is finished
@@ -21,6 +21,7 @@ import os
 import platform
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,11 +97,14 @@ class RunFolder:
 
     Args:
         path: of its folder.
+        number: which no other training has, not even the same one ordered again after this one is done. The
+            version that it publishes bears it.
         told: what the user should know.
     """
 
-    def __init__(self, path: Path, told: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, number: str, told: Callable[[str], None]) -> None:
         self.path = path
+        self.number = number
         self._told = told
 
     def round(self, name: str) -> RoundFolder:
@@ -148,13 +152,13 @@ def open_run(
     try:
         with _changing(models):
             _sweep(models / _RUNS, clock)
-            _take(path, own, facts)
+            number = _take(path, own, facts)
     except OSError as error:
         raise TrainingError(
             f"{path}: the training's folder cannot be written: {error}. What is served stays as it was.",
             "Make room on that disk and see who may write there.",
         ) from error
-    run = RunFolder(path, told)
+    run = RunFolder(path, number, told)
     if run.begun:
         told("this training was interrupted before and goes on where it was.")
     try:
@@ -176,8 +180,8 @@ def _changing(models: Path) -> Iterator[None]:
         yield
 
 
-def _take(path: Path, own: FileLock, facts: Mapping[str, Any]) -> None:
-    """Lock the run's folder, and write what it is for where it is new."""
+def _take(path: Path, own: FileLock, facts: Mapping[str, Any]) -> str:
+    """Lock the run's folder, and write what it is for where it is new; returns its number."""
     make_folder(path)
     try:
         own.acquire()
@@ -187,11 +191,15 @@ def _take(path: Path, own: FileLock, facts: Mapping[str, Any]) -> None:
         ) from error
     try:
         sweep_leftovers(path, older_than_seconds=0)
-        record = {"schema": SCHEMA, "begun": _begun(path) or now(), "process": _process(), "facts": facts}
+        before = _record(path)
+        number = before.get("number") or uuid.uuid4().hex
+        begun = before.get("begun") or now()
+        record = {"schema": SCHEMA, "number": number, "begun": begun, "process": _process(), "facts": facts}
         write_over(path / _RUN, (json.dumps(record, indent=2) + "\n").encode())
     except OSError:
         own.release()
         raise
+    return number
 
 
 def _leave(models: Path, run: RunFolder, own: FileLock) -> None:
@@ -226,12 +234,14 @@ def _last_change(path: Path) -> float:
     return max(each.stat().st_mtime for each in files)
 
 
-def _begun(path: Path) -> str:
-    """When the run began; "" where it is new, or its record is damaged, which costs nothing but this."""
+def _record(path: Path) -> dict[str, str]:
+    """The texts of the run's record; {} where it is new, or its record is damaged."""
     try:
-        return str(json.loads((path / _RUN).read_text(encoding="utf-8"))["begun"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return ""
+        said = json.loads((path / _RUN).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    found = said if isinstance(said, dict) else {}
+    return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
 def _who(path: Path) -> str:

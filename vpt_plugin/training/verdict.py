@@ -31,6 +31,7 @@ from vpt_plugin.training.validation_record import Memory, SeenStudy, ValidationR
 Floats = NDArray[np.float64]
 # With fewer of a state one study that was answered by luck decides.
 LEAST_PER_STATE = 3
+FIRST = "Nothing was served yet, so this version is to be served."
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def _first(outcome: Outcome) -> Verdict:
             "The training collapsed, so this version is kept as a candidate, and nothing is served. "
             f"{' '.join(outcome.warnings)}",
         )
-    return Verdict(True, "Nothing was served yet, so this version is to be served.")
+    return Verdict(True, FIRST)
 
 
 def _kept(version: int | None, because: str) -> Verdict:

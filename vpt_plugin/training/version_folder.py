@@ -185,6 +185,15 @@ class VersionFolder:
         sync_folder(self.path)
         shutil.rmtree(leaving)
 
+    def of_run(self, number: str) -> ModelCard | None:
+        """The version that the training of this number published; damaged cards are passed over."""
+        for version in self.versions():
+            with suppress(ModelCardError):
+                card = self.card(version)
+                if card.training.get("run") == number:
+                    return card
+        return None
+
     def holding(self, weights_sha256: str) -> int | None:
         """The version that has these weights; versions with a damaged card are passed over."""
         for version in self.versions():
