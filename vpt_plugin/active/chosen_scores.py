@@ -98,20 +98,23 @@ class ScoreReader:
         self._root = scores_root(models.root)
         self._networks = {spec.name: spec for spec in networks}
         self._clock = clock
-        self._found: dict[tuple[str, str], tuple[float, _Found]] = {}
+        self._found: dict[tuple[str, str, bool], tuple[float, _Found]] = {}
         self._kept: dict[str, _Kept] = {}
         self._lock = threading.Lock()
 
-    def table(self, task: ReadingTask, model: str, studies: tuple[str, ...]) -> StudyScores:
+    def table(
+        self, task: ReadingTask, model: str, studies: tuple[str, ...], *, trained: bool = False
+    ) -> StudyScores:
         """What is scored of these studies; reads the scores only where they are others than the last time.
 
-        Where those of the served version are not complete yet, but those of an earlier one are, the earlier
-        ones choose, and a warning says so: features are no worse for being some hours old.
+        Until the served version has scored all studies once, another one that has chooses, and a warning
+        says so: a choice among all by what was known yesterday beats one among the first few.
 
         Args:
             task: that they are of.
             model: the network; "" takes the one that was served last.
             studies: the rows, sorted.
+            trained: features without a trained head are of no use to whoever asks.
 
         Raises:
             UnknownModelError: no such network.
@@ -119,15 +122,15 @@ class ScoreReader:
         if model and model not in self._networks:
             raise UnknownModelError(model[:100], list(self._networks))
         with self._lock:
-            found = self._which(task, model)
+            found = self._which(task, model, trained)
             if found.folder is None:
                 return replace(_aligned(None, studies), warnings=found.warnings)
             kept = self._keep(found.folder, studies)
         warnings = [*found.warnings, *kept.scores.state.warnings]
         if kept.scores.damaged:
-            warnings.append(
-                f"{len(kept.scores.damaged)} files of scores are damaged; a scoring mends what was in them."
-            )
+            damaged = len(kept.scores.damaged)
+            files = "1 file of scores is" if damaged == 1 else f"{damaged} files of scores are"
+            warnings.append(f"{files} damaged; the next scoring mends that.")
         return replace(kept.table, warnings=tuple(warnings))
 
     def _keep(self, folder: ScoreFolder, studies: tuple[str, ...]) -> _Kept:
@@ -144,15 +147,15 @@ class ScoreReader:
         self._kept[task] = kept
         return kept
 
-    def _which(self, task: ReadingTask, model: str) -> _Found:
-        before = self._found.get((task.name, model))
+    def _which(self, task: ReadingTask, model: str, trained: bool) -> _Found:
+        before = self._found.get((task.name, model, trained))
         if before is not None and self._clock() - before[0] < _FRESH_SECONDS:
             return before[1]
-        found = self._look(task, model)
-        self._found[task.name, model] = (self._clock(), found)
+        found = self._look(task, model, trained)
+        self._found[task.name, model, trained] = (self._clock(), found)
         return found
 
-    def _look(self, task: ReadingTask, model: str) -> _Found:
+    def _look(self, task: ReadingTask, model: str, trained: bool) -> _Found:
         networks = [self._networks[model]] if model else list(self._networks.values())
         served = served_versions(self._models, task, networks)
         others = [
@@ -165,17 +168,20 @@ class ScoreReader:
             cold = [each for each in others if each.by.version == 0]
             return _Found(max(cold, key=ScoreFolder.used_at, default=None), served.problems)
         own = ScoreFolder(self._root, ScoredBy.of_card(served.last))
-        if own.state().complete:
+        able = [each for each in others if each.by.version or not trained]
+        whole = [each for each in able if each.state().once_complete]
+        if own.state().once_complete or not whole:
             return _Found(own, served.problems)
-        earlier = [each for each in others if each.by.version < own.by.version and each.state().complete]
-        if not earlier:
-            return _Found(own, served.problems)
-        last = max(earlier, key=lambda each: (each.by.version, each.used_at()))
-        said = (
-            f"what version {last.by.version} said" if last.by.version else "features without a trained head"
+        other = max(whole, key=lambda each: (each.by.version > 0, each.used_at()))
+        instead = (
+            f"the scores of version {other.by.version} of {other.by.name} choose"
+            if other.by.version
+            else "features without a trained head choose"
         )
-        told = f"Version {own.by.version} of {own.by.name} has not scored all studies yet; until then {said}"
-        return _Found(last, (*served.problems, f"{told} of them is used."))
+        told = (
+            f"Version {own.by.version} of {own.by.name} has not scored all studies yet; until then {instead}."
+        )
+        return _Found(other, (*served.problems, told))
 
 
 def _aligned(scores: Scores | None, studies: tuple[str, ...]) -> StudyScores:

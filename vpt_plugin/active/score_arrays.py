@@ -66,11 +66,13 @@ class ScoreState:
         complete: it came to its end: every study that it was to score is scored or unreadable.
         total: studies that it was to score.
         warnings: what a person should know of these scores, one sentence each.
+        once_complete: this scoring, or one before it, came to its end, so that most studies are scored.
     """
 
     complete: bool = False
     total: int = 0
     warnings: tuple[str, ...] = ()
+    once_complete: bool = False
 
 
 @dataclass(frozen=True)

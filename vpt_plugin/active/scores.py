@@ -99,7 +99,12 @@ class ScoreFolder:
         """How far the last scoring came; that of a damaged record is that it did not come to its end."""
         try:
             data = json.loads((self.path / _STATE).read_text(encoding="utf-8"))
-            return ScoreState(bool(data["complete"]), int(data["total"]), tuple(map(str, data["warnings"])))
+            return ScoreState(
+                bool(data["complete"]),
+                int(data["total"]),
+                tuple(map(str, data["warnings"])),
+                bool(data["once_complete"]),
+            )
         except FileNotFoundError:
             return ScoreState()
         except (ValueError, KeyError, TypeError) as error:
@@ -167,7 +172,8 @@ class ScoreFolder:
 
     def begin(self, total: int, warnings: tuple[str, ...] = ()) -> None:
         """A scoring begins. Only within ``scoring``."""
-        self._write_state(ScoreState(complete=False, total=total, warnings=warnings))
+        once_complete = self.state().once_complete
+        self._write_state(ScoreState(False, total, warnings, once_complete))
 
     def add(self, scored: list[StudyScore], failed: list[FailedStudy]) -> None:
         """Keep what was computed; on the disk when this returns. Only within ``scoring``.
@@ -181,7 +187,7 @@ class ScoreFolder:
     def end(self) -> None:
         """The scoring came to its end: merge the shards, and say so. Only within ``scoring``."""
         self._merge()
-        self._write_state(replace(self.state(), complete=True))
+        self._write_state(replace(self.state(), complete=True, once_complete=True))
 
     def remove(self) -> bool:
         """Remove the folder, unless a process scores into it at the moment; whether it is gone."""

@@ -121,7 +121,8 @@ class Worklist:
         studies = tuple(self._studies.ids())
         labels = {versions[-1].study: versions[-1] for versions in self._labels.histories(task.name)}
         rows = studies if labels.keys() <= set(studies) else tuple(sorted({*studies, *labels}))
-        scores = self._scores.table(task, wish.model or self.settings.model, rows)
+        trained = STRATEGIES[wish.strategy].needs == "probabilities"
+        scores = self._scores.table(task, wish.model or self.settings.model, rows, trained=trained)
         return View(task, studies, labels, scores)
 
     def _undisputed(self, view: View, held: Held, wish: Wish) -> tuple[View, list[Proposal]]:

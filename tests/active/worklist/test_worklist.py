@@ -138,11 +138,47 @@ def test_until_a_new_version_has_scored_all_the_one_before_goes_on_choosing(site
     offer = site.next(strategy="uncertain")
     assert offer.state.model is not None
     assert offer.state.model.version == 1
-    assert "Version 2 of nodule_tiny has not scored all studies yet" in offer.warnings[0]
+    assert "until then the scores of version 1 of nodule_tiny choose" in offer.warnings[0]
     site.score(second)
     offer = site.next(strategy="uncertain")
     assert offer.state.model is not None
     assert (offer.state.model.version, offer.warnings) == (2, ())
+
+
+def test_until_the_first_version_has_scored_all_the_cold_start_goes_on(site: MadeUpSite) -> None:
+    site.score(site.cold())
+    site.score(site.publish(), ["p07", "p08"], complete=False)
+    versions = {}
+    for strategy in ("auto", "typical", "uncertain"):
+        model = site.worklist().ranked(site.wish(strategy=strategy)).state.model
+        assert model is not None
+        versions[strategy] = model.version
+    # What needs probabilities takes those that there are.
+    assert versions == {"auto": 0, "typical": 0, "uncertain": 1}
+
+
+def test_a_version_that_has_scored_all_once_goes_on_choosing_while_it_scores_new_ones(
+    site: MadeUpSite,
+) -> None:
+    site.score(site.publish())
+    second = site.publish(seed=1)
+    site.score(second)
+    site.studies.listed.append("p40")
+    site.score(second, ["p40"], complete=False)
+    offer = site.next(strategy="uncertain")
+    assert offer.state.model is not None
+    assert (offer.state.model.version, offer.state.scoring.complete) == (2, False)
+
+
+def test_damaged_scores_are_told_and_their_studies_are_chosen_by_chance(site: MadeUpSite) -> None:
+    by = site.cold()
+    site.score(by, ["p00", "p01"], complete=False)
+    site.score(by, ["p02"], complete=False)
+    shards = sorted((site.models.root / ".scores" / by.key).glob("*.npz"))
+    shards[0].write_bytes(b"no shard")
+    offer = site.next(strategy="typical")
+    assert [each.study for each in offer.proposals] == ["p02"]
+    assert any("1 file of scores is damaged" in each for each in offer.warnings)
 
 
 def test_unreadable_studies_are_counted_and_never_proposed(site: MadeUpSite) -> None:
