@@ -121,6 +121,19 @@ def test_several_who_ask_at_once_get_a_study_each_and_then_nothing_is_left(site)
     assert left["vptct"]["worklist"]["held"] == 12
 
 
+def test_what_somebody_noted_takes_the_place_of_nothing_in_the_answer(site) -> None:
+    running = site(count=1)
+    notes = {"id": "../x", "weight": "x", "vptct": 5, "name": "x", "seen": True}
+    noted = running.ask(
+        "PUT", "/datastore/image/info", params={"image": "s00.nii"}, files={"info": (None, json.dumps(notes))}
+    )
+    assert noted.status_code == 200
+    told = ask(running)
+    assert (told["id"], told["name"], told["seen"]) == ("s00.nii", "s00.nii", True)
+    assert told["vptct"]["studies"][0]["study"] == "s00.nii"
+    assert told["weight"] == told["vptct"]["studies"][0]["score"]
+
+
 def test_a_batch_is_kept_as_one(site) -> None:
     running = site()
     got = [each["study"] for each in ask(running, n=5, client_id="anna")["vptct"]["studies"]]
