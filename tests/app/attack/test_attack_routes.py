@@ -148,6 +148,10 @@ BODIES = (
     b"x" * 3_000_000,
     b'{"image": "../outside/ct.nii.gz", "path": "/etc", "strategy": "../x", "label_tag": "../../x"}',
 )  # fmt: skip
+JSON_VALUES = (
+    None, True, 0, -1, 5, 10**400, 1e308, 0.5, "", "..", "../x", "\x00", "\x1b[2J", "\u202e", "x" * 7000,
+    "\ud800", [], ["x"], {}, {"a": [1]},
+)  # fmt: skip
 PRESENT = {"state": "present"}
 LABEL_CHANGES: tuple[dict[str, Any], ...] = (
     {"task": "../../x"}, {"task": "nodule/../x"}, {"task": "x" * 5000}, {"task": None}, {"task": {}},
@@ -199,6 +203,9 @@ def attacks(ask: Ask, outside: Path) -> Iterator[Ask]:
     if ask.body is not None:
         yield from (
             replace(ask, body={**ask.body, name: "../x"}) for name in ("image", "path", "strategy", "x" * 999)
+        )
+        yield from (
+            replace(ask, body={**ask.body, name: value}) for name in ask.body for value in JSON_VALUES
         )
 
 
