@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from vpt_plugin.durable import make_folder
 from vpt_plugin.errors import LeaseError
 
 _LOOK_AGAIN_SECONDS = 0.01
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
@@ -57,18 +59,22 @@ class WorklistLock:
             self._processes.acquire(poll_interval=_LOOK_AGAIN_SECONDS)
         except Timeout as error:
             raise self._busy() from error
-        except NotImplementedError as error:
-            raise LeaseError(
+        except (OSError, NotImplementedError) as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: OSError | NotImplementedError) -> Exception:
+        number = error.errno if isinstance(error, OSError) else None
+        if number in _NOT_WRITABLE:
+            return LeaseError(
+                f"who has which study cannot be kept in {self._folder}: {os.strerror(number)}.",
+                "Let this program's user write there.",
+            )
+        if number in _NO_LOCKS or isinstance(error, NotImplementedError):
+            return LeaseError(
                 f"{self._folder} cannot be locked, so that two readers could get one study: {error}.",
                 "Some network shares know no locks: keep labels elsewhere, --conf labels_dir.",
-            ) from error
-        except OSError as error:
-            if error.errno not in _NOT_WRITABLE:
-                raise
-            raise LeaseError(
-                f"who has which study cannot be kept in {self._folder}: {error.strerror}.",
-                "Let this program's user write there.",
-            ) from error
+            )
+        return error
 
     def _busy(self) -> LeaseError:
         return LeaseError(
