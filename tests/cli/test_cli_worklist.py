@@ -93,7 +93,7 @@ def test_next_twice_gives_two_studies_and_in_the_end_none(vpt: Callable[..., Res
     assert sorted(given) == IDS[1:]
     result = vpt("next")
     assert result.stdout == ""
-    assert "No study is left" in result.stderr
+    assert "no study is left" in result.stderr
     assert set(held(studies)) == set(IDS[1:])
 
 

@@ -130,7 +130,7 @@ class ScoreReader:
         if kept.scores.damaged:
             damaged = len(kept.scores.damaged)
             files = "1 file of scores is" if damaged == 1 else f"{damaged} files of scores are"
-            warnings.append(f"{files} damaged; the next scoring mends that.")
+            warnings.append(f"{files} damaged; the next scoring mends that")
         return replace(kept.table, warnings=tuple(warnings))
 
     def _keep(self, folder: ScoreFolder, studies: tuple[str, ...]) -> _Kept:
@@ -179,7 +179,7 @@ class ScoreReader:
             else "features without a trained head choose"
         )
         told = (
-            f"Version {own.by.version} of {own.by.name} has not scored all studies yet; until then {instead}."
+            f"version {own.by.version} of {own.by.name} has not scored all studies yet; until then {instead}"
         )
         return _Found(other, (*served.problems, told))
 

@@ -183,4 +183,5 @@ class Worklist:
 
     def _offer(self, view: View, held: Held, wish: Wish, proposals: Sequence[Proposal]) -> Offer:
         stands = standing(view.known(held, wish), wish)
-        return Offer(wish, tuple(proposals), state_of(view, stands), tuple(warnings_of(view, stands, wish)))
+        warnings = warnings_of(view, stands, wish, len(proposals))
+        return Offer(wish, tuple(proposals), state_of(view, stands), tuple(warnings))

@@ -29,22 +29,29 @@ def state_of(view: View, stands: Standing) -> WorklistState:
     )
 
 
-def warnings_of(view: View, stands: Standing, wish: Wish) -> Iterator[str]:
-    """What the reader should know of how the studies were chosen."""
+def warnings_of(view: View, stands: Standing, wish: Wish, given: int) -> Iterator[str]:
+    """What the reader should know of how the studies were chosen.
+
+    Args:
+        view: what was known.
+        stands: where the studies stand now.
+        wish: that was answered.
+        given: how many studies were.
+    """
     yield from view.scores.warnings
     free, unscored = len(stands.free), _unscored(view, stands.free)
     if stands.undated:
         yield (
-            f"The date of {stands.undated} studies is not known, so they are left out; it becomes known when "
-            "they are scored."
+            f"the date of {stands.undated} studies is not known, so they are left out; it becomes known when "
+            "they are scored"
         )
     if unscored and wish.strategy != "random":
-        yield f"{unscored} of the {free} studies to choose from are not scored yet: only chance chooses them."
-    if not free:
+        yield f"{unscored} of the {free} studies to choose from are not scored yet: only chance chooses them"
+    if not given:
         yield (
-            f"No study is left for this wish: of {len(view.studies)} studies {stands.labelled} have a label, "
+            f"no study is left for this wish: of {len(view.studies)} studies {stands.labelled} have a label, "
             f"{stands.held} are in a reader's hands, {stands.skipped} were skipped and {stands.unreadable} "
-            "cannot be read."
+            "cannot be read"
         )
 
 

@@ -42,7 +42,7 @@ def test_a_batch_is_smaller_where_no_more_is_left_and_then_empty(site: MadeUpSit
     assert len(site.next(n=50).proposals) == 40
     offer = site.next()
     assert offer.proposals == ()
-    assert "No study is left" in offer.warnings[-1]
+    assert "no study is left" in offer.warnings[-1]
 
 
 def test_labelled_studies_are_not_proposed_whatever_the_label_says(site: MadeUpSite) -> None:
@@ -194,7 +194,7 @@ def test_a_wish_for_dates_takes_the_known_ones_and_says_how_many_are_not(site: M
     offer = site.next(n=9, date_from="20240102", date_to="20241231")
     assert [each.study for each in offer.proposals] == ["p01"]
     assert offer.proposals[0].study_date == "20240615"
-    assert "The date of 37 studies is not known" in offer.warnings[0]
+    assert "the date of 37 studies is not known" in offer.warnings[0]
 
 
 def test_a_study_that_is_gone_is_not_proposed_though_it_is_scored(site: MadeUpSite) -> None:
