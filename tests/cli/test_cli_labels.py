@@ -71,7 +71,7 @@ def test_what_is_in_hands_skipped_and_damaged_in_the_worklist_is_told_and_needs_
     told = words(result.stdout)
     assert "1 study is in a reader's hands at the moment." in told
     assert (
-        "Skipped, so that nobody is offered them: 1 "
+        "Skipped, so that nobody is offered them until `vpt skip --undo`: 1 "
         "p2.nii nodule: ida All is well. said unreadable, a reader without a name said unsure " in told
     )
     assert "history.jsonl: 1 line is left out; the others count" in told

@@ -65,7 +65,7 @@ def _print_worklist(found: WorklistCheck) -> None:
         f"{each.study} {each.task}: {', '.join(f'{_named(who)} said {why}' for who, why in each.reasons)}"
         for each in found.closed
     ]
-    print_section("Skipped, so that nobody is offered them", closed)
+    print_section("Skipped, so that nobody is offered them until `vpt skip --undo`", closed)
     print_section(
         "Damaged in the worklist, on which no label depends",
         [f"{path}: {problem}" for path, problem in found.damaged],
