@@ -1,63 +1,76 @@
-"""Scorer: what one version of a classifier, or a backbone without a head, computes for one study."""
+"""Scorer: what computes the score of a study."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vpt_plugin.active.pool_reader import PoolStudy, StudyContent
+from vpt_plugin.active.pool_reader import PoolStudy
 from vpt_plugin.active.scores import ScoredBy, StudyScore
 from vpt_plugin.ct.aggregation import study_probability
 from vpt_plugin.inference.predictor import SYNTHETIC_WARNING, Predictor
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.model_store import ModelStore
 
-ImageFeatures = Callable[[StudyContent], NDArray[np.float32]]
 
+class Scorer(Protocol):
+    """Computes the score of one study after the other."""
 
-@dataclass(frozen=True)
-class Scorer:
-    """Computes the score of a study.
+    @property
+    def by(self) -> ScoredBy:
+        """What computes."""
 
-    Attributes:
-        by: what computes.
-        predictor: of the version; of a cold start, with a head that nobody asks.
-        warnings: what a person should know of these scores.
-        image_features: of a cold start, what is said of a study besides the network's features; None for a
-            trained version.
-    """
+    @property
+    def pixels(self) -> int:
+        """Side of the slices that it takes."""
 
-    by: ScoredBy
-    predictor: Predictor
-    warnings: tuple[str, ...] = ()
-    image_features: ImageFeatures | None = None
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know of these scores, a sentence each, without a full stop."""
 
     def score(self, study: PoolStudy, cancelled: Callable[[], bool]) -> StudyScore:
-        """The score of a study; probabilities are those that ``Predictor.predict`` gives.
+        """The score of a study.
 
         Raises:
             TooFewSlicesError, CancelledError, WeightsError, DeviceMemoryError: as ``Predictor.score``.
         """
+
+
+@dataclass(frozen=True)
+class VersionScorer:
+    """A published version; its probabilities are those that ``Predictor.predict`` gives.
+
+    Attributes:
+        by: the version.
+        predictor: of the version.
+    """
+
+    by: ScoredBy
+    predictor: Predictor
+
+    @property
+    def pixels(self) -> int:
+        """Side of the slices that the network takes before the crop."""
+        return self.predictor.spec.resize_px
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """That it learned from phantoms only, where it did."""
+        return (SYNTHETIC_WARNING,) if self.predictor.card.synthetic else ()
+
+    def score(self, study: PoolStudy, cancelled: Callable[[], bool]) -> StudyScore:
+        """The score of a study, see ``Scorer``."""
         answers = self.predictor.score(study.content.slices, study=study.study, cancelled=cancelled)
-        embedding = answers.features.mean(axis=0)
-        probabilities = disagreement = None
-        if self.image_features is not None:
-            key_embedding = embedding = np.concatenate([embedding, self.image_features(study.content)])
-        else:
-            # The clip that speaks most for any finding: its features are what a reader would look at.
-            key_embedding = answers.features[answers.probabilities.max(axis=1).argmax()]
-            probabilities = study_probability(answers.probabilities, self.predictor.task.aggregation)
-            disagreement = answers.probabilities.std(axis=0)
+        # The clip that speaks most for any finding: what a reader would look at.
+        loudest = int(answers.probabilities.max(axis=1).argmax())
         return StudyScore(
             study=study.study,
             identity=study.identity,
-            embedding=embedding,
-            key_embedding=key_embedding,
-            probabilities=probabilities,
-            disagreement=disagreement,
+            embedding=answers.features.mean(axis=0),
+            key_embedding=answers.features[loudest],
+            probabilities=study_probability(answers.probabilities, self.predictor.task.aggregation),
+            disagreement=answers.probabilities.std(axis=0),
             clips=len(answers.features),
             study_date=study.study_date,
             synthetic=study.content.synthetic,
@@ -66,7 +79,7 @@ class Scorer:
 
 def scorer_of_version(
     store: ModelStore, task: ReadingTask, model: str, version: int | None = None, *, device: str = "auto"
-) -> Scorer:
+) -> VersionScorer:
     """The scorer of a published version; the served one unless one is given.
 
     Raises:
@@ -74,5 +87,4 @@ def scorer_of_version(
         ConfigurationError, DeviceMemoryError: as ``Predictor``.
     """
     classifier, card = store.load(task, model, version)
-    predictor = Predictor(classifier, task, card, device=device)
-    return Scorer(ScoredBy.of_card(card), predictor, (SYNTHETIC_WARNING,) if card.synthetic else ())
+    return VersionScorer(ScoredBy.of_card(card), Predictor(classifier, task, card, device=device))

@@ -22,6 +22,7 @@ from vpt_plugin.active.job import ScoringJob, ScoringProgress
 from vpt_plugin.owned_process import EventLines, Manners, run_and_leave, run_owned
 
 if TYPE_CHECKING:
+    from vpt_plugin.active.scorer import Scorer
     from vpt_plugin.active.scoring import ScoringResult, Watch
 
 # Behind everything, a training too: it waits for labels, which wait for studies that are scored already.
@@ -108,6 +109,7 @@ def run(job: ScoringJob, watch: Watch) -> ScoringResult:
         job.studies, labels_dir=Path(job.labels_dir) if job.labels_dir else None, archive=job.archive
     )
     store = ModelStore(Path(job.models_dir) if job.models_dir else None)
+    scorer: Scorer
     if job.version:
         scorer = scorer_of_version(store, task, job.model, job.version, device=job.device)
     else:
@@ -117,7 +119,7 @@ def run(job: ScoringJob, watch: Watch) -> ScoringResult:
         PoolReader(
             site.studies,
             task.hu_window,
-            pixels=scorer.predictor.spec.resize_px,
+            pixels=scorer.pixels,
             prepared=Path(job.cache) if job.cache else vptct_home() / "prepared",
         ),
         scorer,

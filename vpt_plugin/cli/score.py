@@ -69,8 +69,8 @@ def score(
 
     A server does this by itself in the background. What was computed before is kept: run the command again
     after it was stopped, or when there are new studies, and it goes on. Without a trained version the
-    features of published weights are taken, or of a network that was never trained, and simple statistics of
-    the images: enough to propose the first studies to label.
+    features of published weights are taken or, where there are none here, simple statistics of the images:
+    enough to propose the first studies to label.
 
     \b
     Examples:

@@ -27,6 +27,7 @@ from vpt_plugin.errors import (
 from vpt_plugin.inference.batch_size import BatchSize
 from vpt_plugin.inference.prediction import ClipProbability, FindingPrediction, Prediction
 from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import choose_device, choose_dtype, memory_format, out_of_memory
 from vpt_plugin.tasks import ReadingTask
@@ -158,24 +159,14 @@ class Predictor:
         Raises:
             TooFewSlicesError, CancelledError, WeightsError, DeviceMemoryError: as ``predict``.
         """
-        self._require_slices(study, len(slices))
+        require_slices(study, len(slices), self.task, self.spec)
         starts = clip_starts(len(slices), length=self._length, stride=self._stride)
         return self._clip_answers(self._placed(slices), starts, None, cancelled)
 
     def _prepare(self, volume: Volume) -> torch.Tensor:
         """The study as the network sees it but for the scale: uint8 (slices, rows, columns) on the device."""
-        self._require_slices(volume.study, volume.slices)
+        require_slices(volume.study, volume.slices, self.task, self.spec)
         return self._placed(prepare_slices(volume, self.task.hu_window, pixels=self.spec.resize_px))
-
-    def _require_slices(self, study: str, slices: int) -> None:
-        at_least = self.task.clips.min_slices(self.spec.clip_slices)
-        if slices < at_least:
-            raise TooFewSlicesError(
-                study,
-                f"it has {slices} slices; {self.spec.name} sees {self._length} at once "
-                f"and needs at least {at_least}.",
-                "Choose a thinner reconstruction, or a model with shorter clips.",
-            )
 
     def _placed(self, slices: NDArray[np.uint8]) -> torch.Tensor:
         """Prepared slices, cropped and filled up to a clip, on the device."""
@@ -280,6 +271,22 @@ class Predictor:
         return tuple(
             ClipProbability(first, end, (float(z_mm[first]), float(z_mm[end])), float(probability))
             for first, end, probability in zip(starts, last, probabilities, strict=True)
+        )
+
+
+def require_slices(study: str, slices: int, task: ReadingTask, spec: ModelSpec) -> None:
+    """Refuse a study that a clip cannot honestly be made of.
+
+    Raises:
+        TooFewSlicesError: names what the network needs.
+    """
+    at_least = task.clips.min_slices(spec.clip_slices)
+    if slices < at_least:
+        raise TooFewSlicesError(
+            study,
+            f"it has {slices} slices; {spec.name} sees {task.clips.length(spec.clip_slices)} at once "
+            f"and needs at least {at_least}.",
+            "Choose a thinner reconstruction, or a model with shorter clips.",
         )
 
 

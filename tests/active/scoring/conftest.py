@@ -13,7 +13,7 @@ import pytest
 
 from vpt_plugin.active.job import ScoringProgress
 from vpt_plugin.active.pool_reader import PoolReader
-from vpt_plugin.active.scorer import Scorer, scorer_of_version
+from vpt_plugin.active.scorer import scorer_of_version
 from vpt_plugin.active.scores import ScoreFolder, scores_root
 from vpt_plugin.active.scoring import ScoringResult, Watch, score_pool
 from vpt_plugin.ct.volume import Provenance, Volume
@@ -69,7 +69,7 @@ class Pool:
         self.store = ModelStore(self.root / "models")
         card = ModelCard("nodule", "tiny", NODULE.findings, "none", TINY.clip_slices, temperature=2.5)
         self.store.publish(new_classifier(TINY, NODULE.findings, seed=3), card)
-        self.scorer: Scorer = scorer_of_version(self.store, NODULE, "tiny", device="cpu")
+        self.scorer = scorer_of_version(self.store, NODULE, "tiny", device="cpu")
         self.folder = ScoreFolder(scores_root(self.store.root), self.scorer.by)
 
     def add(self, *seeds: int, slices: int = 12) -> None:
