@@ -292,3 +292,9 @@ def test_a_wish_that_cannot_be_met_says_what_can(
 ) -> None:
     with pytest.raises(error, match=says):
         site.next(**wished)
+
+
+def test_readers_without_a_name_each_get_a_holder_that_the_other_does_not_know(site: MadeUpSite) -> None:
+    leases = [site.next(reader="").proposals[0].lease for _ in range(2)]
+    assert all(lease is not None and lease.reader == "" for lease in leases)
+    assert len({lease.holder for lease in leases if lease}) == 2
