@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from monailabel.interfaces.utils.app import app_instance
 
+from vpt_plugin.acquisition.strategies import MAX_PICKS
 from vpt_plugin.active.worklist_table import ENCODING, worklist_table
 
 from ..params import json_object
@@ -18,8 +19,6 @@ router = APIRouter(prefix="/activelearning", tags=["ActiveLearning"])
 BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
 _AS_CSV = "text/csv; charset=utf-8"
 _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {_AS_CSV: {"schema": {"type": "string"}}}}}
-# The most of a ranking that is told at once: a row is some 300 bytes.
-_MAX_ROWS = 10_000
 ClientId = Annotated[str, Query(max_length=1000)]
 
 
@@ -64,7 +63,7 @@ def ranking(
     finding: str = "",
     date_from: str = "",
     date_to: str = "",
-    n: Annotated[int, Query(ge=1, le=_MAX_ROWS)] = 100,
+    n: Annotated[int, Query(ge=1, le=MAX_PICKS)] = 100,
     form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
     client_id: ClientId = "",
 ) -> Response:
