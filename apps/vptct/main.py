@@ -19,6 +19,7 @@ from typing import Any
 
 from lib import opening
 from lib.access.install import install as install_access
+from lib.active_conf import START
 from lib.archive_conf import is_archive
 from lib.conf import read_conf
 from lib.datastore import StudyDatastore
@@ -28,6 +29,7 @@ from lib.errors import install as install_errors
 from lib.infer_task import STUDIES_IN_HAND, ClassifyTask, Workplace
 from lib.info import server_info
 from lib.predictors import Predictors
+from lib.retraining import RetrainStarter
 from lib.routes.install import install as install_routes
 from lib.scoring.desk import ScoringDesk
 from lib.sessions import Sessions
@@ -78,7 +80,15 @@ class VptctApp(MONAILabelApp):
         # MONAI Label's own scoring, at every start and every next sample: there is none.
         self._auto_update_scoring = False
         self.worklists = WorklistDesk.of(
-            self.served, self.datastore().studies, self.labels_folder, self.model_store, self._scoring_of
+            self.served,
+            self.datastore().studies,
+            self.labels_folder,
+            self.model_store,
+            scoring=self._scoring_of,
+            refused=lambda task: self.without_folders(self.retraining.problem(task)),
+        )
+        self.retraining = RetrainStarter(
+            self.served.tasks, self.desk, self.worklists.advice, self.labels_folder
         )
 
     def init_datastore(self) -> StudyDatastore:
@@ -188,6 +198,8 @@ class VptctApp(MONAILabelApp):
         install_routes(server, self.served)
         self.desk.open()
         self.scorings.open()
+        if self.served.active.retrain == START:
+            self.retraining.open()
         opening.clean_up([self.labels_folder.root, self.model_store.root])
         if is_archive(self.studies):
             # It may take a minute to answer, or never do.

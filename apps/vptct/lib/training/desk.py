@@ -63,8 +63,17 @@ class TrainingDesk:
         atexit.register(self.trainings.close)
         self.trainings.open()
 
-    def order(self, name: str, settings: Mapping[str, Any], *, by: str, plain: Plain) -> dict[str, Any]:
+    def order(
+        self, name: str, settings: Mapping[str, Any], *, by: str, plain: Plain, note: str = ""
+    ) -> dict[str, Any]:
         """Order a training.
+
+        Args:
+            name: ``<task>_<model>``.
+            settings: of the training.
+            by: who orders it.
+            plain: takes the server's folders out of a text.
+            note: why, for its notes.
 
         Raises:
             UnknownModelError: names those that can be trained.
@@ -73,7 +82,7 @@ class TrainingDesk:
         if name not in self._offered:
             raise UnknownModelError(name[:100], list(self._offered))
         return record_info(
-            self.trainings.submit(self._orders.job(*self._offered[name], settings, by=by)), plain
+            self.trainings.submit(self._orders.job(*self._offered[name], settings, by=by), note=note), plain
         )
 
     def one(self, number: int, plain: Plain) -> dict[str, Any]:

@@ -105,8 +105,12 @@ class Trainings:
                     self._start_next()
                 return
 
-    def submit(self, job: TrainingJob) -> Record:
+    def submit(self, job: TrainingJob, *, note: str = "") -> Record:
         """Order a training; it is on the disk when this returns.
+
+        Args:
+            job: what is to be done.
+            note: the first of its notes; "" for none.
 
         Raises:
             TrainingError: the same one waits already, or runs with the same labels; too many wait, or
@@ -121,7 +125,8 @@ class Trainings:
             waiting = [each for each in self._records.values() if each.state == QUEUED]
             if len(waiting) >= _MAX_WAITING:
                 raise TrainingError(f"{len(waiting)} trainings wait already;", "try again later.")
-            record = Record(self._folder.next_number(), job, created=self._clock())
+            notes = (note,) if note else ()
+            record = Record(self._folder.next_number(), job, created=self._clock(), notes=notes)
             self._folder.add(record)
             self._records[record.number] = record
             _logger.info("training %d of %s was ordered by %s", record.number, job.name, job.by or "somebody")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from vpt_plugin.active.offers import ActiveSettings, Offer, WorklistState
-from vpt_plugin.active.retrain import RetrainRule
+from vpt_plugin.active.retrain import RetrainAdvice, RetrainRule
 from vpt_plugin.active.retrain_watch import RetrainWatch
 from vpt_plugin.active.worklist import Worklist
 from vpt_plugin.errors import ArchiveError, LeaseError
@@ -46,6 +46,7 @@ class WorklistDesk:
         leases: who has which study.
         figures: what labels and offers say.
         scoring: how the scoring of a task goes, by its name.
+        refused: why a training that is due could not be ordered, by the task's name; "" where it could.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class WorklistDesk:
         leases: LeaseBook,
         figures: Figures,
         scoring: Callable[[str], Mapping[str, Any]],
+        refused: Callable[[str], str] = lambda task: "",
     ) -> None:
         self.worklist = worklist
         self.leases = leases
@@ -63,6 +65,7 @@ class WorklistDesk:
         self._studies = studies
         self._figures = figures
         self._scoring = scoring
+        self._refused = refused
         self._wishes = Wishes(conf.tasks, [spec.name for spec in conf.models])
 
     @classmethod
@@ -73,6 +76,7 @@ class WorklistDesk:
         labels: LabelFolder,
         store: ModelStore,
         scoring: Callable[[str], Mapping[str, Any]],
+        refused: Callable[[str], str] = lambda task: "",
     ) -> WorklistDesk:
         """The desk of a server, for all of its tasks.
 
@@ -82,6 +86,7 @@ class WorklistDesk:
             labels: of the studies; the leases lie beside them.
             store: where versions, and what they said of the studies, lie.
             scoring: how the scoring of a task goes, by its name.
+            refused: why a training that is due could not be ordered, by the task's name; "" where it could.
         """
         active = conf.active
         leases = LeaseBook(labels.root / FOLDER, minutes=active.lease_minutes)
@@ -97,7 +102,7 @@ class WorklistDesk:
         rule = RetrainRule(every=active.retrain_every, min_each=active.min_each)
         watch = RetrainWatch(labels, store, leases, rule)
         figures = Figures(labels, leases, watch, seed=active.seed)
-        return cls(conf, studies, worklist, leases, figures, scoring)
+        return cls(conf, studies, worklist, leases, figures, scoring, refused)
 
     def next(self, strategy: str, body: Mapping[str, Any], *, reader: str) -> dict[str, Any]:
         """Studies to label next, kept for this reader, and why: ``vptct.next/1``.
@@ -218,6 +223,19 @@ class WorklistDesk:
                 "%s: the label is saved, but the worklist did not note it: %s", saved.study, error
             )
 
+    def advice(self, task: ReadingTask, tried_with: int) -> tuple[str, RetrainAdvice]:
+        """Which network of a task would be trained, and whether that is due.
+
+        Args:
+            task: of the labels.
+            tried_with: how many new labels there were at the last training, where it came to nothing.
+
+        Raises:
+            ArchiveError: the archive was never reached, so no study is known.
+        """
+        model = self._trained(self.worklist.state(task.name))
+        return model, self._figures.advice(task, model, self._studies.ids(), tried_with)
+
     def _task(self, task: ReadingTask) -> dict[str, Any]:
         state = self.worklist.state(task.name)
         told = state.to_json()
@@ -228,8 +246,12 @@ class WorklistDesk:
         """Whether a training is due, of the network that chooses; None where nobody wants to know."""
         if self._conf.active.retrain == OFF:
             return None
-        model = state.model.name if state.model else self._conf.active.model or self._conf.models[0].name
-        return self._figures.retrain(task, model, self._studies.ids())
+        advice = self._figures.retrain(task, self._trained(state), self._studies.ids())
+        return {**advice, "problem": self._refused(task.name) or None}
+
+    def _trained(self, state: WorklistState) -> str:
+        """The network that a training would be of: the one that chooses."""
+        return state.model.name if state.model else self._conf.active.model or self._conf.models[0].name
 
     def _leases_of(self, person: Person, reader: str) -> list[dict[str, str]]:
         held = self.leases.held().values()

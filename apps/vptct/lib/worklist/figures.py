@@ -9,6 +9,7 @@ from typing import Any
 
 from vpt_plugin.active.agreement import read_agreement
 from vpt_plugin.active.prospective import read_prospective
+from vpt_plugin.active.retrain import RetrainAdvice
 from vpt_plugin.active.retrain_watch import RetrainWatch
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.leases import LeaseBook
@@ -53,8 +54,14 @@ class Figures:
             "retrain",
             task,
             (model, *stamp),
-            lambda: self._watch.advice(task, model, there=set(there)).to_json(),
+            lambda: self.advice(task, model, there).to_json(),
         )
+
+    def advice(
+        self, task: ReadingTask, model: str, there: Sequence[str], tried_with: int = 0
+    ) -> RetrainAdvice:
+        """The same, worked out now; ``tried_with`` as of ``RetrainEvidence``."""
+        return self._watch.advice(task, model, there=set(there), tried_with=tried_with)
 
     def agreement(self, task: ReadingTask) -> dict[str, Any]:
         """How the readers of a task agree, ``vptct.agreement/1``."""

@@ -1,0 +1,117 @@
+"""RetrainStarter: orders a training when one is due, where the site wants that (``--conf retrain start``)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from vpt_plugin.active.retrain import RetrainAdvice
+from vpt_plugin.errors import VptError
+from vpt_plugin.store.labels import LabelFolder
+from vpt_plugin.tasks import ReadingTask
+
+from .training.desk import TrainingDesk
+from .training.record import DONE, FAILED, QUEUED, STOPPED, Record
+
+_logger = logging.getLogger(__name__)
+BY = "retrain rule"
+# A training takes minutes to days: so late it may begin.
+_LOOK_SECONDS = 60.0
+# Which network of a task would be trained, and whether that is due.
+Advice = Callable[[ReadingTask, int], tuple[str, RetrainAdvice]]
+
+
+class RetrainStarter:
+    """Looks every minute whether a training is due, and orders it; at most one of its own waits.
+
+    A training that failed or was stopped is not tried again before as many new labels have come again.
+
+    Args:
+        tasks: those that are served.
+        desk: takes the order.
+        advice: says which network, and whether a training is due, given how many new labels there were at the
+            last one that came to nothing.
+        labels: of the studies.
+        look_seconds: how often it looks.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[ReadingTask],
+        desk: TrainingDesk,
+        advice: Advice,
+        labels: LabelFolder,
+        *,
+        look_seconds: float = _LOOK_SECONDS,
+    ) -> None:
+        self._tasks = tuple(tasks)
+        self._desk = desk
+        self._advice = advice
+        self._labels = labels
+        self._look_seconds = look_seconds
+        self._problems: dict[str, str] = {}
+
+    def open(self) -> None:
+        """Begin to look; to be called when the server opens."""
+        threading.Thread(target=self._work, name="vptct-retraining", daemon=True).start()
+
+    def problem(self, task: str) -> str:
+        """Why a training of this task that is due could not be ordered; "" where nothing is in the way."""
+        return self._problems.get(task, "")
+
+    def look(self) -> None:
+        """Order what is due now."""
+        for task in self._tasks:
+            try:
+                self._problems[task.name] = self._look_at(task)
+            except Exception as error:
+                # Whatever it is, the other tasks and the next look have their turn.
+                _logger.exception("whether a training of %s is due cannot be told", task.name)
+                self._problems[task.name] = f"whether a training is due cannot be told: {error}."
+
+    def _work(self) -> None:
+        wait = threading.Event()
+        while True:
+            self.look()
+            wait.wait(self._look_seconds)
+
+    def _look_at(self, task: ReadingTask) -> str:
+        """Order a training of this task where it is due; why it cannot be ordered, "" where nothing is."""
+        model, advice = self._advice(task, 0)
+        records = self._desk.trainings.records()
+        mine = [each for each in records if each.name == f"{task.name}_{model}"]
+        if not advice.due or any(each.waits_or_runs for each in mine):
+            return ""
+        if any(each.state == QUEUED and each.job.by == BY for each in records):
+            return ""
+        if tried := self._tried_with(task, mine, advice.new_labels):
+            _, advice = self._advice(task, tried)
+        if not advice.due:
+            return ""
+        try:
+            ordered = self._desk.order(
+                f"{task.name}_{model}", _last_settings(mine), by=BY, note=advice.why, plain=str
+            )
+        except (VptError, OSError) as error:
+            if str(error) != self._problems.get(task.name):
+                _logger.warning("a training of %s_%s is due, but refused: %s", task.name, model, error)
+            return str(error)
+        _logger.info("training %d was ordered: %s", ordered["id"], advice.why)
+        return ""
+
+    def _tried_with(self, task: ReadingTask, mine: Sequence[Record], new_labels: int) -> int:
+        """How many new labels the last training had, where it came to nothing; else 0."""
+        ended = [each for each in mine if not each.waits_or_runs]
+        if not ended or ended[-1].state not in (FAILED, STOPPED):
+            return 0
+        since = sum(
+            saved.saved > ended[-1].created for saved in self._labels.newest() if saved.task == task.name
+        )
+        return max(0, new_labels - since)
+
+
+def _last_settings(mine: Sequence[Record]) -> Mapping[str, Any]:
+    """The settings of the last training that ended well on this server; without one, the usual ones."""
+    return next((each.job.settings for each in reversed(mine) if each.state == DONE), {})
