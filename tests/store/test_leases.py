@@ -13,6 +13,7 @@ import pytest
 
 from vpt_plugin.errors import ConfigurationError, LeaseError, StudyNotFoundError
 from vpt_plugin.store.lease import utc_seconds, utc_text
+from vpt_plugin.store.lease_file import LeaseFile
 from vpt_plugin.store.leases import SKIP_REASONS, LeaseBook, Order
 from vpt_plugin.store.worklist_history import HistoryFile
 
@@ -294,6 +295,36 @@ def test_damaged_leases_are_set_aside_and_begin_again_from_the_history(
         assert found.until == utc_text(clock.seconds + 30 * MINUTE)
     book.labelled("p01", "anna", "pe")
     assert book.history().outcomes("pe")[0].how == "labelled"
+
+
+class Killed(BaseException):
+    """Stands for kill -9."""
+
+
+@pytest.mark.parametrize("dying", ["as it is given", "as it is given back"])
+def test_a_lease_that_outlived_a_crash_is_in_the_history_once_it_is_extended(
+    book: LeaseBook, monkeypatch: pytest.MonkeyPatch, dying: str
+) -> None:
+    def killed(*_: object) -> None:
+        raise Killed
+
+    chosen = Order("p01", "pe", "random", probabilities={"pe": 0.5}, model="tiny", version=1)
+    if dying == "as it is given":
+        with monkeypatch.context() as crash, pytest.raises(Killed):
+            crash.setattr(HistoryFile, "add", killed)
+            book.offer([chosen], "")
+    else:
+        book.offer([chosen], "")
+        with monkeypatch.context() as crash, pytest.raises(Killed):
+            crash.setattr(LeaseFile, "write", killed)
+            book.give_back("p01", book.held()["p01"].holder)
+    before = book.held()["p01"]
+    again = book.extend("p01", before.holder)
+    assert again.holder == before.holder
+    assert book.history().is_open(again.offer)
+    assert book.history().outcomes("pe")[-1].offer.probabilities == {"pe": 0.5}
+    (book.folder / "leases.json").write_text("damaged")
+    assert book.held()["p01"].offer == again.offer
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="asks Linux which file is written")

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from unittest.mock import patch
@@ -210,39 +211,70 @@ STEPS = st.lists(
 )
 
 
+@dataclass
+class Hands:
+    """Who has a study: for certain, or perhaps, because of an act that was broken off.
+
+    Attributes:
+        readers: one of them; only if ``certain`` it is sure that one has it.
+        until: the latest, in minutes.
+    """
+
+    readers: set[str]
+    until: float
+    certain: bool
+
+
 class Expectation:
-    """What must be so: who has what for certain, and who may have it after an act that was broken off."""
+    """What must be so."""
 
     def __init__(self) -> None:
         self.minutes = 0.0
-        # By study: the reader, until when (minutes), and whether that is certain.
-        self.held: dict[str, tuple[str, float, bool]] = {}
+        self.hands: dict[str, Hands] = {}
 
     def wait(self, minutes: float) -> None:
         self.minutes += minutes
-        self.held = {study: each for study, each in self.held.items() if each[1] > self.minutes}
+        self.hands = {study: each for study, each in self.hands.items() if each.until > self.minutes}
 
     def check(self, act: str, study: str, reader: str, outcome: str) -> None:
-        holder, until, certain = self.held.get(study, ("", 0.0, True))
-        free, theirs = holder == "", holder == reader
+        hands = self.hands.get(study, Hands(set(), 0.0, True))
         if outcome == "killed":
-            if not free or act in ("offer", "extend"):
-                self.held[study] = (
-                    holder or reader,
-                    until or self.minutes + 30,
-                    certain and not (free or theirs),
-                )
+            self.broken_off(act, study, reader, hands)
             return
-        if certain and act == "offer":
+        free, theirs = not hands.readers, hands.readers == {reader}
+        if hands.certain and act == "offer":
             assert (outcome == "done") == free
-        if certain and act == "extend" and not free:
+        if hands.certain and act == "extend" and not free:
             assert (outcome == "done") == theirs
-        if certain and act in ("give_back", "skip"):
+        if hands.certain and act in ("give_back", "skip"):
             assert (outcome == "done") == (free or theirs)
         if outcome == "done" and act in ("offer", "extend"):
-            self.held[study] = (reader, self.minutes + 30, True)
-        elif outcome == "done" and (theirs or act in ("give_back", "skip")):
-            self.held.pop(study, None)
+            self.hands[study] = Hands({reader}, self.minutes + 30, certain=True)
+        elif outcome == "done":
+            # Who may give it back had it, or nobody; a label is taken from everybody.
+            left = set() if act in ("give_back", "skip") else hands.readers - {reader}
+            self.hands.pop(study, None)
+            if left:
+                self.hands[study] = Hands(left, hands.until, hands.certain)
+
+    def broken_off(self, act: str, study: str, reader: str, hands: Hands) -> None:
+        if hands.certain and hands.readers and hands.readers != {reader}:
+            return  # it would have been refused
+        if act in ("offer", "extend"):
+            self.hands[study] = Hands(hands.readers | {reader}, self.minutes + 30, certain=False)
+        elif hands.readers:
+            self.hands[study] = Hands(hands.readers, hands.until, certain=False)
+
+    def begin_anew(self) -> None:
+        for each in self.hands.values():
+            each.until = self.minutes + 30
+
+    def holds(self, held: dict[str, str]) -> None:
+        for study, reader in held.items():
+            assert study in self.hands, f"{reader} has {study}, which was never given or has ended"
+            assert reader in self.hands[study].readers
+        for study, hands in self.hands.items():
+            assert study in held or not hands.certain, f"{study} was taken from {hands.readers}"
 
 
 def attempt(book: LeaseBook, act: str, study: str, reader: str) -> str:
@@ -282,18 +314,11 @@ def test_whatever_happens_and_whenever_the_program_dies_a_reader_keeps_what_is_t
             (folder / "leases.json").write_text("{")
             with book.choosing() as held:
                 assert held.leases.keys() <= living.keys()
-            expected.held = {
-                each: (who, expected.minutes + 30, certain)
-                for each, (who, _, certain) in expected.held.items()
-            }
+            expected.begin_anew()
         else:
             with killed_after(writes):
                 outcome = attempt(book, act, study, reader)
             expected.check(act, study, reader, outcome)
             book = reopened() if outcome == "killed" else book
-        held_now = {each: lease.reader for each, lease in book.held().items()}
-        assert {
-            each: who for each, (who, _, certain) in expected.held.items() if certain
-        }.items() <= held_now.items()
-        assert held_now.items() <= {each: who for each, (who, _, _) in expected.held.items()}.items()
+        expected.holds({each: lease.reader for each, lease in book.held().items()})
     nobody_shares(book.history())

@@ -145,7 +145,7 @@ def order_again(history: WorklistHistory, study: str, reader: str) -> Order | No
     last = next((event for event in reversed(history.events) if event.study == study), None)
     if last is None or not reader or (last.event, last.reader) != (EXPIRED, reader):
         return None
-    return next((_order(offer) for offer in reversed(history.offers) if offer.offer == last.offer), None)
+    return next((order_of(offer) for offer in reversed(history.offers) if offer.offer == last.offer), None)
 
 
 def open_leases(history: WorklistHistory, now: float, minutes: float) -> dict[str, Lease]:
@@ -157,12 +157,13 @@ def open_leases(history: WorklistHistory, now: float, minutes: float) -> dict[st
     tasks = {offer.task for offer in history.offers}
     still = [each.offer for task in tasks for each in history.outcomes(task) if each.how == OPEN]
     return {
-        offer.study: replace(new_lease(_order(offer), offer.reader, now, minutes), offer=offer.offer)
+        offer.study: replace(new_lease(order_of(offer), offer.reader, now, minutes), offer=offer.offer)
         for offer in still
     }
 
 
-def _order(offer: WorklistEvent) -> Order:
+def order_of(offer: Lease | WorklistEvent) -> Order:
+    """What was chosen, from a lease or from its offer in the history."""
     return Order(
         offer.study, offer.task, offer.strategy, offer.reading,
         offer.probabilities, offer.model, offer.version,

@@ -34,6 +34,7 @@ from vpt_plugin.store.lease import (
     new_lease,
     open_leases,
     order_again,
+    order_of,
     utc_text,
 )
 from vpt_plugin.store.lease_file import FILE_NAME, DamagedLeasesError, LeaseFile
@@ -139,12 +140,17 @@ class LeaseBook:
         """
         check_asked(holder, [study])
         with self._lock.taken():
-            leases = self._tidied()
-            if lease := _of(leases, study, holder):
+            leases, history = self._tidied(), self._history.read()
+            lease = _of(leases, study, holder)
+            if lease is not None and history.is_open(lease.offer):
                 leases[study] = lease.extended(self._clock(), self._minutes)
                 self._file.write(leases.values())
                 return leases[study]
-            if order := order_again(self._history.read(), study, holder):
+            if lease is not None:
+                # A crash came between the lease and the history, when it was given or when it was to end.
+                del leases[study]
+                return self._give(leases, [order_of(lease)], lease.reader, holder)[0]
+            if order := order_again(history, study, holder):
                 return self._give(leases, [order], holder)[0]
             raise LeaseError(f"{study}: it is no longer in your hands.", "Ask for the next study.")
 
@@ -263,7 +269,9 @@ class LeaseBook:
             self._file.write(living.values())
         return living
 
-    def _give(self, leases: dict[str, Lease], orders: Sequence[Order], reader: str) -> list[Lease]:
+    def _give(
+        self, leases: dict[str, Lease], orders: Sequence[Order], reader: str, holder: str = ""
+    ) -> list[Lease]:
         for order in orders:
             if lease := leases.get(order.study):
                 raise lease.taken()
@@ -273,7 +281,7 @@ class LeaseBook:
                 f"{has} studies are in your hands already, and {self._max_held} are the most.",
                 "Label some of them, skip them or give them back.",
             )
-        holder, now = reader or new_holder(), self._clock()
+        holder, now = holder or reader or new_holder(), self._clock()
         new = [new_lease(order, reader, now, self._minutes, holder=holder) for order in orders]
         self._file.write([*leases.values(), *new])
         try:

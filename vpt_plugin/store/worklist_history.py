@@ -149,6 +149,11 @@ class WorklistHistory:
         """The studies that were ever offered to a reader, for whatever task."""
         return frozenset(offer.study for offer in self.offers if offer.reader == reader)
 
+    def is_open(self, offer: str) -> bool:
+        """Whether an offer of this number was made and has no end."""
+        last = next((event for event in reversed(self.events) if event.offer == offer), None)
+        return last is not None and last.event == OFFERED
+
     def last_offer(self, study: str, reader: str, task: str) -> str:
         """The number of the newest offer of a study to a reader for a task; "" for none."""
         wanted = (study, reader, task)
