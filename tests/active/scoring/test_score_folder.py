@@ -1,0 +1,185 @@
+"""Scores on the disk: there whole or not at all, merged in the end, and gone with their version."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vpt_plugin.active import scores as scores_module
+from vpt_plugin.active.scores import (
+    FailedStudy,
+    KnownStudy,
+    ScoredBy,
+    ScoreFolder,
+    StudyScore,
+    score_folders,
+    sweep_scores,
+)
+
+BY = ScoredBy("nodule", "tiny", 3, "1a2b3c4d5e6f", ("lung_nodule",), "kinetics")
+
+
+def score(study: str, value: float = 1.0, *, identity: str = "mark") -> StudyScore:
+    features = np.full(3, value)
+    return StudyScore(study, identity, features, -features, np.array([value / 10]), np.array([0.25]), clips=4)
+
+
+def filled(root: Path, by: ScoredBy = BY, *studies: str, used: float = 0) -> ScoreFolder:
+    folder = ScoreFolder(root, by)
+    with folder.scoring():
+        folder.begin(len(studies))
+        folder.add([score(each) for each in studies], [])
+        folder.end()
+    if used:
+        os.utime(folder.path / "state.json", (used, used))
+    return folder
+
+
+def test_what_is_added_is_read_by_study_with_what_computed_it(tmp_path: Path) -> None:
+    folder = ScoreFolder(tmp_path, BY)
+    with folder.scoring():
+        folder.begin(3, ("take care",))
+        folder.add([score("b", 2.0), score("a", 1.0)], [FailedStudy("c", "mark", "no CT")])
+    found = folder.read()
+    assert folder.path.name == "nodule_tiny-v0003-1a2b3c4d"
+    assert (found.by, found.studies, dict(found.unreadable)) == (BY, ("a", "b"), {"c": "no CT"})
+    np.testing.assert_array_equal(found.embeddings, [[1, 1, 1], [2, 2, 2]])
+    np.testing.assert_array_equal(found.key_embeddings, [[-1, -1, -1], [-2, -2, -2]])
+    np.testing.assert_array_equal(found.probabilities, [[0.1], [0.2]])
+    assert found.embeddings.dtype == np.float32
+    assert (found.state.warnings, found.state.total, found.complete) == (("take care",), 3, False)
+
+
+def test_an_empty_folder_has_no_rows_and_is_not_complete(tmp_path: Path) -> None:
+    folder = ScoreFolder(tmp_path, BY)
+    assert (folder.read().studies, folder.read().complete, folder.used_at()) == ((), False, 0.0)
+    assert ScoreFolder.newest(tmp_path, "nodule", "tiny", 3) is None
+
+
+def test_the_later_score_of_a_study_counts(tmp_path: Path) -> None:
+    folder = ScoreFolder(tmp_path, BY)
+    with folder.scoring():
+        folder.add([score("a", 1.0), score("b", 1.0)], [])
+        folder.add([score("a", 5.0)], [FailedStudy("b", "mark", "cut off")])
+        assert folder.known() == {"a": KnownStudy("mark"), "b": KnownStudy("mark", unreadable=True)}
+        folder.add([score("b", 7.0)], [FailedStudy("a", "mark", "away", again=True)])
+        assert folder.known() == {"b": KnownStudy("mark")}
+    found = folder.read()
+    assert (found.studies, dict(found.unreadable)) == (("b",), {"a": "away"})
+    assert found.embeddings[0, 0] == 7
+
+
+def test_at_the_end_shards_are_merged_and_say_the_same(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(scores_module, "_STUDIES_OF_A_LARGE_SHARD", 4)
+    folder = ScoreFolder(tmp_path, BY)
+    with folder.scoring():
+        folder.begin(10)
+        for number in range(10):
+            folder.add([score(f"s{number}", number)], [FailedStudy(f"f{number}", "mark", f"why {number}")])
+        folder.add([score("s1", 50.0)], [])
+        before, stamp = folder.read(), folder.stamp()
+        folder.end()
+    after = folder.read()
+    assert after.complete
+    assert len(list(folder.path.glob("*.npz"))) <= 4
+    assert folder.stamp() != stamp
+    assert (after.studies, after.unreadable) == (before.studies, before.unreadable)
+    np.testing.assert_array_equal(after.embeddings, before.embeddings)
+    assert after.embeddings[1, 0] == 50
+
+
+def test_a_merge_that_was_killed_half_way_loses_nothing(tmp_path: Path, monkeypatch) -> None:
+    folder = ScoreFolder(tmp_path, BY)
+    unlink = Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "000002.npz":
+            raise KeyboardInterrupt
+        unlink(path, missing_ok=missing_ok)
+
+    with folder.scoring():
+        folder.begin(3)
+        for number in range(3):
+            folder.add([score(f"s{number}", number)], [])
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", killed)
+            with pytest.raises(KeyboardInterrupt):
+                folder.end()
+    assert folder.read().studies == ("s0", "s1", "s2")
+    assert not folder.read().complete
+    with folder.scoring():
+        assert len(folder.known()) == 3
+        folder.end()
+    assert folder.read().complete
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped"])
+def test_a_damaged_shard_is_told_and_its_studies_are_scored_again(tmp_path: Path, damage: str) -> None:
+    folder = ScoreFolder(tmp_path, BY)
+    with folder.scoring():
+        folder.begin(2)
+        folder.add([score("a")], [])
+        folder.end()
+        folder.add([score("b")], [])
+    shard = folder.path / "000001.npz"
+    content = bytearray(shard.read_bytes())
+    # Behind the head of the first array: only the checksum tells.
+    content[content.index(b"NUMPY") + 130] ^= 0xFF
+    shard.write_bytes({"cut": content[:200], "empty": b"", "flipped": bytes(content)}[damage])
+    found = folder.read()
+    assert (found.studies, found.damaged, found.complete) == (("b",), ("000001.npz",), False)
+    with folder.scoring():
+        assert set(folder.known()) == {"b"}
+    assert folder.read().damaged == ()
+
+
+def test_a_damaged_state_is_that_of_a_scoring_that_did_not_end(tmp_path: Path) -> None:
+    folder = filled(tmp_path, BY, "a")
+    assert folder.read().complete
+    (folder.path / "state.json").write_text("{")
+    assert not folder.read().complete
+
+
+def test_features_that_no_small_number_can_hold_stay_finite(tmp_path: Path) -> None:
+    folder = ScoreFolder(tmp_path, BY)
+    with folder.scoring():
+        folder.add([score("a", 1e9)], [])
+    assert folder.read().embeddings[0, 0] == 65504
+
+
+def test_the_newest_two_of_a_network_stay_and_what_was_pruned_goes(tmp_path: Path) -> None:
+    versions = {number: ScoredBy("nodule", "tiny", number, f"{number:08d}", ("x",)) for number in range(4)}
+    for number, by in versions.items():
+        filled(tmp_path, by, "a", used=1000 + number)
+    other = filled(tmp_path, ScoredBy("pe", "tiny", 1, "9" * 8, ("x",)), "a", used=1)
+    gone = filled(tmp_path, ScoredBy("pe", "swin_t", 1, "8" * 8, ("x",)), "a", used=5000)
+    (tmp_path / "stray").mkdir()
+    removed = sweep_scores(tmp_path, lambda task, model: [] if model == "swin_t" else [1, 2, 3])
+    assert sorted(removed) == sorted([versions[0].key, versions[1].key, gone.by.key])
+    left = {each.by.key for each in score_folders(tmp_path)}
+    assert left == {versions[2].key, versions[3].key, other.by.key}
+    assert (tmp_path / "stray").is_dir()
+
+
+def test_a_version_that_went_back_to_being_served_keeps_its_scores(tmp_path: Path) -> None:
+    versions = [ScoredBy("nodule", "tiny", number, f"{number:08d}", ("x",)) for number in (1, 2, 3)]
+    for by, used in zip(versions, (9000, 2000, 3000), strict=True):  # version 1 was scored last
+        filled(tmp_path, by, "a", used=used)
+    assert sweep_scores(tmp_path, lambda task, model: [1, 2, 3]) == [versions[1].key]
+
+
+def test_scores_that_are_being_computed_are_not_removed(tmp_path: Path) -> None:
+    folder = filled(tmp_path, BY, "a")
+    with folder.scoring():
+        assert sweep_scores(tmp_path, lambda task, model: []) == []
+    assert sweep_scores(tmp_path, lambda task, model: []) == [BY.key]
+
+
+def test_the_cold_start_is_found_without_knowing_its_checksum(tmp_path: Path) -> None:
+    old, new = (ScoredBy("nodule", "tiny", 0, each * 8, ("x",)) for each in "ab")
+    filled(tmp_path, old, "a", used=2000)
+    filled(tmp_path, new, "a", used=1000)
+    assert ScoreFolder.newest(tmp_path, "nodule", "tiny", 0).by == old
