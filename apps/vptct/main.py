@@ -28,6 +28,7 @@ from lib.errors import NotOfferedError, without_folders
 from lib.errors import install as install_errors
 from lib.infer_task import STUDIES_IN_HAND, ClassifyTask, Workplace
 from lib.info import server_info
+from lib.plain import plain_json
 from lib.predictors import Predictors
 from lib.retraining import RetrainStarter
 from lib.routes.install import install as install_routes
@@ -147,7 +148,7 @@ class VptctApp(MONAILabelApp):
         Raises:
             VptError: see ``WorklistDesk.next``.
         """
-        block = self.worklists.next(strategy, wish, reader=reader)
+        block = plain_json(self.worklists.next(strategy, wish, reader=reader), self.without_folders)
         studies = block["studies"]
         return next_answer(block, self.datastore().get_image_info(studies[0]["study"]) if studies else {})
 
@@ -176,7 +177,7 @@ class VptctApp(MONAILabelApp):
         answer = dict(super().info())
         state = self.datastore().studies.state()
         training = self.desk.info(self.without_folders)
-        active = self.worklists.info()
+        active = plain_json(self.worklists.info(), self.without_folders)
         ours = server_info(self.served, self.model_store, self.labels_folder, state, training, active)
         return {**answer, "train_stats": self.desk.stats(), "vptct": ours}
 

@@ -344,6 +344,35 @@ def test_when_to_retrain_is_told_with_every_offer_and_can_be_switched_off(site) 
     assert ask(off)["vptct"]["retrain"] is None
 
 
+def test_what_is_wrong_with_a_model_is_told_without_the_servers_folders(site, tmp_path: Path) -> None:
+    running = site()
+    damaged = tmp_path / "models" / "nodule_tiny" / "v0001"
+    damaged.mkdir(parents=True)
+    (damaged / "card.json").write_text("{")
+    (damaged.parent / "served.json").write_text("[")
+    told = ask(running)
+    assert told["id"]
+    assert "nodule_tiny" in "".join((*told["vptct"]["warnings"], told["vptct"]["retrain"]["why"]))
+    answers = [json.dumps(told), *(running.ask("GET", path).text for path in ("/activelearning/", "/info/"))]
+    answers.append(running.ask("GET", "/activelearning/random/worklist").text)
+    assert [answer for answer in answers if str(tmp_path) in answer] == []
+
+
+def test_the_server_tells_what_it_is_though_the_worklist_cannot_be_read(
+    site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = site()
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(running.app.worklists.leases, "history", broken)
+    told = running.ask("GET", "/info/")
+    assert told.status_code == 200
+    active = told.json()["vptct"]["active"]
+    assert (active["tasks"], active["problem"][-20:]) == ([], "] Input/output error")
+
+
 def test_a_label_counts_though_the_worklist_cannot_note_it(site, monkeypatch: pytest.MonkeyPatch) -> None:
     running = site(count=2)
     study = ask(running, client_id="anna")["id"]

@@ -12,6 +12,7 @@ from vpt_plugin.acquisition.strategies import MAX_PICKS
 from vpt_plugin.active.worklist_table import ENCODING, worklist_table
 
 from ..params import json_object
+from ..plain import plain_json
 from ..worklist.wishes import reader_of
 from .who import Reviewer, User
 
@@ -33,7 +34,9 @@ def state(person: User, client_id: ClientId = "") -> dict[str, Any]:
 
     ``leases`` are one's own; a reviewer sees all of them.
     """
-    return dict(app_instance().worklists.state(person, reader_of(person, client_id)))
+    app = app_instance()
+    told = app.worklists.state(person, reader_of(person, client_id))
+    return dict(plain_json(told, app.without_folders))
 
 
 @router.post("/{strategy}", summary="The study to label next", openapi_extra=BODY)
@@ -73,9 +76,10 @@ def ranking(
     """
     reader = reader_of(person, client_id)
     wish = {"task": task, "model": model, "finding": finding, "date_from": date_from, "date_to": date_to}
-    offer = app_instance().worklists.ranked(strategy, wish, n=n, reader=reader)
+    app = app_instance()
+    offer = app.worklists.ranked(strategy, wish, n=n, reader=reader)
     if form == "json":
-        return JSONResponse(offer.to_json())
+        return JSONResponse(plain_json(offer.to_json(), app.without_folders))
     headers = {"Content-Disposition": f'attachment; filename="worklist-{offer.wish.task}.csv"'}
     return Response(worklist_table(offer).encode(ENCODING), media_type=_AS_CSV, headers=headers)
 

@@ -20,6 +20,7 @@ from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.model_store import ModelStore
 
 from ..conf import AppConf
+from ..plain import Plain
 from ..worker_process import Command, Worker, module_command
 from .account import DONE, FAILED, RUNNING, Account
 from .aside import Aside
@@ -27,7 +28,7 @@ from .hearing import Hearing
 from .job_files import JobFiles
 from .orders import scoring_job
 from .targets import Coverage, Target, Targets
-from .told import Plain, scoring_info
+from .told import scoring_info
 
 _logger = logging.getLogger(__name__)
 _SCORE = module_command("vpt_plugin.active.worker")

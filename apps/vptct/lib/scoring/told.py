@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+from ..plain import Plain
 from .account import LOADING, QUEUED, RUNNING, Account
 
 OFF = "off"
-Plain = Callable[[str], str]
 
 
 def scoring_info(account: Account | None, *, on: bool, plain: Plain) -> dict[str, Any]:

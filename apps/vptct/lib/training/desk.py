@@ -14,10 +14,11 @@ from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.model_store import ModelStore
 
 from ..conf import AppConf
+from ..plain import Plain
 from .folder import JobFolder
 from .orders import Orders
 from .queue import Trainings
-from .told import Plain, record_info, train_stats, training_info
+from .told import record_info, train_stats, training_info
 
 
 class TrainingDesk:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
 from vpt_plugin.training.config import FinetuneConfig
 
+from ..plain import Plain, plain_json
 from .record import DONE, FAILED, INTERRUPTED, QUEUED, RUNNING, SCHEMA, STOPPED, Record
 
 _LAST = 5
@@ -22,7 +23,6 @@ _STATUS = MappingProxyType(
 )  # fmt: skip
 # Where a worker of another version says less; tests/contract/training.json has the whole of it.
 _OUTCOME = ("version", "served", "decision", "validation_auroc", "comparison", "warnings", "report")
-Plain = Callable[[str], str]
 
 
 def training_info(
@@ -64,9 +64,9 @@ def record_info(record: Record, plain: Plain) -> dict[str, Any]:
         "created": record.created,
         "started": record.started or None,
         "ended": record.ended or None,
-        "progress": _plain(dict(record.progress), plain) or None,
+        "progress": plain_json(dict(record.progress), plain) or None,
         "notes": [plain(note) for note in record.notes],
-        "outcome": _plain(outcome, plain),
+        "outcome": plain_json(outcome, plain),
         "error": None
         if failure is None
         else {
@@ -100,12 +100,3 @@ def train_stats(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
     }
     # They take its presence for the end.
     return {record.name: stats if record.waits_or_runs else {**stats, "total_time": record.ended}}
-
-
-def _plain(value: Any, plain: Plain) -> Any:
-    """The value with the server's folders taken out of all of its texts."""
-    if isinstance(value, str):
-        return plain(value)
-    if isinstance(value, dict):
-        return {name: _plain(each, plain) for name, each in value.items()}
-    return [_plain(each, plain) for each in value] if isinstance(value, (list, tuple)) else value

@@ -133,8 +133,8 @@ class WorklistDesk:
         """The block ``active`` of ``GET /info/``; quick, and answered while an archive is away, too."""
         try:
             tasks, problem = [self._task(task) for task in self._conf.tasks], None
-        except ArchiveError as error:
-            tasks, problem = [], str(error)
+        except (ArchiveError, OSError) as error:
+            tasks, problem = [], f"the worklists cannot be told at the moment: {error}"
         return {
             "schema": SCHEMA,
             "problem": problem,
