@@ -79,7 +79,12 @@ def _differences(axes: Axes, summaries: Sequence[StrategySummary]) -> None:
         low, high = each.difference.ci95
         axes.plot([low, high], [place, place], color=PRESENT, linewidth=1.4, solid_capstyle="butt")
         axes.plot(each.difference.value, place, color=PRESENT, marker="o", markersize=4)
+        # Names stand above their lines: beside the axes they would take a third of the panel.
+        axes.annotate(
+            each.strategy, (0.02, place + 0.22), xycoords=("axes fraction", "data"), fontsize=8, color=INK
+        )
     axes.axvline(0, color=FAINT, linewidth=0.8, linestyle=":")
-    axes.set_yticks(places, [each.strategy for each in summaries])
-    axes.set_ylim(-0.6, len(summaries) - 0.4)
-    tidy(axes, x=f"area under the curve, less that of {BASELINE}")
+    axes.set_yticks([])
+    axes.set_ylim(-0.5, len(summaries) - 0.4)
+    axes.spines["left"].set_visible(False)
+    tidy(axes, x=f"area, less that of {BASELINE}")

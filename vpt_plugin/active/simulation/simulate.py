@@ -66,13 +66,24 @@ def simulate(
         ConfigurationError: the folder holds the simulation of something else.
         TrainingError, CancelledError: as of the learner.
     """
+    replays = run_replays(setup, settings, folder, told=told)
+    return _written(setup, settings, folder, replays)
+
+
+def run_replays(
+    setup: Setup,
+    settings: SimulationSettings,
+    folder: Path,
+    *,
+    told: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> dict[tuple[str, int], list[ReplayRound]]:
+    """The replays by strategy and seed; arguments and errors as of ``simulate``.
+
+    Several processes may share a folder, each with strategies and seeds of its own.
+    """
     kept = ReplayFolder(folder, {**setup.facts, **settings.replay_facts()})
-    studies = setup.learner.studies
     # All sides before the first training: that one state is missing somewhere is told at once.
-    sides = {
-        seed: draw_sides(studies, seed, test_share=settings.test_share, prevalence=settings.prevalence)
-        for seed in settings.seeds
-    }
+    sides = {seed: _sides(setup, settings, seed) for seed in settings.seeds}
     replays: dict[tuple[str, int], list[ReplayRound]] = {}
     # Seed by seed: what is there after an interruption can be compared.
     for seed in settings.seeds:
@@ -85,7 +96,13 @@ def simulate(
                 )  # fmt: skip
                 kept.put(strategy, seed, found)
             replays[strategy, seed] = found
-    return _written(setup, settings, folder, replays, sides[settings.seeds[0]])
+    return replays
+
+
+def _sides(setup: Setup, settings: SimulationSettings, seed: int) -> Sides:
+    return draw_sides(
+        setup.learner.studies, seed, test_share=settings.test_share, prevalence=settings.prevalence
+    )
 
 
 def _tell(told: Callable[[str, int, int], None], replay_name: str, budget: int, labels: int) -> None:
@@ -97,9 +114,9 @@ def _written(
     settings: SimulationSettings,
     folder: Path,
     replays: dict[tuple[str, int], list[ReplayRound]],
-    sides: Sides,
 ) -> Simulation:
     """The comparison, as CSV, JSON and PNG."""
+    sides = _sides(setup, settings, settings.seeds[0])
     summaries = summarise(replays, target=settings.target)
     shown = [
         sum(bool((setup.learner.studies[row].states == 1).any()) for row in rows)
@@ -113,7 +130,7 @@ def _written(
     write_over(result.json, summary_json(summaries, _about(setup, settings, result)).encode())
     title = (
         f"{setup.task.name}, {setup.spec.name}, learner {settings.learner}: mean over "
-        f"{len(settings.seeds)} seeds, 95 % interval"
+        f"{len(settings.seeds)} seeds, 95 % interval; dotted: {settings.target:g}"
     )
     write_over(result.png, learning_curves(summaries, target=settings.target, title=title))
     return result

@@ -1,0 +1,79 @@
+"""Strategies compared, in numbers that one can check by hand."""
+
+from __future__ import annotations
+
+import json
+from math import inf, isnan
+
+import numpy as np
+import pytest
+
+from vpt_plugin.active.simulation.figure import learning_curves
+from vpt_plugin.active.simulation.records import csv_text, summary_json
+from vpt_plugin.active.simulation.replay import ReplayRound
+from vpt_plugin.active.simulation.summary import area, interval_over_seeds, labels_to, summarise
+
+
+def curve(*aurocs: float, batch: int = 8) -> list[ReplayRound]:
+    return [
+        ReplayRound(batch * number, {"lung_nodule": number}, auroc, auroc != 0.5, {"random": batch * number})
+        for number, auroc in enumerate(aurocs)
+    ]
+
+
+def test_the_area_is_the_mean_auroc_over_the_labels() -> None:
+    # From 0.5 to 0.9 over 8 labels: 0.7; then 0.9 for 8 more.
+    assert area(curve(0.5, 0.9, 0.9)) == pytest.approx(0.8)
+    assert isnan(area(curve(0.5)))
+
+
+def test_the_labels_to_a_target_are_those_of_the_first_round_that_reaches_it() -> None:
+    assert labels_to(0.9, curve(0.5, 0.8, 0.95, 0.85)) == 16
+    assert labels_to(0.99, curve(0.5, 0.8)) == inf
+
+
+def test_the_interval_over_seeds_is_students() -> None:
+    # Of 1, 2 and 3 the deviation is 1, and t of two degrees of freedom 4.303: 4.303 / sqrt(3) = 2.484.
+    found = interval_over_seeds(np.array([1.0, 2.0, 3.0]))
+    assert (found.value, *found.ci95) == pytest.approx((2, -0.484, 4.484), abs=1e-3)
+    alone = interval_over_seeds(np.array([2.0]))
+    assert alone.value == 2
+    assert isnan(alone.ci95[0])
+
+
+def test_a_strategy_is_compared_with_random_seed_by_seed() -> None:
+    replays = {
+        ("auto", 0): curve(0.5, 0.9), ("random", 0): curve(0.5, 0.7),
+        ("auto", 1): curve(0.5, 0.7), ("random", 1): curve(0.5, 0.5),
+        ("auto", 2): curve(0.5, 1.0),
+    }  # fmt: skip
+    auto, random = summarise(replays, target=0.8)
+    # Seed 2 has no random to compare with, so it counts nowhere. Both differences are 0.1: no spread.
+    assert auto.area.value == pytest.approx((0.7 + 0.6) / 2)
+    assert (auto.difference.value, *auto.difference.ci95) == pytest.approx((0.1, 0.1, 0.1))
+    assert isnan(random.difference.value)
+    assert (auto.needed.reached, auto.needed.seeds) == (1, 2)
+    # Of one seed with 8 labels and one that never got there the higher one counts: n/a.
+    assert isnan(auto.needed.median)
+    assert auto.present == {"lung_nodule": 1.0}
+
+
+def test_csv_and_json_hold_every_round_and_no_nan() -> None:
+    replays = {("random", 4): curve(0.5, 0.75)}
+    assert csv_text(replays).splitlines() == [
+        "strategy,seed,round,labels,present_lung_nodule,auroc,trained,chosen_by",
+        "random,4,0,0,0,0.500000,no,random:0",
+        "random,4,1,8,1,0.750000,yes,random:8",
+    ]
+    found = json.loads(summary_json(summarise(replays, target=0.9), {"task": "nodule"}))
+    assert (found["schema"], found["task"]) == ("vptct.simulation/1", "nodule")
+    assert found["strategies"][0]["area"] == {"value": 0.625, "ci95": [None, None], "n": 1}
+    assert found["strategies"][0]["labels_to_target"] == {"median": None, "reached": 0, "seeds": 1}
+
+
+@pytest.mark.parametrize("strategies", [("random",), ("auto",), ("auto", "random", "typical", "badge")])
+def test_curves_are_drawn_of_any_choice_of_strategies(strategies: tuple[str, ...]) -> None:
+    replays = {(name, seed): curve(0.5, 0.6 + 0.1 * seed, 0.8) for name in strategies for seed in (0, 1)}
+    image = learning_curves(summarise(replays, target=0.9), target=0.9, title="two seeds")
+    assert image.startswith(b"\x89PNG")
+    assert image == learning_curves(summarise(replays, target=0.9), target=0.9, title="two seeds")
