@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,20 +14,23 @@ from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.tasks import ReadingTask
 
 from .training.desk import TrainingDesk
-from .training.record import DONE, FAILED, QUEUED, STOPPED, Record
+from .training.record import DONE, INTERRUPTED, QUEUED, Record
 
 _logger = logging.getLogger(__name__)
 BY = "retrain rule"
-# A training takes minutes to days: so late it may begin.
+# Labels may be saved, and versions chosen, by other programs, too.
 _LOOK_SECONDS = 60.0
+# A reader who saves one label saves the next one soon.
+_AFTER_A_LABEL_SECONDS = 2.0
 # Which network of a task would be trained, and whether that is due.
 Advice = Callable[[ReadingTask, int], tuple[str, RetrainAdvice]]
 
 
 class RetrainStarter:
-    """Looks every minute whether a training is due, and orders it; at most one of its own waits.
+    """Looks after every label, and every minute, whether a training is due, and orders it; at most one waits.
 
-    A training that failed or was stopped is not tried again before as many new labels have come again.
+    Labels that were there when the last training was ordered, and that no version knows since, make none due:
+    it failed, was stopped, or could not use them.
 
     Args:
         tasks: those that are served.
@@ -52,10 +56,15 @@ class RetrainStarter:
         self._labels = labels
         self._look_seconds = look_seconds
         self._problems: dict[str, str] = {}
+        self._label_saved = threading.Event()
 
     def open(self) -> None:
         """Begin to look; to be called when the server opens."""
         threading.Thread(target=self._work, name="vptct-retraining", daemon=True).start()
+
+    def label_saved(self) -> None:
+        """Look soon."""
+        self._label_saved.set()
 
     def problem(self, task: str) -> str:
         """Why a training of this task that is due could not be ordered; "" where nothing is in the way."""
@@ -72,10 +81,11 @@ class RetrainStarter:
                 self._problems[task.name] = f"whether a training is due cannot be told: {error}."
 
     def _work(self) -> None:
-        wait = threading.Event()
         while True:
+            if self._label_saved.wait(self._look_seconds):
+                time.sleep(_AFTER_A_LABEL_SECONDS)
+                self._label_saved.clear()
             self.look()
-            wait.wait(self._look_seconds)
 
     def _look_at(self, task: ReadingTask) -> str:
         """Order a training of this task where it is due; why it cannot be ordered, "" where nothing is."""
@@ -86,9 +96,8 @@ class RetrainStarter:
             return ""
         if any(each.state == QUEUED and each.job.by == BY for each in records):
             return ""
-        if tried := self._tried_with(task, mine, advice.new_labels):
-            _, advice = self._advice(task, tried)
-        if not advice.due:
+        tried_with = self._tried_with(task, mine, advice.new_labels)
+        if tried_with and not self._advice(task, tried_with)[1].due:
             return ""
         try:
             ordered = self._desk.order(
@@ -102,14 +111,12 @@ class RetrainStarter:
         return ""
 
     def _tried_with(self, task: ReadingTask, mine: Sequence[Record], new_labels: int) -> int:
-        """How many new labels the last training had, where it came to nothing; else 0."""
-        ended = [each for each in mine if not each.waits_or_runs]
-        if not ended or ended[-1].state not in (FAILED, STOPPED):
+        """How many of the labels that no version knows were there when the last training was ordered."""
+        # One that the server's end interrupted is ordered again, and goes on where it was.
+        if not mine or mine[-1].state == INTERRUPTED:
             return 0
-        since = sum(
-            saved.saved > ended[-1].created for saved in self._labels.newest() if saved.task == task.name
-        )
-        return max(0, new_labels - since)
+        labels = [saved for saved in self._labels.newest() if saved.task == task.name]
+        return max(0, new_labels - sum(saved.saved > mine[-1].created for saved in labels))
 
 
 def _last_settings(mine: Sequence[Record]) -> Mapping[str, Any]:

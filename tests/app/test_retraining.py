@@ -1,0 +1,126 @@
+"""A training that is due is ordered once, with its reason; one that came to nothing is not tried at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from lib.retraining import BY
+from lib.training.folder import JobFolder
+from lib.training.queue import Trainings
+from stand_in import stand_in, wait_until
+
+from vpt_plugin.errors import TrainingError
+from vpt_plugin.labels import FindingLabel, StudyLabel, now
+
+if TYPE_CHECKING:
+    from conftest import InProcess
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-ins are for Unix")
+QUICK = "say(progress=PROGRESS); say(result=RESULT)"
+LONG = "say(progress=PROGRESS); time.sleep(60)"
+FAILS = "say(error={'message': 'it diverged.', 'hint': ''}); sys.exit(1)"
+
+
+class Site:
+    """A server in this process that trains by a stand-in, where four labels make a training due."""
+
+    def __init__(self, server: InProcess, studies: Path) -> None:
+        self.server = server
+        self.studies = studies
+        self.count = 0
+
+    def train_by(self, body: str) -> None:
+        desk = self.server.app.desk
+        desk.trainings.close()
+        desk.trainings = Trainings(JobFolder(self.studies.parent / "models"), command=stand_in(body))
+        desk.trainings.open()
+
+    def label(self, count: int) -> None:
+        """So many studies more, present and absent in turn."""
+        for _ in range(count):
+            study = f"p{self.count:02d}.nii"
+            (self.studies / study).touch()
+            label = StudyLabel("nodule", {"lung_nodule": FindingLabel(("present", "absent")[self.count % 2])})
+            self.server.app.labels_folder.save(study, label)
+            self.count += 1
+        self.server.app.datastore().studies.refresh()
+
+    def look(self) -> list[dict[str, Any]]:
+        """What is told of all trainings after another look, once none runs any more."""
+        self.server.app.retraining.look()
+        trainings = self.server.app.desk.trainings
+        wait_until(lambda: not any(each.waits_or_runs for each in trainings.records()))
+        return self.told()
+
+    def told(self) -> list[dict[str, Any]]:
+        return self.server.ask("GET", "/train/").json()["last"]
+
+
+@pytest.fixture
+def site(serve: Callable[..., InProcess], tmp_path: Path) -> Iterator[Site]:
+    conf = {"tasks": "nodule", "retrain": "start", "retrain_every": "4", "min_each": "2"}
+    made = Site(serve(conf), tmp_path / "studies")
+    made.train_by(QUICK)
+    yield made
+    made.server.app.desk.trainings.close()
+
+
+def test_a_training_is_ordered_when_it_is_due_and_says_who_ordered_it_and_why(site: Site) -> None:
+    site.label(3)
+    assert site.look() == []
+    site.label(1)
+    (training,) = site.look()
+    assert (training["by"], training["state"], training["settings"]) == (BY, "done", {})
+    assert training["notes"][0].startswith("There are 4 labels")
+
+
+def test_while_one_runs_none_is_ordered(site: Site) -> None:
+    site.train_by(LONG)
+    site.label(4)
+    for _ in range(3):
+        site.server.app.retraining.look()
+    assert [each.number for each in site.server.app.desk.trainings.records()] == [1]
+
+
+@pytest.mark.parametrize("body", [FAILS, QUICK], ids=["failed", "came to a version that knows none of them"])
+def test_labels_that_were_there_at_the_last_training_make_none_due(site: Site, body: str) -> None:
+    site.train_by(body)
+    site.label(4)
+    assert len(site.look()) == 1
+    (training,) = site.look()
+    # A training knows the second of its order: what is saved within it counts as there before.
+    wait_until(lambda: now() > training["created"])
+    site.label(3)
+    assert len(site.look()) == 1
+    site.label(1)
+    assert len(site.look()) == 2
+
+
+def test_the_settings_are_those_of_the_last_training_that_ended_well(site: Site) -> None:
+    site.label(4)
+    created = site.server.ask("POST", "/train/nodule_tiny", json={"epochs": 3}).json()["created"]
+    assert len(site.look()) == 1
+    wait_until(lambda: now() > created)
+    site.label(4)
+    assert [each["settings"] for each in site.look()] == [{"epochs": 3}] * 2
+
+
+def test_what_is_refused_is_told_with_the_worklist_until_it_is_ordered(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise TrainingError("there is no room;", "make some.")
+
+    def problem() -> str | None:
+        state = site.server.ask("GET", "/activelearning/").json()
+        return state["tasks"][0]["retrain"]["problem"]
+
+    site.label(4)
+    with monkeypatch.context() as patch:
+        patch.setattr(site.server.app.desk, "order", refuse)
+        assert (site.look(), problem()) == ([], "there is no room; make some.")
+    assert (len(site.look()), problem()) == (1, None)
