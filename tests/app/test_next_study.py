@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -108,6 +110,31 @@ def test_menus_of_stock_clients_begin_with_auto(site) -> None:
     assert info["strategies"]["typical"]["description"].startswith("Typical: The most typical")
     listed = info["vptct"]["active"]["strategies"]
     assert [each["name"] for each in listed] == list(STRATEGIES)
+
+
+STOCK_CLIENT = """
+import sys
+from monailabel.client.client import MONAILabelClient
+named, nameless = MONAILabelClient(sys.argv[1], client_id="user-xyz"), MONAILabelClient(sys.argv[1])
+strategy = next(iter(named.info()["strategies"]))
+samples = [named.next_sample(strategy, {}), nameless.next_sample(strategy, {})]
+samples.append(named.next_sample("random", {}))
+print(strategy, *(sample.get("id", "none") for sample in samples))
+"""
+
+
+def test_monai_labels_own_client_is_given_a_study_at_a_time(site) -> None:
+    running = site(count=2)
+    with running.listening() as port:
+        # In a process of its own, for it leaves its sockets open. The Slicer plugin has the same one.
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", STOCK_CLIENT, f"http://127.0.0.1:{port}"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    strategy, first, second, third = done.stdout.split()
+    assert (strategy, {first, second}, third) == ("auto", {"s00.nii", "s01.nii"}, "none")
+    readers = {lease["study"]: lease["reader"] for lease in state(running)["leases"]}
+    assert readers == {first: "user-xyz", second: ""}
 
 
 def test_several_who_ask_at_once_get_a_study_each_and_then_nothing_is_left(site) -> None:
