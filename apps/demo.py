@@ -26,7 +26,7 @@ from pathlib import Path
 os.environ["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
 
 import requests
-from demo_report import Answer, Outcome, draw_picture, print_report, write_report
+from demo_report import Answer, Outcome, Proposed, draw_picture, print_proposed, print_report, write_report
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from server_process import ServerError, ServerProcess
@@ -53,6 +53,7 @@ MODEL = "tiny"
 REAL_STUDY = "LIDC-IDRI-0001"
 LEAST_STUDIES = 20
 STEPS_PER_EPOCH = 75
+SCORED_STUDIES, SCORING_SECONDS = 24, 12.0
 
 Advance = Callable[..., None]
 
@@ -107,11 +108,13 @@ class Demo:
                 progress=show,
             )
 
-    def ask_the_server(self, held_out: Sequence[ManifestStudy]) -> list[Answer]:
-        """Start the real server, send it the held-out studies and the patient, stop it."""
+    def ask_the_server(self, held_out: Sequence[ManifestStudy]) -> tuple[list[Answer], list[Proposed]]:
+        """Start the real server, send it the held-out studies and the patient, ask which to label next."""
         studies = self.folder / "phantoms" / "studies"
         unpack_real_study(studies / REAL_STUDY)
         conf = {"tasks": TASK.name, "models": MODEL, "models_dir": str(self.folder / "models")}
+        # All of them would take longer than the rest of the demo.
+        conf["scoring_studies"] = str(SCORED_STUDIES)
         with ExitStack() as stack:
             with self._part("server start") as advance:
                 server = stack.enter_context(ServerProcess(studies, conf=conf))
@@ -121,7 +124,9 @@ class Demo:
                 for study, upload in with_uploads(held_out, self.folder / "uploads"):
                     answers.append(ask_about(server, study, upload))
                     advance(len(answers), len(held_out))
-                return answers + ask_about_the_patient(server)
+                answers += ask_about_the_patient(server)
+            with self._part("next study") as advance:
+                return answers, ask_which_next(server, advance)
 
     def judge(self, answers: Sequence[Answer], held_out: Sequence[ManifestStudy]) -> Outcome:
         """The AUROC over the phantoms, beside what the best single number of their volumes can do."""
@@ -201,6 +206,28 @@ def infer(server: ServerProcess, study: str, upload: Path | None) -> dict[str, o
     return dict(response.json())
 
 
+def ask_which_next(server: ServerProcess, advance: Advance) -> list[Proposed]:
+    """What the server proposes to label next, once it has scored some studies, or after a while."""
+    deadline = time.monotonic() + SCORING_SECONDS
+    while time.monotonic() < deadline:
+        state = server.http.get(f"{server.url}/activelearning/", timeout=60).json()
+        (task,) = state["tasks"]
+        advance(task["scoring"]["scored"], SCORED_STUDIES)
+        if task["scoring"]["complete"]:
+            break
+        time.sleep(0.2)
+    proposed = []
+    for strategy in ("auto", "uncertain"):
+        answer = server.http.post(f"{server.url}/activelearning/{strategy}", json={}, timeout=60)
+        # Without scores one that needs them is refused; the others go on.
+        if answer.ok:
+            proposed += [
+                Proposed(each["study"], each["strategy"], each["why"])
+                for each in answer.json()["vptct"]["studies"]
+            ]
+    return proposed
+
+
 def unpack_real_study(folder: Path) -> None:
     """Put the patient of VPT_TEST_DATA among the studies, if that is set."""
     data = Path(os.environ.get("VPT_TEST_DATA", "not-set")) / "lidc-idri-0001"
@@ -221,9 +248,10 @@ def run(options: argparse.Namespace, folder: Path, console: Console) -> bool:
     manifest = demo.make_phantoms(options.studies, options.seed)
     demo.train(manifest, options.steps, options.seed)
     held_out = [study for study in manifest.studies if study.split == "test"]
-    answers = demo.ask_the_server(held_out)
+    answers, proposed = demo.ask_the_server(held_out)
     outcome = demo.judge(answers, held_out)
     print_report(console, answers, outcome)
+    print_proposed(console, proposed)
     write_report(options.folder / "result.json", answers, outcome)
     written = ["result.json"]
     shown = picture_worthy(answers)

@@ -60,6 +60,21 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Proposed:
+    """A study that the server would have labelled next.
+
+    Attributes:
+        study: its id.
+        strategy: that chose it.
+        why: in a sentence.
+    """
+
+    study: str
+    strategy: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The demo's figures.
 
@@ -100,6 +115,14 @@ def print_report(console: Console, answers: Sequence[Answer], outcome: Outcome) 
     console.print(f"Best single number of a volume ({name}): {baseline:.3f}")
     parts = ", ".join(f"{part} {seconds:.0f} s" for part, seconds in outcome.seconds.items())
     console.print(f"Time: {parts}; {sum(outcome.seconds.values()):.0f} s in all")
+
+
+def print_proposed(console: Console, proposed: Sequence[Proposed]) -> None:
+    """What the server proposes to label next, with its reasons."""
+    if proposed:
+        console.print("Which study to label next, as the server proposes:")
+    for each in proposed:
+        console.print(f"  - {each.study} ({each.strategy}): {each.why}", markup=False, highlight=False)
 
 
 def _table(answers: Sequence[Answer]) -> Table:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from demo_report import Answer, Outcome, draw_picture, print_report, write_report
+from demo_report import Answer, Outcome, Proposed, draw_picture, print_proposed, print_report, write_report
 from rich.console import Console
 
 from vpt_plugin.ct.volume import Volume
@@ -96,3 +96,12 @@ def test_the_picture_is_a_png(tmp_path: Path) -> None:
     volume = Volume(hu, (1.25, 2.0, 2.0), (0.0, 0.0, -180.0), np.eye(3)[:, ::-1].copy(), "found")
     assert draw_picture(tmp_path / "picture.png", volume, ANSWERS[0], TASKS["nodule"])
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_proposed_stands_with_its_reason() -> None:
+    text = io.StringIO()
+    console = Console(file=text, width=120)
+    print_proposed(console, [])
+    assert text.getvalue() == ""
+    print_proposed(console, [Proposed("p07.nii", "uncertain", "Probability 0.46 [one clip].")])
+    assert text.getvalue().splitlines()[1:] == ["  - p07.nii (uncertain): Probability 0.46 [one clip]."]
