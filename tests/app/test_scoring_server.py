@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ from stand_in import alive, wait_until
 from training_site import write_phantoms
 
 from vpt_plugin.active.scores import ScoredBy, ScoreFolder, scores_root
+from vpt_plugin.labels import StudyLabel
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import new_classifier
@@ -25,7 +27,7 @@ from vpt_plugin.training.model_store import ModelStore
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="asks /proc for processes")
 TASK = TASKS["nodule"]
 # Enough for a process to be killed in the middle; more than a shard, so that some are kept.
-STUDIES = 128
+STUDIES = 112
 _KEPT_AT_LEAST = 32
 _BEGINS = re.compile(r"the scoring of nodule_tiny,? (?:version (\d+)|not trained yet) begins, process (\d+)")
 _ENDS = re.compile(
@@ -39,6 +41,7 @@ class Site:
 
     process: ServerProcess
     store: ModelStore
+    labels: dict[str, StudyLabel]
 
     def publish(self) -> ModelCard:
         """The next version, as ``vpt finetune`` beside the server would."""
@@ -77,14 +80,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     root = tmp_path_factory.mktemp("scoring")
     for name in ("studies", "models", "home"):
         (root / name).mkdir()
-    write_phantoms(root / "studies", 4)
+    labels = write_phantoms(root / "studies", 4)
     for number in range(4, STUDIES):
         (root / "studies" / f"p{number:03d}.nii").hardlink_to(root / "studies" / f"p{number % 4:02d}.nii")
     conf = {"tasks": "nodule", "models": "tiny", "device": "cpu", "models_dir": str(root / "models")}
+    # No test but the last one saves a label.
+    conf |= {"retrain": "start", "retrain_every": "4"}
     with ServerProcess(
         root / "studies", conf=conf, environment={"VPTCT_HOME": str(root / "home")}
     ) as process:
-        yield Site(process, ModelStore(root / "models"))
+        yield Site(process, ModelStore(root / "models"), labels)
 
 
 def test_a_task_without_any_version_is_scored_at_the_start(site: Site) -> None:
@@ -149,3 +154,13 @@ def test_a_server_that_is_started_anew_scores_nothing_again_and_neither_does_a_r
     wait_until(lambda: site.ask("GET", "/activelearning/")["tasks"][0]["model"]["version"] == 2, 30)
     wait_until(lambda: site.scoring()["state"] == "done", 30)
     assert (site.begun(), site.scoring()["starts"]) == (before, 0)
+
+
+def test_the_label_that_makes_a_training_due_has_it_ordered(site: Site) -> None:
+    for study, label in site.labels.items():
+        content = json.dumps(label.to_json()).encode()
+        site.ask("PUT", "/datastore/label", params={"image": study}, files={"label": ("label.json", content)})
+    wait_until(lambda: site.ask("GET", "/train/")["running"] is not None, 30)
+    (training,) = site.ask("DELETE", "/train/")["stopped"]
+    assert (training["by"], training["name"]) == ("retrain rule", "nodule_tiny")
+    assert training["notes"][0].startswith("There are 4 labels")
