@@ -76,5 +76,6 @@ def test_the_first_batch_covers_more_kinds_than_chance_does(phantoms, tmp_path: 
     assert all(each.probabilities is None for each in scores), "no head is trained, so none answers"
     covered = covered_by_typical(kinds, np.stack([each.embedding for each in scores]).astype(np.float32))
     chance = covered_by_chance([count for *_, count in KINDS])
+    # With pytest -s: what the benchmark of the cold start is.
     print(f"typical covers {np.mean(covered):.2f} of {len(KINDS)} kinds, chance {chance:.2f}")
     assert np.mean(covered) > chance + 0.5

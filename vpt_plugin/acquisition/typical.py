@@ -14,8 +14,10 @@ from vpt_plugin.acquisition.space import evenly
 # Clusters: one for each study that is taken and each that is asked for, within these limits.
 MIN_CLUSTERS = 8
 MAX_CLUSTERS = 100
-# Smaller ones are outliers, as in the paper; they come last.
+# Smaller ones are outliers, as in the paper; they come last. In a pool of few dozens whole kinds of studies
+# are that small: there it takes less than a quarter of the mean size, or to be alone.
 SMALL_CLUSTER = 5
+_SMALL_SHARE, _NOT_ALONE = 0.25, 2
 # Points that differ by less, in units of their mean distance, are one point to k-means.
 _ALIKE = 1e-4
 # Of a larger cluster so many free studies, evenly spaced, stand for all: neighbours are looked for among all.
@@ -70,7 +72,8 @@ class _Clusters:
     def opened(self, free: NDArray[np.bool_], taken: NDArray[np.int64]) -> NDArray[np.int64]:
         """Clusters to choose from: those with the fewest taken, the one with the most studies first."""
         able = np.flatnonzero(np.bincount(self.numbers[free], minlength=len(self.sizes)))
-        large = able[self.sizes[able] >= SMALL_CLUSTER]
+        small = min(SMALL_CLUSTER, max(_NOT_ALONE, _SMALL_SHARE * self.sizes.mean()))
+        large = able[self.sizes[able] >= small]
         able = large if len(large) else able
         able = able[taken[able] == taken[able].min()]
         ordered: NDArray[np.int64] = able[np.argsort(-self.sizes[able], kind="stable")]

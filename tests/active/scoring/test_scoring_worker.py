@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from vpt_plugin.active import worker
 from vpt_plugin.active.job import COLD_START_LIMIT, ScoringJob, ScoringProgress
+from vpt_plugin.active.scoring import Watch
 from vpt_plugin.active.worker import Pause, Teller
-from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.errors import ConfigurationError, NotTrainedError
 from vpt_plugin.owned_process import EventLines
 from vpt_plugin.training.job import ArchiveFacts
 
@@ -107,22 +109,22 @@ def test_killed_in_the_middle_it_goes_on_where_it_was_and_paused_it_stands_still
     assert len(pool.folder.read().studies) == 19
 
 
-def test_resumed_it_comes_to_its_end_and_old_scores_are_swept(pool, start) -> None:
-    worker = start(version=0)
-    worker.say("pause")
-    worker.until(state_is("paused"))
-    worker.say("resume")
-    result = worker.until(lambda event: "result" in event)["result"]
+def test_resumed_it_comes_to_its_end(pool, start) -> None:
+    process = start(version=0)
+    process.say("pause")
+    process.until(state_is("paused"))
+    process.say("resume")
+    result = process.until(lambda event: "result" in event)["result"]
     assert (result["scored"], result["total"]) == (5, 5)
     assert result["key"].startswith("nodule_tiny-v0000-")
 
 
-def test_a_version_that_is_not_there_is_told_with_the_way_out(pool, start) -> None:
-    worker = start(version=7)
-    error = worker.until(lambda event: "error" in event)["error"]
-    assert "7" in error["message"]
-    assert "unexpected" not in error
-    assert worker.process.wait(20) == 1
+def test_a_version_that_is_not_there_is_an_error_with_the_way_out(pool) -> None:
+    job = ScoringJob(
+        str(pool.root / "studies"), "", "nodule", "tiny", 7, models_dir=str(pool.root / "models")
+    )
+    with pytest.raises(NotTrainedError, match="version 7"):
+        worker.run(job, Watch())
 
 
 def test_a_job_survives_its_json() -> None:
