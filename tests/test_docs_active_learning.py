@@ -135,6 +135,19 @@ def test_the_cold_start_scores_as_many_studies_as_is_told() -> None:
     assert f"At most {COLD_START_LIMIT:,} studies are scored for that" in TEXT
 
 
+def test_what_the_page_says_was_measured_is_in_the_tables_of_the_benchmark() -> None:
+    first_table = table_rows(read_page("performance.md").partition("know nothing**")[0], "strategy")
+    areas = {code(row[0]): row[2] for row in first_table}
+    assert areas.keys() == set(STRATEGIES)
+    told = section("Does it save labels?").replace("\u2212", "-")
+    for name, less in areas.items():
+        if name != "random":
+            value, low, high = re.findall(r"[-+]?[0-9]\.[0-9]{3}", less)
+            both = f"`{name}` ({value})", f"{value.lstrip('+')} ({low.lstrip('+')} to {high.lstrip('+')})"
+            long = f"{value.lstrip('+')} above that of `random` (95 % interval {low[1:]} to {high[1:]})"
+            assert any(each in told for each in (*both, long)), name
+
+
 def test_the_files_and_their_schemas_are_those_of_the_code() -> None:
     told = " ".join(row[0] + row[1] for row in rows("file"))
     assert f"`labels/{leases.FOLDER}/{lease_file.FILE_NAME}`" in told
