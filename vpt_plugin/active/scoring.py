@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, repeat
 from typing import Any, TypeVar
 
+from vpt_plugin.active.in_hand import InHand
 from vpt_plugin.active.job import DEFAULT_LIMIT, ScoringProgress
 from vpt_plugin.active.pool_reader import PoolReader
 from vpt_plugin.active.scorer import Scorer
@@ -29,6 +30,8 @@ _SECONDS_OF_A_SHARD = 20.0
 _WAITS_SECONDS = (5.0, 10.0, 20.0, 40.0, 60.0)
 _LONGEST_SLEEP_SECONDS, _PAUSED_SLEEP_SECONDS = 0.5, 0.05
 Answer = TypeVar("Answer")
+_IN_HAND = "in-hand.json"
+_ENDS_THE_PROCESS = "each time it was read, the process that scores crashed or was killed"
 _NOT_ENOUGH_MEMORY = "there was not enough memory for it"
 
 
@@ -81,18 +84,18 @@ def studies_to_score(
 ) -> list[str]:
     """Which studies are scored, in which order: unlabelled ones first, for they are waited for.
 
-    The order within each is that of a hash: where a limit cuts it, or a scoring is looked at half way, what
-    is scored is a random sample, and a study that comes later pushes few others out.
+    The order is that of a hash: where a limit cuts it, or a scoring is looked at half way, what is scored is a
+    random sample. A label changes nothing of the sample, and a study that comes later pushes few others out.
 
     Args:
         studies: ids of all studies.
         labelled: those with a label of the task.
-        limit: of the unlabelled, and of the labelled, at most so many.
+        limit: the size of the sample; labelled studies outside it are scored, too, at most as many.
         seed: of the order.
     """
     ordered = sorted(studies, key=lambda each: hashlib.sha256(f"{seed}\n{each}".encode()).digest())
-    unlabelled = [each for each in ordered if each not in labelled]
-    return [*unlabelled[:limit], *[each for each in ordered if each in labelled][:limit]]
+    unlabelled = [each for each in ordered[:limit] if each not in labelled]
+    return [*unlabelled, *[each for each in ordered if each in labelled][:limit]]
 
 
 def score_pool(
@@ -149,6 +152,7 @@ class _Scoring:
     def run(self, labelled: Collection[str], limit: int) -> ScoringResult:
         self._tell(state="loading")
         with self._folder.scoring():
+            self._in_hand = InHand(self._folder.path / _IN_HAND)
             everything = self._patiently(self._reader.studies.ids)
             studies = studies_to_score(everything, labelled, limit=limit)
             warnings = (*self._scorer.warnings, *_of_limit(len(studies), len(everything)))
@@ -159,6 +163,7 @@ class _Scoring:
                     self._keep(at_least=_STUDIES_OF_A_SHARD, after_seconds=_SECONDS_OF_A_SHARD)
                     self._tell(state="scoring", done=done, note=note)
             finally:
+                self._in_hand.put_down()
                 self._keep()
             self._folder.end()
         self._tell(state="done", done=len(studies), seconds_left=0.0)
@@ -190,6 +195,9 @@ class _Scoring:
             if known is not None and known.identity == identity:
                 self._now = replace(self._now, unreadable=self._now.unreadable + known.unreadable)
                 return ""
+            if self._in_hand.ends_the_process(study):
+                return self._fail(FailedStudy(study, identity, _ENDS_THE_PROCESS))
+            self._in_hand.take(study)
             read = self._patiently(lambda: self._reader.read(study, identity, self._stopped))
             self._scored.append(self._scorer.score(read, self._stopped))
             self._computed += 1
