@@ -88,3 +88,12 @@ def test_clients_are_told_how_far_it_is() -> None:
     }  # fmt: skip
     off = scoring_info(None, on=False, plain=str)
     assert (off["offered"], off["state"], off["running"]) == (False, "off", None)
+
+
+def test_one_that_was_given_up_goes_on_when_another_program_came_further() -> None:
+    given_up = Account(TARGET, state=FAILED, starts=4, vain=3, furthest=32, problem="killed.")
+    as_far = given_up.looked(700.0, Coverage(complete=False, done=32, total=400, unreadable=0))
+    assert (as_far.state, as_far.looked_at) == (FAILED, 700.0)
+    assert given_up.looked(700.0, None).state == FAILED
+    further = given_up.looked(700.0, Coverage(complete=False, done=64, total=400, unreadable=0))
+    assert (further.state, further.vain, further.problem) == (QUEUED, 0, "")

@@ -106,8 +106,10 @@ class Account:
         """Whether it is to be begun: more is without scores than the last scoring left over."""
         return self.ordered or not coverage.complete or coverage.left > self.left_over
 
-    def looked(self, now: float) -> Account:
-        """The studies were looked at."""
+    def looked(self, now: float, coverage: Coverage | None) -> Account:
+        """The studies were looked at after it was given up; whoever came further meanwhile, it goes on."""
+        if coverage is not None and coverage.done > max(self.furthest, 0):
+            return replace(self.anew(), ordered=False)
         return replace(self, looked_at=now)
 
     def anew(self) -> Account:

@@ -180,7 +180,7 @@ class ScoringDesk:
         if coverage is not None and not account.lacks(coverage):
             self._change(target, lambda each: each.covered(coverage, now_s))
         elif account.state == FAILED:
-            self._change(target, lambda each: each.looked(now_s))
+            self._change(target, lambda each: each.looked(now_s, coverage))
         elif away:
             self._change(target, lambda each: each.waits(now_s + _AWAY_SECONDS, away))
         else:
