@@ -21,7 +21,9 @@ MakeLearner = Callable[..., HeadLearner]
 def make_learner() -> MakeLearner:
     """``make_learner(studies=40, every=4, marked=True, noise=0.0)``: every fourth study shows the finding."""
 
-    def make(*, studies: int = 40, every: int = 4, marked: bool = True, noise: float = 0.0) -> HeadLearner:
+    def make(
+        *, studies: int = 40, every: int = 4, marked: bool = True, noise: float = 0.0, untaught: bool = False
+    ) -> HeadLearner:
         rng = np.random.default_rng(0)
         facts = StudyFacts(*[0.0] * 12)
         prepared = PreparedStudy(Path("nowhere"), np.arange(16.0), facts)
@@ -42,7 +44,7 @@ def make_learner() -> MakeLearner:
                     np.array([marked or not shown]), f"patient-{number // 2:03d}",
                 )
             )  # fmt: skip
-        images = rng.normal(0, 1, (studies, 4))
+        images = rng.normal(0, 1, (studies, 4)) if untaught else None
         return HeadLearner(made, FrozenFeatures(values, images, states), "max")
 
     return make

@@ -45,12 +45,17 @@ def test_what_is_said_of_a_study_comes_from_its_clips() -> None:
     assert answers.disagreement[:, 0] == pytest.approx([expit(2) - 0.5, 0])
 
 
-def test_before_the_first_label_there_are_features_and_image_statistics(make_learner: MakeLearner) -> None:
+def test_before_the_first_label_there_are_the_features_of_a_network_that_learned_something(
+    make_learner: MakeLearner,
+) -> None:
     learner = make_learner()
     answers = learner.untrained().answers([3, 1])
     assert answers.probabilities is None
     assert answers.disagreement is None
-    # Three features and four image statistics.
-    assert answers.embeddings.shape == (2, 7)
-    assert answers.embeddings[1, :3] == pytest.approx(study_means(*learner.features.of([1]))[0])
-    assert answers.embeddings[1, 3:] == pytest.approx(learner.features.images[1])
+    assert answers.embeddings[1] == pytest.approx(study_means(*learner.features.of([1]))[0])
+
+
+def test_before_the_first_label_image_statistics_stand_for_random_weights(make_learner: MakeLearner) -> None:
+    learner = make_learner(untaught=True)
+    assert learner.features.images is not None
+    assert learner.untrained().answers([3, 1]).embeddings.tolist() == learner.features.images[[3, 1]].tolist()

@@ -29,16 +29,17 @@ from vpt_plugin.training.placement import Placement
 
 @dataclass(frozen=True)
 class FrozenFeatures:
-    """Features of all clips that cover the studies, and of the studies.
+    """Features of all clips that cover the studies.
 
     Attributes:
         values: per study, (clips, features).
-        images: (studies, features), what is said of a study without a network, as in a cold start.
+        images: (studies, features), image statistics, where the network has random weights, whose features
+            tell nothing; None where it learned something.
         clip_states: per study, (clips, findings): 1 positive, 0 negative, nan where it is not known.
     """
 
     values: Sequence[NDArray[np.float64]]
-    images: NDArray[np.float64]
+    images: NDArray[np.float64] | None
     clip_states: Sequence[NDArray[np.float64]]
 
     def of(self, rows: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -49,15 +50,20 @@ class FrozenFeatures:
 
 @dataclass(frozen=True)
 class Untrained:
-    """What there is before the first label; answers as the scoring of a cold start."""
+    """What there is before the first label; answers as the scoring of a cold start does.
+
+    Attributes:
+        features: of a network that learned something before; or image statistics stand for it.
+    """
 
     features: FrozenFeatures
 
     def answers(self, rows: Sequence[int]) -> Answers:
-        """Features and image statistics of the studies of these rows; no probabilities."""
-        features, numbers = self.features.of(rows)
-        own = [study_means(features, numbers), self.features.images[list(rows)]]
-        embeddings = np.concatenate(own, axis=1)
+        """What tells the studies of these rows apart; no probabilities."""
+        if self.features.images is None:
+            embeddings = study_means(*self.features.of(rows))
+        else:
+            embeddings = self.features.images[list(rows)]
         return Answers(embeddings, embeddings, None, None)
 
 
@@ -70,6 +76,7 @@ def frozen_features(
     placement: Placement,
     folder: Path,
     name: str,
+    untaught: bool,
     told: Callable[[int, int], None],
     cancelled: Callable[[], bool],
 ) -> FrozenFeatures:
@@ -83,6 +90,7 @@ def frozen_features(
         placement: of the network.
         folder: where they are kept.
         name: tells the network, its weights and its precision apart from any other.
+        untaught: its weights are random.
         told: of the studies done and the studies in all.
         cancelled: asked before every batch of clips.
 
@@ -101,12 +109,17 @@ def frozen_features(
             _write(file, found)
         values.append(found)
         told(done, len(studies))
-    images = [
-        image_statistics(StudyContent(each.prepared.slices, each.prepared.facts, each.prepared.synthetic))
-        for each in studies
-    ]
+    images = _image_statistics(studies) if untaught else None
     states = [CoveringClips([study], shape).clip_states for study in studies]
-    return FrozenFeatures(values, np.stack(images).astype(np.float64), states)
+    return FrozenFeatures(values, images, states)
+
+
+def _image_statistics(studies: Sequence[LabelledStudy]) -> NDArray[np.float64]:
+    """(studies, features)."""
+    contents = (
+        StudyContent(each.prepared.slices, each.prepared.facts, each.prepared.synthetic) for each in studies
+    )
+    return np.stack([image_statistics(content) for content in contents]).astype(np.float64)
 
 
 def _key(study: LabelledStudy, shape: ClipShape, offset: float, name: str) -> str:

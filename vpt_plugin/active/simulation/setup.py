@@ -118,7 +118,7 @@ def set_up(
         features = frozen_features(
             fresh, studies, shape,
             offset=task.offset, placement=placement, folder=cache / "features",
-            name=f"{network} {placement.dtype}",
+            name=f"{network} {placement.dtype}", untaught=settled.pretraining == "none",
             told=partial(told, "computing features"), cancelled=cancelled,
         )  # fmt: skip
     return Setup(
