@@ -309,6 +309,7 @@ def sweep_scores(root: Path, versions: Callable[[str, str], Collection[int]], *,
     Returns:
         The keys of what was removed.
     """
+    sweep_leftovers(root)
     removed = []
     by_name: dict[str, list[ScoreFolder]] = {}
     for folder in score_folders(root):

@@ -84,8 +84,9 @@ def studies_to_score(
 ) -> list[str]:
     """Which studies are scored, in which order: unlabelled ones first, for they are waited for.
 
-    The order is that of a hash: where a limit cuts it, or a scoring is looked at half way, what is scored is a
-    random sample. A label changes nothing of the sample, and a study that comes later pushes few others out.
+    The order is that of a hash: where a limit cuts it, or a scoring is looked at half way, what is scored is
+    a random sample. A label changes nothing of the sample, and a study that comes later pushes few others
+    out.
 
     Args:
         studies: ids of all studies.

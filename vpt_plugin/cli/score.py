@@ -52,7 +52,7 @@ def score(
         ),
     ] = None,
     limit: Annotated[
-        int, typer.Option(min=1, help="How many unlabelled studies at most, drawn at random.")
+        int, typer.Option(min=1, help="How many studies at most, drawn at random, and labelled ones besides.")
     ] = DEFAULT_LIMIT,
     labels_dir: LabelsDirOption = None,
     cache: Annotated[
