@@ -314,3 +314,20 @@ def test_the_process_is_told_its_job_in_a_file(opened, site: Site) -> None:
     reaches(desk, "done")
     written = json.loads((site.models / ".scoring" / "nodule_tiny.job.json").read_text())
     assert ScoringJob.from_json(written) == site.job(FIRST)
+
+
+def test_what_is_no_progress_is_passed_over_and_a_look_that_fails_forgets_no_process(
+    opened, site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = opened(f"say(progress={{'done': 1}}); print('no event', flush=True)\n{ENDLESS}")
+    pid = pid_of(desk)
+    assert "no progress" in caplog.text
+
+    def fail() -> tuple[Target, ...]:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(site, "wanted", fail)
+    wait_until(lambda: "what is served cannot be looked at" in caplog.text)
+    assert (alive(pid), site.turns()) == (True, ["begin 1"])
+    desk.close()
+    assert not alive(pid)

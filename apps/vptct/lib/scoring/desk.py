@@ -221,8 +221,9 @@ class ScoringDesk:
         while not hearing.ended(self._look_seconds):
             try:
                 unwanted = target not in (*self._ordered, *self._targets.wanted())
-            except OSError as error:
-                _logger.warning("what is served cannot be looked at: %s", error)
+            except Exception:
+                # Whatever it is, the process must not be forgotten.
+                _logger.exception("what is served cannot be looked at")
             if unwanted or self._closed:
                 worker.stop(_PATIENCE_SECONDS)
         return unwanted or self._closed

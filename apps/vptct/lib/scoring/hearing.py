@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from typing import Any
 
 from ..worker_process import Worker
 
+_logger = logging.getLogger(__name__)
 _LAST = ("result", "error")
 _KILLED = -9  # SIGKILL, which Windows does not have
 _TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)
@@ -59,8 +61,15 @@ class Hearing:
         try:
             for event in self._worker.events():
                 if isinstance(event.get("progress"), dict):
-                    self._progress(event["progress"])
+                    self._hear(event["progress"])
                 self._told |= {name: event[name] for name in _LAST if isinstance(event.get(name), dict)}
         finally:
             self._status = self._worker.end()
             self._ended.set()
+
+    def _hear(self, progress: Mapping[str, Any]) -> None:
+        try:
+            self._progress(progress)
+        except (TypeError, ValueError) as error:
+            # Of a worker of another version, say: how far it is is not known, but it goes on.
+            _logger.warning("a scoring said what is no progress: %s", error)
