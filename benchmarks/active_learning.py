@@ -2,15 +2,17 @@
 
 A set of 360 phantoms of the nodule task, 80 with nodules. For each seed four patients of ten are held out;
 of the others as many studies with nodules are left out as leave 10 %: about 185 to choose from, 18 of them
-with nodules. From no label at all, eight labels a round. Other phantoms, of another seed and with larger
-nodules, stand for pretraining: 300 steps of `tiny` on them are the start, which knows something of nodules
-and not enough. Three parts:
+with nodules. From no label at all, eight labels a round. `tiny` has no published weights, so 300 steps on
+other phantoms stand for pretraining: on some with larger nodules (`elsewhere`), or on some like those of the
+set (`alike`). Both know something of nodules, and not enough. Four parts:
 
-head        the head alone, on the frozen features of that start: 20 seeds, 64 labels, a minute
-untrained   the same on the features of a network with random weights, as in a cold start without weights
-network     the trainer of `vpt finetune`, 60 steps from that start after every round: 5 seeds, 40 labels
+head        the head alone, on the frozen features of the start elsewhere: 20 seeds, 64 labels, a minute
+alike       the same with the other start: what is found must not hang on one of them
+untrained   the same on the features of a network with random weights
+network     the trainer of `vpt finetune`, 60 steps from the start elsewhere after every round: 5 seeds,
+            40 labels
 
-The parts leave a CSV, a JSON and a figure each. The first run makes the phantoms and the start (5 minutes of
+The parts leave a CSV, a JSON and a figure each. The first run makes the phantoms and the starts (8 minutes of
 one core), `network` takes about an hour of one core; `--folder` keeps all of it, and what is there is not
 computed again.
 """
@@ -50,9 +52,27 @@ from vpt_plugin.training.sources import ManifestSource
 
 TASK, SPEC = TASKS["nodule"], get_model("tiny")
 STUDIES, WITH_NODULES, SEED = 360, 80, 11
-ELSEWHERE = PhantomConfig(nodule_diameters_mm=(30.0, 50.0), nodule_counts=(2, 4))
-ELSEWHERE_SIDES, ELSEWHERE_SEED = (102, 18, 0), 23
 RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Start:
+    """Phantoms that the network knows before the first label.
+
+    Attributes:
+        seed: of them.
+        phantoms: what they are drawn from.
+    """
+
+    seed: int
+    phantoms: PhantomConfig
+
+
+STARTS: Mapping[str, Start] = {
+    "elsewhere": Start(23, PhantomConfig(nodule_diameters_mm=(30.0, 50.0), nodule_counts=(2, 4))),
+    "alike": Start(22, PhantomConfig()),
+}
+START_SIDES = (102, 18, 0)
 _STARTED = {"pretraining": "ct", "start": f"{TASK.name}_{SPEC.name}:1"}
 
 
@@ -63,26 +83,27 @@ class Part:
     Attributes:
         settings: of the simulation.
         config: what the network starts from, and how it is trained.
+        start: a key of ``STARTS``; "" for none.
     """
 
     settings: SimulationSettings
     config: FinetuneConfig
+    start: str = ""
 
 
 _RARE = SimulationSettings(prevalence=0.1, test_share=0.4, target=0.9)
+_MANY = replace(_RARE, seeds=tuple(range(20)), budget=64)
 PARTS: Mapping[str, Part] = {
-    "head": Part(
-        replace(_RARE, seeds=tuple(range(20)), budget=64), FinetuneConfig.from_dict(_STARTED)
-    ),
-    "untrained": Part(
-        replace(_RARE, seeds=tuple(range(20)), budget=64), FinetuneConfig(pretraining="none")
-    ),
+    "head": Part(_MANY, FinetuneConfig.from_dict(_STARTED), "elsewhere"),
+    "alike": Part(_MANY, FinetuneConfig.from_dict(_STARTED), "alike"),
+    "untrained": Part(_MANY, FinetuneConfig(pretraining="none")),
     "network": Part(
         replace(_RARE, seeds=tuple(range(5)), budget=40, learner="network"),
         FinetuneConfig.from_dict(
             _STARTED
             | {"epochs": 1, "steps_per_epoch": 60, "learning_rate": 0.001, "augmentation": "light"}
         ),
+        "elsewhere",
     ),
 }  # fmt: skip
 
@@ -98,31 +119,34 @@ def phantoms(folder: Path) -> Manifest:
     return Manifest.read(manifest)
 
 
-def pretrain(folder: Path, store: ModelStore) -> None:
-    """`tiny` on the phantoms of elsewhere, published as version 1; done once."""
+def pretrain(folder: Path, start: str) -> ModelStore:
+    """Where version 1 of `tiny` is the one trained on the phantoms of this start; made once."""
+    store = ModelStore(folder / f"{start}-models")
     if store.cards():
-        return
-    manifest = folder / "elsewhere" / "manifest.csv"
+        return store
+    manifest = folder / start / "manifest.csv"
     if not manifest.exists():
         write_phantom_set(
-            manifest.parent, count=sum(ELSEWHERE_SIDES), seed=ELSEWHERE_SEED, task=TASK.name,
-            formats=("nrrd",), splits=ELSEWHERE_SIDES, config=ELSEWHERE,
+            manifest.parent, count=sum(START_SIDES), seed=STARTS[start].seed, task=TASK.name,
+            formats=("nrrd",), splits=START_SIDES, config=STARTS[start].phantoms,
         )  # fmt: skip
     read = Manifest.read(manifest)
-    # Both sets count their patients from 1, and these are others.
-    others = tuple(replace(study, patient=f"elsewhere {study.patient}") for study in read.studies)
+    # All sets count their patients from 1, and these are others.
+    others = tuple(replace(study, patient=f"{start} {study.patient}") for study in read.studies)
     config = FinetuneConfig(pretraining="none", epochs=3, steps_per_epoch=100)
     finetune(
         ManifestSource(replace(read, studies=others)), TASK, SPEC, config,
         store=store, cache=folder / "prepared", report=False,
     )  # fmt: skip
+    return store
 
 
 @cache
 def setup_of(part: str, folder: Path) -> Setup:
     """Studies and learner of a part, once per process."""
     torch.set_num_threads(1)
-    store = ModelStore(folder / "models")
+    start = PARTS[part].start
+    store = pretrain(folder, start) if start else ModelStore(folder / "none-models")
     return set_up(
         ManifestSource(phantoms(folder / "pool")), TASK, SPEC, PARTS[part].config,
         learner=PARTS[part].settings.learner, store=store, cache=folder / "prepared", device="cpu",
@@ -147,8 +171,9 @@ def run(part: str, folder: Path, settings: SimulationSettings, jobs: int, consol
         for done in as_completed([pool.submit(replay_one, part, folder, one) for one in each]):
             print(done.result(), file=sys.stderr, flush=True)
     found = simulate(setup, settings, folder / part)
+    start = f"{setup.start} (start: {PARTS[part].start})" if PARTS[part].start else setup.start
     console.print(
-        f"\n{part}: {setup.start}; {len(settings.seeds)} seeds; {found.pool} studies to choose from, "
+        f"\n{part}: {start}; {len(settings.seeds)} seeds; {found.pool} studies to choose from, "
         f"{found.shown[0]} with nodules; {found.test} held out, {found.shown[1]} with nodules\n"
     )
     report(found.summaries, settings.target, console)
@@ -195,8 +220,6 @@ def main() -> int:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        phantoms(folder / "pool")
-        pretrain(folder, ModelStore(folder / "models"))
         for part in options.part:
             settings = PARTS[part].settings
             if options.strategies:
