@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from vpt_plugin.acquisition.auto import auto as _auto
 from vpt_plugin.acquisition.badge import badge
@@ -113,7 +114,10 @@ def choose(
     if not pool.free.any():
         return []
     _check_needs(STRATEGIES[name], question)
-    choices = STRATEGIES[name].choose(question)
+    # k-means on a few thousand studies gains nothing by more threads, and beside other work, such as the
+    # scoring, those that wait for each other take ten times as long. Other threads keep what they have.
+    with threadpool_limits(limits=1, user_api="openmp"):
+        choices = STRATEGIES[name].choose(question)
     rows = np.array([choice.row for choice in choices], dtype=np.int64)
     near = nearest(question.space, rows, question.labelled)
     return [
