@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Pool:
-    """All scored studies of a task, labelled or not; one row each.
+    """The studies of a task, labelled or not; one row each.
+
+    A study that is not scored yet has nan in its rows of embeddings, probabilities and disagreement; where
+    none is, the embeddings have no columns.
 
     Attributes:
         studies: their ids.
