@@ -27,6 +27,7 @@ class InHand:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._study, self._times = "", 0
+        self._now = ""
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             self._study, self._times = str(data["study"]), int(data["times"])
@@ -48,7 +49,17 @@ class InHand:
         times = self._times + 1 if study == self._study else 1
         data = json.dumps({"study": study, "times": times}).encode()
         write_over(self._path, data, durable=False)
+        self._now = study
 
     def put_down(self) -> None:
-        """The process ends by itself: at no study."""
+        """The process ends by itself, or stands still: whoever ends it now does so for no study."""
         self._path.unlink(missing_ok=True)
+
+    def take_up(self) -> None:
+        """It goes on with the study that it put down, if there was one.
+
+        Raises:
+            OSError: the disk is full, the folder is not writable.
+        """
+        if self._now:
+            self.take(self._now)

@@ -271,9 +271,11 @@ class _Scoring:
         watch = self._watch
         if watch.paused() and not watch.cancelled():
             before, began = self._now.state, watch.clock()
+            self._in_hand.put_down()
             self._tell(state="paused")
             while watch.paused() and not watch.cancelled():
                 watch.sleep(_PAUSED_SLEEP_SECONDS)
+            self._in_hand.take_up()
             self._waited_seconds += watch.clock() - began
             self._tell(state=before)
         return watch.cancelled()

@@ -46,3 +46,14 @@ def test_a_scoring_leaves_out_what_ended_the_process_twice_and_scores_the_others
     assert found.unreadable == {
         "s002.nrrd": "each time it was read, the process that scores crashed or was killed"
     }
+
+
+def test_who_stands_still_has_nothing_in_hand_and_takes_it_up_again(tmp_path: Path) -> None:
+    path = tmp_path / "in-hand.json"
+    InHand(path).take("a")
+    second = InHand(path)
+    second.take("a")
+    second.put_down()
+    assert not InHand(path).ends_the_process("a")
+    second.take_up()
+    assert InHand(path).ends_the_process("a")

@@ -95,6 +95,8 @@ def test_killed_in_the_middle_it_goes_on_where_it_was_and_paused_it_stands_still
     first.say("pause")
     paused = first.until(state_is("paused"))["progress"]
     assert 8 <= paused["done"] < 20
+    # A process that is ended while it stands still is not ended by a study.
+    assert not (pool.folder.path / "in-hand.json").exists()
     kept = len(pool.folder.studies())
     assert kept in (8, 12, 16)
     os.kill(first.process.pid, signal.SIGKILL)
