@@ -150,6 +150,10 @@ def test_a_second_reader_gets_what_one_has_labelled_and_sees_nothing_of_it(
     (task, _) = state(running, token=tokens["ben"])["tasks"]
     assert (task["agreement"]["studies"], task["agreement"]["ordered"]) == (1, 1)
     assert task["agreement"]["findings"]["lung_nodule"]["observed"] == 0.0
+    # Who agrees with whom is for a reviewer.
+    assert task["agreement"]["pairs"] == []
+    (pair,) = state(running, token=tokens["rita"])["tasks"][0]["agreement"]["pairs"]
+    assert pair["readers"] == ["anna", "ben"]
     assert "id" not in ask(running, token=tokens["rita"])
 
 

@@ -156,7 +156,7 @@ class WorklistDesk:
             "tasks": [
                 {
                     **self._task(task),
-                    "agreement": self._figures.agreement(task),
+                    "agreement": self._agreement(task, person),
                     "prospective": self._figures.prospective(task, there),
                 }
                 for task in self._conf.tasks
@@ -252,6 +252,11 @@ class WorklistDesk:
     def _trained(self, state: WorklistState) -> str:
         """The network that a training would be of: the one that chooses."""
         return state.model.name if state.model else self._conf.active.model or self._conf.models[0].name
+
+    def _agreement(self, task: ReadingTask, person: Person) -> dict[str, Any]:
+        """How the readers of a task agree; who with whom is for reviewers."""
+        told = self._figures.agreement(task)
+        return told if person.may("reviewer") else {**told, "pairs": []}
 
     def _leases_of(self, person: Person, reader: str) -> list[dict[str, str]]:
         held = self.leases.held().values()
