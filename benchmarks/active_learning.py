@@ -124,7 +124,7 @@ def pretrain(folder: Path, start: str) -> ModelStore:
     store = ModelStore(folder / f"{start}-models")
     if store.cards():
         return store
-    manifest = folder / start / "manifest.csv"
+    manifest = folder / f"{start}-phantoms" / "manifest.csv"
     if not manifest.exists():
         write_phantom_set(
             manifest.parent, count=sum(START_SIDES), seed=STARTS[start].seed, task=TASK.name,
