@@ -36,7 +36,9 @@ def batch_inference(person: User) -> None:
 @router.get("/scoring/", include_in_schema=False)
 def scoring(person: User) -> None:
     """No."""
-    raise NothingThereError("No scoring is running on this server.")
+    raise NothingThereError(
+        "No scoring method is running on this server.", "GET /activelearning/ tells how scoring goes."
+    )
 
 
 @logs.get("/logs/", summary="The end of the server's log", response_class=PlainTextResponse)
