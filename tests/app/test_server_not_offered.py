@@ -13,7 +13,7 @@ NOT_OFFERED = [
     ("PUT", "/train/nodule_tiny", "a training is not changed"),
     ("POST", "/train/", "no training of all models at once"),
     ("POST", "/batch/infer/nodule_tiny?run_sync=true", "there is no batch inference"),
-    ("POST", "/scoring/anything", "there are no scoring methods"),
+    ("POST", "/scoring/anything", "no scoring methods are here"),
     ("GET", "/proxy/dicom/x", "other servers are not asked from here"),
     ("POST", "/proxy/dicom/wado/x", "other servers are not asked from here"),
     ("GET", "/logs/", "logs are kept from HTTP"),

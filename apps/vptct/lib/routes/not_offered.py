@@ -28,7 +28,7 @@ NOT_OFFERED = (
     ("/train/", ("POST", "PUT"), "no training of all models at once;", "POST /train/{model} trains one."),
     ("/train/{rest:path}", ("PUT",), "a training is not changed;", "POST /train/{model} orders another one."),
     ("/model/{rest:path}", _ANY, "model files are kept from HTTP;", "GET /info/ lists the models."),
-    ("/scoring/{rest:path}", _WRITE, "there are no scoring methods;", "POST /activelearning/scoring/{model}."),
+    ("/scoring/{rest:path}", _WRITE, "no scoring methods are here;", "POST /activelearning/scoring/{model}."),
     ("/proxy/{rest:path}", _ANY, "other servers are not asked from here;", "ask them themselves."),
     ("/ohif/{rest:path}", _ANY, "there is no viewer on this server;", "3D Slicer is one."),
     ("/datastore/", ("PUT",), *_NO_UPLOAD),
