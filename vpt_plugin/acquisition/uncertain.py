@@ -21,8 +21,9 @@ def uncertainty(question: Question) -> NDArray[np.float64]:
     With two states entropy, margin and least confidence rank alike, so there is one of them: the entropy of
     the calibrated probability, highest at 0.5. Not the distance from the decision threshold: a threshold is
     a choice between two kinds of mistakes, which moves with each version, and says nothing of what is
-    unknown. Where positives are rare and all probabilities lie far below 0.5 this ranks them from the highest
-    down: the likeliest positives come first, and they are what such a model has seen too few of.
+    unknown. Where all probabilities lie below 0.5 this ranks them from the highest down. It is no search for
+    rare positives: trainings show positives and negatives in turn, which puts 0.5 among the odd negatives
+    (docs/performance.md has what that comes to).
 
     The disagreement is twice the standard deviation of the clips' probabilities, 0 to 1. It counts for
     little, because a study with one clear nodule has clips that differ and nothing that is in doubt.
