@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+from contract_files import differences, golden
 from server_process import ServerProcess
 from stand_in import alive, wait_until
 from training_site import write_phantoms
@@ -108,8 +109,15 @@ def test_a_published_version_is_scored_once_and_asking_for_studies_begins_nothin
     ]
     assert len({each["id"] for each in offered}) == 5
     wait_until(lambda: site.scoring()["state"] == "done", 60)
+    agreed = golden("active.json")
+    assert differences(offered[0]["vptct"], agreed["next"]["vptct"], ".vptct") == []
+    wait_until(lambda: site.ask("GET", "/activelearning/")["tasks"][0]["model"]["version"] == 1, 10)
     for strategy in ("auto", "typical", "uncertain", "diverse-uncertain", "badge"):
-        assert site.ask("POST", f"/activelearning/{strategy}", json={"task": "nodule"})["id"]
+        told = site.ask("POST", f"/activelearning/{strategy}", json={"task": "nodule"})
+        assert told["id"]
+        assert told["vptct"]["model"] == {"name": "tiny", "version": 1, "pretraining": "none"}
+        assert differences(told["vptct"], agreed["next"]["vptct"], ".vptct") == []
+    assert differences(site.ask("GET", "/activelearning/"), agreed["state"], ".active") == []
     assert site.begun()[before:] == [(1, pid)]
     assert site.ended()[-1] == (1, STUDIES, 0)
     assert (site.scored(card), site.scoring()["complete"]) == (STUDIES, True)
