@@ -1,0 +1,174 @@
+"""ServerInfo: what a server can do (``vptct.info/1``): the only source of tasks, models and thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .estimate import Estimate, read_estimate
+from .fields import Fields
+from .training import TrainingState, read_trainings
+from .worklist import Worklists, read_worklists
+
+SCHEMA = "vptct.info/1"
+
+
+@dataclass(frozen=True)
+class StudiesState:
+    """Whether the server can read its studies.
+
+    Attributes:
+        kind: ``folder``, or ``archive`` for a DICOM archive, whose studies are named by series UIDs.
+        reachable: at the last look.
+        problem: what is wrong; "" where nothing is.
+    """
+
+    kind: str
+    reachable: bool
+    problem: str
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """A task.
+
+    Attributes:
+        name: in requests, such as ``pe``.
+        title: for people.
+        findings: their names.
+        hu_centre, hu_width: the HU window in which the network looks, and a reader should.
+        labels: how many studies have each state.
+    """
+
+    name: str
+    title: str
+    findings: tuple[str, ...]
+    hu_centre: float
+    hu_width: float
+    labels: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A network for a task. What an untrained one cannot tell is None.
+
+    Attributes:
+        name: in requests, ``<task>_<network>``.
+        task, network: the two apart.
+        title: for people.
+        trained: whether it answers.
+        problem: why not, where that is not only for want of a training.
+        version: that is served.
+        pretraining: where its weights began.
+        trained_on: studies.
+        synthetic: whether those were phantoms.
+        calibrated: whether its probabilities were fitted.
+        thresholds: by finding; None for one that has none.
+        validation_auroc: by finding.
+        settings: of a training, those that have a default; {} where the server does not train it.
+    """
+
+    name: str
+    task: str
+    network: str
+    title: str
+    trained: bool
+    problem: str | None
+    version: int | None
+    pretraining: str | None
+    trained_on: int | None
+    synthetic: bool | None
+    calibrated: bool | None
+    thresholds: Mapping[str, float | None] | None
+    validation_auroc: Mapping[str, Estimate] | None
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """What a server can do.
+
+    Attributes:
+        version: of the server's code.
+        notice: to be shown: what it is not for.
+        studies: whether they can be read.
+        tasks, models: what is served.
+        trainings: what runs.
+        worklists: what is known of the next studies.
+    """
+
+    version: str
+    notice: str
+    studies: StudiesState
+    tasks: tuple[TaskInfo, ...]
+    models: tuple[ModelInfo, ...]
+    trainings: TrainingState
+    worklists: Worklists
+
+    def task(self, name: str) -> TaskInfo | None:
+        """The task of that name; None where it is not served."""
+        return next((each for each in self.tasks if each.name == name), None)
+
+    def models_of(self, task: str) -> tuple[ModelInfo, ...]:
+        """The networks for a task."""
+        return tuple(each for each in self.models if each.task == task)
+
+
+def read_info(data: object) -> ServerInfo:
+    """The answer of ``GET /info/``.
+
+    Raises:
+        ContractError: it is not as agreed.
+    """
+    whole = Fields(data, "the info")
+    fields = Fields.of_schema(whole.data.get("vptct"), SCHEMA)
+    trainers = whole.inner("trainers")
+    return ServerInfo(
+        version=fields.text("version"),
+        notice=fields.text("notice"),
+        studies=fields.part("studies", _studies),
+        tasks=fields.parts("tasks", _task),
+        models=fields.parts("models", lambda each: _model(each, trainers)),
+        trainings=read_trainings(fields.inner("training").data),
+        worklists=read_worklists(fields.inner("active").data),
+    )
+
+
+def _studies(fields: Fields) -> StudiesState:
+    return StudiesState(fields.text("kind"), fields.flag("reachable"), fields.text("problem"))
+
+
+def _task(fields: Fields) -> TaskInfo:
+    window = fields.inner("hu_window")
+    return TaskInfo(
+        name=fields.text("name"),
+        title=fields.text("title"),
+        findings=fields.texts("findings"),
+        hu_centre=window.number("centre"),
+        hu_width=window.number("width"),
+        labels=fields.counts("labels"),
+    )
+
+
+def _model(fields: Fields, trainers: Fields) -> ModelInfo:
+    name = fields.text("name")
+    aurocs: Mapping[str, Estimate] | None = None
+    if fields.data.get("validation_auroc") is not None:
+        aurocs = fields.named("validation_auroc", read_estimate)
+    return ModelInfo(
+        name=name,
+        task=fields.text("task"),
+        network=fields.text("network"),
+        title=fields.text("title"),
+        trained=fields.flag("trained"),
+        problem=fields.maybe(fields.text, "problem"),
+        version=fields.maybe(fields.whole, "version"),
+        pretraining=fields.maybe(fields.text, "pretraining"),
+        trained_on=fields.maybe(fields.whole, "trained_on"),
+        synthetic=fields.maybe(fields.flag, "synthetic"),
+        calibrated=fields.maybe(fields.flag, "calibrated"),
+        thresholds=fields.maybe(fields.numbers_or_null, "thresholds"),
+        validation_auroc=aurocs,
+        settings=trainers.inner(name).inner("config").data if name in trainers.data else {},
+    )

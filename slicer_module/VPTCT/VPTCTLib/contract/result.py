@@ -1,0 +1,152 @@
+"""Result: what a network says about a study (``vptct.result/1``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .estimate import Estimate, read_estimate
+from .fields import Fields
+
+SCHEMA = "vptct.result/1"
+
+
+@dataclass(frozen=True)
+class AnsweringModel:
+    """The version of a network that answered.
+
+    Attributes:
+        name: the network, such as ``swin_t``.
+        version: of this network for this task.
+        pretraining: ``kinetics``, ``ct``, ``kinetics+ct``, ``imagenet`` or ``none``.
+        trained_on: studies.
+        calibrated: whether the probabilities were fitted to what happened.
+        validation_auroc: of the finding it is worst at; None where nothing was measured.
+    """
+
+    name: str
+    version: int
+    pretraining: str
+    trained_on: int
+    calibrated: bool
+    validation_auroc: Estimate | None
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """What it says of one run of slices.
+
+    Attributes:
+        first_slice, last_slice: by the server's count from the feet, which need not be Slicer's.
+        z_mm: where they lie (patient z, LPS+), lower end first.
+        probability: of the finding in this clip.
+    """
+
+    first_slice: int
+    last_slice: int
+    z_mm: tuple[float, float]
+    probability: float
+
+
+@dataclass(frozen=True)
+class FindingResult:
+    """What it says of one finding.
+
+    Attributes:
+        name: of the finding.
+        probability: that the study has it.
+        threshold: from which on it is called present; None where none was found.
+        decision: ``present`` or ``absent``; None without a threshold.
+        key_slice_mm: where to look first (patient z, LPS+).
+        clips: in the order of their slices; they cover the study from end to end.
+    """
+
+    name: str
+    probability: float
+    threshold: float | None
+    decision: str | None
+    key_slice_mm: float
+    clips: tuple[ClipResult, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a network says about a study.
+
+    Attributes:
+        task: the name of the task.
+        model: which version answered.
+        findings: one per finding of the task.
+        entropy: of the probability, in bits: 1 where it is 0.5.
+        clip_disagreement: standard deviation of the clips' probabilities.
+        warnings: what the reader must know, in plain sight.
+        seconds: how long the steps took, by their names.
+        raw: the answer as it came, for keeping it with the scene.
+    """
+
+    task: str
+    model: AnsweringModel
+    findings: tuple[FindingResult, ...]
+    entropy: float
+    clip_disagreement: float
+    warnings: tuple[str, ...]
+    seconds: Mapping[str, float]
+    raw: Mapping[str, Any]
+
+    def suggestion(self) -> dict[str, Any]:
+        """What a label keeps of it as ``model_suggestion``: the version, and the probability by finding."""
+        said = {finding.name: finding.probability for finding in self.findings}
+        return {"model": f"{self.task}/{self.model.name}", "version": self.model.version, **said}
+
+
+def read_result(data: object) -> Result:
+    """The result in the answer of ``POST /infer/``.
+
+    Raises:
+        ContractError: it is not as agreed.
+    """
+    whole = Fields(data, "the result")
+    fields = Fields.of_schema(whole.data.get("vptct"), SCHEMA)
+    uncertainty = fields.inner("uncertainty")
+    return Result(
+        task=fields.text("task"),
+        model=fields.part("model", _model),
+        findings=fields.parts("findings", _finding),
+        entropy=uncertainty.number("entropy"),
+        clip_disagreement=uncertainty.number("clip_disagreement"),
+        warnings=fields.texts("warnings"),
+        seconds=fields.numbers("seconds"),
+        raw=whole.data,
+    )
+
+
+def _model(fields: Fields) -> AnsweringModel:
+    return AnsweringModel(
+        name=fields.text("name"),
+        version=fields.whole("version"),
+        pretraining=fields.text("pretraining"),
+        trained_on=fields.whole("trained_on"),
+        calibrated=fields.flag("calibrated"),
+        validation_auroc=fields.part_or_none("validation_auroc", read_estimate),
+    )
+
+
+def _finding(fields: Fields) -> FindingResult:
+    return FindingResult(
+        name=fields.text("name"),
+        probability=fields.number("probability"),
+        threshold=fields.maybe(fields.number, "threshold"),
+        decision=fields.maybe(fields.text, "decision"),
+        key_slice_mm=fields.number("key_slice_mm"),
+        clips=fields.parts("clips", _clip),
+    )
+
+
+def _clip(fields: Fields) -> ClipResult:
+    return ClipResult(
+        first_slice=fields.whole("first_slice"),
+        last_slice=fields.whole("last_slice"),
+        z_mm=fields.pair("z_mm"),
+        probability=fields.number("probability"),
+    )

@@ -1,0 +1,147 @@
+"""Studies: which there are, uploads and downloads, and what a network says of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from email.message import Message
+from pathlib import Path
+from typing import BinaryIO
+
+from ..contract.fields import Fields
+from ..contract.login import UploadSession, read_session
+from ..contract.result import Result, read_result
+from ..errors import LocalFileError, NotThereError, NotTrainedError
+from ..transport.cancel import Cancel
+from ..transport.connection import Connection, Download
+from ..transport.request import LONG, Request, get
+from ..transport.upload import Form, OnProgress, ending_of, no_progress, study_parts
+
+
+class Studies:
+    """Asks about studies. Every function raises VptctError, see ``Connection.json``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def ids(self, cancel: Cancel | None = None) -> tuple[str, ...]:
+        """The ids of all studies of the server."""
+        listed = self._connection.json(get("/datastore/", output="all"), cancel)
+        return tuple(Fields(listed, "the studies").inner("objects").data)
+
+    def has(self, study: str, cancel: Cancel | None = None) -> bool:
+        """Whether the server has a study of this id; of an archive the id is the series UID."""
+        try:
+            self._connection.content(
+                Request("HEAD", "/datastore/image", {"image": study}, repeat=True), cancel
+            )
+        except NotThereError:
+            return False
+        return True
+
+    def download(
+        self, study: str, folder: Path, *, progress: OnProgress = no_progress, cancel: Cancel | None = None
+    ) -> Path:
+        """Fetch a study: a file as the server has it, or a zip of DICOM.
+
+        Args:
+            study: its id.
+            folder: an existing one; the file there is called ``study`` with the ending of its format.
+            progress: bytes so far and in all.
+            cancel: ends it.
+
+        Returns:
+            The file. It has its name only when all of it came.
+
+        Raises:
+            LocalFileError: it cannot be written.
+        """
+        unfinished = folder / "study.unfinished"
+        ending: list[str] = []
+
+        def opened(headers: Mapping[str, str]) -> BinaryIO:
+            ending[:] = [ending_of(Path(_filename(headers)))]
+            try:
+                return unfinished.open("wb")
+            except OSError as error:
+                raise LocalFileError(f"{folder} cannot be written: {error}.") from error
+
+        request = Request("GET", "/datastore/image", {"image": study}, repeat=True, patience=LONG)
+        try:
+            self._connection.download(request, Download(opened, progress), cancel)
+            return unfinished.replace(folder / f"study{ending[0]}")
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def upload(
+        self, files: Sequence[Path], *, progress: OnProgress = no_progress, cancel: Cancel | None = None
+    ) -> UploadSession:
+        """Upload a study once, to be classified any number of times while its session lasts.
+
+        Args:
+            files: one NIfTI, NRRD or MHA file, a zip or tar of DICOM, or the DICOM files of a series. Their
+                names stay here; what is in them does not.
+            progress: bytes so far and in all.
+            cancel: ends it.
+
+        Raises:
+            LocalFileError: a file cannot be read.
+            NotOfferedError: sessions are switched off; ``classify_file`` does without.
+        """
+        cancel = cancel if cancel is not None else Cancel()
+
+        def form() -> Form:
+            return Form(study_parts(files, "files"), progress, cancel)
+
+        answer = self._connection.json(Request("PUT", "/session/", form=form, patience=LONG), cancel)
+        return read_session(answer)
+
+    def forget_upload(self, session: UploadSession, cancel: Cancel | None = None) -> None:
+        """Remove an uploaded study from the server; one that has expired is gone already."""
+        try:
+            self._connection.content(Request("DELETE", f"/session/{session.id}", repeat=True), cancel)
+        except NotThereError:
+            return
+
+    def classify(self, model: str, study: str, cancel: Cancel | None = None) -> Result:
+        """What a network says of a study of the server; waits for its turn there.
+
+        Args:
+            model: ``<task>_<network>``.
+            study: its id.
+            cancel: closes the connection, by which the server stops, too.
+
+        Raises:
+            NotTrainedError: this network was never trained for this task.
+        """
+        return self._classified(model, {"image": study}, cancel)
+
+    def classify_upload(self, model: str, session: UploadSession, cancel: Cancel | None = None) -> Result:
+        """What a network says of an uploaded study. Raises: as ``classify``.
+
+        Raises:
+            NotThereError: the session has expired, or the server was started anew: upload again.
+        """
+        return self._classified(model, {"session_id": session.id}, cancel)
+
+    def classify_file(
+        self, model: str, file: Path, *, progress: OnProgress = no_progress, cancel: Cancel | None = None
+    ) -> Result:
+        """Upload one file and classify it; the server keeps nothing. Raises: as ``upload``, ``classify``."""
+        cancel = cancel if cancel is not None else Cancel()
+
+        def form() -> Form:
+            return Form(study_parts([file], "file"), progress, cancel)
+
+        request = Request("POST", f"/infer/{model}", form=form, conflict=NotTrainedError, patience=LONG)
+        return read_result(self._connection.json(request, cancel))
+
+    def _classified(self, model: str, params: Mapping[str, str], cancel: Cancel | None) -> Result:
+        request = Request("POST", f"/infer/{model}", params, conflict=NotTrainedError, patience=LONG)
+        return read_result(self._connection.json(request, cancel))
+
+
+def _filename(headers: Mapping[str, str]) -> str:
+    """What the server calls a file; only its ending is used."""
+    message = Message()
+    message["Content-Disposition"] = headers.get("Content-Disposition", "")
+    return message.get_filename() or ""
