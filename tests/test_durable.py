@@ -51,6 +51,28 @@ def test_a_file_that_may_be_replaced_is_replaced(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a"]
 
 
+def test_on_windows_whoever_reads_a_file_is_waited_for_before_it_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "leases.json").write_bytes(b"old")
+    refusals, replace = [5, 32, 5], Path.replace
+
+    def read_by_another(self: Path, target: Path) -> Path:
+        if not refusals:
+            return replace(self, target)
+        error = PermissionError(errno.EACCES, "Access is denied")
+        error.winerror = refusals.pop()  # type: ignore[attr-defined,unused-ignore]
+        raise error
+
+    monkeypatch.setattr(Path, "replace", read_by_another)
+    write_over(tmp_path / "leases.json", b"new")
+    assert (tmp_path / "leases.json").read_bytes() == b"new"
+    refusals = [5] * 99
+    with pytest.raises(PermissionError):
+        write_over(tmp_path / "leases.json", b"newer")
+    assert [path.name for path in tmp_path.iterdir()] == ["leases.json"]
+
+
 def test_lines_are_added_to_a_file_and_what_was_broken_off_before_is_a_line_of_its_own(
     tmp_path: Path,
 ) -> None:

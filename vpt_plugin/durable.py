@@ -19,6 +19,9 @@ from pathlib import Path
 
 LEFTOVERS = (".*.tmp", ".unfinished-*", ".writing-*", ".damaged-*")
 _NO_SUCH_CALL = (errno.EBADF, errno.EINVAL, errno.ENOTSUP)
+# Windows replaces no file while another program reads it: "access denied", "sharing violation".
+_OPEN_ELSEWHERE = (5, 32)
+_WAITS_FOR_READERS_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.3)
 _logger = logging.getLogger(__name__)
 
 
@@ -53,7 +56,7 @@ def write_over(path: Path, data: bytes, *, durable: bool = True) -> None:
     temporary = _temporary(path)
     try:
         _write(temporary, data, durable=durable)
-        temporary.replace(path)
+        _replace(temporary, path)
     finally:
         _remove(temporary)
     if durable:
@@ -99,7 +102,7 @@ def publish_file(unfinished: Path, path: Path) -> None:
         OSError: the disk is full, the folder is not writable; what was there stays as it is.
     """
     _sync_file(unfinished)
-    unfinished.replace(path)
+    _replace(unfinished, path)
     sync_folder(path.parent)
 
 
@@ -207,6 +210,19 @@ def _age_seconds(path: Path) -> float:
         return time.time() - path.lstat().st_mtime
     except FileNotFoundError:
         return 0.0  # whoever made it has just finished
+
+
+def _replace(new: Path, path: Path) -> None:
+    """Give a file the name of another; on Windows those who read the other one are waited for, for a second."""
+    for seconds in _WAITS_FOR_READERS_SECONDS:
+        try:
+            new.replace(path)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in _OPEN_ELSEWHERE:
+                raise
+        time.sleep(seconds)
+    new.replace(path)
 
 
 def _temporary(path: Path) -> Path:

@@ -89,6 +89,21 @@ def test_a_disk_without_locks_is_told_with_the_way_out(
             pass
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows locks otherwise")
+@pytest.mark.filterwarnings("ignore:flock")
+def test_a_disk_without_flock_gets_no_lock_that_a_killed_reader_would_leave_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_flock(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", no_flock)
+    lock = WorklistLock(tmp_path, patience_seconds=0.1)
+    for _ in range(2):
+        with pytest.raises(LeaseError, match=r"two readers could get one study.*--labels-dir"), lock.taken():
+            pass
+
+
 def test_a_full_disk_is_no_matter_of_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
 
 from vpt_plugin.durable import make_folder
 from vpt_plugin.errors import LeaseError
@@ -57,6 +57,11 @@ class WorklistLock:
         try:
             make_folder(self._folder)
             self._processes.acquire(poll_interval=_LOOK_AGAIN_SECONDS)
+            if isinstance(self._processes, SoftFileLock):
+                # What filelock makes of itself on a disk without locks: a file that a killed reader leaves
+                # behind, so that nobody gets a study any more.
+                self._processes.release()
+                raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
         except Timeout as error:
             raise self._busy() from error
         except (OSError, NotImplementedError) as error:
@@ -72,7 +77,8 @@ class WorklistLock:
         if number in _NO_LOCKS or isinstance(error, NotImplementedError):
             return LeaseError(
                 f"{self._folder} cannot be locked, so that two readers could get one study: {error}.",
-                "Some network shares know no locks: keep labels elsewhere, --conf labels_dir.",
+                "Some network shares know no locks: keep the labels elsewhere, with --conf labels_dir of the "
+                "server or --labels-dir.",
             )
         return error
 
