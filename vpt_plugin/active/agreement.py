@@ -25,11 +25,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vpt_plugin.active.offers import SECOND
+from vpt_plugin.active.second_reading import name_key
 from vpt_plugin.labels import STATES, StudyLabel
 from vpt_plugin.models.card import Estimate
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.readings import Reading, double_read
-from vpt_plugin.store.worklist_history import WorklistHistory
+from vpt_plugin.store.worklist_history import LABELLED, Outcome, WorklistHistory
 
 SCHEMA = "vptct.agreement/1"
 RESAMPLES = 2000
@@ -136,14 +137,31 @@ def read_agreement(
         labels: what readers said.
         history: of the worklist, which knows the second readings that were ordered.
     """
+    read = double_read(labels, task)
+    offers: dict[str, list[Outcome]] = {}
+    for each in history.outcomes(task):
+        if each.offer.reading == SECOND:
+            offers.setdefault(each.offer.study, []).append(each)
     ordered = {
-        (offer.study, offer.reader)
-        for offer in history.offers
-        if offer.task == task and offer.reading == SECOND
+        (study, reading.annotator)
+        for study, found in read.items()
+        for reading in _ordered(found[1:], offers.get(study, ()))
     }
-    return reader_agreement(
-        task, findings, double_read(labels, task), ordered, only_ordered=only_ordered, seed=seed
-    )
+    return reader_agreement(task, findings, read, ordered, only_ordered=only_ordered, seed=seed)
+
+
+def _ordered(later: Sequence[Reading], offers: Sequence[Outcome]) -> list[Reading]:
+    """The readings of a study, all but the first, that were offered as second ones.
+
+    By the reader's name where a label bears it. An offer that ended with a label of another name is that of
+    the earliest reading that is left: without a login a label may bear any name.
+    """
+    asked = {name_key(each.offer.reader) for each in offers}
+    found = [reading for reading in later if name_key(reading.annotator) in asked]
+    named = {name_key(reading.annotator) for reading in found}
+    ended = {name_key(each.offer.reader) for each in offers if each.how == LABELLED}
+    left = [reading for reading in later if reading not in found]
+    return found + left[: len(ended - named)]
 
 
 def reader_agreement(

@@ -148,7 +148,11 @@ class Worklist:
         if drawn.any():
             # A look at what every reader said, which is not needed else.
             again = rng.permutation(
-                [each for each in to_read_again(self._labels, known, wish) if view.counts_on(each)]
+                [
+                    each
+                    for each in to_read_again(self._labels, held.history, known, wish)
+                    if view.counts_on(each)
+                ]
             )
             second = [second_reading(str(study), view) for study in again[: int(drawn.sum())]]
         first: list[Proposal] = []
