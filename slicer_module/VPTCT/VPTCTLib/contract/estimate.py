@@ -34,6 +34,6 @@ def read_estimate(fields: Fields) -> Estimate:
     """The estimate in an answer."""
     return Estimate(
         value=fields.maybe(fields.number, "value"),
-        ci95=fields.maybe(fields.pair, "ci95"),
+        ci95=fields.interval("ci95"),
         n=fields.whole("n"),
     )

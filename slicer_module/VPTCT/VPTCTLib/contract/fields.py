@@ -121,6 +121,11 @@ class Fields:
         """A list of two numbers."""
         return _pair(self._value(name), self._at(name))
 
+    def interval(self, name: str) -> tuple[float, float] | None:
+        """A list of two numbers; None where there is none, which the server writes as two nulls, or one."""
+        value = self._value(name)
+        return None if value is None or value == [None, None] else self.pair(name)
+
     def pairs(self, name: str) -> tuple[tuple[float, float], ...]:
         """A list of lists of two numbers."""
         return tuple(_pair(each, at) for each, at in self._elements(name))

@@ -1,0 +1,81 @@
+"""A relay in front of the real server, at an address that stays, which loses connections as a test wants."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from types import TracebackType
+from urllib.parse import urlsplit
+
+_PIECE_BYTES = 1 << 16
+
+
+class Relay:
+    """Passes connections on, from entering the ``with`` block to leaving it.
+
+    Attributes:
+        target: the address of the server; may change while it runs.
+        refuses: hang up on who comes.
+        loses_answers: so many times more, of requests that save (PUT): pass the request on, wait for the
+            answer, and hang up instead.
+    """
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.refuses = False
+        self.loses_answers = 0
+
+    def __enter__(self) -> Relay:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=self._pass, args=(client,))
+            self._threads.append(thread)
+            thread.start()
+
+    def _pass(self, client: socket.socket) -> None:
+        target = urlsplit(self.target)
+        with client:
+            if self.refuses:
+                return
+            try:
+                server = socket.create_connection((target.hostname, target.port), timeout=30)
+            except OSError:
+                return
+            loses = self.loses_answers > 0 and client.recv(3, socket.MSG_PEEK) == b"PUT"
+            self.loses_answers -= loses
+            with server:
+                back = threading.Thread(target=_copy, args=(server, client, loses))
+                back.start()
+                _copy(client, server, False)
+                back.join()
+
+
+def _copy(source: socket.socket, target: socket.socket, loses: bool) -> None:
+    """Pass on until one side ends; with ``loses`` end both at the first bytes that come."""
+    with suppress(OSError):
+        while piece := source.recv(_PIECE_BYTES):
+            if loses:
+                break
+            target.sendall(piece)
+    for each in (target, source):
+        with suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,177 @@
+"""The client reads what is agreed, refuses what is not, and passes over what a newer server adds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from VPTCTLib.contract.info import read_info
+from VPTCTLib.contract.label import FindingLabel, LabelHistory, read_history, read_label
+from VPTCTLib.contract.next_study import read_next
+from VPTCTLib.contract.result import read_result
+from VPTCTLib.contract.training import read_training, read_trainings
+from VPTCTLib.contract.versions import read_versions
+from VPTCTLib.contract.worklist import read_worklists
+from VPTCTLib.errors import ContractError
+
+CONTRACT = Path(__file__).resolve().parents[1] / "contract"
+
+
+def golden(name: str) -> Any:
+    return json.loads((CONTRACT / f"{name}.json").read_text(encoding="utf-8"))
+
+
+AGREED: dict[str, tuple[Callable[[object], object], Any]] = {
+    "result": (read_result, golden("result")),
+    "info": (read_info, golden("info")),
+    "label": (read_label, golden("label")),
+    "next": (read_next, golden("active")["next"]),
+    "worklists": (read_worklists, golden("active")["state"]),
+    "trainings": (read_trainings, golden("training")),
+    "versions": (read_versions, golden("versions")),
+}
+
+
+def with_more(data: Any) -> Any:
+    """The same with a new key in every object."""
+    if isinstance(data, dict):
+        # Where keys are names, a new one would be another finding.
+        named = bool(data) and all(isinstance(each, (dict, int, float)) for each in data.values())
+        new = {} if named else {"zz_new": {"of": ["a", "newer", "server"]}}
+        return {**{name: with_more(each) for name, each in data.items()}, **new}
+    return [with_more(each) for each in data] if isinstance(data, list) else data
+
+
+@pytest.mark.parametrize("name", AGREED)
+def test_what_a_newer_server_adds_changes_nothing(name: str) -> None:
+    read, data = AGREED[name]
+    known, newer = read(data), read(with_more(data))
+    for field in vars(known):
+        # These keep the JSON itself.
+        if field not in ("raw", "model_suggestion", "running", "queue", "last", "models", "trainings"):
+            assert getattr(newer, field) == getattr(known, field)
+
+
+@pytest.mark.parametrize("name", AGREED)
+def test_another_schema_and_no_schema_are_refused(name: str) -> None:
+    read, data = AGREED[name]
+    for said, words in (("vptct.other/2", "says 'vptct.other/2'"), (None, "names no schema")):
+        changed = json.loads(json.dumps(data))
+        (changed.get("vptct") or changed)["schema"] = said
+        with pytest.raises(ContractError, match=words):
+            read(changed)
+
+
+@pytest.mark.parametrize("name", AGREED)
+@pytest.mark.parametrize("data", [None, [], "text", 5, True, {}])
+def test_what_is_no_answer_at_all_is_refused(name: str, data: object) -> None:
+    with pytest.raises(ContractError):
+        AGREED[name][0](data)
+
+
+def test_the_result_is_read_as_it_is_agreed() -> None:
+    result = read_result(golden("result"))
+    (finding,) = result.findings
+    assert (finding.name, finding.probability, finding.threshold) == ("pulmonary_embolism", 0.83, 0.41)
+    assert (finding.decision, finding.key_slice_mm) == ("present", -128.0)
+    assert finding.clips[1].z_mm == (-150.0, -111.25)
+    assert result.model.validation_auroc is not None
+    assert result.model.validation_auroc.ci95 == (0.81, 0.94)
+    assert result.raw == golden("result")
+
+
+def test_a_place_that_is_not_as_agreed_is_named() -> None:
+    changed = golden("result")
+    changed["vptct"]["findings"][0]["clips"][1]["z_mm"] = [1, "x"]
+    with pytest.raises(ContractError, match=r"findings\[0\]\.clips\[1\]\.z_mm\[1\] is a text, not a number"):
+        read_result(changed)
+    del changed["vptct"]["findings"][0]["probability"]
+    with pytest.raises(ContractError, match=r"has no vptct\.result/1: findings\[0\]\.probability"):
+        read_result(changed)
+
+
+@pytest.mark.parametrize("nothing", [None, [None, None]])
+def test_an_undefined_figure_and_a_missing_interval_are_none_and_shown_as_such(nothing: object) -> None:
+    changed = golden("result")
+    changed["vptct"]["model"]["validation_auroc"] = {"value": None, "ci95": nothing, "n": 3}
+    auroc = read_result(changed).model.validation_auroc
+    assert auroc is not None
+    assert (auroc.value, auroc.ci95, str(auroc)) == (None, None, "n/a")
+    changed["vptct"]["model"]["validation_auroc"] = {"value": 1, "ci95": nothing, "n": 3}
+    assert str(read_result(changed).model.validation_auroc) == "1.00 (n = 3)"
+    changed["vptct"]["model"]["validation_auroc"] = None
+    assert read_result(changed).model.validation_auroc is None
+
+
+def test_every_state_of_a_training_is_read() -> None:
+    state = read_trainings(golden("training"))
+    assert state.running is not None
+    assert state.running.progress is not None
+    assert (state.running.progress.epoch, state.running.progress.seconds_left) == (4, 610.5)
+    assert [each.state for each in state.last] == ["done", "failed", "interrupted", "stopped"]
+    done, failed = state.last[:2]
+    assert done.outcome is not None
+    assert done.outcome.comparison is not None
+    assert (done.outcome.comparison.better, done.outcome.comparison.gain.value) == (False, -0.02)
+    assert failed.failure is not None
+    assert failed.failure.last_words == ("RuntimeError: an illegal memory access was encountered",)
+    assert read_training(golden("training")["queue"][0]).waits_or_runs
+
+
+def test_a_version_whose_card_is_damaged_is_told_beside_the_others() -> None:
+    versions = read_versions(golden("versions"))
+    damaged, served, candidate = versions.versions
+    assert (damaged.problem[:15], damaged.thresholds) == ("the model card ", None)
+    assert (served.served, served.thresholds) == (True, {"pulmonary_embolism": 0.41})
+    assert candidate.comparison is not None
+    assert versions.before == 1
+
+
+def test_the_next_study_and_the_worklists_are_read_as_agreed() -> None:
+    offer = read_next(AGREED["next"][1])
+    first, second = offer.proposals
+    assert first.lease is not None
+    assert (first.lease.holder, first.lease.minutes, first.label_version) == ("anna", 30.0, 0)
+    assert (second.score, second.probabilities, second.reading) == (None, None, "second")
+    assert second.cluster is not None
+    assert offer.worklist.free == 371
+    assert offer.retrain is not None
+    assert offer.retrain.due
+    (task,) = read_worklists(AGREED["worklists"][1]).tasks
+    assert task.agreement is not None
+    assert task.agreement.pairs[0].readers == ("anna", "ben")
+    assert task.agreement.findings["pulmonary_embolism"].kappa.value == 0.74
+    info = read_info(golden("info"))
+    assert (info.worklists.tasks[0].agreement, info.worklists.leases) == (None, ())
+
+
+def test_nothing_left_is_an_offer_without_studies() -> None:
+    data = json.loads(json.dumps(AGREED["next"][1]))
+    empty = {"vptct": {**data["vptct"], "studies": [], "model": None, "retrain": None}}
+    assert read_next(empty).proposals == ()
+
+
+def test_a_label_is_written_as_it_is_read() -> None:
+    assert read_label(golden("label")).to_json() == golden("label")
+    with pytest.raises(ValueError, match="present"):
+        FindingLabel("maybe")
+    with pytest.raises(ValueError, match="is absent"):
+        FindingLabel("absent", ((1.0, 2.0),))
+    with pytest.raises(ValueError, match="low to high"):
+        FindingLabel("present", ((2.0, 1.0),))
+
+
+def test_a_damaged_file_counts_for_the_newest_version() -> None:
+    history: LabelHistory = read_history(
+        {
+            "image": "s",
+            "task": "pe",
+            "versions": [],
+            "set_aside": [],
+            "damaged": [{"version": 3, "problem": ""}],
+        }
+    )
+    assert history.newest_version == 3

@@ -1,0 +1,125 @@
+"""Logins that run out, addresses, and what a reader agreed to."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from scripted_server import ScriptedServer, answer
+from VPTCTLib.address import is_protected, is_this_computer, server_address
+from VPTCTLib.client import Client
+from VPTCTLib.consent import Consents
+from VPTCTLib.contract.login import Person
+from VPTCTLib.errors import AddressError, NotLoggedInError
+from VPTCTLib.transport.connection import Connection
+from VPTCTLib.transport.login import PasswordLogin, TokenLogin, runs_out_at
+from VPTCTLib.which_study import is_uid
+
+PERSON = {"username": "anna", "role": "annotator"}
+RUN_OUT = {"detail": "the login has run out.", "hint": "Log in again."}
+
+
+def web_token(until: float, number: int = 0) -> str:
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": until, "n": number}).encode()).decode().rstrip("=")
+    return f"e30.{claims}.signature"
+
+
+def given(token: str | None) -> dict[str, str | None]:
+    return {"access_token": token, "token_type": "bearer"}
+
+
+def test_a_password_is_exchanged_once_and_again_when_the_token_is_about_to_run_out() -> None:
+    now = [1000.0]
+    first, second = web_token(1300.0), web_token(1600.0)
+    login = PasswordLogin("anna", "a&b=c d", clock=lambda: now[0])
+    plays = [answer(200, each) for each in (given(first), PERSON, PERSON, given(second), PERSON)]
+    with ScriptedServer(plays) as server:
+        client = Client(Connection(server.url, login=login))
+        for now[0] in (1000.0, 1200.0, 1250.0):
+            assert client.access.who_am_i().name == "anna"
+        tokens = [asked.headers.get("Authorization") for asked in server.asked]
+        assert tokens == [None, f"Bearer {first}", f"Bearer {first}", None, f"Bearer {second}"]
+        assert server.asked[0].body == b"username=anna&password=a%26b%3Dc+d"
+
+
+def test_a_token_that_was_taken_back_is_replaced_once() -> None:
+    plays = [answer(200, given("one")), answer(401, RUN_OUT), answer(200, given("two")), answer(200, PERSON)]
+    with ScriptedServer(plays) as server:
+        client = Client(Connection(server.url, login=PasswordLogin("anna", "x")))
+        assert client.access.who_am_i().name == "anna"
+        assert server.asked[-1].headers["Authorization"] == "Bearer two"
+    with ScriptedServer(
+        [answer(200, given("one")), answer(401, RUN_OUT), answer(200, given("one"))]
+    ) as server:
+        with pytest.raises(NotLoggedInError, match=r"run out\. Log in again"):
+            Client(Connection(server.url, login=PasswordLogin("anna", "x"))).access.info()
+        assert len(server.asked) == 3
+    with ScriptedServer([answer(401, RUN_OUT)]) as server:
+        with pytest.raises(NotLoggedInError):
+            Client(Connection(server.url, login=TokenLogin(" given "))).access.info()
+        (asked,) = server.asked
+        assert asked.headers["Authorization"] == "Bearer given"
+
+
+def test_the_time_in_a_token_is_read_where_there_is_one() -> None:
+    assert runs_out_at(web_token(1700000000.5)) == 1700000000.5
+    for text in ("", "a.b", "abc", "a.b.c", "a.!!!!.c", "e30.W10.x", "e30.eyJleHAiOnRydWV9.x"):
+        assert runs_out_at(text) is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "address"),
+    [
+        (" localhost:8000/ ", "http://localhost:8000"),
+        ("https://CT.Example.org:443/ct//", "https://ct.example.org/ct"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("10.0.0.7", "http://10.0.0.7"),
+    ],
+)
+def test_one_server_has_one_address(typed: str, address: str) -> None:
+    assert server_address(typed) == address
+    assert server_address(address) == address
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["", "ftp://x", "http://", "http://u:p@x", "http://x?y", "http://x y", "http://x:port", "http://[x"],
+)
+def test_what_is_no_address_is_refused(typed: str) -> None:
+    with pytest.raises(AddressError):
+        server_address(typed)
+
+
+def test_it_is_known_whether_others_could_read_along() -> None:
+    assert [is_protected(each) for each in ("https://x", "http://127.0.0.1:8000", "http://localhost")] == [
+        True
+    ] * 3
+    assert not is_protected("http://ct.example.org")
+    assert not is_this_computer("https://ct.example.org")
+
+
+def test_a_consent_is_for_one_server_and_can_be_taken_back() -> None:
+    settings: dict[str, str] = {}
+    consents = Consents(settings)
+    consents.give("https://a.example.org/ct", "2026-11-21T09:00:00Z")
+    assert Consents(settings).given("https://a.example.org/ct")
+    assert consents.given_at("https://a.example.org/ct") == "2026-11-21T09:00:00Z"
+    assert not consents.given("https://b.example.org/ct")
+    assert not any("/" in key for key in settings)
+    consents.revoke("https://a.example.org/ct")
+    consents.revoke("https://a.example.org/ct")
+    assert not consents.given("https://a.example.org/ct")
+
+
+def test_a_role_includes_those_below_it_and_none_includes_nothing() -> None:
+    assert Person("rita", "reviewer").may("annotator")
+    assert not Person("rita", "reviewer").may("admin")
+    assert not Person("x", "").may("user")
+    assert not Person("x", "boss").may("user")
+
+
+def test_a_uid_is_told_from_other_texts() -> None:
+    assert is_uid("1.2.826.0.1.3680043.8.498.1")
+    for text in ("", "1", "1.", "1.2.a", "p01--ct", "1." + "2" * 70):
+        assert not is_uid(text)
