@@ -24,7 +24,6 @@ class OfferedStudy:
         saved: when the newest label was, as text that sorts by time.
         probabilities: per finding, what was said before the study had a label; empty where nobody was asked.
         model, version: that said it; "" and 0 for none.
-        patient: whose it is; "" where that is not known.
     """
 
     study: str
@@ -33,7 +32,6 @@ class OfferedStudy:
     probabilities: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
     model: str = ""
     version: int = 0
-    patient: str = ""
 
 
 def offered_studies(
@@ -41,7 +39,6 @@ def offered_studies(
     findings: Sequence[str],
     labels: Iterable[SavedLabel],
     history: WorklistHistory,
-    patients: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, OfferedStudy]:
     """The studies with a label of the task, by id.
 
@@ -54,7 +51,6 @@ def offered_studies(
         findings: of the task.
         labels: the newest of each study; those of other tasks are passed over.
         history: of the worklist.
-        patients: by study, where they are known.
     """
     offers = {
         offer.study: offer
@@ -68,7 +64,6 @@ def offered_studies(
             said, model, version = _of_offer(offer) if offer else _of_suggestion(saved, findings)
             found[saved.study] = OfferedStudy(
                 saved.study, known_states(saved, findings), saved.saved, said, model, version,
-                patients.get(saved.study, ""),
             )  # fmt: skip
     return found
 

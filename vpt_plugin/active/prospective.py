@@ -3,20 +3,27 @@
 Studies that a strategy chose are no fair sample: they were chosen for being rare or hard. Nor are the random
 picks alone, where many studies were labelled before: what was left to pick from is what no strategy wanted.
 But ``random`` goes through the studies in a fixed order that knows nothing of them, so the beginning of this
-order is a fair sample of all studies, however each of them came by its label.
+order is a fair sample of all studies, however each of them came by its label. It is cut off before the last
+random pick. Where strategies have labelled all that is present, each pick by chance is of an absent study, so
+a sample that ended with one would have one absent study too many: this is inverse sampling, whose estimate
+without bias leaves out the study that ended it.
 
 The model's answers are those that it gave when a study was offered, before anybody had labelled it, so no
-version learned from a study that it is judged by. They may be of several versions, one after the other.
+version learned from a study that it is judged by. They may be of several versions, one after the other. A
+study of the cold start has none; where those are more than a few, the AUROC is that of the studies which were
+labelled later, and is said to be.
 
-Sources: Cochran, Sampling Techniques, 3rd edition 1977, on simple random samples; Wilson, Probable inference,
-the law of succession, and statistical inference, JASA 1927.
+Each study counts as one of its own. Where patients have several, the intervals are too narrow.
+
+Sources: Cochran, Sampling Techniques, 3rd edition 1977, on simple random samples; Haldane, On a method of
+estimating frequencies, Biometrika 1945, on inverse sampling; Wilson, Probable inference, the law of
+succession, and statistical inference, JASA 1927.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -30,7 +37,8 @@ from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.calibration import wilson_interval
 from vpt_plugin.training.metrics import bootstrap_auroc
 
-# So much of the beginning of the random order must be labelled: what is missing may differ from the rest.
+# So much of the beginning of the random order must be labelled, and so many of these studies must have been
+# answered before, lest nothing be concluded: what is missing may differ from the rest.
 COVERED = 0.9
 
 
@@ -42,7 +50,8 @@ class ProspectiveFinding:
         finding: its name.
         present: studies of the sample that have it.
         prevalence: its share, with Wilson's interval, of those with a known state; nan without any.
-        auroc: of the answers that were given before the labels, with a bootstrap interval over patients.
+        auroc: of the answers that were given before the labels, with a bootstrap interval over studies.
+        unanswered: studies with a known state that had a label before any version had answered.
         versions: that gave those answers, as ``tiny version 3``.
         what_follows: in a sentence or two.
     """
@@ -51,6 +60,7 @@ class ProspectiveFinding:
     present: int
     prevalence: Estimate
     auroc: Estimate
+    unanswered: int
     versions: tuple[str, ...]
     what_follows: str
 
@@ -60,6 +70,7 @@ class ProspectiveFinding:
             "present": self.present,
             "prevalence": self.prevalence.to_json(),
             "auroc": self.auroc.to_json(),
+            "unanswered": self.unanswered,
             "versions": list(self.versions),
             "what_follows": self.what_follows,
         }
@@ -97,9 +108,9 @@ def fair_sample(
 ) -> tuple[list[str], int]:
     """The labelled studies of the beginning of the random order, and how many there have no label.
 
-    It ends with a random pick, the last one up to which nearly all studies are labelled (``COVERED``). Where
-    a reader asked for random studies of a few days only, their picks lie far down the order, with others
-    before them that nobody picked; those do not count.
+    It ends before a random pick, the last one up to which nearly all studies are labelled (``COVERED``).
+    Where a reader asked for random studies of a few days only, their picks lie far down the order, with
+    others before them that nobody picked; those do not count.
 
     Args:
         order: all studies, in the order in which ``random`` goes through them.
@@ -109,7 +120,7 @@ def fair_sample(
     has_label = np.array([study in labelled for study in order], dtype=bool)
     covered = np.cumsum(has_label) / np.arange(1, len(order) + 1)
     ends = [at for at, study in enumerate(order) if study in random_picks and covered[at] >= COVERED]
-    end = ends[-1] + 1 if ends else 0
+    end = ends[-1] if ends else 0
     found = [study for study, there in zip(order[:end], has_label[:end], strict=True) if there]
     return found, end - len(found)
 
@@ -148,7 +159,6 @@ def read_prospective(
     history: WorklistHistory,
     *,
     seed: int,
-    patients: Mapping[str, str] = MappingProxyType({}),
 ) -> Prospective:
     """``prospective`` of the labels of a folder.
 
@@ -158,9 +168,8 @@ def read_prospective(
         labels: what readers said.
         history: of the worklist.
         seed: of the random order: that of ``ActiveSettings``.
-        patients: by study, where they are known.
     """
-    labelled = offered_studies(task.name, task.findings, labels.newest(), history, patients)
+    labelled = offered_studies(task.name, task.findings, labels.newest(), history)
     return prospective(
         task.findings,
         [studies[row] for row in random_order(studies, seed)],
@@ -179,17 +188,17 @@ def _finding(finding: str, sample: Sequence[OfferedStudy], seed: int) -> Prospec
     auroc = bootstrap_auroc(
         [each.states[finding] for each in answered],
         [each.probabilities[finding] for each in answered],
-        [each.patient or each.study for each in answered],
+        [each.study for each in answered],
         seed=seed,
     )
     versions = tuple(sorted({f"{each.model} version {each.version}" for each in answered}))
-    return ProspectiveFinding(
-        finding, present, prevalence, auroc, versions, _what_follows(finding, present, prevalence, auroc)
-    )
+    unanswered = studies - len(answered)
+    follows = _what_follows(finding, present, prevalence) + _on_the_model(prevalence.n, auroc, unanswered)
+    return ProspectiveFinding(finding, present, prevalence, auroc, unanswered, versions, follows)
 
 
-def _what_follows(finding: str, present: int, prevalence: Estimate, auroc: Estimate) -> str:
-    """What a reader of the figures should make of them."""
+def _what_follows(finding: str, present: int, prevalence: Estimate) -> str:
+    """What a reader should make of the prevalence."""
     if not prevalence.n:
         return f"Nothing yet: no study of the random order has a label on {finding}."
     low, high = (100 * end for end in prevalence.ci95)
@@ -199,11 +208,24 @@ def _what_follows(finding: str, present: int, prevalence: Estimate, auroc: Estim
     )
     if present:
         told += f" One more such study by chance takes about {prevalence.n / present:.0f} labels."
+    return told
+
+
+def _on_the_model(studies: int, auroc: Estimate, unanswered: int) -> str:
+    """What a reader should make of the AUROC; a text to add."""
+    if not studies:
+        return ""
+    told = ""
+    if unanswered:
+        told = f" {unanswered} of them had a label before any version had answered, as in the cold start."
     if np.isnan(auroc.value):
         return f"{told} How good the model is cannot be said from these."
+    of = f"The AUROC of {auroc.n} answers given before the label"
     if np.isnan(auroc.ci95[0]):
-        return f"{told} The AUROC of {auroc.n} answers given before the label is too few studies' to count."
-    return (
-        f"{told} The AUROC of {auroc.n} answers given before the label lies between {auroc.ci95[0]:.2f} and "
-        f"{auroc.ci95[1]:.2f}; a validation figure above that flatters."
-    )
+        return f"{told} {of} is too few studies' to count."
+    low, high = auroc.ci95
+    if auroc.n < COVERED * studies:
+        return (
+            f"{told} {of} lies between {low:.2f} and {high:.2f}; it is of those labelled later, not of all."
+        )
+    return f"{told} {of} lies between {low:.2f} and {high:.2f}; a validation figure above that flatters."
