@@ -213,7 +213,7 @@ def _age_seconds(path: Path) -> float:
 
 
 def _replace(new: Path, path: Path) -> None:
-    """Give a file the name of another; on Windows those who read the other one are waited for, for a second."""
+    """Give a file the name of another; on Windows those who read that one are waited for, for a second."""
     for seconds in _WAITS_FOR_READERS_SECONDS:
         try:
             new.replace(path)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import math
-import os
 from pathlib import Path
 
 import pytest
 
 from vpt_plugin.errors import ConfigurationError, LeaseError, StudyNotFoundError
 from vpt_plugin.store.lease import utc_seconds, utc_text
-from vpt_plugin.store.lease_file import LeaseFile
 from vpt_plugin.store.leases import SKIP_REASONS, LeaseBook, Order
 from vpt_plugin.store.worklist_history import HistoryFile
 
@@ -135,11 +132,18 @@ def test_a_reader_holds_no_more_than_so_many_and_the_nameless_together_neither(b
     for reader in ("anna", ""):
         studies = [f"{reader or 'x'}{number}" for number in range(4)]
         book.offer([order(study) for study in studies[:2]], reader)
-        with pytest.raises(LeaseError, match="2 studies are in your hands already, and 3 are the most"):
+        whose = "your hands already" if reader else "the hands of readers without a name"
+        with pytest.raises(LeaseError, match=f"2 studies are in {whose}, and 3 are the most"):
             book.offer([order(study) for study in studies[2:]], reader)
         book.offer([order(studies[2])], reader)
         book.labelled(studies[0], reader, "pe")
         book.offer([order(studies[3])], reader)
+
+
+def test_who_has_nothing_and_asks_for_too_many_is_not_told_of_studies_in_their_hands(book: LeaseBook) -> None:
+    with pytest.raises(LeaseError) as told:
+        book.offer([order(f"p{number}") for number in range(4)], "anna")
+    assert str(told.value) == "4 studies are more than a reader may hold: 3 are the most. Ask for fewer."
 
 
 def test_a_reader_who_comes_back_late_has_the_study_again_unless_something_has_happened_to_it(
@@ -273,103 +277,24 @@ def test_a_program_with_shorter_leases_leaves_the_longer_ones_of_another_alone(
         ("p01", "00:00"),
         ("p02", "20:05"),
     ]
+    assert short.extend("p01", "anna").until == "2026-11-21T00:00:00.000Z"
+    clock.seconds += 238 * MINUTE
+    assert short.extend("p01", "anna").until == "2026-11-21T00:03:00.000Z"
+    assert long.extend("p01", "anna").until == "2026-11-21T03:58:00.000Z"
 
 
-def test_damaged_leases_are_set_aside_and_begin_again_from_the_history(
-    book: LeaseBook, clock: Clock, caplog: pytest.LogCaptureFixture
+def test_who_has_what_another_labelled_meanwhile_is_told_and_goes_on_with_the_next(
+    book: LeaseBook, clock: Clock
 ) -> None:
-    (lease,) = book.offer([order("p01", "random")], "anna")
-    book.offer([order("p02")], "otto")
-    book.give_back("p02", "otto")
-    clock.seconds += 10 * MINUTE
-    for damage in ('{"schema', '{"schema": "vptct.leases/1", "leases": [{"study": "p01"}]}', "[]", "\0" * 50):
-        (book.folder / "leases.json").write_text(damage)
-        assert list(book.held()) == ["p01"]
-        caplog.clear()
-        with pytest.raises(LeaseError):
-            book.offer([order("p01")], "otto")
-        assert "leases.json was damaged" in caplog.text
-        assert (book.folder / f"damaged-leases-{int(clock.seconds)}.json").read_text() == damage
-        found = book.held()["p01"]
-        assert (found.offer, found.holder, found.strategy) == (lease.offer, "anna", "random")
-        assert found.until == utc_text(clock.seconds + 30 * MINUTE)
-    book.labelled("p01", "anna", "pe")
-    assert book.history().outcomes("pe")[0].how == "labelled"
-
-
-class Killed(BaseException):
-    """Stands for kill -9."""
-
-
-@pytest.mark.parametrize("dying", ["as it is given", "as it is given back"])
-def test_a_lease_that_outlived_a_crash_is_in_the_history_once_it_is_extended(
-    book: LeaseBook, monkeypatch: pytest.MonkeyPatch, dying: str
-) -> None:
-    def killed(*_: object) -> None:
-        raise Killed
-
-    chosen = Order("p01", "pe", "random", probabilities={"pe": 0.5}, model="tiny", version=1)
-    if dying == "as it is given":
-        with monkeypatch.context() as crash:
-            crash.setattr(HistoryFile, "add", killed)
-            with pytest.raises(Killed):
-                book.offer([chosen], "")
-    else:
-        book.offer([chosen], "")
-        (lease,) = book.held().values()
-        with monkeypatch.context() as crash:
-            crash.setattr(LeaseFile, "write", killed)
-            with pytest.raises(Killed):
-                book.give_back("p01", lease.holder)
-    before = book.held()["p01"]
-    again = book.extend("p01", before.holder)
-    assert again.holder == before.holder
-    assert book.history().is_open(again.offer)
-    assert book.history().outcomes("pe")[-1].offer.probabilities == {"pe": 0.5}
-    (book.folder / "leases.json").write_text("damaged")
-    assert book.held()["p01"].offer == again.offer
-
-
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="asks Linux which file is written")
-@pytest.mark.parametrize("file", ["leases.json", "history.jsonl"])
-def test_on_a_full_disk_nobody_is_given_a_study_and_nothing_is_lost(
-    book: LeaseBook, monkeypatch: pytest.MonkeyPatch, file: str
-) -> None:
+    book.labelled("p01", "otto", "pe")  # before: the lease is for a second reading
     book.offer([order("p01")], "anna")
-    before = book.held(), book.history(), {path.name: path.read_bytes() for path in book.folder.iterdir()}
-    fsync = os.fsync
-
-    def full(descriptor: int) -> None:
-        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
-        if file in name:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        fsync(descriptor)
-
-    monkeypatch.setattr("vpt_plugin.durable.os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        book.offer([order("p02")], "otto")
-    assert (book.held(), book.history()) == before[:2]
-    assert {path.name: path.read_bytes() for path in book.folder.iterdir()} == before[2]
-    with pytest.raises(OSError, match="No space left"):
-        book.skip("p01", "anna", "unsure")
-    assert list(book.held()) == ["p01"]
-    monkeypatch.undo()
-    book.offer([order("p02")], "otto")
-    assert list(book.held()) == ["p01", "p02"]
-
-
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_is_told_with_the_way_out(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(LeaseError, match="Let this program's user write there"):
-        LeaseBook(tmp_path / "worklist").offer([order("p01")], "anna")
-    assert LeaseBook(tmp_path / "worklist").held() == {}
-
-
-def test_a_file_in_the_place_of_the_folder_is_told_with_the_way_out(tmp_path: Path) -> None:
-    (tmp_path / "worklist").write_text("a film")
-    with pytest.raises(LeaseError, match=r"cannot be kept in .*worklist"):
-        LeaseBook(tmp_path / "worklist").offer([order("p01")], "anna")
+    book.labelled("p01", "otto", "nodule")
+    assert book.extend("p01", "anna").reader == "anna"
+    book.labelled("p01", "otto", "pe")
+    with pytest.raises(LeaseError, match="p01: somebody labelled it while it was in your hands"):
+        book.extend("p01", "anna")
+    book.give_back("p01", "anna")
+    assert book.held() == {}
 
 
 def test_a_time_as_text_is_that_time_and_texts_compare_as_times() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
+from vpt_plugin.store.leases import LeaseBook, Order
 from vpt_plugin.store.worklist_history import HistoryFile, WorklistEvent, WorklistHistory
 
 WHEN = "2026-11-20T20:00:00.000Z"
@@ -134,3 +136,53 @@ def test_two_skips_of_one_reader_close_a_study_for_that_reader_only() -> None:
     assert history.skipped_for_all("pe") == set()
     assert history.skipped_for("anna", "pe") == {"p01"}
     assert history.skipped_for("otto", "pe") == set()
+
+
+def test_a_skip_that_is_taken_back_counts_no_more_and_a_later_one_does() -> None:
+    history = WorklistHistory(
+        (
+            event("skipped", "p01", "anna", reason="unsure"),
+            event("skipped", "p02", "anna", reason="unsure"),
+            event("unskipped", "p03", "eve"),
+            event("unskipped", "p01", "eve"),
+            event("skipped", "p01", "otto", reason="other"),
+        )
+    )
+    assert sorted((skip.study, skip.reader) for skip in history.skips) == [("p01", "otto"), ("p02", "anna")]
+
+
+def test_a_history_that_is_read_on_says_what_one_that_is_read_at_once_says(file: HistoryFile) -> None:
+    happened = [
+        event("offered", "p01", "anna", "1"),
+        event("skipped", "p01", "anna", "1", reason="unsure"),
+        event("skipped", "p02", "otto", reason="unreadable"),
+        event("unskipped", "p01", "eve"),
+        event("offered", "p01", "otto", "2"),
+        event("skipped", "p01", "otto", "2", reason="other"),
+    ]
+    for number, each in enumerate(happened, 1):
+        file.add([each])
+        read, whole = file.read(), WorklistHistory(tuple(happened[:number]))
+        assert (read.events, read.offers, read.skips) == (whole.events, whole.offers, whole.skips)
+
+
+def test_a_long_history_with_skips_that_were_taken_back_keeps_nobody_waiting(file: HistoryFile) -> None:
+    """100,000 events, 10,000 skips of which 1,000 were taken back: took seconds where that is quadratic."""
+    long = []
+    for at in range(50_000):
+        study, reader, offer = f"p{at % 10_000:05d}", f"r{at % 20}", f"{at:016x}"
+        long.append(event("offered", study, reader, offer, strategy="auto"))
+        skipped = at % 5 == 0
+        end = event("skipped", study, reader, offer, reason="unsure") if skipped else None
+        long.append(end or event("expired", study, reader, offer))
+    file.add(long)
+    file.add(event("unskipped", f"p{5 * number:05d}", "eve") for number in range(1000))
+    book = LeaseBook(file.path.parent)
+    assert len(book.history().skips) == 5000
+    began = time.process_time()
+    for study in ("new-1", "new-2"):
+        with book.choosing() as held:
+            assert len(held.history.offers) >= 50_000
+            assert len(held.history.skipped_for("r0", "pe")) == 250
+            book.offer([Order(study, "pe", "auto")], "r0")
+    assert time.process_time() - began < 0.2

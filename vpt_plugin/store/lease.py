@@ -26,7 +26,7 @@ _MAX_NAME_CHARACTERS = 200
 _MAX_COMMENT_CHARACTERS = 2000
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 # Two computers on one share need not have the same time to the second.
-_CLOCKS_DIFFER_SECONDS = 60.0
+CLOCKS_DIFFER_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,14 @@ class Lease:
         return self.until > utc_text(now)
 
     def extended(self, now: float, minutes: float) -> Lease:
-        """The same, for so many minutes from now."""
-        return replace(self, until=utc_text(now + 60 * minutes), minutes=minutes)
+        """The same, for so many minutes from now; never for a shorter time than it has already."""
+        until = max(self.until, utc_text(now + 60 * minutes))
+        return replace(self, until=until, minutes=max(self.minutes, minutes))
 
     def shortened(self, now: float) -> Lease:
         """The same, no longer than it can last: where a clock was put back, it would last for hours."""
         longest = now + 60 * self.minutes
-        too_long = utc_seconds(self.until) > longest + _CLOCKS_DIFFER_SECONDS
+        too_long = utc_seconds(self.until) > longest + CLOCKS_DIFFER_SECONDS
         return replace(self, until=utc_text(longest)) if too_long else self
 
     def event(self, kind: str, now: float) -> WorklistEvent:
@@ -151,9 +152,19 @@ def order_again(history: WorklistHistory, study: str, reader: str) -> Order | No
 def open_leases(history: WorklistHistory, now: float, minutes: float) -> dict[str, Lease]:
     """A lease for each offer of the history that has no end, by study, where the leases themselves are lost.
 
-    Nobody knows how long each would live, so they begin anew. A reader without a name has lost theirs: the
-    study waits until its time is over.
+    Whoever writes to the history notes first what is over. So what is open in it was alive at its last event,
+    be it extended or new, and is over where that is longer ago than a lease lasts. How long each would have
+    lived nobody knows, so they begin anew. A reader without a name has lost theirs: the study waits until its
+    time is over.
+
+    Args:
+        history: all of it.
+        now: seconds since 1970.
+        minutes: how long a lease lasts.
     """
+    last = history.events[-1].when if history.events else ""
+    if last <= utc_text(now - 60 * minutes):
+        return {}
     tasks = {offer.task for offer in history.offers}
     still = [each.offer for task in tasks for each in history.outcomes(task) if each.how == OPEN]
     return {

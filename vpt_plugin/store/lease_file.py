@@ -10,7 +10,7 @@ from typing import Any
 
 from vpt_plugin.durable import make_folder, write_over
 from vpt_plugin.store.ids import is_study_id
-from vpt_plugin.store.lease import Lease, utc_seconds
+from vpt_plugin.store.lease import CLOCKS_DIFFER_SECONDS, Lease, utc_seconds
 
 FILE_NAME = "leases.json"
 SCHEMA = "vptct.leases/1"
@@ -32,9 +32,10 @@ class LeaseFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._clock_told = False
 
-    def read(self) -> dict[str, Lease]:
-        """By study; {} where there is no file.
+    def read(self) -> dict[str, Lease] | None:
+        """By study; None where there is no file.
 
         Raises:
             DamagedLeasesError: it is none of ours.
@@ -46,12 +47,17 @@ class LeaseFile:
                 raise DamagedLeasesError(f"it is no file of the schema {SCHEMA}")
             return {each["study"]: _lease(each) for each in said["leases"]}
         except FileNotFoundError:
-            return {}
+            return None
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DamagedLeasesError(str(error)) from error
 
-    def write(self, leases: Iterable[Lease]) -> None:
+    def write(self, leases: Iterable[Lease], now: float) -> None:
         """Put these in the place of what was there; on the disk when this returns.
+
+        Args:
+            leases: all that live.
+            now: seconds since 1970, by the clock that their times are of. Whether the disk, maybe another
+                computer's, has the same time is looked at, and told in the log where it has not.
 
         Raises:
             OSError: the disk is full, the folder is not writable; what was there stays as it is.
@@ -59,6 +65,19 @@ class LeaseFile:
         content = {"schema": SCHEMA, "leases": [lease.to_json() for lease in leases]}
         make_folder(self.path.parent)
         write_over(self.path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+        self._compare_clocks(now)
+
+    def _compare_clocks(self, now: float) -> None:
+        """Two computers whose clocks differ by more than a lease lasts would give one study twice."""
+        ahead_seconds = now - self.path.stat().st_mtime
+        differs = abs(ahead_seconds) > CLOCKS_DIFFER_SECONDS
+        if differs and not self._clock_told:
+            _logger.warning(
+                "the clock of this computer is %.0f minutes %s that of the disk with %s: leases of several "
+                "computers end too early or too late; set the clocks",
+                abs(ahead_seconds) / 60, "ahead of" if ahead_seconds > 0 else "behind", self.path,
+            )  # fmt: skip
+        self._clock_told = differs
 
     def set_aside(self, why: DamagedLeasesError, now: float) -> None:
         """Move the damaged file out of the way, for a person to look at."""

@@ -1,15 +1,7 @@
 """LeaseBook: a study that one reader has open is offered to nobody else for a while.
 
-::
-
-    labels/worklist/leases.json       who has what at the moment, see lease_file.py
-    labels/worklist/history.jsonl     what was ever offered, and what became of it, see worklist_history.py
-    labels/worklist/.lock             held while somebody chooses or changes a lease
-
-A server and ``vpt next`` may work on one folder, as any number of threads and processes. A new lease is
-written to the leases first and to the history then; an end the other way round. So whatever a crash comes
-between, no reader holds a study that the book calls free, and no end that was acknowledged is forgotten; at
-worst a study waits until its time is over.
+A server and ``vpt next`` may work on one folder, as any number of threads and processes. How it is kept on
+the disk: see lease_ledger.py.
 """
 
 from __future__ import annotations
@@ -18,7 +10,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,24 +24,19 @@ from vpt_plugin.store.lease import (
     check_skip,
     new_holder,
     new_lease,
-    open_leases,
     order_again,
     order_of,
     utc_text,
 )
-from vpt_plugin.store.lease_file import FILE_NAME, DamagedLeasesError, LeaseFile
+from vpt_plugin.store.lease_ledger import LeaseLedger
 from vpt_plugin.store.worklist_history import (
-    EXPIRED,
     GIVEN_BACK,
     LABELLED,
     SKIPPED,
     UNSKIPPED,
-    HistoryFile,
     WorklistEvent,
     WorklistHistory,
 )
-from vpt_plugin.store.worklist_history import FILE_NAME as HISTORY_NAME
-from vpt_plugin.store.worklist_lock import WorklistLock
 
 __all__ = ["FOLDER", "SKIP_REASONS", "Held", "Lease", "LeaseBook", "Order"]
 
@@ -97,9 +84,7 @@ class LeaseBook:
             )
         self.folder = folder
         self._minutes, self._max_held, self._clock = minutes, max_held, clock
-        self._file = LeaseFile(folder / FILE_NAME)
-        self._history = HistoryFile(folder / HISTORY_NAME)
-        self._lock = WorklistLock(folder)
+        self._ledger = LeaseLedger(folder, minutes=minutes)
 
     @contextmanager
     def choosing(self) -> Iterator[Held]:
@@ -109,8 +94,8 @@ class LeaseBook:
             LeaseError: others have kept it for a minute, or the folder may not be written or locked.
             OSError: the disk is full.
         """
-        with self._lock.taken():
-            yield Held(self._tidied(), self._history.read())
+        with self._ledger.taken():
+            yield Held(self._ledger.tidied(self._clock()), self._ledger.history())
 
     def offer(self, orders: Sequence[Order], reader: str) -> list[Lease]:
         """Lease studies to a reader: all of them, or none; they are on the disk when this returns.
@@ -125,8 +110,8 @@ class LeaseBook:
             OSError: the disk is full.
         """
         check_asked(reader, [order.study for order in orders])
-        with self._lock.taken():
-            return self._give(self._tidied(), orders, reader)
+        with self._ledger.taken():
+            return self._give(self._ledger.tidied(self._clock()), orders, reader)
 
     def extend(self, study: str, holder: str) -> Lease:
         """Let a lease last ``minutes`` from now, because its reader has the study open.
@@ -135,16 +120,22 @@ class LeaseBook:
         since.
 
         Raises:
-            LeaseError: somebody else has the study, or this reader has it no longer; and as ``choosing``.
+            LeaseError: somebody else has the study or has labelled it meanwhile, or this reader has it no
+                longer; and as ``choosing``.
             OSError: the disk is full.
         """
         check_asked(holder, [study])
-        with self._lock.taken():
-            leases, history = self._tidied(), self._history.read()
+        with self._ledger.taken():
+            leases, history = self._ledger.tidied(self._clock()), self._ledger.history()
             lease = _of(leases, study, holder)
+            if lease is not None and history.labelled_after(lease.offer):
+                raise LeaseError(
+                    f"{study}: somebody labelled it while it was in your hands.", "Ask for the next study."
+                )
             if lease is not None and history.is_open(lease.offer):
-                leases[study] = lease.extended(self._clock(), self._minutes)
-                self._file.write(leases.values())
+                now = self._clock()
+                leases[study] = lease.extended(now, self._minutes)
+                self._ledger.keep(leases, now)
                 return leases[study]
             if lease is not None:
                 # A crash came between the lease and the history, when it was given or when it was to end.
@@ -162,8 +153,8 @@ class LeaseBook:
             OSError: the disk is full.
         """
         check_asked(holder, [study])
-        with self._lock.taken():
-            leases = self._tidied()
+        with self._ledger.taken():
+            leases = self._ledger.tidied(self._clock())
             if lease := _of(leases, study, holder):
                 self._end(leases, lease, lease.event(GIVEN_BACK, self._clock()))
 
@@ -187,8 +178,8 @@ class LeaseBook:
         """
         check_asked(holder, [study])
         check_skip(study, reason, comment)
-        with self._lock.taken():
-            leases = self._tidied()
+        with self._ledger.taken():
+            leases = self._ledger.tidied(self._clock())
             lease = _of(leases, study, holder)
             task = task or (lease.task if lease else "")
             if not task:
@@ -209,11 +200,11 @@ class LeaseBook:
             OSError: the disk is full.
         """
         check_asked(reader, [study])
-        with self._lock.taken():
+        with self._ledger.taken():
             event = self._event(UNSKIPPED, None, study, task, reader)
-            if not any(event.takes_back(skip) for skip in self._history.read().skips):
+            if not any(event.takes_back(skip) for skip in self._ledger.history().skips):
                 raise LeaseError(f"{study}: nobody has skipped it{f' for {task}' if task else ''}.")
-            self._history.add([event])
+            self._end(self._ledger.tidied(self._clock()), None, event)
 
     def labelled(self, study: str, reader: str, task: str) -> None:
         """A label was saved: note it, and end the lease where it is this reader's, for this task.
@@ -221,15 +212,15 @@ class LeaseBook:
         Raises:
             LeaseError, OSError: as ``choosing``. The label itself is saved.
         """
-        with self._lock.taken():
-            leases = self._tidied()
+        with self._ledger.taken():
+            leases = self._ledger.tidied(self._clock())
             lease = leases.get(study)
             if lease is not None and (lease.reader, lease.task) != (reader, task):
                 lease = None
             event = self._event(LABELLED, lease, study, task, reader)
             if lease is None:
                 # It may come after the time was over.
-                event = replace(event, offer=self._history.read().last_offer(study, reader, task))
+                event = replace(event, offer=self._ledger.history().last_offer(study, reader, task))
             self._end(leases, lease, event)
 
     def held(self) -> Mapping[str, Lease]:
@@ -238,12 +229,7 @@ class LeaseBook:
         Raises:
             OSError: the file is there and cannot be read.
         """
-        now = self._clock()
-        try:
-            leases = self._file.read()
-        except DamagedLeasesError:
-            leases = open_leases(self._history.read(), now, self._minutes)
-        return {study: lease for study, lease in leases.items() if lease.lives(now)}
+        return self._ledger.seen(self._clock())
 
     def history(self) -> WorklistHistory:
         """What was ever offered, and what became of it.
@@ -251,23 +237,7 @@ class LeaseBook:
         Raises:
             OSError: the file is there and cannot be read.
         """
-        return self._history.read()
-
-    def _tidied(self) -> dict[str, Lease]:
-        """The leases that live; those that are over are noted as such. Only with the lock."""
-        now = self._clock()
-        try:
-            leases = self._file.read()
-        except DamagedLeasesError as error:
-            leases = open_leases(self._history.read(), now, self._minutes)
-            self._file.set_aside(error, now)
-            self._file.write(leases.values())
-        living = {study: lease.shortened(now) for study, lease in leases.items() if lease.lives(now)}
-        if living != leases:
-            over = [lease for study, lease in leases.items() if study not in living]
-            self._history.add(lease.event(EXPIRED, now) for lease in over)
-            self._file.write(living.values())
-        return living
+        return self._ledger.history()
 
     def _give(
         self, leases: dict[str, Lease], orders: Sequence[Order], reader: str, holder: str = ""
@@ -275,29 +245,37 @@ class LeaseBook:
         for order in orders:
             if lease := leases.get(order.study):
                 raise lease.taken()
-        has = sum(lease.reader == reader for lease in leases.values())
-        if has + len(orders) > self._max_held:
+        self._check_room(sum(lease.reader == reader for lease in leases.values()), len(orders), reader)
+        holder, now = holder or reader or new_holder(), self._clock()
+        new = [new_lease(order, reader, now, self._minutes, holder=holder) for order in orders]
+        self._ledger.give(leases, new, now)
+        return new
+
+    def _check_room(self, has: int, wanted: int, reader: str) -> None:
+        """Refuse more studies than a reader may hold.
+
+        Raises:
+            LeaseError: with those that they have already, ``has``, it would be too many.
+        """
+        if has + wanted <= self._max_held:
+            return
+        if wanted > self._max_held:
+            raise LeaseError(
+                f"{wanted} studies are more than a reader may hold: {self._max_held} are the most.",
+                "Ask for fewer.",
+            )
+        if reader:
             raise LeaseError(
                 f"{has} studies are in your hands already, and {self._max_held} are the most.",
                 "Label some of them, skip them or give them back.",
             )
-        holder, now = holder or reader or new_holder(), self._clock()
-        new = [new_lease(order, reader, now, self._minutes, holder=holder) for order in orders]
-        self._file.write([*leases.values(), *new])
-        try:
-            self._history.add(lease.offered() for lease in new)
-        except OSError:
-            # Nobody was given them. Where this fails, too, they wait until their time is over.
-            with suppress(OSError):
-                self._file.write(leases.values())
-            raise
-        return new
+        raise LeaseError(
+            f"{has} studies are in the hands of readers without a name, and {self._max_held} are the most.",
+            "Say who reads.",
+        )
 
-    def _end(self, leases: dict[str, Lease], lease: Lease | None, event: WorklistEvent) -> None:
-        self._history.add([event])
-        if lease is not None:
-            del leases[lease.study]
-            self._file.write(leases.values())
+    def _end(self, leases: Mapping[str, Lease], lease: Lease | None, event: WorklistEvent) -> None:
+        self._ledger.end(leases, lease, event, self._clock())
 
     def _event(self, kind: str, lease: Lease | None, study: str, task: str, holder: str) -> WorklistEvent:
         """What happens now, to a lease or, where there is none, to a study."""

@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -107,21 +107,32 @@ class WorklistHistory:
     events: tuple[WorklistEvent, ...] = ()
     damaged_lines: int = 0
 
+    def then(self, events: Sequence[WorklistEvent], damaged_lines: int) -> WorklistHistory:
+        """This history and what happened next; what is known of this one is not worked out again.
+
+        Args:
+            events: the newer ones.
+            damaged_lines: among the newer ones.
+        """
+        later = WorklistHistory((*self.events, *events), self.damaged_lines + damaged_lines)
+        # Where the cached properties keep what they found.
+        vars(later)["offers"] = (*self.offers, *_offers(events))
+        vars(later)["_counting"] = _counting(self._counting, events)
+        return later
+
     @cached_property
     def offers(self) -> tuple[WorklistEvent, ...]:
         """The offers."""
-        return tuple(event for event in self.events if event.event == OFFERED)
+        return _offers(self.events)
 
     @cached_property
     def skips(self) -> tuple[WorklistEvent, ...]:
-        """The skips that count: those that nobody has taken back."""
-        counting: list[WorklistEvent] = []
-        for event in self.events:
-            if event.event == SKIPPED:
-                counting.append(event)
-            elif event.event == UNSKIPPED:
-                counting = [each for each in counting if not event.takes_back(each)]
-        return tuple(counting)
+        """The skips that count: those that nobody has taken back; by study, the one skipped first first."""
+        return tuple(skip for skips in self._counting.values() for skip in skips)
+
+    @cached_property
+    def _counting(self) -> Mapping[str, tuple[WorklistEvent, ...]]:
+        return _counting({}, self.events)
 
     def skipped_for(self, reader: str, task: str) -> frozenset[str]:
         """The studies that are not to be offered to this reader for this task, because they were skipped.
@@ -154,6 +165,16 @@ class WorklistHistory:
         last = next((event for event in reversed(self.events) if event.offer == offer), None)
         return last is not None and last.event == OFFERED
 
+    def labelled_after(self, offer: str) -> bool:
+        """Whether anybody labelled the study of an offer, for its task, after the offer was made."""
+        labelled = set()
+        for event in reversed(self.events):
+            if event.event == LABELLED:
+                labelled.add((event.study, event.task))
+            elif event.event == OFFERED and event.offer == offer:
+                return (event.study, event.task) in labelled
+        return False
+
     def last_offer(self, study: str, reader: str, task: str) -> str:
         """The number of the newest offer of a study to a reader for a task; "" for none."""
         wanted = (study, reader, task)
@@ -182,6 +203,24 @@ class WorklistHistory:
     def random_picks(self, task: str) -> tuple[Outcome, ...]:
         """What became of every offer for a task that was drawn at random."""
         return tuple(each for each in self.outcomes(task) if each.offer.strategy == "random")
+
+
+def _offers(events: Iterable[WorklistEvent]) -> tuple[WorklistEvent, ...]:
+    return tuple(event for event in events if event.event == OFFERED)
+
+
+def _counting(
+    before: Mapping[str, tuple[WorklistEvent, ...]], events: Iterable[WorklistEvent]
+) -> Mapping[str, tuple[WorklistEvent, ...]]:
+    """The skips that count after these events, by study, from those that counted before them."""
+    counting = dict(before)
+    for event in events:
+        skips = counting.get(event.study, ())
+        if event.event == SKIPPED:
+            counting[event.study] = (*skips, event)
+        elif event.event == UNSKIPPED and skips:
+            counting[event.study] = tuple(skip for skip in skips if not event.takes_back(skip))
+    return counting
 
 
 class HistoryFile:
@@ -234,14 +273,14 @@ class HistoryFile:
     def _take(self, data: bytes) -> None:
         if not data:
             return
-        events, damaged = [], self._history.damaged_lines
+        events, damaged = [], 0
         for line in data.splitlines():
             try:
                 events.append(_event(line))
             except (ValueError, RecursionError) as error:
                 damaged += 1
                 _logger.warning("%s: a line is left out of the history: %s", self.path, error)
-        self._history = WorklistHistory((*self._history.events, *events), damaged)
+        self._history = self._history.then(events, damaged)
         self._read_bytes += len(data)
 
 
