@@ -56,7 +56,7 @@ def test_what_ends_the_cold_start_is_said(new_pool: NewPool) -> None:
 def test_enough_labels_without_a_trained_network_are_no_end_of_the_cold_start(new_pool: NewPool) -> None:
     choices = pick(pool_with(new_pool, 6, 6))
     assert choices[0].strategy == "typical"
-    assert choices[0].why.endswith("No network is trained yet.")
+    assert choices[0].why.endswith("No trained network has scored these studies yet.")
 
 
 def test_every_finding_needs_its_labels_unless_one_is_named(new_pool: NewPool) -> None:
@@ -71,6 +71,38 @@ def test_every_finding_needs_its_labels_unless_one_is_named(new_pool: NewPool) -
     choices = pick(pool, auto=auto)
     assert choices[0].why.endswith("Still needed: b 1 present.")
     assert pick(pool, auto=auto, finding="a")[0].strategy == "diverse-uncertain"
+
+
+def rare_finding(new_pool: NewPool, labelled: int, *, trained: bool = True) -> Pool:
+    """60 studies; of those labelled, half have a, and none has b."""
+    states = np.full((60, 2), np.nan)
+    states[:labelled] = 0
+    states[: labelled // 2, 0] = 1
+    points = np.random.default_rng(0).normal(size=(60, 3))
+    probabilities = np.full((60, 2), 0.3) if trained else None
+    return new_pool(
+        points, states=states, taken=range(labelled), findings=("a", "b"), probabilities=probabilities
+    )
+
+
+def test_a_finding_that_nobody_has_does_not_keep_the_cold_start_going_for_good(new_pool: NewPool) -> None:
+    """At least 2 of each: 20 times as many labels are 40."""
+    auto = AutoSettings(min_each=2, random_share=0)
+    choice = pick(rare_finding(new_pool, 39), 1, auto)[0]
+    assert choice.strategy == "typical"
+    assert choice.why.endswith("Still needed: b 2 present.")
+    choice = pick(rare_finding(new_pool, 40), 1, auto)[0]
+    assert choice.strategy == "diverse-uncertain"
+    assert choice.why.endswith("The cold start ended with 40 labels; still missing: b 2 present.")
+    assert pick(rare_finding(new_pool, 50, trained=False), 1, auto)[0].strategy == "typical"
+
+
+def test_of_the_scored_only_those_to_choose_from_are_told(new_pool: NewPool) -> None:
+    """Of 10 studies 6 are closed, as those are that are gone: 1 of the other 4 is scored."""
+    points = np.full((10, 3), np.nan)
+    points[[0, 1, 9]] = 1.0
+    choices = pick(new_pool(points, taken=[0, 1, 2], closed=[3, 4, 5]), 2)
+    assert choices[-1].why == "By chance: 1 of 4 studies to choose from are scored so far."
 
 
 def test_the_share_by_chance_is_what_was_asked_for(new_pool: NewPool) -> None:
@@ -99,6 +131,6 @@ def test_where_too_few_are_scored_the_rest_is_by_chance_and_that_is_said(new_poo
     choices = pick(new_pool(points), 5)
     assert [choice.strategy for choice in choices] == ["typical"] * 3 + ["random"] * 2
     assert {choice.row for choice in choices[:3]} == {0, 1, 2}
-    assert choices[4].why == "By chance: 3 of 40 studies are scored so far."
+    assert choices[4].why == "By chance: 3 of 40 studies to choose from are scored so far."
     [choice] = pick(new_pool(np.zeros((7, 0))), 1)
-    assert choice.why == "By chance: 0 of 7 studies are scored so far."
+    assert choice.why == "By chance: 0 of 7 studies to choose from are scored so far."

@@ -12,9 +12,16 @@ from vpt_plugin.acquisition.question import Question
 from vpt_plugin.acquisition.typical import typical
 from vpt_plugin.acquisition.uncertain import diverse_uncertain
 
+# Of a finding that a site hardly has, or never, not enough will ever be labelled. After so many times
+# ``min_each`` labelled studies a trained network chooses all the same.
+LONG_ENOUGH = 20
+
 
 def auto(question: Question) -> list[Choice]:
     """``typical`` until each state of each finding has enough labels, ``diverse-uncertain`` from then on.
+
+    Where one state stays rare the cold start ends, too, once ``LONG_ENOUGH`` times as many studies are
+    labelled as each needs, and a trained network has scored those to choose from.
 
     Each pick is by chance instead with the probability ``random_share``, for an estimate that the other
     strategies' taste does not bias. Where fewer studies are scored than asked for, the rest is by chance.
@@ -24,8 +31,8 @@ def auto(question: Question) -> list[Choice]:
     rest = _without(question, chance, question.n - len(chance))
     chosen, phase = _by_phase(rest) if rest.n else ([], "")
     more = _without(rest, chosen, rest.n - len(chosen))
-    scored = question.space.known
-    unscored = f"By chance: {int(scored.sum())} of {len(scored)} studies are scored so far."
+    scored = question.space.known[question.pool.free]
+    unscored = f"By chance: {int(scored.sum())} of {len(scored)} studies to choose from are scored so far."
     filled = [replace(choice, why=unscored) for choice in by_chance(more)] if more.n else []
     by_taste = [replace(choice, why=f"{choice.why} {phase}".rstrip()) for choice in chosen] + filled
     return _interleaved(list(drawn), chance, by_taste)
@@ -36,9 +43,14 @@ def _by_phase(question: Question) -> tuple[list[Choice], str]:
     missing = _missing(question)
     if question.has_probabilities and not missing:
         return diverse_uncertain(question), ""
+    labelled = len(question.labelled)
+    if question.has_probabilities and labelled >= LONG_ENOUGH * question.auto.min_each:
+        ended = f"The cold start ended with {labelled} labels; still missing: {missing}."
+        return diverse_uncertain(question), ended
     if not question.has_embeddings:
         return [], ""
-    return typical(question), f"Still needed: {missing}." if missing else "No network is trained yet."
+    waiting = f"Still needed: {missing}." if missing else "No trained network has scored these studies yet."
+    return typical(question), waiting
 
 
 def _missing(question: Question) -> str:

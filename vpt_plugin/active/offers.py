@@ -188,7 +188,7 @@ class WorklistState:
         task: its name.
         model: None where nothing is scored.
         counts: of the studies, for a reader without a name.
-        labels: by finding and state, how many studies.
+        labels: by finding and state, how many of the studies that are there.
         scoring: of ``model``.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,10 +74,16 @@ class View:
             taken,
         )
 
+    @cached_property
+    def labels_here(self) -> Mapping[str, SavedLabel]:
+        """The newest label of each study that is there."""
+        there = set(self.studies)
+        return {study: saved for study, saved in self.labels.items() if study in there}
+
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many studies have each state of each finding, by their newest label."""
+        """How many studies that are there have each state of each finding, by their newest label."""
         counts = {finding: dict.fromkeys(STATES, 0) for finding in self.task.findings}
-        for saved in self.labels.values():
+        for saved in self.labels_here.values():
             for finding, said in saved.label.findings.items():
                 if finding in counts:
                     counts[finding][said.state] += 1
@@ -87,8 +94,9 @@ class View:
         return study in self.labels and study not in self.late
 
     def _states(self) -> NDArray[np.float64]:
+        """Of studies that are gone, nan: their labels bring no cold start to its end."""
         states = np.full((len(self.scores.studies), len(self.task.findings)), np.nan)
-        for study, saved in self.labels.items():
+        for study, saved in self.labels_here.items():
             for column, finding in enumerate(self.task.findings):
                 said = saved.label.findings.get(finding)
                 if said is not None and said.state != "indeterminate":

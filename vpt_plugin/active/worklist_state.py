@@ -39,6 +39,11 @@ def warnings_of(view: View, stands: Standing, wish: Wish, given: int) -> Iterato
         given: how many studies were.
     """
     yield from view.scores.warnings
+    if elsewhere := len(view.labels) - len(view.labels_here):
+        yield (
+            f"{elsewhere} {'label is' if elsewhere == 1 else 'labels are'} of studies that are not here, and "
+            "not counted; see that the folder of studies and that of labels belong together"
+        )
     free, unscored = len(stands.free), _unscored(view, stands.free)
     if stands.undated:
         yield (

@@ -22,7 +22,7 @@ def test_without_any_score_auto_goes_on_by_chance_and_says_so(site: MadeUpSite) 
     offer = site.next()
     (proposal,) = offer.proposals
     assert (proposal.strategy, proposal.probabilities) == ("random", None)
-    assert "0 of 40 studies are scored" in proposal.why
+    assert "0 of 40 studies to choose from are scored" in proposal.why
     assert (offer.state.model, offer.state.scoring.scored, offer.state.scoring.studies) == (None, 0, 40)
     assert offer.state.counts.unscored == 39
 
