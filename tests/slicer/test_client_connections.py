@@ -233,6 +233,35 @@ def test_without_login_a_study_is_kept_by_the_readers_name_or_the_leases_holder(
     assert "Authorization" not in extended.headers
 
 
+def test_a_proxy_is_used_but_not_before_this_very_computer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with (
+        ScriptedServer([answer(200, PERSON), silence]) as proxy,
+        ScriptedServer([answer(200, PERSON)]) as server,
+    ):
+        monkeypatch.setenv("http_proxy", proxy.url)
+        assert name_of(server) == "anna"
+        assert proxy.asked == []
+        behind = Client(Connection("http://ct.example.org", retry=THREE))
+        assert behind.access.who_am_i().name == "anna"
+        assert proxy.asked[0].path == "http://ct.example.org/auth/token/valid"
+        cancel = Cancel()
+        threading.Timer(0.2, cancel.ask).start()
+        with pytest.raises(CancelledError):
+            behind.access.who_am_i(cancel)
+        assert proxy.hung_up.wait(5)
+
+
+def test_a_password_of_another_program_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netrc").write_text("default login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with ScriptedServer([answer(200, PERSON)]) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        Client(Connection("http://ct.example.org", retry=THREE)).access.who_am_i()
+        assert "Authorization" not in proxy.asked[0].headers
+
+
 def test_a_certificate_is_checked_and_a_sites_own_authority_can_be_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

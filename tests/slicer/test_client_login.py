@@ -14,7 +14,6 @@ from VPTCTLib.contract.login import Person
 from VPTCTLib.errors import AddressError, NotLoggedInError
 from VPTCTLib.transport.connection import Connection
 from VPTCTLib.transport.login import PasswordLogin, TokenLogin, runs_out_at
-from VPTCTLib.which_study import is_uid
 
 PERSON = {"username": "anna", "role": "annotator"}
 RUN_OUT = {"detail": "the login has run out.", "hint": "Log in again."}
@@ -117,9 +116,3 @@ def test_a_role_includes_those_below_it_and_none_includes_nothing() -> None:
     assert not Person("rita", "reviewer").may("admin")
     assert not Person("x", "").may("user")
     assert not Person("x", "boss").may("user")
-
-
-def test_a_uid_is_told_from_other_texts() -> None:
-    assert is_uid("1.2.826.0.1.3680043.8.498.1")
-    for text in ("", "1", "1.", "1.2.a", "p01--ct", "1." + "2" * 70):
-        assert not is_uid(text)

@@ -31,10 +31,11 @@ class Studies:
     def has(self, study: str, cancel: Cancel | None = None) -> bool:
         """Whether the server has a study of this id; of an archive the id is the series UID."""
         try:
-            self._connection.content(
-                Request("HEAD", "/datastore/image", {"image": study}, repeat=True), cancel
-            )
-        except NotThereError:
+            # Not HEAD, whose answer cannot tell the server's own "no" from that of a proxy.
+            self._connection.content(get("/datastore/image/info", image=study), cancel)
+        except NotThereError as error:
+            if not error.own_words:
+                raise
             return False
         return True
 

@@ -80,6 +80,6 @@ class ModelVersions:
         """The report of a version: one page of HTML."""
         return self._connection.content(get(f"/versions/{model}/report", version=version), cancel)
 
-    def _served(self, path: str, params: Mapping[str, object], cancel: Cancel | None) -> int:
+    def _served(self, path: str, params: Mapping[str, str | int | None], cancel: Cancel | None) -> int:
         request = Request("POST", path, params=params, patience=_SERVING)
         return read_served(self._connection.json(request, cancel))

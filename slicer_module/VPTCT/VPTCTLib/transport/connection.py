@@ -128,14 +128,14 @@ class Connection:
             with (
                 _ended(sockets, request, cancel),
                 closing(self._session(sockets, request, token)) as session,
-                self._sent(session, request, cancel) as answer,
+                self._sent(session, request) as answer,
             ):
                 return self._read(answer, request, into if _is_good(answer) else None)
-        except VptctError:
-            raise
         except Exception as error:
-            # What comes out of a socket that was closed under requests is anything.
-            if isinstance(error, (requests.RequestException, OSError)) or sockets.closed_because:
+            # Anything may come out of requests when its socket is closed under it.
+            ours = isinstance(error, VptctError)
+            broken = not ours and isinstance(error, (requests.RequestException, OSError))
+            if broken or sockets.closed_because:
                 raise failure_of(error, self.address, request.patience, sockets) from error
             raise
 
@@ -153,16 +153,14 @@ class Connection:
         return session
 
     @contextmanager
-    def _sent(
-        self, session: requests.Session, request: Request, cancel: Cancel
-    ) -> Iterator[requests.Response]:
+    def _sent(self, session: requests.Session, request: Request) -> Iterator[requests.Response]:
         form = request.form() if request.form is not None else None
         patience = request.patience
         try:
             answer = session.request(
                 request.method,
                 self.address + request.path,
-                params={name: value for name, value in request.params.items() if value is not None},  # type: ignore[arg-type]
+                params=dict(request.params),
                 json=request.json,
                 data=form if form is not None else request.fields,
                 headers={"Content-Type": form.content_type} if form is not None else None,

@@ -50,7 +50,7 @@ class Request:
 
     method: str
     path: str
-    params: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    params: Mapping[str, str | int | None] = field(default_factory=lambda: MappingProxyType({}))
     json: Mapping[str, Any] | None = None
     fields: Mapping[str, str] | None = None
     form: Callable[[], Form] | None = None
@@ -59,6 +59,6 @@ class Request:
     patience: Patience = QUICK
 
 
-def get(path: str, **params: object) -> Request:
+def get(path: str, **params: str | int | None) -> Request:
     """A request that only looks, so that it may be repeated."""
     return Request("GET", path, params=params, repeat=True)

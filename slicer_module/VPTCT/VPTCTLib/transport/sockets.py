@@ -75,8 +75,10 @@ class ClosableAdapter(HTTPAdapter):
         def connect(connection: Any) -> None:
             kind.connect(connection)
             connection.sock.settimeout(stall_seconds)
-            _keep_alive(connection.sock)
-            told.add(connection.sock)
+            # TLS through a proxy that speaks TLS itself is no socket, but has one.
+            opened = getattr(connection.sock, "socket", connection.sock)
+            _keep_alive(opened)
+            told.add(opened)
 
         return type(kind.__name__, (kind,), {"connect": connect})
 
