@@ -103,3 +103,9 @@ def test_studies_that_may_not_be_chosen_and_are_not_taken_play_no_part(new_pool:
     points = np.repeat(50 * np.eye(9), (30, *[8] * 8), axis=0) + rng.normal(size=(94, 9))
     assert pick(new_pool(points), 1)[0].row < 30
     assert pick(new_pool(points, closed=range(1, 30)), 1)[0].row >= 30
+
+
+def test_a_study_that_is_a_group_of_its_own_is_not_called_typical(new_pool: NewPool) -> None:
+    """Of 8 studies each is a group: there are at least as many groups."""
+    choices = choose("typical", new_pool(3 * np.eye(8)), 1, np.random.default_rng(0))
+    assert [choice.why for choice in choices] == ["It looks like no other study."]

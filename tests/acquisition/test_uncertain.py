@@ -79,3 +79,10 @@ def test_diverse_studies_are_of_the_tenth_that_is_least_sure(new_pool: NewPool) 
     pool = new_pool(rng.normal(size=(300, 4)), probabilities=probabilities)
     rows = [choice.row for choice in pick("diverse-uncertain", pool, 8)]
     assert probabilities[rows].min() >= np.sort(probabilities)[-30]
+
+
+def test_the_only_candidate_is_not_called_one_of_several(new_pool: NewPool) -> None:
+    """Of 8 studies a tenth is less than one: the most uncertain is the only one to choose from."""
+    pool = new_pool(np.eye(8), probabilities=np.linspace(0.1, 0.45, 8))
+    [choice] = pick("diverse-uncertain", pool, 1)
+    assert choice.why == "One of the model's least sure answers: nodule 45%."

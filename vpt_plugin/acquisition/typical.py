@@ -84,6 +84,8 @@ class _Clusters:
         size = int(self.sizes[number])
         covered = f"{taken} of them labelled or being read" if taken else "none of them labelled yet"
         why = f"Typical of {size} studies that look alike, {covered}."
+        if size == 1:
+            why = "It looks like no other study."
         return Choice(int(self.rows[position]), typicality, "typical", why, number, size, taken)
 
 

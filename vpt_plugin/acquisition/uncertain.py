@@ -15,8 +15,8 @@ CANDIDATES_PER_PICK = 10
 CANDIDATES_SHARE = 0.1
 
 
-def uncertainty(question: Question) -> NDArray[np.float64]:
-    """(studies, findings that count), from 0 to 1.25: entropy in bits plus a quarter of the disagreement.
+def uncertainty(question: Question, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(rows, findings that count), 0 to 1.25: entropy in bits plus a quarter of the disagreement.
 
     With two states entropy, margin and least confidence rank alike, so there is one of them: the entropy of
     the calibrated probability, highest at 0.5. Not the distance from the decision threshold: a threshold is
@@ -34,18 +34,18 @@ def uncertainty(question: Question) -> NDArray[np.float64]:
 
     columns = list(question.columns)
     assert question.pool.probabilities is not None
-    probabilities = question.pool.probabilities[:, columns]
+    probabilities = question.pool.probabilities[rows][:, columns]
     bits: NDArray[np.float64] = (entr(probabilities) + entr(1 - probabilities)) / np.log(2)
     if question.pool.disagreement is None:
         return bits
     # A study of one clip has no deviation: nan, which is no disagreement.
-    return bits + DISAGREEMENT_WEIGHT * np.nan_to_num(2 * question.pool.disagreement[:, columns])
+    return bits + DISAGREEMENT_WEIGHT * np.nan_to_num(2 * question.pool.disagreement[rows][:, columns])
 
 
 def most_uncertain(question: Question, n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Up to ``n`` free rows, the most uncertain first, equals in the order of the pool; and how uncertain."""
     rows = np.flatnonzero(question.pool.free & question.answered)
-    scores = uncertainty(question)[rows].max(axis=1)
+    scores = uncertainty(question, rows).max(axis=1)
     order = np.argsort(-scores, kind="stable")[:n]
     return rows[order], scores[order]
 
@@ -70,10 +70,11 @@ def diverse_uncertain(question: Question) -> list[Choice]:
     free = int((question.pool.free & question.answered).sum())
     wanted = min(CANDIDATES_PER_PICK * question.n, max(question.n, int(CANDIDATES_SHARE * free)))
     rows, scores = most_uncertain(question, wanted)
+    spread = f" Of {len(rows)} such studies, one unlike those taken." if len(rows) > 1 else ""
     return [
         Choice(
             int(rows[at]), float(scores[at]), "diverse-uncertain",
-            f"{undecided(question, int(rows[at]))}. Of {len(rows)} such studies, one unlike those taken.",
+            f"{undecided(question, int(rows[at]))}.{spread}",
         )
         for at in _spread_out(question, rows)
     ]  # fmt: skip
@@ -84,7 +85,7 @@ def undecided(question: Question, row: int) -> str:
 
     Not "undecided": where all probabilities are low, 3 % may be the one nearest to 50 %.
     """
-    column = question.columns[int(uncertainty(question)[row].argmax())]
+    column = question.columns[int(uncertainty(question, np.array([row])).argmax())]
     assert question.pool.probabilities is not None
     probability = question.pool.probabilities[row, column]
     text = f"One of the model's least sure answers: {question.pool.findings[column]} {probability:.0%}"
