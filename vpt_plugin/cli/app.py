@@ -15,6 +15,7 @@ from vpt_plugin.cli import (
     classify,
     evaluate,
     finetune,
+    give_back,
     labels,
     models,
     next_study,
@@ -68,6 +69,7 @@ app.command("score")(score.score)
 app.command("next")(next_study.next_study)
 app.command("worklist")(worklist.worklist)
 app.command("skip")(skip.skip)
+app.command("give-back")(give_back.give_back)
 app.command("simulate")(simulate.simulate)
 app.add_typer(weights.app, name="weights")
 app.add_typer(versions.app, name="versions")

@@ -12,13 +12,14 @@ import typer
 from vpt_plugin.cli.console import plain, print_table, progress_bars
 from vpt_plugin.cli.options import (
     DeviceOption,
+    LabelsDirOption,
     ModelOption,
     ModelsDirOption,
     TaskFileOption,
     TaskOption,
     choose_task,
 )
-from vpt_plugin.cli.split import LabelsDirOption, SourceArgument
+from vpt_plugin.cli.split import SourceArgument
 from vpt_plugin.cli.words import count, estimate_in_words
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from vpt_plugin.cli.console import plain, progress_bars
 from vpt_plugin.cli.options import (
     PRECISION_HELP,
     DeviceOption,
+    LabelsDirOption,
     ModelOption,
     ModelsDirOption,
     TaskFileOption,
@@ -51,10 +52,7 @@ def finetune(
     ],
     task: TaskOption = None,
     model: ModelOption = "swin_t",
-    labels_dir: Annotated[
-        Path | None,
-        typer.Option("--labels-dir", help="Where the labels lie, where elsewhere.", show_default=False),
-    ] = None,
+    labels_dir: LabelsDirOption = None,
     pretraining: Annotated[
         str | None,
         typer.Option(

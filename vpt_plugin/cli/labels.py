@@ -13,7 +13,8 @@ import typer
 from vpt_plugin.cli.console import print_or_write, progress_bars
 from vpt_plugin.cli.labels_agreement import agreement
 from vpt_plugin.cli.labels_lidc import import_lidc
-from vpt_plugin.cli.labels_place import FolderArgument, LabelsOption, place_of
+from vpt_plugin.cli.labels_place import FolderArgument, place_of
+from vpt_plugin.cli.options import LabelsDirOrLabelsOption
 from vpt_plugin.cli.words import count
 from vpt_plugin.errors import ConfigurationError
 
@@ -45,7 +46,9 @@ def _labels() -> None:
 
 
 @app.command()
-def check(folder: FolderArgument, labels: LabelsOption = None, as_json: _JsonOption = False) -> None:
+def check(
+    folder: FolderArgument, labels: LabelsDirOrLabelsOption = None, as_json: _JsonOption = False
+) -> None:
     """Look whether all labels are well.
 
     Nothing is changed, and a server may run beside it. It tells the counts by task and state, damaged files,
@@ -79,7 +82,7 @@ def history(
     folder: FolderArgument,
     study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's id.", show_default=False)],
     task: _TaskOption = None,
-    labels: LabelsOption = None,
+    labels: LabelsDirOrLabelsOption = None,
     as_json: _JsonOption = False,
 ) -> None:
     """Show what was ever said of a study.
@@ -114,7 +117,7 @@ def export(
     all_versions: Annotated[
         bool, typer.Option("--all-versions", help="The whole history, not the newest versions alone.")
     ] = False,
-    labels: LabelsOption = None,
+    labels: LabelsDirOrLabelsOption = None,
 ) -> None:
     """Write labels as JSON, or as a table for a spreadsheet.
 
@@ -162,7 +165,7 @@ def import_labels(
     keep_unknown: Annotated[
         bool, typer.Option("--keep-unknown", help="Take labels of studies that are not there, too.")
     ] = False,
-    labels: LabelsOption = None,
+    labels: LabelsDirOrLabelsOption = None,
 ) -> None:
     """Add labels from a file or from another folder.
 

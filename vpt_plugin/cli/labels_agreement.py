@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vpt_plugin.cli.console import plain, print_table
-from vpt_plugin.cli.labels_place import FolderArgument, LabelsOption, place_of
+from vpt_plugin.cli.labels_place import FolderArgument, place_of
+from vpt_plugin.cli.options import LabelsDirOption
 from vpt_plugin.cli.words import count, figure
 from vpt_plugin.labels import STATES
 from vpt_plugin.tasks import TASKS
@@ -36,7 +37,7 @@ def agreement(
             "the first label.",
         ),
     ] = False,
-    labels: LabelsOption = None,
+    labels_dir: LabelsDirOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")] = False,
 ) -> None:
     """Tell how well readers agree on studies that two or more of them have read.
@@ -54,7 +55,7 @@ def agreement(
     from vpt_plugin.active.agreement import SCHEMA, read_agreement
     from vpt_plugin.store.leases import FOLDER, LeaseBook
 
-    place = place_of(folder, labels)
+    place = place_of(folder, labels_dir)
     read = place.labels()
     history = LeaseBook(place.root / FOLDER).history()
     found = [

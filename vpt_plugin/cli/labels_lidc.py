@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vpt_plugin.cli.console import progress_bars
-from vpt_plugin.cli.labels_place import FolderArgument, LabelsOption, place_of
+from vpt_plugin.cli.labels_place import FolderArgument, place_of
 from vpt_plugin.cli.labels_report import print_import, print_section
+from vpt_plugin.cli.options import LabelsDirOrLabelsOption
 from vpt_plugin.errors import ConfigurationError, LabelError, StudyError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def import_lidc(
     xml: Annotated[list[Path], _XML],
     readers: Annotated[int, _READERS] = 3,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and stop.")] = False,
-    labels: LabelsOption = None,
+    labels: LabelsDirOrLabelsOption = None,
 ) -> None:
     """Add the readings of LIDC-IDRI as labels of the task nodule.
 

@@ -20,10 +20,6 @@ FolderArgument = Annotated[
         metavar="FOLDER", help="The folder of the studies, or that of their labels.", show_default=False
     ),
 ]
-LabelsOption = Annotated[
-    Path | None,
-    typer.Option("--labels", help="The folder of the labels, where it is elsewhere.", show_default=False),
-]
 
 
 @dataclass(frozen=True)
@@ -60,15 +56,15 @@ class Place:
 
 
 def place_of(folder: Path, labels: Path | None, *, new: bool = False) -> Place:
-    """The place that FOLDER and ``--labels`` mean.
+    """The place that FOLDER and ``--labels-dir`` mean.
 
     A folder of labels that is called ``labels`` lies, by default, in the folder of its studies; where there
     are no studies around it, theirs is an archive, or unknown.
 
     Args:
         folder: FOLDER.
-        labels: what ``--labels`` says.
-        new: whether the folder of ``--labels`` may still have to be made.
+        labels: what ``--labels-dir`` says.
+        new: whether the folder of ``--labels-dir`` may still have to be made.
 
     Raises:
         ConfigurationError: there is no such folder.

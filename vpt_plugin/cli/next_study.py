@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vpt_plugin.cli.console import plain
-from vpt_plugin.cli.options import ModelsDirOption, TaskFileOption, TaskOption, choose_task, who
+from vpt_plugin.cli.options import (
+    LabelsDirOption,
+    ModelsDirOption,
+    TaskFileOption,
+    TaskOption,
+    choose_task,
+    who,
+)
 from vpt_plugin.cli.words import count, figure
 from vpt_plugin.cli.worklist_options import (
     FindingOption,
     FromOption,
-    LabelsOption,
     MinEachOption,
     NetworkOption,
     RandomShareOption,
@@ -36,14 +42,14 @@ def next_study(
     studies: StudiesArgument,
     task: TaskOption = None,
     strategy: StrategyOption = "auto",
-    n: Annotated[int, typer.Option("-n", min=1, help="How many studies.")] = 1,
+    n: Annotated[int, typer.Option("-n", min=1, max=200, help="How many studies.")] = 1,
     reader: ReaderOption = None,
     finding: FindingOption = "",
     date_from: FromOption = "",
     date_to: ToOption = "",
     unseen: UnseenOption = False,
     lease_minutes: Annotated[
-        float, typer.Option(help="For so long nobody else is offered these studies.")
+        float, typer.Option(min=1, help="For so long nobody else is offered these studies.")
     ] = 30.0,
     double_read: Annotated[
         float,
@@ -53,7 +59,7 @@ def next_study(
     random_share: RandomShareOption = 0.1,
     seed: SeedOption = 0,
     model: NetworkOption = "",
-    labels: LabelsOption = None,
+    labels_dir: LabelsDirOption = None,
     models_dir: ModelsDirOption = None,
     task_file: TaskFileOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")] = False,
@@ -69,7 +75,7 @@ def next_study(
       vpt next studies --task nodule
       vpt next studies --task nodule -n 8 --strategy typical
       vpt next studies --task pe --reader anna --unseen --from 20240101 --json
-      vpt skip studies p01--ct.nii.gz --task nodule --reason poor_quality
+      vpt give-back studies p01--ct.nii.gz
     """
     from vpt_plugin.active.offers import ActiveSettings, Wish
 
@@ -79,7 +85,7 @@ def next_study(
         reading_task.name, strategy, model, n, finding, date_from, date_to, unseen,
         who() if reader is None else reader,
     )  # fmt: skip
-    with opened_worklist(studies, labels, models_dir, reading_task, settings) as opened:
+    with opened_worklist(studies, labels_dir, models_dir, reading_task, settings) as opened:
         offer = opened.worklist.next(wish)
         if as_json:
             typer.echo(json.dumps(offer.to_json(), indent=1, allow_nan=False))
@@ -87,6 +93,14 @@ def next_study(
         for proposal in offer.proposals:
             for line in _in_words(proposal, opened.studies):
                 typer.echo(plain(line))
+        if wish.reader:
+            yours = sum(lease.reader == wish.reader for lease in opened.leases.held().values())
+            if yours > len(offer.proposals):
+                typer.echo(
+                    f"You have {count(yours, 'study', 'studies')} in your hands: `vpt worklist --held` lists "
+                    "them, `vpt give-back` gives them back.",
+                    err=True,
+                )
     typer.echo(_counts_in_words(offer), err=True)
     for warning in offer.warnings:
         typer.echo(plain(f"Warning: {warning}"), err=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.cli.console import plain
+from vpt_plugin.errors import ConfigurationError, StudyNotFoundError
 
 if TYPE_CHECKING:
     from vpt_plugin.store.labels import LabelFolder
@@ -20,7 +22,7 @@ _ONE_LOOK_SECONDS = 3600.0
 
 @contextmanager
 def opened_studies(
-    studies: str, labels: Path | None, narrowed: Mapping[str, str]
+    studies: str, labels: Path | None, narrowed: Mapping[str, str], *, new_labels: bool = False
 ) -> Iterator[tuple[StudySource, LabelFolder]]:
     """Where the studies come from, and their labels; what was found is not looked for again meanwhile.
 
@@ -28,6 +30,7 @@ def opened_studies(
         studies: a folder, or the address of a DICOM archive.
         labels: their folder, where it is elsewhere.
         narrowed: of an archive, the fields of ``SeriesFilter`` that are wanted.
+        new_labels: their folder need not be there, only the one around it: the first label makes it.
 
     Raises:
         ConfigurationError: there is no such folder or archive, or a folder is to be narrowed.
@@ -36,7 +39,9 @@ def opened_studies(
     from vpt_plugin.store.studies import LABELS_FOLDER, StudyFolder
 
     if labels is not None and not labels.is_dir():
-        raise ConfigurationError(f"{labels}: there is no such folder.", "Give the folder of the labels.")
+        if not (new_labels and labels.absolute().parent.is_dir()):
+            raise ConfigurationError(f"{labels}: there is no such folder.", "Give the folder of the labels.")
+        print(plain(f"There are no labels in {labels} yet."), file=sys.stderr)
     if "://" in studies:
         with _opened_archive(studies, labels, narrowed) as opened:
             yield opened
@@ -79,3 +84,17 @@ def _opened_archive(
             archive, Path(cache), credentials=credentials, wanted=wanted, fresh_seconds=_ONE_LOOK_SECONDS
         )
         yield source, label_folder
+
+
+def required(source: StudySource, study: str) -> str:
+    """The id that counts, of a study that is there.
+
+    Raises:
+        StudyNotFoundError: there is none; says which command lists them.
+        ArchiveError: it is not known, and the archive cannot be asked.
+    """
+    try:
+        return source.require(study)
+    except StudyNotFoundError as error:
+        hint = f"{error.hint} `vpt studies list` lists all."
+        raise StudyNotFoundError(error.study, error.cause, hint) from error

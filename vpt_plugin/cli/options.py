@@ -26,6 +26,20 @@ ModelsDirOption = Annotated[
         show_default=False,
     ),
 ]
+LabelsDirOption = Annotated[
+    Path | None,
+    typer.Option("--labels-dir", help="The folder of the labels, where it is elsewhere.", show_default=False),
+]
+# For the commands that had --labels before there was one name for it.
+LabelsDirOrLabelsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels-dir",
+        "--labels",
+        help="The folder of the labels, where it is elsewhere.",
+        show_default=False,
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
 # Those of vpt_plugin.models.device.PRECISIONS, which is not imported here because it brings torch.
 PRECISION_HELP = "auto, float32 or bfloat16."

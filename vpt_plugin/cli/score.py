@@ -12,17 +12,17 @@ from vpt_plugin.active.job import DEFAULT_LIMIT, ScoringJob, ScoringProgress
 from vpt_plugin.cli.console import plain, progress_bars
 from vpt_plugin.cli.options import (
     DeviceOption,
+    LabelsDirOption,
     ModelOption,
     ModelsDirOption,
     TaskFileOption,
     TaskOption,
     choose_task,
 )
-from vpt_plugin.cli.split import LabelsDirOption
 from vpt_plugin.cli.words import count
 
 if TYPE_CHECKING:
-    from vpt_plugin.active.scoring import ScoringResult
+    from vpt_plugin.active.job import ScoringResult
 
 _STATES = {
     "loading": "loading the network",

@@ -12,6 +12,7 @@ import typer
 from vpt_plugin.cli.console import plain, print_table, progress_bars
 from vpt_plugin.cli.options import (
     DeviceOption,
+    LabelsDirOption,
     ModelOption,
     ModelsDirOption,
     TaskFileOption,
@@ -19,7 +20,7 @@ from vpt_plugin.cli.options import (
     choose_task,
 )
 from vpt_plugin.cli.settings import training_settings
-from vpt_plugin.cli.split import LabelsDirOption, SourceArgument
+from vpt_plugin.cli.split import SourceArgument
 from vpt_plugin.cli.words import count
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from vpt_plugin.cli.options import TaskFileOption, TaskOption, choose_task, who
-from vpt_plugin.cli.worklist_options import LabelsOption, ReaderOption, StudiesArgument
+from vpt_plugin.cli.options import LabelsDirOption, TaskFileOption, TaskOption, choose_task, who
+from vpt_plugin.cli.worklist_options import HolderOption, StudiesArgument
 from vpt_plugin.errors import ConfigurationError
 
 
@@ -23,21 +23,21 @@ def skip(
     ] = "",
     comment: Annotated[str, typer.Option(help="More about it.", show_default=False)] = "",
     undo: Annotated[bool, typer.Option("--undo", help="Offer a skipped study to everybody again.")] = False,
-    reader: ReaderOption = None,
-    labels: LabelsOption = None,
+    reader: HolderOption = None,
+    labels_dir: LabelsDirOption = None,
     task_file: TaskFileOption = None,
 ) -> None:
-    """Give a study back that you do not want to label, and say why.
+    """Say that you do not want to label a study, and why; it is given back.
 
     It is not offered to you again. What two readers skipped, and what somebody could not read, is offered to
-    nobody until it is taken back with --undo.
+    nobody until it is taken back with --undo. `vpt give-back` needs no reason, and offers it to you again.
 
     \b
     Examples:
       vpt skip studies p01--ct.nii.gz --task nodule --reason poor_quality --comment "breathing"
       vpt skip studies p01--ct.nii.gz --task nodule --undo
     """
-    from vpt_plugin.cli.opened_studies import opened_studies
+    from vpt_plugin.cli.opened_studies import opened_studies, required
     from vpt_plugin.store.leases import FOLDER, SKIP_REASONS, LeaseBook
 
     if undo == bool(reason):
@@ -48,8 +48,8 @@ def skip(
     reading_task, name = choose_task(task, task_file), reader or who()
     if not name:
         raise ConfigurationError("this computer does not say who you are;", "give --reader.")
-    with opened_studies(studies, labels, {}) as (source, label_folder):
-        leases, found = LeaseBook(label_folder.root / FOLDER), source.require(study)
+    with opened_studies(studies, labels_dir, {}, new_labels=True) as (source, label_folder):
+        leases, found = LeaseBook(label_folder.root / FOLDER), required(source, study)
         if undo:
             leases.unskip(found, name, task=reading_task.name)
             typer.echo(f"{found} is offered again.")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vpt_plugin.cli.console import print_table
-from vpt_plugin.cli.options import TaskFileOption, TaskOption, choose_task
+from vpt_plugin.cli.options import LabelsDirOption, TaskFileOption, TaskOption, choose_task
 from vpt_plugin.cli.words import count, figure
 
 if TYPE_CHECKING:
@@ -28,10 +27,6 @@ SourceArgument = Annotated[
         help="A folder of labelled studies, the address of an archive, or a CSV.",
         show_default=False,
     ),
-]
-LabelsDirOption = Annotated[
-    Path | None,
-    typer.Option("--labels-dir", help="Where the labels lie, where elsewhere.", show_default=False),
 ]
 
 

@@ -7,13 +7,13 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vpt_plugin.cli.console import print_table
 from vpt_plugin.cli.opened_studies import opened_studies
+from vpt_plugin.cli.options import LabelsDirOrLabelsOption
 from vpt_plugin.cli.words import count
 
 if TYPE_CHECKING:
@@ -77,10 +77,7 @@ def list_studies(
             show_default=False,
         ),
     ],
-    labels: Annotated[
-        Path | None,
-        typer.Option("--labels", help="The folder of the labels, where it is elsewhere.", show_default=False),
-    ] = None,
+    labels: LabelsDirOrLabelsOption = None,
     modality: Annotated[
         str, typer.Option("--modality", help="Of an archive: this Modality.", show_default="CT")
     ] = "",

@@ -1,4 +1,4 @@
-"""What ``vpt next``, ``vpt worklist`` and ``vpt skip`` have in common: options, and what they open."""
+"""What ``vpt next``, ``worklist``, ``skip`` and ``give-back`` have in common: options, and what they open."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from vpt_plugin.cli.opened_studies import opened_studies
 if TYPE_CHECKING:
     from vpt_plugin.active.offers import ActiveSettings
     from vpt_plugin.active.worklist import Worklist
-    from vpt_plugin.store.labels import LabelFolder
     from vpt_plugin.store.leases import LeaseBook
     from vpt_plugin.store.source import StudySource
     from vpt_plugin.tasks import ReadingTask
@@ -25,10 +24,6 @@ StudiesArgument = Annotated[
     typer.Argument(
         metavar="STUDIES", help="A folder of studies, or the address of a DICOM archive.", show_default=False
     ),
-]
-LabelsOption = Annotated[
-    Path | None,
-    typer.Option("--labels", help="The folder of the labels, where it is elsewhere.", show_default=False),
 ]
 StrategyOption = Annotated[
     str,
@@ -59,6 +54,14 @@ ReaderOption = Annotated[
     str | None,
     typer.Option("--reader", help="Who reads; by default your login.", show_default=False),
 ]
+HolderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--reader",
+        help="Who reads; by default your login. Without a name, the holder that `vpt next` told.",
+        show_default=False,
+    ),
+]
 MinEachOption = Annotated[
     int, typer.Option(min=0, help="Of auto: labels of each state that end its cold start.")
 ]
@@ -72,18 +75,17 @@ SeedOption = Annotated[
 
 @dataclass(frozen=True)
 class OpenedWorklist:
-    """A worklist and what it is made of."""
+    """A worklist, and the studies and leases of it."""
 
     worklist: Worklist
     leases: LeaseBook
     studies: StudySource
-    labels: LabelFolder
 
 
 @contextmanager
 def opened_worklist(
     studies: str,
-    labels: Path | None,
+    labels_dir: Path | None,
     models_dir: Path | None,
     task: ReadingTask,
     settings: ActiveSettings,
@@ -97,7 +99,7 @@ def opened_worklist(
     from vpt_plugin.store.leases import FOLDER, LeaseBook
     from vpt_plugin.training.model_store import ModelStore
 
-    with opened_studies(studies, labels, {}) as (source, label_folder):
+    with opened_studies(studies, labels_dir, {}, new_labels=True) as (source, label_folder):
         leases = LeaseBook(label_folder.root / FOLDER, minutes=settings.lease_minutes)
         worklist = Worklist(source, label_folder, ModelStore(models_dir), leases, [task], settings)
-        yield OpenedWorklist(worklist, leases, source, label_folder)
+        yield OpenedWorklist(worklist, leases, source)
