@@ -191,7 +191,7 @@ def test_every_command_on_the_page_is_one_that_there_is(line: str) -> None:
 def test_every_command_of_active_learning_is_on_the_page() -> None:
     shown = {tuple(shlex.split(line)[1:3]) for line in commands() if line.startswith("vpt ")}
     first = {words[0] for words in shown}
-    assert {"next", "worklist", "skip", "score", "simulate"} <= first
+    assert {"next", "worklist", "skip", "give-back", "score", "simulate"} <= first
     assert ("labels", "agreement") in shown
 
 

@@ -39,7 +39,7 @@ def give_back(
     from vpt_plugin.store.leases import FOLDER, LeaseBook
 
     if everything == bool(study):
-        raise ConfigurationError("no study is named to be given back;", "give their ids, or --all.")
+        raise ConfigurationError("it is not said what to give back;", "give the ids of studies, or --all.")
     name = reader or who()
     if not name:
         raise ConfigurationError("this computer does not say who you are;", "give --reader.")

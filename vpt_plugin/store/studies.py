@@ -183,7 +183,7 @@ class StudyFolder:
             raise StudyNotFoundError(
                 repr(study_id[:100]),
                 "there is no study of this id.",
-                "An id is the path below the studies folder with -- for /; /datastore/?output=all lists all.",
+                "An id is the path below the studies folder, with -- for /.",
             )
         if not (self.root / study.place).exists():
             raise ArchiveUnreachableError(

@@ -299,5 +299,5 @@ def _not_found(study_id: str) -> StudyNotFoundError:
     return StudyNotFoundError(
         repr(study_id[:100]),
         "there is no study of this id.",
-        "An id is the SeriesInstanceUID of a series in the archive; /datastore/?output=all lists all.",
+        "An id is the SeriesInstanceUID of a series in the archive.",
     )
