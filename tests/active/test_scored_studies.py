@@ -27,3 +27,23 @@ def test_the_later_look_counts_and_a_damaged_file_is_as_if_it_were_not_there(tmp
     (folder.path / "000003.npz").write_bytes(b"PK\x03\x04 cut")
     assert folder.studies() == {"a": True, "b": False, "c": True, "d": False}
     assert set(folder.read().studies) | set(folder.read().unreadable) == set(folder.studies())
+
+
+def test_what_failed_for_a_passing_reason_is_looked_for_again_when_its_time_has_come(tmp_path: Path) -> None:
+    folder = ScoreFolder(tmp_path, BY)
+    passing = FailedStudy("b", "mark", "away", again=True, again_at=1000.0)
+    with folder.scoring():
+        folder.add([score("a"), score("b")], [])
+        folder.add([], [passing])
+    assert folder.studies(now=999.0) == {"a": True, "b": False}
+    assert folder.studies(now=1000.0) == {"a": True}
+    with folder.scoring():
+        folder.add([score("b")], [])
+    assert folder.studies(now=1000.0) == {"a": True, "b": True}
+
+
+def test_what_failed_for_a_passing_reason_is_not_unreadable(tmp_path: Path) -> None:
+    folder = ScoreFolder(tmp_path, BY)
+    with folder.scoring():
+        folder.add([], [FailedStudy("a", "mark", "away", again=True), FailedStudy("b", "mark", "no CT")])
+    assert dict(folder.read().unreadable) == {"b": "no CT"}

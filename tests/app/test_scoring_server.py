@@ -17,7 +17,8 @@ from server_process import ServerProcess
 from stand_in import alive, wait_until
 from training_site import write_phantoms
 
-from vpt_plugin.active.scores import ScoredBy, ScoreFolder, scores_root
+from vpt_plugin.active.score_folders import scores_root
+from vpt_plugin.active.scores import ScoredBy, ScoreFolder
 from vpt_plugin.labels import StudyLabel
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model

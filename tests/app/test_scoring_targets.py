@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,9 @@ from lib.conf import read_conf
 from lib.scoring.orders import scoring_job
 from lib.scoring.targets import Target, Targets
 
+from vpt_plugin.active.score_folders import scores_root
 from vpt_plugin.active.score_shard import FailedStudy, StudyScore
-from vpt_plugin.active.scores import ScoredBy, ScoreFolder, scores_root
+from vpt_plugin.active.scores import ScoredBy, ScoreFolder
 from vpt_plugin.labels import FindingLabel, StudyLabel
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
@@ -58,7 +60,14 @@ class Site:
         for study in studies:
             (self.studies / study).touch()
 
-    def score(self, by: ScoredBy, *studies: str, failed: tuple[str, ...] = (), end: bool = True) -> None:
+    def score(
+        self,
+        by: ScoredBy,
+        *studies: str,
+        failed: tuple[str, ...] = (),
+        end: bool = True,
+        compared_at: float | None = None,
+    ) -> None:
         folder = ScoreFolder(scores_root(self.store.root), by)
         features = np.ones(4)
         with folder.scoring():
@@ -68,7 +77,7 @@ class Site:
                 [FailedStudy(each, "mark", "no CT") for each in failed],
             )
             if end:
-                folder.end()
+                folder.end(compared_at=time.time() if compared_at is None else compared_at)
 
 
 @pytest.fixture
@@ -138,6 +147,29 @@ def test_what_has_scores_and_what_lacks_them_is_counted(site: Site) -> None:
     assert (found.complete, found.done, found.total, found.unreadable, found.left) == (True, 3, 3, 1, 0)
     site.add("d.nii")
     assert targets.coverage(target).left == 1
+
+
+def test_once_a_day_it_is_looked_whether_studies_changed(site: Site) -> None:
+    card = site.publish()
+    targets = site.targets()
+    site.add("a.nii")
+    site.score(ScoredBy.of_card(card), "a.nii", compared_at=time.time() - 25 * 3600)
+    assert not targets.coverage(targets.wanted()[0]).complete
+    site.score(ScoredBy.of_card(card), "a.nii", compared_at=time.time() - 23 * 3600)
+    assert targets.coverage(targets.wanted()[0]).complete
+
+
+def test_what_failed_for_a_passing_reason_lacks_scores_when_its_time_has_come(site: Site) -> None:
+    card = site.publish()
+    targets = site.targets()
+    site.add("a.nii", "b.nii")
+    site.score(ScoredBy.of_card(card), "a.nii")
+    folder = ScoreFolder(scores_root(site.store.root), ScoredBy.of_card(card))
+    for minutes, left in ((10, 0), (0, 1)):
+        with folder.scoring():
+            again_at = time.time() + 60 * minutes
+            folder.add([], [FailedStudy("b.nii", "mark", "away", again=True, again_at=again_at)])
+        assert targets.coverage(targets.wanted()[0]).left == left
 
 
 def test_beyond_the_limit_nothing_lacks_scores(site: Site) -> None:

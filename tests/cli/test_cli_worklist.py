@@ -14,8 +14,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from vpt_plugin.active.score_arrays import ScoredBy
+from vpt_plugin.active.score_folders import scores_root
 from vpt_plugin.active.score_shard import StudyScore
-from vpt_plugin.active.scores import ScoreFolder, scores_root
+from vpt_plugin.active.scores import ScoreFolder
 from vpt_plugin.cli import app
 from vpt_plugin.labels import FindingLabel, StudyLabel
 from vpt_plugin.store.labels import LabelFolder

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vpt_plugin.acquisition.space import Geometry
-from vpt_plugin.active.scores import ScoredBy, ScoreFolder, Scores, score_folders, scores_root
+from vpt_plugin.active.score_folders import score_folders, scores_root
+from vpt_plugin.active.scores import ScoredBy, ScoreFolder, Scores
 from vpt_plugin.active.served_last import served_versions
 from vpt_plugin.errors import UnknownModelError
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from vpt_plugin.durable import write_over
 
 _logger = logging.getLogger(__name__)
-# Once may be bad luck: a computer that was switched off.
-_ENOUGH = 2
+# Once and twice may be bad luck: a computer that was switched off, a server that was killed.
+_ENOUGH = 3
 
 
 class InHand:
@@ -52,8 +52,12 @@ class InHand:
         self._now = study
 
     def put_down(self) -> None:
-        """The process ends by itself, or stands still: whoever ends it now does so for no study."""
+        """The process ends by itself, stands still or waits: whoever ends it now does so for no study."""
         self._path.unlink(missing_ok=True)
+
+    def finished(self) -> None:
+        """It is done with the study, and never takes it up again."""
+        self._now = ""
 
     def take_up(self) -> None:
         """It goes on with the study that it put down, if there was one.

@@ -17,8 +17,11 @@ from vpt_plugin.training.job import ArchiveFacts
 
 SCHEMA = "vptct.scoring-job/1"
 DEFAULT_LIMIT = 10_000
-# Nobody waits for the last of tens of thousands before the first label; and whoever has labels has a version.
-COLD_START_LIMIT = 1000
+# Enough to tell kinds of studies apart, and less than an hour also where a large network computes on a
+# processor or an archive is slow; the first labels bring a version, which scores them all.
+COLD_START_LIMIT = 300
+# A server asks no more often whether files of studies changed since they were scored.
+COMPARE_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class ScoringJob:
         device: as in ``choose_device``.
         limit: how many studies at most; the cold start takes no more than ``COLD_START_LIMIT``.
         archive: how an archive is used.
+        compare_seconds: whether files changed since they were scored is looked at no more often than this.
     """
 
     studies: str
@@ -50,6 +54,7 @@ class ScoringJob:
     device: str = "auto"
     limit: int = DEFAULT_LIMIT
     archive: ArchiveFacts = field(default_factory=ArchiveFacts)
+    compare_seconds: float = 0.0
 
     @property
     def name(self) -> str:
@@ -127,3 +132,26 @@ class ScoringProgress:
     def from_json(cls, data: Mapping[str, Any]) -> ScoringProgress:
         """From its JSON."""
         return cls(**{each.name: data[each.name] for each in fields(cls) if each.name in data})
+
+
+@dataclass(frozen=True)
+class ScoringResult:
+    """How a scoring ended.
+
+    Attributes:
+        key: of the scores.
+        scored: studies scored now.
+        kept: studies whose earlier scores still hold, or that were found unreadable before.
+        unreadable: studies that give nothing, of now and before.
+        total: studies in all.
+        seconds: it took, without pauses and waiting.
+        warnings: what a person should know of these scores.
+    """
+
+    key: str
+    scored: int
+    kept: int
+    unreadable: int
+    total: int
+    seconds: float
+    warnings: tuple[str, ...] = ()

@@ -78,6 +78,11 @@ class PoolReader:
         self._prepared = PreparedStudies(prepared, window, pixels=pixels) if prepared else None
         self._archived = studies.state().kind == "archive"
 
+    @property
+    def identities_are_at_hand(self) -> bool:
+        """``identity`` asks for no file: a listing tells."""
+        return self._archived
+
     def identity(self, study: str) -> str:
         """What tells that a study is still the same; fetches and reads nothing of it.
 

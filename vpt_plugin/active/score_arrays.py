@@ -67,12 +67,15 @@ class ScoreState:
         total: studies that it was to score.
         warnings: what a person should know of these scores, one sentence each.
         once_complete: this scoring, or one before it, came to its end, so that most studies are scored.
+        compared_at: seconds since 1970 when a scoring that came to its end began to compare the files of all
+            studies with what they were when they were scored; 0 for never.
     """
 
     complete: bool = False
     total: int = 0
     warnings: tuple[str, ...] = ()
     once_complete: bool = False
+    compared_at: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,13 +67,17 @@ class FailedStudy:
         study: its id.
         identity: what it was, as of ``StudyScore``.
         why: for people, without the study's name.
-        again: the reason may pass: it is tried again at the next scoring.
+        again: the reason may pass: chance may choose it, and the next scoring tries it again.
+        again_at: with ``again``: seconds since 1970 from which on it is worth a scoring of its own.
+        tries: how often in a row it gave nothing.
     """
 
     study: str
     identity: str
     why: str
     again: bool = False
+    again_at: float = 0.0
+    tries: int = 1
 
 
 @dataclass(frozen=True)
@@ -123,9 +127,22 @@ class Shard:
             failed = tuple(FailedStudy(**each) for each in about["failed"])
             return cls(_rows(about["scored"], file), failed)
 
-    @staticmethod
-    def studies_in(path: Path) -> dict[str, bool]:
-        """The studies in a file, and whether they have scores; their arrays are neither read nor checked.
+
+@dataclass(frozen=True)
+class ShardStudies:
+    """Which studies are in a file.
+
+    Attributes:
+        scored: ids and identities of those with scores.
+        failed: those without.
+    """
+
+    scored: Mapping[str, str]
+    failed: tuple[FailedStudy, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> ShardStudies:
+        """The studies in a file; their arrays are neither read nor checked.
 
         Raises:
             FileNotFoundError: there is none.
@@ -133,7 +150,8 @@ class Shard:
         """
         with _checked(path) as file:
             about = json.loads(file["about"].tobytes())
-            return {each["study"]: kind == "scored" for kind in ("scored", "failed") for each in about[kind]}
+            scored = {each["study"]: each["identity"] for each in about["scored"]}
+            return cls(scored, tuple(FailedStudy(**each) for each in about["failed"]))
 
 
 @contextmanager

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
 from typing import Any, TypeVar
 
 from vpt_plugin.active.in_hand import InHand
-from vpt_plugin.active.job import DEFAULT_LIMIT, ScoringProgress
+from vpt_plugin.active.job import DEFAULT_LIMIT, ScoringProgress, ScoringResult
 from vpt_plugin.active.pool_reader import PoolReader
+from vpt_plugin.active.score_failure import SOON_SECONDS, TOMORROW_SECONDS, failure
+from vpt_plugin.active.score_sample import studies_to_score, told_of_sample
 from vpt_plugin.active.scorer import Scorer
-from vpt_plugin.active.scores import FailedStudy, KnownStudy, ScoreFolder, StudyScore
+from vpt_plugin.active.scores import IN_HAND, FailedStudy, KnownStudy, ScoreFolder, StudyScore
 from vpt_plugin.errors import (
     ArchiveUnreachableError,
     CancelledError,
@@ -30,7 +31,6 @@ _SECONDS_OF_A_SHARD = 20.0
 _WAITS_SECONDS = (5.0, 10.0, 20.0, 40.0, 60.0)
 _LONGEST_SLEEP_SECONDS, _PAUSED_SLEEP_SECONDS = 0.5, 0.05
 Answer = TypeVar("Answer")
-_IN_HAND = "in-hand.json"
 _ENDS_THE_PROCESS = "each time it was read, the process that scores crashed or was killed"
 _NOT_ENOUGH_MEMORY = "there was not enough memory for it"
 
@@ -44,6 +44,7 @@ class Watch:
         cancelled: asked all the time, whether to stop.
         paused: asked all the time, whether to wait with everything.
         clock: seconds that only grow.
+        now: seconds since 1970.
         sleep: waits for some seconds.
         patience_seconds: how long an archive, or a share, that is away is waited for.
     """
@@ -52,51 +53,9 @@ class Watch:
     cancelled: Callable[[], bool] = lambda: False
     paused: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     patience_seconds: float = 600.0
-
-
-@dataclass(frozen=True)
-class ScoringResult:
-    """How a scoring ended.
-
-    Attributes:
-        key: of the scores.
-        scored: studies scored now.
-        kept: studies whose earlier scores still hold, or that were found unreadable before.
-        unreadable: studies that give nothing, of now and before.
-        total: studies in all.
-        seconds: it took, without pauses and waiting.
-        warnings: what a person should know of these scores.
-    """
-
-    key: str
-    scored: int
-    kept: int
-    unreadable: int
-    total: int
-    seconds: float
-    warnings: tuple[str, ...] = ()
-
-
-def studies_to_score(
-    studies: Iterable[str], labelled: Collection[str], *, limit: int = DEFAULT_LIMIT, seed: int = 0
-) -> list[str]:
-    """Which studies are scored, in which order: unlabelled ones first, for they are waited for.
-
-    The order is that of a hash: where a limit cuts it, or a scoring is looked at half way, what is scored is
-    a random sample. A label changes nothing of the sample, and a study that comes later pushes few others
-    out.
-
-    Args:
-        studies: ids of all studies.
-        labelled: those with a label of the task.
-        limit: the size of the sample; labelled studies outside it are scored, too, at most as many.
-        seed: of the order.
-    """
-    ordered = sorted(studies, key=lambda each: hashlib.sha256(f"{seed}\n{each}".encode()).digest())
-    unlabelled = [each for each in ordered[:limit] if each not in labelled]
-    return [*unlabelled, *[each for each in ordered if each in labelled][:limit]]
 
 
 def score_pool(
@@ -106,12 +65,13 @@ def score_pool(
     *,
     labelled: Collection[str],
     limit: int = DEFAULT_LIMIT,
+    compare_seconds: float = 0.0,
     watch: Watch | None = None,
 ) -> ScoringResult:
     """Score the studies of a source; those whose scores still hold are not read again.
 
-    A study that cannot be read is noted and stops nothing. Of all that is computed no more than one shard is
-    in memory.
+    First come those that were never scored. A study that cannot be read is noted and stops nothing. Of all
+    that is computed no more than one shard is in memory.
 
     Args:
         reader: of the studies.
@@ -119,6 +79,8 @@ def score_pool(
         folder: of the scorer's scores.
         labelled: the studies with a label of the task.
         limit: as of ``studies_to_score``.
+        compare_seconds: whether the studies that have scores are still what they were is looked at only if
+            that was done longer ago than this; of a folder on a share it asks for each of millions of files.
         watch: tells, and may pause or cancel.
 
     Raises:
@@ -130,7 +92,7 @@ def score_pool(
         ConfigurationError: another process computes the same scores.
         OSError: the disk is full, the folder is not writable.
     """
-    return _Scoring(reader, scorer, folder, watch or Watch()).run(labelled, limit)
+    return _Scoring(reader, scorer, folder, watch or Watch()).run(labelled, limit, compare_seconds)
 
 
 class _Scoring:
@@ -150,23 +112,22 @@ class _Scoring:
         # Of those that had to be computed, how many are done, how many there were to do, and how many failed.
         self._computed = self._to_compute = self._failures = 0
 
-    def run(self, labelled: Collection[str], limit: int) -> ScoringResult:
+    def run(self, labelled: Collection[str], limit: int, compare_seconds: float) -> ScoringResult:
         self._tell(state="loading")
         with self._folder.scoring():
-            self._in_hand = InHand(self._folder.path / _IN_HAND)
+            self._in_hand = InHand(self._folder.path / IN_HAND)
             everything = self._patiently(self._reader.studies.ids)
             studies = studies_to_score(everything, labelled, limit=limit)
-            warnings = (*self._scorer.warnings, *_of_limit(len(studies), len(everything)))
-            self._begin(studies, warnings)
+            warnings = (*self._scorer.warnings, *told_of_sample(len(studies), len(everything)))
+            began_at = self._watch.now()
+            compare = began_at - self._folder.state().compared_at >= compare_seconds
+            compare = compare or self._reader.identities_are_at_hand
             try:
-                for done, study in enumerate(studies, start=1):
-                    note = self._one(study)
-                    self._keep(at_least=_STUDIES_OF_A_SHARD, after_seconds=_SECONDS_OF_A_SHARD)
-                    self._tell(state="scoring", done=done, note=note)
+                self._all(self._begin(studies, warnings), compare=compare)
             finally:
                 self._in_hand.put_down()
                 self._keep()
-            self._folder.end()
+            self._folder.end(compared_at=began_at if compare else 0.0)
         self._tell(state="done", done=len(studies), seconds_left=0.0)
         return ScoringResult(
             key=self._folder.by.key,
@@ -178,12 +139,30 @@ class _Scoring:
             warnings=warnings,
         )
 
-    def _begin(self, studies: Sequence[str], warnings: tuple[str, ...]) -> None:
-        self._known = self._folder.known()
+    def _begin(self, studies: Sequence[str], warnings: tuple[str, ...]) -> Sequence[str]:
+        """Look at what is there already, and say so; the studies."""
+        known = self._folder.known()
+        self._known = {study: known[study] for study in studies if study in known}
         self._folder.begin(len(studies), warnings)
-        self._to_compute = sum(study not in self._known for study in studies)
         self._began_at, self._waited_seconds = self._watch.clock(), 0.0
-        self._tell(state="scoring", total=len(studies))
+        kept = [each for each in self._known.values() if not each.tries]
+        self._to_compute = len(studies) - len(kept)
+        unreadable = sum(each.unreadable for each in kept)
+        self._tell(state="scoring", total=len(studies), done=len(kept), unreadable=unreadable)
+        return studies
+
+    def _all(self, studies: Sequence[str], *, compare: bool) -> None:
+        """First what has no scores, for it is waited for; then, if wanted, what may have changed since."""
+        kept = {study for study, known in self._known.items() if not known.tries}
+        for study in [each for each in studies if each not in kept]:
+            self._step(study, counts=1)
+        for study in [each for each in studies if each in kept] if compare else ():
+            self._step(study, counts=0)
+
+    def _step(self, study: str, *, counts: int) -> None:
+        note = self._one(study)
+        self._keep(at_least=_STUDIES_OF_A_SHARD, after_seconds=_SECONDS_OF_A_SHARD)
+        self._tell(state="scoring", done=self._now.done + counts, note=note)
 
     def _one(self, study: str) -> str:
         """Score a study, unless that was done before; what is to be told of it."""
@@ -192,12 +171,10 @@ class _Scoring:
         identity = ""
         try:
             identity = self._patiently(lambda: self._identity(study))
-            known = self._known.get(study)
-            if known is not None and known.identity == identity:
-                self._now = replace(self._now, unreadable=self._now.unreadable + known.unreadable)
+            if self._holds(study, identity):
                 return ""
             if self._in_hand.ends_the_process(study):
-                return self._fail(FailedStudy(study, identity, _ENDS_THE_PROCESS))
+                return self._fail(study, identity, _ENDS_THE_PROCESS, again_after=TOMORROW_SECONDS)
             self._in_hand.take(study)
             read = self._patiently(lambda: self._reader.read(study, identity, self._stopped))
             self._scored.append(self._scorer.score(read, self._stopped))
@@ -208,10 +185,23 @@ class _Scoring:
             # What the disk refused may work the next time, and so may what an archive has not got whole.
             passing = isinstance(error, IncompleteSeriesError) or isinstance(error.__cause__, OSError)
             why = str(error).removeprefix(f"{study}: ")
-            return self._fail(FailedStudy(study, identity, why, again=passing))
+            return self._fail(study, identity, why, again_after=SOON_SECONDS if passing else None)
         except MemoryError:
-            return self._fail(FailedStudy(study, identity, _NOT_ENOUGH_MEMORY, again=True))
+            return self._fail(study, identity, _NOT_ENOUGH_MEMORY, again_after=SOON_SECONDS)
+        finally:
+            self._in_hand.finished()
         return ""
+
+    def _holds(self, study: str, identity: str) -> bool:
+        """Whether what was found of a study before still holds; else it counts no more."""
+        known = self._known.get(study)
+        if known is None or known.tries:
+            return False
+        if known.identity == identity:
+            return True
+        self._to_compute += 1
+        self._now = replace(self._now, unreadable=self._now.unreadable - known.unreadable)
+        return False
 
     def _identity(self, study: str) -> str:
         try:
@@ -219,12 +209,14 @@ class _Scoring:
         except OSError as error:
             raise UnreadableStudyError(study, f"cannot be read: {error}.") from error
 
-    def _fail(self, failed: FailedStudy) -> str:
-        self._failed.append(failed)
+    def _fail(self, study: str, identity: str, why: str, *, again_after: float | None) -> str:
+        """Note that it gave nothing; ``again_after`` as of ``failure``."""
+        before, now = self._known.get(study), self._watch.now()
+        self._failed.append(failure(study, identity, why, before=before, again_after=again_after, now=now))
         self._computed += 1
         self._failures += 1
         self._now = replace(self._now, unreadable=self._now.unreadable + 1)
-        return f"{failed.study} is left out: {failed.why}"
+        return f"{study} is left out: {why}"
 
     def _keep(self, *, at_least: int = 1, after_seconds: float = 0.0) -> None:
         """Write down what was computed, where it is so much or so old."""
@@ -257,6 +249,8 @@ class _Scoring:
         raise AssertionError("the waits have no end")
 
     def _wait(self, seconds: float, note: str) -> None:
+        # Who ends the process now does so for no study: an archive may be away for minutes.
+        self._in_hand.put_down()
         self._tell(state="waiting", note=note)
         until = self._watch.clock() + seconds
         while (left := until - self._watch.clock()) > 0:
@@ -264,6 +258,7 @@ class _Scoring:
                 raise CancelledError
             self._watch.sleep(min(left, _LONGEST_SLEEP_SECONDS))
         self._waited_seconds += seconds
+        self._in_hand.take_up()
         self._tell(state="scoring")
 
     def _stopped(self) -> bool:
@@ -289,9 +284,3 @@ class _Scoring:
         changes = {"note": "", "seconds_left": None if speed is None else speed * left, **changes}
         self._now = replace(self._now, **changes)
         self._watch.progress(self._now)
-
-
-def _of_limit(scored: int, there: int) -> tuple[str, ...]:
-    if scored == there:
-        return ()
-    return (f"{scored} of {there} studies are scored, drawn at random; a higher limit takes more.",)

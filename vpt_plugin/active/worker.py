@@ -18,12 +18,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vpt_plugin.active.job import ScoringJob, ScoringProgress
+from vpt_plugin.active.job import ScoringJob, ScoringProgress, ScoringResult
 from vpt_plugin.owned_process import EventLines, Manners, run_and_leave, run_owned
 
 if TYPE_CHECKING:
     from vpt_plugin.active.scorer import Scorer
-    from vpt_plugin.active.scoring import ScoringResult, Watch
+    from vpt_plugin.active.scoring import Watch
 
 # Behind everything, a training too: it waits for labels, which wait for studies that are scored already.
 _MANNERS = Manners("the scoring", "score again", niceness=15)
@@ -95,8 +95,9 @@ def run(job: ScoringJob, watch: Watch) -> ScoringResult:
     """
     from vpt_plugin.active.cold_start import cold_start_scorer
     from vpt_plugin.active.pool_reader import PoolReader
+    from vpt_plugin.active.score_folders import scores_root, sweep_scores
     from vpt_plugin.active.scorer import scorer_of_version
-    from vpt_plugin.active.scores import ScoreFolder, scores_root, sweep_scores
+    from vpt_plugin.active.scores import ScoreFolder
     from vpt_plugin.active.scoring import score_pool
     from vpt_plugin.models.weights import vptct_home
     from vpt_plugin.tasks import get_task, load_task_file
@@ -126,9 +127,10 @@ def run(job: ScoringJob, watch: Watch) -> ScoringResult:
         ScoreFolder(root, scorer.by),
         labelled=frozenset(each.study for each in site.labels.newest() if each.task == task.name),
         limit=job.studies_at_most,
+        compare_seconds=job.compare_seconds,
         watch=watch,
     )
-    sweep_scores(root, store.versions)
+    sweep_scores(root, store.versions, store.current_version)
     return result
 
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vpt_plugin.active.job import ScoringProgress
+from vpt_plugin.active.job import ScoringProgress, ScoringResult
 from vpt_plugin.active.pool_reader import PoolReader
+from vpt_plugin.active.score_folders import scores_root
 from vpt_plugin.active.scorer import scorer_of_version
-from vpt_plugin.active.scores import ScoreFolder, scores_root
-from vpt_plugin.active.scoring import ScoringResult, Watch, score_pool
+from vpt_plugin.active.scores import ScoreFolder
+from vpt_plugin.active.scoring import Watch, score_pool
 from vpt_plugin.ct.volume import Provenance, Volume
 from vpt_plugin.data.phantom import write_dicom, write_nrrd
 from vpt_plugin.models.card import ModelCard
@@ -88,15 +89,15 @@ class Pool:
     def score(self, *, labelled: frozenset[str] = frozenset(), **options: Any) -> ScoringResult:
         watch = {
             name: options.pop(name)
-            for name in ("cancelled", "paused", "clock", "sleep", "patience_seconds")
+            for name in ("cancelled", "paused", "clock", "now", "sleep", "patience_seconds")
             if name in options
         }
-        limit = {"limit": options.pop("limit")} if "limit" in options else {}
+        limits = {name: options.pop(name) for name in ("limit", "compare_seconds") if name in options}
         scorer = options.pop("scorer", self.scorer)
         reader = options.pop("reader", None) or self.reader()
         return score_pool(
             reader, scorer, self.folder, labelled=labelled,
-            watch=Watch(progress=self.told.append, **watch), **limit,
+            watch=Watch(progress=self.told.append, **watch), **limits,
         )  # fmt: skip
 
     @property

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from vpt_plugin.active import scores as scores_module
+from vpt_plugin.active import shard_files
+from vpt_plugin.active.score_folders import newest_scores, score_folders, sweep_scores
 from vpt_plugin.active.scores import (
     FailedStudy,
     KnownStudy,
     ScoredBy,
     ScoreFolder,
     StudyScore,
-    score_folders,
-    sweep_scores,
 )
 
 BY = ScoredBy("nodule", "tiny", 3, "1a2b3c4d5e6f", ("lung_nodule",), "kinetics")
@@ -56,7 +56,7 @@ def test_what_is_added_is_read_by_study_with_what_computed_it(tmp_path: Path) ->
 def test_an_empty_folder_has_no_rows_and_is_not_complete(tmp_path: Path) -> None:
     folder = ScoreFolder(tmp_path, BY)
     assert (folder.read().studies, folder.read().complete, folder.used_at()) == ((), False, 0.0)
-    assert ScoreFolder.newest(tmp_path, "nodule", "tiny", 3) is None
+    assert newest_scores(tmp_path, "nodule", "tiny", 3) is None
 
 
 def test_the_later_score_of_a_study_counts(tmp_path: Path) -> None:
@@ -65,15 +65,15 @@ def test_the_later_score_of_a_study_counts(tmp_path: Path) -> None:
         folder.add([score("a", 1.0), score("b", 1.0)], [])
         folder.add([score("a", 5.0)], [FailedStudy("b", "mark", "cut off")])
         assert folder.known() == {"a": KnownStudy("mark"), "b": KnownStudy("mark", unreadable=True)}
-        folder.add([score("b", 7.0)], [FailedStudy("a", "mark", "away", again=True)])
-        assert folder.known() == {"b": KnownStudy("mark")}
+        folder.add([score("b", 7.0)], [FailedStudy("a", "mark", "away", again=True, tries=3)])
+        assert folder.known() == {"a": KnownStudy("mark", unreadable=True, tries=3), "b": KnownStudy("mark")}
     found = folder.read()
-    assert (found.studies, dict(found.unreadable)) == (("b",), {"a": "away"})
+    assert (found.studies, dict(found.unreadable)) == (("b",), {})
     assert found.embeddings[0, 0] == 7
 
 
 def test_at_the_end_shards_are_merged_and_say_the_same(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(scores_module, "_STUDIES_OF_A_LARGE_SHARD", 4)
+    monkeypatch.setattr(shard_files, "STUDIES_OF_A_LARGE_SHARD", 4)
     folder = ScoreFolder(tmp_path, BY)
     with folder.scoring():
         folder.begin(10)
@@ -114,6 +114,18 @@ def test_a_merge_that_was_killed_half_way_loses_nothing(tmp_path: Path, monkeypa
         assert len(folder.known()) == 3
         folder.end()
     assert folder.read().complete
+
+
+def test_a_file_that_breaks_while_a_scoring_runs_stops_no_merge(tmp_path: Path) -> None:
+    folder = ScoreFolder(tmp_path, BY)
+    with folder.scoring():
+        folder.begin(3)
+        for study in ("a", "b", "c"):
+            folder.add([score(study)], [])
+        (folder.path / "000002.npz").write_bytes(b"PK\x03\x04 cut")
+        folder.end()
+    found = folder.read()
+    assert (found.studies, found.complete) == (("a", "c"), False)
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "flipped"])
@@ -157,7 +169,8 @@ def test_the_newest_two_of_a_network_stay_and_what_was_pruned_goes(tmp_path: Pat
     other = filled(tmp_path, ScoredBy("pe", "tiny", 1, "9" * 8, ("x",)), "a", used=1)
     gone = filled(tmp_path, ScoredBy("pe", "swin_t", 1, "8" * 8, ("x",)), "a", used=5000)
     (tmp_path / "stray").mkdir()
-    removed = sweep_scores(tmp_path, lambda task, model: [] if model == "swin_t" else [1, 2, 3])
+    published = lambda task, model: [] if model == "swin_t" else [1, 2, 3]  # noqa: E731
+    removed = sweep_scores(tmp_path, published, lambda task, model: 3)
     assert sorted(removed) == sorted([versions[0].key, versions[1].key, gone.by.key])
     left = {each.by.key for each in score_folders(tmp_path)}
     assert left == {versions[2].key, versions[3].key, other.by.key}
@@ -168,18 +181,66 @@ def test_a_version_that_went_back_to_being_served_keeps_its_scores(tmp_path: Pat
     versions = [ScoredBy("nodule", "tiny", number, f"{number:08d}", ("x",)) for number in (1, 2, 3)]
     for by, used in zip(versions, (9000, 2000, 3000), strict=True):  # version 1 was scored last
         filled(tmp_path, by, "a", used=used)
-    assert sweep_scores(tmp_path, lambda task, model: [1, 2, 3]) == [versions[1].key]
+    served = lambda task, model: 1  # noqa: E731
+    assert sweep_scores(tmp_path, lambda task, model: [1, 2, 3], served) == [versions[1].key]
+
+
+def test_the_scores_of_what_is_served_stay_however_many_candidates_were_scored_since(tmp_path: Path) -> None:
+    versions = [ScoredBy("nodule", "tiny", number, f"{number:08d}", ("x",)) for number in (2, 3, 4, 5)]
+    for used, by in enumerate(versions, start=1000):
+        filled(tmp_path, by, "a", used=used)
+    served = lambda task, model: 3  # noqa: E731
+    assert sweep_scores(tmp_path, lambda task, model: [2, 3, 4, 5], served) == [versions[0].key]
+
+
+def test_where_nothing_is_served_the_newest_cold_start_stays(tmp_path: Path) -> None:
+    cold = [ScoredBy("nodule", "tiny", 0, each * 8, ("x",)) for each in "ab"]
+    candidates = [ScoredBy("nodule", "tiny", number, f"{number:08d}", ("x",)) for number in (1, 2)]
+    for used, by in enumerate([*cold, *candidates], start=1000):
+        filled(tmp_path, by, "a", used=used)
+    nothing = lambda task, model: None  # noqa: E731
+    assert sweep_scores(tmp_path, lambda task, model: [1, 2], nothing) == [cold[0].key]
+
+
+def test_a_folder_is_removed_on_a_system_that_moves_no_file_that_is_open(tmp_path: Path, monkeypatch) -> None:
+    folder = filled(tmp_path, BY, "a")
+    held: list[Path] = []
+
+    class WindowsLock(FileLock):
+        def __enter__(self) -> WindowsLock:
+            held.append(Path(self.lock_file))
+            return super().__enter__()
+
+        def __exit__(self, *ended: object) -> None:
+            held.clear()
+            super().__exit__(*ended)
+
+    def refusing(name: str) -> None:
+        call = getattr(Path, name)
+
+        def refuse(path: Path, *args: object, **options: object) -> object:
+            if any(path in (each, *each.parents) for each in held):
+                raise PermissionError(13, "another process uses it", str(path))
+            return call(path, *args, **options)
+
+        monkeypatch.setattr(Path, name, refuse)
+
+    monkeypatch.setattr("vpt_plugin.active.scores.FileLock", WindowsLock)
+    for name in ("rename", "unlink", "rmdir"):
+        refusing(name)
+    assert folder.remove()
+    assert not folder.path.exists()
 
 
 def test_scores_that_are_being_computed_are_not_removed(tmp_path: Path) -> None:
     folder = filled(tmp_path, BY, "a")
     with folder.scoring():
-        assert sweep_scores(tmp_path, lambda task, model: []) == []
-    assert sweep_scores(tmp_path, lambda task, model: []) == [BY.key]
+        assert sweep_scores(tmp_path, lambda task, model: [], lambda task, model: None) == []
+    assert sweep_scores(tmp_path, lambda task, model: [], lambda task, model: None) == [BY.key]
 
 
 def test_the_cold_start_is_found_without_knowing_its_checksum(tmp_path: Path) -> None:
     old, new = (ScoredBy("nodule", "tiny", 0, each * 8, ("x",)) for each in "ab")
     filled(tmp_path, old, "a", used=2000)
     filled(tmp_path, new, "a", used=1000)
-    assert ScoreFolder.newest(tmp_path, "nodule", "tiny", 0).by == old
+    assert newest_scores(tmp_path, "nodule", "tiny", 0).by == old

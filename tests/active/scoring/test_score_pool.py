@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vpt_plugin.active import scores as scores_module
+from vpt_plugin.active import shard_files
 from vpt_plugin.active.pool_reader import PoolReader
-from vpt_plugin.active.scores import ScoreFolder, StudyScore
-from vpt_plugin.active.scoring import score_pool, studies_to_score
+from vpt_plugin.active.score_sample import studies_to_score
+from vpt_plugin.active.scores import ScoredBy, ScoreFolder, StudyScore
+from vpt_plugin.active.scoring import score_pool
 from vpt_plugin.ct.reader import read_study
 from vpt_plugin.data.prepared import PreparedStudies
 from vpt_plugin.errors import (
@@ -141,10 +142,32 @@ def test_what_may_pass_is_tried_again_the_next_time(pool) -> None:
             return super().read(study, identity, cancelled)
 
     half = Half(pool.source, NODULE.hu_window, pixels=112)
-    assert pool.score(reader=half).unreadable == 1
-    assert pool.folder.read().unreadable == {"s004.nrrd": "3 of 12 slices came"}
+    for _ in range(2):
+        assert pool.score(reader=half, now=lambda: 1000.0).unreadable == 1
+    assert pool.folder.read().unreadable == {}, "chance may choose it"
+    # After the first time it waited for 10 minutes, now it does for 20.
+    assert "s004.nrrd" in pool.folder.studies(now=1000 + 1199)
+    assert "s004.nrrd" not in pool.folder.studies(now=1000 + 1200)
     assert pool.score().scored == 1
-    assert pool.folder.read().unreadable == {}
+    assert pool.folder.studies()["s004.nrrd"]
+
+
+def test_a_new_study_has_no_other_looked_at_for_changes(pool, monkeypatch) -> None:
+    asked: list[str] = []
+    identity = PoolReader.identity
+    monkeypatch.setattr(
+        PoolReader, "identity", lambda reader, study: asked.append(study) or identity(reader, study)
+    )
+    pool.score(now=lambda: 1000.0)
+    write_nrrd_over(pool, 2, seed=99)
+    pool.add(6)
+    asked.clear()
+    assert pool.score(now=lambda: 2000.0, compare_seconds=5000.0).scored == 1
+    assert asked == ["s006.nrrd"]
+    pool.add(7)
+    asked.clear()
+    assert pool.score(now=lambda: 6000.0, compare_seconds=5000.0).scored == 2
+    assert (asked[0], set(asked[1:])) == ("s007.nrrd", {f"s00{number}.nrrd" for number in range(1, 7)})
 
 
 def test_too_few_slices_are_a_reason_like_any_other(pool) -> None:
@@ -283,7 +306,7 @@ def test_the_date_of_a_dicom_study_is_known_and_that_of_others_is_not(pool) -> N
 
 
 def test_memory_does_not_grow_with_the_pool(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(scores_module, "_STUDIES_OF_A_LARGE_SHARD", 64)
+    monkeypatch.setattr(shard_files, "STUDIES_OF_A_LARGE_SHARD", 64)
     features = np.zeros(50_000, dtype=np.float32)
 
     def peak(studies: int) -> float:
@@ -292,6 +315,7 @@ def test_memory_does_not_grow_with_the_pool(tmp_path: Path, monkeypatch) -> None
         reader = SimpleNamespace(
             studies=SimpleNamespace(ids=lambda: names),
             identity=lambda study: study,
+            identities_are_at_hand=True,
             read=lambda study, identity, cancelled: study,
         )
         by = replace(BY, weights_sha256=f"{studies:08d}")
@@ -312,4 +336,4 @@ def test_memory_does_not_grow_with_the_pool(tmp_path: Path, monkeypatch) -> None
     assert large < 1.2 * small
 
 
-BY = scores_module.ScoredBy("nodule", "tiny", 1, "0" * 8, ("lung_nodule",))
+BY = ScoredBy("nodule", "tiny", 1, "0" * 8, ("lung_nodule",))

@@ -139,7 +139,7 @@ def test_a_job_survives_its_json() -> None:
 
 
 def test_the_cold_start_scores_no_more_than_its_own_limit() -> None:
-    assert ScoringJob("/s", "", "nodule", "tiny").studies_at_most == COLD_START_LIMIT == 1000
+    assert ScoringJob("/s", "", "nodule", "tiny").studies_at_most == COLD_START_LIMIT == 300
     assert ScoringJob("/s", "", "nodule", "tiny", limit=20).studies_at_most == 20
     assert ScoringJob("/s", "", "nodule", "tiny", version=2).studies_at_most == 10_000
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from vpt_plugin.active.offers import ActiveSettings, Offer, Wish
 from vpt_plugin.active.score_arrays import ScoredBy
+from vpt_plugin.active.score_folders import scores_root
 from vpt_plugin.active.score_shard import FailedStudy, StudyScore
-from vpt_plugin.active.scores import ScoreFolder, scores_root
+from vpt_plugin.active.scores import ScoreFolder
 from vpt_plugin.active.worklist import Worklist
 from vpt_plugin.labels import FindingLabel, StudyLabel
 from vpt_plugin.models.card import ModelCard

@@ -11,8 +11,9 @@ from made_up_site import MadeUpSite
 
 from vpt_plugin.acquisition.strategies import STRATEGIES
 from vpt_plugin.active.offers import Wish
+from vpt_plugin.active.score_folders import scores_root
 from vpt_plugin.active.score_shard import StudyScore
-from vpt_plugin.active.scores import ScoreFolder, scores_root
+from vpt_plugin.active.scores import ScoreFolder
 from vpt_plugin.active.worklist import Worklist
 
 STUDIES, FEATURES, LABELLED = 10_000, 512, 200

@@ -10,8 +10,9 @@ import pytest
 from made_up_site import NODULE, MadeUpSite
 
 from vpt_plugin.active.score_arrays import ScoredBy
+from vpt_plugin.active.score_folders import scores_root
 from vpt_plugin.active.score_shard import StudyScore
-from vpt_plugin.active.scores import ScoreFolder, scores_root
+from vpt_plugin.active.scores import ScoreFolder
 from vpt_plugin.labels import FindingLabel, StudyLabel
 
 EFFUSION = replace(NODULE, name="effusion", findings=("effusion_left", "effusion_right"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vpt_plugin.active.job import ScoringJob
+from vpt_plugin.active.job import COMPARE_SECONDS, ScoringJob
 from vpt_plugin.models.weights import vptct_home
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.training.model_store import ModelStore
@@ -45,4 +45,5 @@ def scoring_job(
         device=conf.device,
         limit=conf.active.scoring_studies,
         archive=conf.archive.facts,
+        compare_seconds=COMPARE_SECONDS,
     )

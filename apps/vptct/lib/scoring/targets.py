@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from vpt_plugin.active.job import ScoringJob
-from vpt_plugin.active.scores import ScoredBy, ScoreFolder, scores_root
-from vpt_plugin.active.scoring import studies_to_score
+from vpt_plugin.active.score_folders import newest_scores, scores_root
+from vpt_plugin.active.score_sample import studies_to_score
+from vpt_plugin.active.scores import ScoredBy, ScoreFolder, ScoreState
 from vpt_plugin.active.served_last import served_versions
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
@@ -55,7 +57,7 @@ class Coverage:
     """What is scored of the studies that are there.
 
     Attributes:
-        complete: the last scoring came to its end.
+        complete: the last scoring came to its end, and the studies were compared with what they were lately.
         done: studies that are scored, or were found unreadable.
         total: studies that are to be scored.
         unreadable: of those done.
@@ -82,6 +84,7 @@ class Targets:
         source: gives the studies.
         job: makes the job of a ``task``, a ``model`` and a ``version``.
         weights: where published weights are.
+        now: seconds since 1970.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Targets:
         job: Callable[..., ScoringJob],
         *,
         weights: WeightsFolder | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._conf = conf
         self._store = store
@@ -100,6 +104,7 @@ class Targets:
         self._source = source
         self._job = job
         self._weights = weights or WeightsFolder()
+        self._now = now
         self._seen: object = None
         self._wanted: tuple[Target, ...] = ()
         self._problems: tuple[str, ...] = ()
@@ -137,18 +142,22 @@ class Targets:
             ArchiveError: which studies there are was never known.
         """
         labelled = {saved.study for saved in self._labels.newest() if saved.task == target.task}
-        to_score = studies_to_score(self._source().ids(), labelled, limit=self.job(target).studies_at_most)
+        job = self.job(target)
+        to_score = studies_to_score(self._source().ids(), labelled, limit=job.studies_at_most)
         folder = self._folder(target)
         readable = folder.studies() if folder is not None else {}
         known = [readable[study] for study in to_score if study in readable]
-        complete = folder is not None and folder.state().complete
+        complete = folder is not None and self._is_complete(folder.state(), job)
         return Coverage(complete, len(known), len(to_score), known.count(False))
+
+    def _is_complete(self, state: ScoreState, job: ScoringJob) -> bool:
+        return state.complete and self._now() - state.compared_at < job.compare_seconds
 
     def _folder(self, target: Target) -> ScoreFolder | None:
         root = scores_root(self._store.root)
         if target.by is not None:
             return ScoreFolder(root, target.by)
-        return ScoreFolder.newest(root, target.task, target.model, 0)
+        return newest_scores(root, target.task, target.model, 0)
 
     def _of(self, task: ReadingTask) -> Target:
         networks = [each for each in self._conf.models if self._conf.active.model in ("", each.name)]
