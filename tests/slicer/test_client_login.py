@@ -13,6 +13,7 @@ from VPTCTLib.consent import Consents
 from VPTCTLib.contract.login import Person
 from VPTCTLib.errors import AddressError, NotLoggedInError
 from VPTCTLib.transport.connection import Connection
+from VPTCTLib.transport.keycloak import KeycloakLogin
 from VPTCTLib.transport.login import PasswordLogin, TokenLogin, runs_out_at
 
 PERSON = {"username": "anna", "role": "annotator"}
@@ -59,6 +60,53 @@ def test_a_token_that_was_taken_back_is_replaced_once() -> None:
             Client(Connection(server.url, login=TokenLogin(" given "))).access.info()
         (asked,) = server.asked
         assert asked.headers["Authorization"] == "Bearer given"
+
+
+def test_keycloak_refreshes_a_token_without_the_password() -> None:
+    now = [1000.0]
+    first, second, third = (web_token(until) for until in (1300.0, 1600.0, 1900.0))
+    plays = [
+        answer(200, {"access_token": first, "refresh_token": "r1"}),
+        answer(200, {"access_token": second, "refresh_token": "r2"}),
+        answer(200, {"access_token": third, "refresh_token": "r3"}),
+        answer(400, {"error": "invalid_grant", "error_description": "Session not active"}),
+    ]
+    with (
+        ScriptedServer(plays) as realm,
+        ScriptedServer(
+            [answer(200, PERSON), answer(200, PERSON), answer(401, RUN_OUT), answer(200, PERSON)]
+        ) as server,
+    ):
+        found = {"token_endpoint": f"{realm.url}/realms/ct/token"}
+        with ScriptedServer([answer(200, found)]) as door:
+            login = KeycloakLogin(f"{door.url}/realms/ct", "ct-app", "anna", "secret &", clock=lambda: now[0])
+            assert door.asked[0].path == "/realms/ct/.well-known/openid-configuration"
+        client = Client(Connection(server.url, login=login))
+        for now[0] in (1000.0, 1280.0, 1281.0):
+            assert client.access.who_am_i().name == "anna"
+        assert [asked.headers["Authorization"][7:] for asked in server.asked] == [
+            first,
+            second,
+            second,
+            third,
+        ]
+        bodies = [asked.body.decode() for asked in realm.asked]
+        assert bodies[0] == "client_id=ct-app&grant_type=password&username=anna&password=secret+%26"
+        assert bodies[1:] == [f"client_id=ct-app&grant_type=refresh_token&refresh_token=r{n}" for n in (1, 2)]
+        assert "secret" not in str(vars(login))
+        now[0] = 1880.0
+        with pytest.raises(NotLoggedInError, match=r"run out\. Log in again"):
+            client.access.who_am_i()
+
+
+def test_a_password_that_keycloak_does_not_take_is_told() -> None:
+    with ScriptedServer([answer(401, {"error": "invalid_grant"})]) as realm:
+        found = {"token_endpoint": f"{realm.url}/token"}
+        with (
+            ScriptedServer([answer(200, found)]) as door,
+            pytest.raises(NotLoggedInError, match="name and password"),
+        ):
+            KeycloakLogin(door.url, "ct-app", "anna", "wrong")
 
 
 def test_the_time_in_a_token_is_read_where_there_is_one() -> None:

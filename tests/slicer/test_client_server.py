@@ -27,7 +27,7 @@ from VPTCTLib.errors import (
 from VPTCTLib.routes.worklist import Wish
 from VPTCTLib.transport.cancel import Cancel
 from VPTCTLib.transport.connection import Connection
-from VPTCTLib.transport.login import PasswordLogin, TokenLogin
+from VPTCTLib.transport.login import PasswordLogin
 from VPTCTLib.which_study import OnServer, Origin, ToUpload, which_study
 
 ABSENT = StudyLabel("nodule", {"lung_nodule": FindingLabel("absent")})
@@ -59,7 +59,7 @@ def test_one_logs_in_by_token_or_by_name_and_is_told_who_one_is(site) -> None:
 
 
 def test_a_wrong_login_is_refused_in_the_servers_words(site) -> None:
-    for login in (None, TokenLogin("wrong"), PasswordLogin("anna", "wrong")):
+    for login in (None, PasswordLogin("anna", "wrong")):
         with pytest.raises(NotLoggedInError) as refused:
             Client(Connection(site.relay.url, login=login)).access.info()
         assert refused.value.status == 401

@@ -61,7 +61,8 @@ class PasswordLogin:
     """A name and a password, which the server exchanges for a token, by Keycloak where it uses that.
 
     The server hands out no refresh token. So that nobody has to log in again every few minutes, name and
-    password stay in memory until this object goes; they are never written anywhere.
+    password stay in memory until this object goes; they are never written anywhere. Where Keycloak can be
+    reached from this computer, ``KeycloakLogin`` does without.
 
     Args:
         username: of the reader.
