@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from vpt_plugin.active.scores import score_folders, scores_root
+from vpt_plugin.active.score_folders import score_folders, scores_root
 from vpt_plugin.cli import app
 
 
