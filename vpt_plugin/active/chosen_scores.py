@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # What is served is looked up in a few small files; of many requests at once one does it.
 _FRESH_SECONDS = 2.0
+# Two networks of a task may be asked in turn, or a version and the cold start before it.
+_KEPT_OF_A_TASK = 2
 Number = TypeVar("Number", np.float32, np.float64)
 
 
@@ -74,9 +76,25 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Kept:
+    """The scores of a folder in memory, once: of the arrays there is only the table that was asked for last.
+
+    Attributes:
+        stamp: of the folder when it was read.
+        scored: all studies with scores, also those that were not asked for.
+        table: of the studies that were.
+    """
+
     stamp: tuple[str, ...]
-    scores: Scores
+    scored: frozenset[str]
     table: StudyScores
+
+    def for_studies(self, studies: tuple[str, ...]) -> _Kept | None:
+        """With the table of these studies; None where some of them are not in memory."""
+        if studies == self.table.studies:
+            return self
+        if not self.scored.isdisjoint(set(studies).difference(self.table.studies)):
+            return None
+        return replace(self, table=_of_rows(self.table, self.table.rows, studies))
 
 
 class ScoreReader:
@@ -100,6 +118,7 @@ class ScoreReader:
         self._networks = {spec.name: spec for spec in networks}
         self._clock = clock
         self._found: dict[tuple[str, str, bool], tuple[float, _Found]] = {}
+        # By the key of the folder, what was asked for last at the end.
         self._kept: dict[str, _Kept] = {}
         self._lock = threading.Lock()
 
@@ -125,28 +144,29 @@ class ScoreReader:
         with self._lock:
             found = self._which(task, model, trained)
             if found.folder is None:
-                return replace(_aligned(None, studies), warnings=found.warnings)
-            kept = self._keep(found.folder, studies)
-        warnings = [*found.warnings, *kept.scores.state.warnings]
-        if kept.scores.damaged:
-            damaged = len(kept.scores.damaged)
-            files = "1 file of scores is" if damaged == 1 else f"{damaged} files of scores are"
-            warnings.append(f"{files} damaged; the next scoring mends that")
-        return replace(kept.table, warnings=tuple(warnings))
+                return replace(_nothing(studies), warnings=found.warnings)
+            table = self._keep(found.folder, studies).table
+        return replace(table, warnings=(*found.warnings, *table.warnings))
 
     def _keep(self, folder: ScoreFolder, studies: tuple[str, ...]) -> _Kept:
         """The scores of a folder and their table, from memory where nothing has changed."""
-        stamp, task = (folder.by.key, *folder.stamp()), folder.by.task
-        kept = self._kept.get(task)
-        if kept is None or kept.stamp != stamp:
-            # Before the new ones are read: both at once would need twice the memory.
-            self._kept.pop(task, None)
+        key, stamp = folder.by.key, folder.stamp()
+        before = self._kept.pop(key, None)
+        kept = before.for_studies(studies) if before is not None and before.stamp == stamp else None
+        if kept is None:
+            # Before the new ones are read, so that no more than they are in memory at a time.
+            del before
+            self._forget(folder.by.task, but=_KEPT_OF_A_TASK - 1)
             scores = folder.read()
-            kept = _Kept(stamp, scores, _aligned(scores, studies))
-        elif kept.table.studies != studies:
-            kept = replace(kept, table=_aligned(kept.scores, studies))
-        self._kept[task] = kept
+            kept = _Kept(stamp, frozenset(scores.studies), _table(scores, studies))
+        self._kept[key] = kept
         return kept
+
+    def _forget(self, task: str, *, but: int) -> None:
+        """Keep so many of a task, those asked for last."""
+        keys = [key for key, kept in self._kept.items() if kept.table.by and kept.table.by.task == task]
+        for key in keys[: max(0, len(keys) - but)]:
+            del self._kept[key]
 
     def _which(self, task: ReadingTask, model: str, trained: bool) -> _Found:
         before = self._found.get((task.name, model, trained))
@@ -185,38 +205,66 @@ class ScoreReader:
         return _Found(other, (*served.problems, told))
 
 
-def _aligned(scores: Scores | None, studies: tuple[str, ...]) -> StudyScores:
-    """The scores in the order of some studies."""
+def _nothing(studies: tuple[str, ...]) -> StudyScores:
+    """That nothing is scored of some studies."""
     numbered = {study: row for row, study in enumerate(studies)}
-    if scores is None:
-        nothing = np.zeros((len(studies), 0), dtype=np.float32)
-        none = np.zeros(len(studies), dtype=bool)
-        return StudyScores(
-            studies, numbered, none, Geometry(nothing, nothing), None, None, None, False, {}, {}
-        )
-    known = {study: row for row, study in enumerate(scores.studies)}
-    rows = np.array([known.get(study, -1) for study in studies], dtype=np.int64)
-    embeddings = _at(rows, scores.embeddings)
-    # Without a trained head they are one array, which need not be there twice.
-    same = scores.key_embeddings is scores.embeddings
-    return StudyScores(
-        studies,
-        numbered,
-        rows >= 0,
-        Geometry(embeddings, embeddings if same else _at(rows, scores.key_embeddings)),
-        None if scores.probabilities is None else _at(rows, scores.probabilities),
-        None if scores.disagreement is None else _at(rows, scores.disagreement),
+    empty = np.zeros((len(studies), 0), dtype=np.float32)
+    none = np.zeros(len(studies), dtype=bool)
+    return StudyScores(studies, numbered, none, Geometry(empty, empty), None, None, None, False, {}, {})
+
+
+def _table(scores: Scores, studies: tuple[str, ...]) -> StudyScores:
+    """What was read, as a table of these studies."""
+    rows = {study: row for row, study in enumerate(scores.studies)}
+    table = StudyScores(
+        scores.studies,
+        rows,
+        np.ones(len(rows), dtype=bool),
+        Geometry(scores.embeddings, scores.key_embeddings),
+        scores.probabilities,
+        scores.disagreement,
         scores.by,
         scores.complete,
         dict(zip(scores.studies, scores.study_dates, strict=True)),
         scores.unreadable,
+        (*scores.state.warnings, *_of_damage(scores)),
+    )
+    return table if studies == scores.studies else _of_rows(table, rows, studies)
+
+
+def _of_damage(scores: Scores) -> tuple[str, ...]:
+    damaged = len(scores.damaged)
+    if not damaged:
+        return ()
+    files = "1 file of scores is" if damaged == 1 else f"{damaged} files of scores are"
+    return (f"{files} damaged; the next scoring mends that",)
+
+
+def _of_rows(table: StudyScores, known: Mapping[str, int], studies: tuple[str, ...]) -> StudyScores:
+    """The table with other rows; the one that it is made of need not be kept.
+
+    Args:
+        table: of whatever studies.
+        known: its rows by study.
+        studies: the new rows.
+    """
+    rows = np.array([known.get(study, -1) for study in studies], dtype=np.int64)
+    embeddings = _at(rows, table.geometry.embeddings)
+    # Without a trained head they are one array, which need not be there twice.
+    same = table.geometry.key_embeddings is table.geometry.embeddings
+    return replace(
+        table,
+        studies=studies,
+        rows={study: row for row, study in enumerate(studies)},
+        scored=(rows >= 0) & table.scored[rows],
+        geometry=Geometry(embeddings, embeddings if same else _at(rows, table.geometry.key_embeddings)),
+        probabilities=None if table.probabilities is None else _at(rows, table.probabilities),
+        disagreement=None if table.disagreement is None else _at(rows, table.disagreement),
     )
 
 
 def _at(rows: NDArray[np.int64], array: NDArray[Number]) -> NDArray[Number]:
-    """These rows of an array, nan for -1; the array itself, which may be large, where they are all of it."""
-    if len(rows) == len(array) and (rows == np.arange(len(array))).all():
-        return array
+    """These rows of an array, nan for -1."""
     found = np.full((len(rows), array.shape[1]), np.nan, dtype=array.dtype)
     found[rows >= 0] = array[rows[rows >= 0]]
     return found
