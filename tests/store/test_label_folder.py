@@ -88,7 +88,7 @@ def test_with_a_fresh_look_the_folders_are_not_asked_but_ones_own_label_counts_a
 @pytest.mark.parametrize(
     "damage",
     ["", "{", '{"schema": "other"}', json.dumps(nodule("absent", task="pe").to_json()), "[" * 100_000],
-    ids=["empty", "cut", "other schema", "other task", "too deep"],
+    ids=["empty", "cut", "other schema", "other-task", "too deep"],
 )
 def test_a_damaged_file_is_reported_and_the_labels_around_it_still_count(tmp_path: Path, damage: str) -> None:
     labels = LabelFolder(tmp_path)
@@ -189,7 +189,7 @@ def test_a_look_that_fails_is_done_again_and_forgets_no_label(
         raise OSError(errno.ESTALE, "Stale file handle")
 
     with monkeypatch.context() as share:
-        share.setattr("vpt_plugin.store.labels.read_versions", away)
+        share.setattr("vpt_plugin.store.label_looks.read_versions", away)
         with pytest.raises(OSError, match="Stale"):
             labels.newest()
     assert labels.counts("nodule")["present"] == 2
@@ -346,7 +346,7 @@ def test_a_folder_that_has_been_calm_for_long_enough_is_not_read_again(
     for _ in range(2):
         assert labels.latest("p1", "nodule") is not None
         seconds[0] += 4.0
-    monkeypatch.delattr("vpt_plugin.store.labels.read_versions")
+    monkeypatch.delattr("vpt_plugin.store.label_looks.read_versions")
     assert labels.latest("p1", "nodule") is not None
 
 
@@ -373,3 +373,16 @@ def test_a_label_too_large_to_be_read_back_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="larger than 16 MiB"):
         LabelFolder(tmp_path).save("a", label)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_newest_label_of_a_study_says_is_in_doubt_where_its_file_is_damaged(tmp_path: Path) -> None:
+    labels = LabelFolder(tmp_path)
+    for study in ("mended", "newest", "only"):
+        path = labels.save(study, nodule("present")).path
+        if study != "newest":
+            path.write_text("{")
+    labels.save("mended", nodule("absent"))
+    labels.save("newest", nodule("absent")).path.write_text("")
+    labels.save("other-task", replace(nodule("present"), task="pe")).path.write_text("{")
+    assert labels.in_doubt("nodule") == {"newest", "only"}
+    assert labels.in_doubt("pe") == {"other-task"}

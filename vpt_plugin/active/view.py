@@ -28,6 +28,7 @@ class View:
         studies: that are there, sorted.
         labels: the newest label of each study of the task, there or not, by study.
         scores: of all these.
+        in_doubt: studies with a label of the task that cannot be read.
         late: studies whose label changed after ``labels`` were read.
     """
 
@@ -35,13 +36,14 @@ class View:
     studies: tuple[str, ...]
     labels: Mapping[str, SavedLabel]
     scores: StudyScores
+    in_doubt: frozenset[str] = frozenset()
     late: frozenset[str] = frozenset()
 
     def known(self, held: Held, wish: Wish) -> Known:
         """With who has what, and what this reader was offered before."""
         return Known(
             self.studies,
-            self.labels.keys() | self.late,
+            self.labels.keys() | self.in_doubt | self.late,
             held.leases.keys(),
             held.history.skipped_for(wish.reader, wish.task),
             held.history.seen_by(wish.reader) if wish.unseen else frozenset(),
@@ -91,7 +93,7 @@ class View:
 
     def counts_on(self, study: str) -> bool:
         """Whether its label is known, and is the newest as far as anybody knows."""
-        return study in self.labels and study not in self.late
+        return study in self.labels and study not in self.in_doubt | self.late
 
     def _states(self) -> NDArray[np.float64]:
         """Of studies that are gone, nan: their labels bring no cold start to its end."""

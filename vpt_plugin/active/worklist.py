@@ -123,7 +123,9 @@ class Worklist:
         rows = studies if labels.keys() <= set(studies) else tuple(sorted({*studies, *labels}))
         trained = STRATEGIES[wish.strategy].needs == "probabilities"
         scores = self._scores.table(task, wish.model or self.settings.model, rows, trained=trained)
-        return View(task, studies, labels, scores)
+        # What an archive lists is known before anything is scored.
+        scores = replace(scores, dates={**scores.dates, **self._studies.dates()})
+        return View(task, studies, labels, scores, self._labels.in_doubt(task.name))
 
     def _undisputed(self, view: View, held: Held, wish: Wish) -> tuple[View, list[Proposal]]:
         """What is chosen, none of it labelled meanwhile: a label ends a lease after it was saved."""

@@ -44,6 +44,11 @@ def warnings_of(view: View, stands: Standing, wish: Wish, given: int) -> Iterato
             f"{elsewhere} {'label is' if elsewhere == 1 else 'labels are'} of studies that are not here, and "
             "not counted; see that the folder of studies and that of labels belong together"
         )
+    if damaged := len(view.in_doubt & set(view.studies)):
+        yield (
+            f"the newest label of {damaged} {'study' if damaged == 1 else 'studies'} cannot be read, and "
+            "nobody is offered what is labelled; `vpt labels check` names the files"
+        )
     free, unscored = len(stands.free), _unscored(view, stands.free)
     if stands.undated:
         yield (

@@ -85,6 +85,10 @@ class StudyVersions:
     versions: Mapping[str, tuple[SavedLabel, ...]] = field(default_factory=dict)
     damaged: tuple[DamagedLabel, ...] = ()
 
+    def newest(self, task: str) -> int:
+        """The number of the newest readable version of a task; 0 for none."""
+        return self.versions[task][-1].version if task in self.versions else 0
+
 
 def label_bytes(label: StudyLabel) -> bytes:
     """A label's file.

@@ -10,11 +10,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from vpt_plugin.errors import LabelConflictError, StudyNotFoundError
@@ -32,9 +30,9 @@ from vpt_plugin.store.label_folders import (
     folder_of,
     hidden_folders,
     labelled_studies,
-    namesake,
     refuse_namesake,
 )
+from vpt_plugin.store.label_looks import LabelLooks
 from vpt_plugin.store.label_versions import (
     DamagedLabel,
     SavedLabel,
@@ -43,7 +41,6 @@ from vpt_plugin.store.label_versions import (
     label_bytes,
     newest_number,
     put_version,
-    read_versions,
     saved_label,
     version_file,
 )
@@ -56,29 +53,6 @@ __all__ = [
     "SetAsideLabel",
     "label_bytes",
 ]
-
-# On a network share a look at a folder is mostly waiting, and many can wait at once.
-_LOOKS_AT_ONCE = 16
-# A folder's time stamp may be as coarse as two seconds.
-_SETTLED_SECONDS = 3.0
-
-
-@dataclass(frozen=True)
-class _Look:
-    """What was read in a study's folder.
-
-    Attributes:
-        changed_ns: the folder's time stamp, asked before.
-        first_seen: when this stamp was seen for the first time, in seconds of a clock that only grows. The
-            clock of the computer that holds the folder may go before or after ours.
-        settled: nothing can have changed since without a new time stamp.
-        found: what was read.
-    """
-
-    changed_ns: int
-    first_seen: float
-    settled: bool
-    found: StudyVersions
 
 
 class LabelFolder:
@@ -98,18 +72,9 @@ class LabelFolder:
         self, root: Path, *, fresh_seconds: float = 0.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.root = root
-        self._fresh_seconds = fresh_seconds
-        self._clock = clock
         self._final = root / "final"
         self._set_aside = SetAsideLabels(root / "conflicts")
-        self._read: dict[str, _Look] = {}
-        self._saves = 0
-        # What the last look at all studies found, when it began, and the studies with something newer.
-        self._looked: dict[str, StudyVersions] = {}
-        self._looked_at = float("-inf")
-        self._news: set[str] = set()
-        self._one_look = threading.Lock()
-        self._lock = threading.Lock()
+        self._looks = LabelLooks(self._final, fresh_seconds=fresh_seconds, clock=clock)
 
     def save(self, study_id: str, label: StudyLabel, *, if_version: int | None = None) -> SavedLabel:
         """Save a label as a new version; it is on the disk when this returns.
@@ -137,11 +102,7 @@ class LabelFolder:
             version = if_version + 1
         else:
             raise self._conflict(study_id, label, if_version)
-        with self._lock:
-            self._news.add(study_id)
-            # Some disks (FAT, some network shares) leave the folder's time stamp as it was.
-            self._saves += 1
-            self._read.pop(study_id, None)
+        self._looks.saved(study_id)
         return saved_label(study_id, label.task, version, version_file(folder, label.task, version), data)
 
     def latest(self, study_id: str, task: str) -> SavedLabel | None:
@@ -159,11 +120,7 @@ class LabelFolder:
         Raises:
             StudyNotFoundError: ``study_id`` is no id of a study.
         """
-        read = self._one(study_id)
-        with self._lock:
-            if read.versions and read is not self._looked.get(study_id):
-                self._news.add(study_id)
-        return read.versions.get(task, ())
+        return self._one(study_id).versions.get(task, ())
 
     def tasks(self, study_id: str) -> list[str]:
         """The tasks that a study has a readable label for, sorted.
@@ -183,11 +140,24 @@ class LabelFolder:
 
     def newest(self) -> list[SavedLabel]:
         """The newest readable version of every study and task, in the order of their names."""
-        return [versions[-1] for read in self._all() for _, versions in sorted(read.versions.items())]
+        return [versions[-1] for read in self._looks.all() for _, versions in sorted(read.versions.items())]
 
     def histories(self, task: str) -> list[tuple[SavedLabel, ...]]:
         """All readable versions, oldest first, of every study with a label of a task, by study."""
-        return [read.versions[task] for read in self._all() if task in read.versions]
+        return [read.versions[task] for read in self._looks.all() if task in read.versions]
+
+    def in_doubt(self, task: str) -> frozenset[str]:
+        """The studies of whose newest label of a task nobody knows what it says: the file is damaged.
+
+        Also a file that is being saved at this moment, on a disk without hard links.
+        """
+        return frozenset(
+            damaged.study
+            for read in self._looks.all()
+            for damaged in read.damaged
+            # A folder that may not be read could hold labels of any task.
+            if not damaged.task or (damaged.task == task and damaged.version > read.newest(task))
+        )
 
     def counts(self, task: str) -> dict[str, int]:
         """How many studies have each state, by their newest label.
@@ -212,7 +182,7 @@ class LabelFolder:
             StudyNotFoundError: ``study_id`` is no id of a study.
         """
         if study_id is None:
-            reads, asides = self._all(), self._set_aside.studies()
+            reads, asides = self._looks.all(), self._set_aside.studies()
             found = hidden_folders(self._final)
         else:
             reads, asides, found = [self._one(study_id)], [study_id], []
@@ -236,7 +206,7 @@ class LabelFolder:
     def disagreements(self) -> list[Disagreement]:
         """The studies whose annotators' newest labels of one task differ in the state of a finding."""
         found = []
-        for read in self._all():
+        for read in self._looks.all():
             for task, versions in sorted(read.versions.items()):
                 labels = {saved.label.annotator: saved for saved in versions}  # the last one stays
                 if findings := states_in_dispute(saved.label for saved in labels.values()):
@@ -256,58 +226,6 @@ class LabelFolder:
         readable = newest if newest is not None and newest.version == newest_version else None
         return conflict_error(study_id, label, if_version, newest_version, readable)
 
-    def _all(self) -> list[StudyVersions]:
-        """What there is about every study with a label, in the order of their names."""
-        with self._one_look:
-            with self._lock:
-                news, self._news = self._news, set()
-            began = self._clock()
-            looked_at, self._looked_at = self._looked_at, float("-inf")  # a look that fails is done again
-            if began - looked_at < self._fresh_seconds:
-                if news:
-                    self._look(self._looked.keys() | news, news)
-                self._looked_at = looked_at
-            else:
-                names = self.labelled()
-                self._look(names, names)
-                self._looked_at = began
-            return list(self._looked.values())
-
-    def _look(self, all_names: Iterable[str], at: Iterable[str]) -> None:
-        """Look at the folders of some studies, several at once."""
-        if waiting := sorted(at):
-            parts = [waiting[i::_LOOKS_AT_ONCE] for i in range(min(_LOOKS_AT_ONCE, len(waiting)))]
-            with ThreadPoolExecutor(len(parts)) as threads:
-                for found in threads.map(self._studies, parts):
-                    self._looked |= found
-        self._looked = {name: self._looked[name] for name in sorted(all_names)}
-
-    def _studies(self, names: Iterable[str]) -> dict[str, StudyVersions]:
-        return {name: self._study(name) for name in names}
-
     def _one(self, study_id: str) -> StudyVersions:
         self._folder(study_id)
-        return StudyVersions() if namesake(self._final, study_id) else self._study(study_id)
-
-    def _study(self, study_id: str) -> StudyVersions:
-        """All there is about one study; read anew when its folder has changed."""
-        folder = folder_of(self._final, study_id)
-        now = self._clock()
-        try:
-            changed_ns = folder.stat().st_mtime_ns
-        except FileNotFoundError:
-            return StudyVersions()
-        with self._lock:
-            known, saves = self._read.get(study_id), self._saves
-        first_seen = now
-        if known is not None and known.changed_ns == changed_ns:
-            if known.settled:
-                return known.found
-            first_seen = known.first_seen
-        found = read_versions(study_id, folder)
-        # A damaged file that is mended in its place leaves the folder's time stamp as it was.
-        settled = now - first_seen > _SETTLED_SECONDS and not found.damaged
-        with self._lock:
-            if saves == self._saves:  # else it may be older than what was saved meanwhile
-                self._read[study_id] = _Look(changed_ns, first_seen, settled, found)
-        return found
+        return self._looks.of(study_id)
