@@ -249,6 +249,9 @@ def _of_rows(table: StudyScores, known: Mapping[str, int], studies: tuple[str, .
         studies: the new rows.
     """
     rows = np.array([known.get(study, -1) for study in studies], dtype=np.int64)
+    # A table that nothing was scored for has no row that -1 could stand for.
+    scored = rows >= 0
+    scored[scored] = table.scored[rows[scored]]
     embeddings = _at(rows, table.geometry.embeddings)
     # Without a trained head they are one array, which need not be there twice.
     same = table.geometry.key_embeddings is table.geometry.embeddings
@@ -256,7 +259,7 @@ def _of_rows(table: StudyScores, known: Mapping[str, int], studies: tuple[str, .
         table,
         studies=studies,
         rows={study: row for row, study in enumerate(studies)},
-        scored=(rows >= 0) & table.scored[rows],
+        scored=scored,
         geometry=Geometry(embeddings, embeddings if same else _at(rows, table.geometry.key_embeddings)),
         probabilities=None if table.probabilities is None else _at(rows, table.probabilities),
         disagreement=None if table.disagreement is None else _at(rows, table.disagreement),
