@@ -20,6 +20,7 @@ computed again.
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import os
 import shutil
@@ -186,18 +187,21 @@ def report(summaries: Sequence[StrategySummary], target: float, console: Console
     """The table of docs/performance.md."""
     console.print(
         "| strategy | area under the curve | less that of `random` | AUROC at the end "
-        f"| with nodules | labels to {target:g} |"
+        f"| with nodules | labels to {target:g}, kept | of the mean curve |"
     )
-    console.print("|---|---:|---:|---:|---:|---:|")
+    console.print("|---|---:|---:|---:|---:|---:|---:|")
     for each in summaries:
         difference = "" if each.strategy == "random" else _words(each.difference, "+")
         present = ", ".join(f"{share:.1f}" for share in each.present.values())
         needed = each.needed
-        labels = "n/a" if needed.median != needed.median else f"{needed.median:g}"
         console.print(
             f"| `{each.strategy}` | {_words(each.area)} | {difference} | {_words(each.final)} | {present} "
-            f"| {labels} ({needed.reached} of {needed.seeds}) |"
+            f"| {_labels(needed.median)} ({needed.reached} of {needed.seeds}) | {_labels(needed.of_mean)} |"
         )
+
+
+def _labels(labels: float) -> str:
+    return "n/a" if math.isnan(labels) else f"{labels:g}"
 
 
 def _words(estimate: Estimate, sign: str = "") -> str:

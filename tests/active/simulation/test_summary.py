@@ -27,9 +27,35 @@ def test_the_area_is_the_mean_auroc_over_the_labels() -> None:
     assert isnan(area(curve(0.5)))
 
 
-def test_the_labels_to_a_target_are_those_of_the_first_round_that_reaches_it() -> None:
-    assert labels_to(0.9, curve(0.5, 0.8, 0.95, 0.85)) == 16
-    assert labels_to(0.99, curve(0.5, 0.8)) == inf
+def test_a_target_is_reached_where_the_curve_stays_and_not_where_it_touches_it() -> None:
+    assert labels_to(0.9, curve(0.5, 0.95, 0.85, 0.9, 0.92)) == 24
+    assert labels_to(0.9, curve(0.5, 0.8, 0.95, 0.85)) == inf
+    assert labels_to(0.9, curve(0.5, 0.8, 0.9)) == 16
+    assert labels_to(0.5, curve(0.5, 0.8)) == 0
+
+
+def test_half_of_the_seeds_make_the_labels_to_a_target_and_those_that_fall_back_count_as_not_there() -> None:
+    touches = curve(0.5, 0.95, 0.8)
+    early, late = curve(0.5, 0.95, 0.9), curve(0.5, 0.8, 1.0)
+
+    def needed(*each: list[ReplayRound]) -> tuple[float, int, int]:
+        (found,) = summarise({("random", seed): own for seed, own in enumerate(each)}, target=0.9)
+        return found.needed.median, found.needed.reached, found.needed.seeds
+
+    assert needed(early, late, touches) == (16, 2, 3)
+    assert needed(early, early, touches, touches) == (8, 2, 4)
+    median, *rest = needed(early, touches, touches)
+    assert (isnan(median), rest) == (True, [1, 3])
+
+
+def test_the_mean_curve_has_its_own_labels_to_the_target() -> None:
+    # The mean is 0.5, 0.9, 0.85, 0.95: there to stay with 24 labels, although one seed ends below the target.
+    replays = {("random", 0): curve(0.5, 1.0, 0.9, 1.0), ("random", 1): curve(0.5, 0.8, 0.8, 0.9)}
+    (found,) = summarise(replays, target=0.94)
+    assert found.needed.of_mean == 24
+    assert (found.needed.median, found.needed.reached) == (24, 1)
+    (found,) = summarise(replays, target=0.96)
+    assert isnan(found.needed.of_mean)
 
 
 def test_the_interval_over_seeds_is_students() -> None:
@@ -53,22 +79,23 @@ def test_a_strategy_is_compared_with_random_seed_by_seed() -> None:
     assert (auto.difference.value, *auto.difference.ci95) == pytest.approx((0.1, 0.1, 0.1))
     assert isnan(random.difference.value)
     assert (auto.needed.reached, auto.needed.seeds) == (1, 2)
-    # Of one seed with 8 labels and one that never got there the higher one counts: n/a.
-    assert isnan(auto.needed.median)
+    assert auto.needed.median == 8
     assert auto.present == {"lung_nodule": 1.0}
 
 
 def test_csv_and_json_hold_every_round_and_no_nan() -> None:
     replays = {("random", 4): curve(0.5, 0.75)}
-    assert csv_text(replays).splitlines() == [
-        "strategy,seed,round,labels,present_lung_nodule,auroc,trained,chosen_by",
-        "random,4,0,0,0,0.500000,no,random:0",
-        "random,4,1,8,1,0.750000,yes,random:8",
+    assert csv_text(replays, target=0.7).splitlines() == [
+        "strategy,seed,round,labels,present_lung_nodule,auroc,kept_target,trained,chosen_by",
+        "random,4,0,0,0,0.500000,no,no,random:0",
+        "random,4,1,8,1,0.750000,yes,yes,random:8",
     ]
     found = json.loads(summary_json(summarise(replays, target=0.9), {"task": "nodule"}))
     assert (found["schema"], found["task"]) == ("vptct.simulation/1", "nodule")
     assert found["strategies"][0]["area"] == {"value": 0.625, "ci95": [None, None], "n": 1}
-    assert found["strategies"][0]["labels_to_target"] == {"median": None, "reached": 0, "seeds": 1}
+    assert found["strategies"][0]["labels_to_target"] == {
+        "median": None, "reached_and_kept": 0, "seeds": 1, "of_the_mean_curve": None,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("strategies", [("random",), ("auto",), ("auto", "random", "typical", "badge")])
@@ -77,3 +104,5 @@ def test_curves_are_drawn_of_any_choice_of_strategies(strategies: tuple[str, ...
     image = learning_curves(summarise(replays, target=0.9), target=0.9, title="two seeds")
     assert image.startswith(b"\x89PNG")
     assert image == learning_curves(summarise(replays, target=0.9), target=0.9, title="two seeds")
+    # A mean that has reached the target is marked.
+    assert image != learning_curves(summarise(replays, target=0.7), target=0.9, title="two seeds")

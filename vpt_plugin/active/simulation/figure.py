@@ -32,7 +32,7 @@ def learning_curves(summaries: Sequence[StrategySummary], *, target: float, titl
 
     Args:
         summaries: of all strategies.
-        target: an AUROC, drawn as a line.
+        target: an AUROC, drawn as a line; a ring is where a mean curve has reached it to stay.
         title: what was simulated.
     """
     by_name = {each.strategy: each for each in summaries}
@@ -70,6 +70,11 @@ def _curve(axes: Axes, summary: StrategySummary, colour: str) -> None:
         summary.labels, [point.value for point in points],
         color=colour, linewidth=1.6, marker="o", markersize=2.5, label=summary.strategy,
     )  # fmt: skip
+    if math.isfinite(summary.needed.of_mean):
+        at = int(np.flatnonzero(summary.labels == summary.needed.of_mean)[0])
+        axes.plot(
+            summary.labels[at], points[at].value, color=colour, marker="o", markersize=8, fillstyle="none"
+        )
 
 
 def _differences(axes: Axes, summaries: Sequence[StrategySummary]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vpt_plugin.active.simulation.replay import ReplayRound
-from vpt_plugin.active.simulation.summary import Replays, StrategySummary
+from vpt_plugin.active.simulation.summary import Replays, StrategySummary, labels_to
 from vpt_plugin.durable import write_over
 from vpt_plugin.errors import ConfigurationError
 
@@ -80,25 +80,32 @@ class ReplayFolder:
         return self._replays / f"{strategy}-{seed}.json"
 
 
-def csv_text(replays: Replays) -> str:
-    """One row per strategy, seed and round."""
+def csv_text(replays: Replays, *, target: float) -> str:
+    """One row per strategy, seed and round; ``kept_target`` where no AUROC is below it from there on."""
     findings = next((list(rounds[0].present) for rounds in replays.values()), [])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     present = [f"present_{finding}" for finding in findings]
-    writer.writerow(["strategy", "seed", "round", "labels", *present, "auroc", "trained", "chosen_by"])
-    writer.writerows(_rows(replays))
+    writer.writerow(
+        ["strategy", "seed", "round", "labels", *present, "auroc", "kept_target", "trained", "chosen_by"]
+    )
+    writer.writerows(_rows(replays, target))
     return text.getvalue()
 
 
-def _rows(replays: Replays) -> Iterable[list[Any]]:
+def _rows(replays: Replays, target: float) -> Iterable[list[Any]]:
     for (strategy, seed), rounds in replays.items():
+        needed = labels_to(target, rounds)
         for number, each in enumerate(rounds):
             by = " ".join(f"{name}:{count}" for name, count in sorted(each.chosen_by.items()))
-            trained = "yes" if each.trained else "no"
             yield [
-                strategy, seed, number, each.labels, *each.present.values(), f"{each.auroc:.6f}", trained, by,
+                strategy, seed, number, each.labels, *each.present.values(), f"{each.auroc:.6f}",
+                _yes(each.labels >= needed), _yes(each.trained), by,
             ]  # fmt: skip
+
+
+def _yes(fact: bool) -> str:
+    return "yes" if fact else "no"
 
 
 def summary_json(summaries: Sequence[StrategySummary], about: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ class SimulationSettings:
             the same patients held out.
         batch: labels per round; after each the learner learns anew.
         budget: labels in all.
-        target: the AUROC of which is told how many labels it takes.
+        target: the AUROC of which is told how many labels it takes to reach and keep it.
         learner: ``head``: the head alone on frozen features; ``network``: the whole network is finetuned.
         test_share: of the patients of each state, to measure on; they are never chosen.
         prevalence: studies of one of the states are taken out of those to choose from, drawn at random, until

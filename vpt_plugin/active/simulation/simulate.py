@@ -126,7 +126,7 @@ def _written(
         summaries, replays, len(sides.pool), len(sides.test), (shown[0], shown[1]),
         folder / CSV_NAME, folder / JSON_NAME, folder / PNG_NAME,
     )  # fmt: skip
-    write_over(result.csv, csv_text(replays).encode())
+    write_over(result.csv, csv_text(replays, target=settings.target).encode())
     write_over(result.json, summary_json(summaries, _about(setup, settings, result)).encode())
     title = (
         f"{setup.task.name}, {setup.spec.name}, learner {settings.learner}: mean over "

@@ -1,4 +1,8 @@
-"""Strategies compared: area under the learning curve, what sets it apart from chance, labels to a target."""
+"""Strategies compared: area under the learning curve, what sets it apart from chance, labels to a target.
+
+A target counts as reached where the curve stays there to its end. With few held-out studies a curve goes up
+and down by chance; the first time that it touches the target would reward the noisiest curve.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +25,29 @@ Replays = Mapping[tuple[str, int], Sequence[ReplayRound]]
 
 @dataclass(frozen=True)
 class LabelsNeeded:
-    """How many labels it took to reach the target.
+    """How many labels it took to reach the target, and to stay there with every later label.
 
     Attributes:
-        median: over the seeds, where one that never reached it counts as more than all; nan where that is it.
-        reached: seeds that reached it.
+        median: the fewest labels with which at least half of all seeds were there to stay; nan where more
+            than half never were.
+        reached: seeds that were there to stay.
         seeds: that there were.
+        of_mean: labels with which the mean curve over the seeds was there to stay; nan where it never was.
     """
 
     median: float
     reached: int
     seeds: int
+    of_mean: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as JSON; an undefined one is null."""
+        return {
+            "median": None if math.isnan(self.median) else self.median,
+            "reached_and_kept": self.reached,
+            "seeds": self.seeds,
+            "of_the_mean_curve": None if math.isnan(self.of_mean) else self.of_mean,
+        }
 
 
 @dataclass(frozen=True)
@@ -46,7 +62,7 @@ class StrategySummary:
             and for ``random`` itself.
         final: the AUROC after the last label.
         present: studies with each finding among those labelled, at the end, mean over seeds.
-        needed: labels to the target.
+        needed: labels to the target, reached and kept.
         labels: (rounds,), at which AUROCs were measured.
         auroc: (seeds, rounds).
     """
@@ -62,18 +78,13 @@ class StrategySummary:
 
     def to_json(self) -> dict[str, Any]:
         """The figures as JSON; an undefined one is null."""
-        median = self.needed.median
         return {
             "strategy": self.strategy,
             "area": self.area.to_json(),
             "difference_to_random": self.difference.to_json(),
             "final_auroc": self.final.to_json(),
             "present_at_the_end": dict(self.present),
-            "labels_to_target": {
-                "median": None if math.isnan(median) else median,
-                "reached": self.needed.reached,
-                "seeds": self.needed.seeds,
-            },
+            "labels_to_target": self.needed.to_json(),
         }
 
 
@@ -103,8 +114,8 @@ def area(rounds: Sequence[ReplayRound]) -> float:
 
 
 def labels_to(target: float, rounds: Sequence[ReplayRound]) -> float:
-    """The fewest labels with an AUROC of at least the target; infinite where it was not reached."""
-    return float(min((each.labels for each in rounds if each.auroc >= target), default=math.inf))
+    """The fewest labels from which on no AUROC is below the target; infinite where the last one is."""
+    return _labels_to(target, *_curve(rounds))
 
 
 def interval_over_seeds(values: Floats) -> Estimate:
@@ -133,9 +144,6 @@ def _summary(
     labels, aurocs = _curves(own)
     compared = BASELINE in areas and name != BASELINE
     difference = areas[name] - areas[BASELINE] if compared else np.empty(0)
-    needed = np.array([labels_to(target, each) for each in own])
-    # Of an even number the higher one of the two in the middle: half of infinity is no number of labels.
-    median = float(np.sort(needed)[len(needed) // 2])
     return StrategySummary(
         strategy=name,
         area=interval_over_seeds(areas[name]),
@@ -145,12 +153,32 @@ def _summary(
             finding: float(np.mean([each[-1].present[finding] for each in own]))
             for finding in own[0][-1].present
         },
-        needed=LabelsNeeded(
-            median if math.isfinite(median) else math.nan, int(np.isfinite(needed).sum()), len(needed)
-        ),
+        needed=_needed(target, own),
         labels=labels,
         auroc=aurocs,
     )
+
+
+def _needed(target: float, own: Sequence[Sequence[ReplayRound]]) -> LabelsNeeded:
+    each = np.sort([labels_to(target, rounds) for rounds in own])
+    labels, aurocs = _curves(own)
+    # Of an even number the lower one of the two in the middle: half of infinity is no number of labels.
+    return LabelsNeeded(
+        median=_finite(float(each[(len(each) - 1) // 2])),
+        reached=int(np.isfinite(each).sum()),
+        seeds=len(each),
+        of_mean=_finite(_labels_to(target, labels, aurocs.mean(axis=0))),
+    )
+
+
+def _labels_to(target: float, labels: Floats, aurocs: Floats) -> float:
+    below = np.flatnonzero(aurocs < target)
+    kept = labels[below[-1] + 1 :] if len(below) else labels
+    return float(kept[0]) if len(kept) else math.inf
+
+
+def _finite(labels: float) -> float:
+    return labels if math.isfinite(labels) else math.nan
 
 
 def _curve(rounds: Sequence[ReplayRound]) -> tuple[Floats, Floats]:
