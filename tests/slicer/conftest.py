@@ -68,6 +68,8 @@ def site(tmp_path_factory: pytest.TempPathFactory, spread_out: Callable[..., Non
         Relay(process.url) as relay,
     ):
         yield Site(process, relay, root, tokens)
+        # There is nothing to keep: a server that ends of itself takes its time.
+        process.kill()
 
 
 def _write_site(root: Path, spread_out: Callable[..., None]) -> dict[str, str]:

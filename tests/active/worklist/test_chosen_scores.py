@@ -99,3 +99,9 @@ def test_where_a_study_is_not_scored_the_arrays_are_not_kept_twice(
     table = asked.table(NODULE, "", ("a_new_one", *IDS))
     assert len(table.studies) == 13
     assert [array() for array in arrays] == [None, None, None]
+
+
+def test_where_nothing_could_be_scored_yet_every_study_is_unscored(site: MadeUpSite) -> None:
+    site.score(site.publish("tiny"), (), complete=False)
+    table = reader(site).table(NODULE, "tiny", IDS)
+    assert table.scored.tolist() == [False] * len(IDS)
