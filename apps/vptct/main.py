@@ -87,6 +87,7 @@ class VptctApp(MONAILabelApp):
             self.model_store,
             scoring=self._scoring_of,
             refused=lambda task: self.without_folders(self.retraining.problem(task)),
+            ordered_last=self.desk.ordered_last,
         )
         self.retraining = RetrainStarter(
             self.served.tasks, self.desk, self.worklists.advice, self.labels_folder

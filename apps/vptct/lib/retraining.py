@@ -13,16 +13,15 @@ from vpt_plugin.errors import VptError
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.tasks import ReadingTask
 
-from .training.desk import TrainingDesk
-from .training.record import DONE, INTERRUPTED, QUEUED, Record
+from .training.desk import BY_RULE, TrainingDesk
+from .training.record import DONE, QUEUED, Record
 
 _logger = logging.getLogger(__name__)
-BY = "retrain rule"
 # Labels may be saved, and versions chosen, by other programs, too.
 _LOOK_SECONDS = 60.0
 # A reader who saves one label saves the next one soon.
 _AFTER_A_LABEL_SECONDS = 2.0
-# Which network of a task would be trained, and whether that is due.
+# Which network of a task would be trained, "" for none, and whether that is due.
 Advice = Callable[[ReadingTask, int], tuple[str, RetrainAdvice]]
 
 
@@ -30,7 +29,8 @@ class RetrainStarter:
     """Looks after every label, and every minute, whether a training is due, and orders it; at most one waits.
 
     Labels that were there when the last training was ordered, and that no version knows since, make none due:
-    it failed, was stopped, or could not use them.
+    it failed, was stopped or interrupted, or could not use them. Whatever ended it, also the end of a server
+    that it brought down, would most likely end the next one, too; a person may order it at any time.
 
     Args:
         tasks: those that are served.
@@ -90,18 +90,21 @@ class RetrainStarter:
     def _look_at(self, task: ReadingTask) -> str:
         """Order a training of this task where it is due; why it cannot be ordered, "" where nothing is."""
         model, advice = self._advice(task, 0)
+        if not model:
+            return ""
         records = self._desk.trainings.records()
         mine = [each for each in records if each.name == f"{task.name}_{model}"]
         if not advice.due or any(each.waits_or_runs for each in mine):
             return ""
-        if any(each.state == QUEUED and each.job.by == BY for each in records):
-            return ""
+        waiting = next((each for each in records if each.state == QUEUED and each.job.by == BY_RULE), None)
+        if waiting is not None:
+            return f"it is ordered when training {waiting.number}, of {waiting.name}, waits no longer."
         tried_with = self._tried_with(task, mine, advice.new_labels)
         if tried_with and not self._advice(task, tried_with)[1].due:
             return ""
         try:
             ordered = self._desk.order(
-                f"{task.name}_{model}", _last_settings(mine), by=BY, note=advice.why, plain=str
+                f"{task.name}_{model}", _last_settings(mine), by=BY_RULE, note=advice.why, plain=str
             )
         except (VptError, OSError) as error:
             if str(error) != self._problems.get(task.name):
@@ -112,11 +115,11 @@ class RetrainStarter:
 
     def _tried_with(self, task: ReadingTask, mine: Sequence[Record], new_labels: int) -> int:
         """How many of the labels that no version knows were there when the last training was ordered."""
-        # One that the server's end interrupted is ordered again, and goes on where it was.
-        if not mine or mine[-1].state == INTERRUPTED:
+        if not mine:
             return 0
-        labels = [saved for saved in self._labels.newest() if saved.task == task.name]
-        return max(0, new_labels - sum(saved.saved > mine[-1].created for saved in labels))
+        # By the first label of each study: a correction makes no study new.
+        firsts = [versions[0].saved for versions in self._labels.histories(task.name)]
+        return max(0, new_labels - sum(saved > mine[-1].created for saved in firsts))
 
 
 def _last_settings(mine: Sequence[Record]) -> Mapping[str, Any]:

@@ -20,6 +20,9 @@ from .orders import Orders
 from .queue import Trainings
 from .told import record_info, train_stats, training_info
 
+# Who ordered a training that no person did.
+BY_RULE = "retrain rule"
+
 
 class TrainingDesk:
     """Takes orders, and tells how they go.
@@ -93,6 +96,15 @@ class TrainingDesk:
             NothingThereError: there is none of this number.
         """
         return record_info(self.trainings.get(number), plain)
+
+    def ordered_last(self, task: str) -> str:
+        """The network of this task that a person had trained last; "" for none."""
+        by_people = [
+            each.job.model
+            for each in self.trainings.records()
+            if each.job.task == task and each.job.by != BY_RULE
+        ]
+        return by_people[-1] if by_people else ""
 
     def info(self, plain: Plain, *, all_of_them: bool = False) -> dict[str, Any]:
         """What runs, what waits, and how the last ones ended."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from vpt_plugin.active.offers import ActiveSettings, Offer, WorklistState
+from vpt_plugin.active.offers import ActiveSettings, Offer
 from vpt_plugin.active.retrain import RetrainAdvice, RetrainRule
 from vpt_plugin.active.retrain_watch import RetrainWatch
 from vpt_plugin.active.worklist import Worklist
@@ -26,7 +26,8 @@ from ..names import plain_text
 from ..params import HARMLESS, check_known
 from .figures import Figures
 from .strategies import strategies_info
-from .told import SCHEMA, next_block
+from .told import SCHEMA, next_block, no_network
+from .trainee import Trainee
 from .wishes import Wishes
 
 _logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class WorklistDesk:
         worklist: chooses.
         leases: who has which study.
         figures: what labels and offers say.
+        trainee: which network a training would be of.
         scoring: how the scoring of a task goes, by its name.
         refused: why a training that is due could not be ordered, by the task's name; "" where it could.
     """
@@ -56,6 +58,7 @@ class WorklistDesk:
         worklist: Worklist,
         leases: LeaseBook,
         figures: Figures,
+        trainee: Trainee,
         scoring: Callable[[str], Mapping[str, Any]],
         refused: Callable[[str], str] = lambda task: "",
     ) -> None:
@@ -64,6 +67,7 @@ class WorklistDesk:
         self._conf = conf
         self._studies = studies
         self._figures = figures
+        self._trainee = trainee
         self._scoring = scoring
         self._refused = refused
         self._wishes = Wishes(conf.tasks, [spec.name for spec in conf.models])
@@ -77,6 +81,7 @@ class WorklistDesk:
         store: ModelStore,
         scoring: Callable[[str], Mapping[str, Any]],
         refused: Callable[[str], str] = lambda task: "",
+        ordered_last: Callable[[str], str] = lambda task: "",
     ) -> WorklistDesk:
         """The desk of a server, for all of its tasks.
 
@@ -87,6 +92,7 @@ class WorklistDesk:
             store: where versions, and what they said of the studies, lie.
             scoring: how the scoring of a task goes, by its name.
             refused: why a training that is due could not be ordered, by the task's name; "" where it could.
+            ordered_last: the network of a task that a person had trained last; "" for none.
         """
         active = conf.active
         leases = LeaseBook(labels.root / FOLDER, minutes=active.lease_minutes)
@@ -102,7 +108,8 @@ class WorklistDesk:
         rule = RetrainRule(every=active.retrain_every, min_each=active.min_each)
         watch = RetrainWatch(labels, store, leases, rule)
         figures = Figures(labels, leases, watch, seed=active.seed)
-        return cls(conf, studies, worklist, leases, figures, scoring, refused)
+        trainee = Trainee(conf, store, ordered_last)
+        return cls(conf, studies, worklist, leases, figures, trainee, scoring, refused)
 
     def next(self, strategy: str, body: Mapping[str, Any], *, reader: str) -> dict[str, Any]:
         """Studies to label next, kept for this reader, and why: ``vptct.next/1``.
@@ -118,7 +125,7 @@ class WorklistDesk:
         """
         offer = self.worklist.next(self._wishes.of(body, strategy=strategy, reader=reader))
         task = self._wishes.task(offer.wish.task)
-        return next_block(offer, self._scoring(task.name), self._retrain(task, offer.state))
+        return next_block(offer, self._scoring(task.name), self._retrain(task))
 
     def ranked(self, strategy: str, body: Mapping[str, Any], *, n: int, reader: str) -> Offer:
         """The first ``n`` studies in the order in which they would be proposed; kept for nobody.
@@ -224,7 +231,7 @@ class WorklistDesk:
             )
 
     def advice(self, task: ReadingTask, tried_with: int) -> tuple[str, RetrainAdvice]:
-        """Which network of a task would be trained, and whether that is due.
+        """Which network of a task would be trained, "" for none, and whether that is due.
 
         Args:
             task: of the labels.
@@ -233,25 +240,25 @@ class WorklistDesk:
         Raises:
             ArchiveError: the archive was never reached, so no study is known.
         """
-        model = self._trained(self.worklist.state(task.name))
-        return model, self._figures.advice(task, model, self._studies.ids(), tried_with)
+        model = self._trainee.of(task)
+        any_model = model or self._conf.models[0].name
+        advice = self._figures.advice(task, any_model, self._studies.ids(), tried_with)
+        return model, advice if model else no_network(advice, task.name)
 
     def _task(self, task: ReadingTask) -> dict[str, Any]:
         state = self.worklist.state(task.name)
         told = state.to_json()
         scoring = {**told["scoring"], **self._scoring(task.name)}
-        return {**told, "scoring": scoring, "retrain": self._retrain(task, state)}
+        return {**told, "scoring": scoring, "retrain": self._retrain(task)}
 
-    def _retrain(self, task: ReadingTask, state: WorklistState) -> dict[str, Any] | None:
-        """Whether a training is due, of the network that chooses; None where nobody wants to know."""
+    def _retrain(self, task: ReadingTask) -> dict[str, Any] | None:
+        """Whether a training is due; None where nobody wants to know."""
         if self._conf.active.retrain == OFF:
             return None
-        advice = self._figures.retrain(task, self._trained(state), self._studies.ids())
+        there = self._studies.ids()
+        model = self._trainee.of(task)
+        advice = self._figures.retrain(task, model, there, lambda: self.advice(task, 0)[1].to_json())
         return {**advice, "problem": self._refused(task.name) or None}
-
-    def _trained(self, state: WorklistState) -> str:
-        """The network that a training would be of: the one that chooses."""
-        return state.model.name if state.model else self._conf.active.model or self._conf.models[0].name
 
     def _agreement(self, task: ReadingTask, person: Person) -> dict[str, Any]:
         """How the readers of a task agree; who with whom is for reviewers."""

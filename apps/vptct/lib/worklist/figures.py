@@ -47,20 +47,17 @@ class Figures:
         self._known: dict[Hashable, tuple[Hashable, dict[str, Any]]] = {}
         self._lock = threading.Lock()
 
-    def retrain(self, task: ReadingTask, model: str, there: Sequence[str]) -> dict[str, Any]:
+    def retrain(
+        self, task: ReadingTask, model: str, there: Sequence[str], work_out: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
         """Whether a training of this network is due; ``there`` are the studies that are there."""
-        stamp = (len(there), self._clock() // _ADVICE_SECONDS)
-        return self._remembered(
-            "retrain",
-            task,
-            (model, *stamp),
-            lambda: self.advice(task, model, there).to_json(),
-        )
+        stamp = (model, len(there), self._clock() // _ADVICE_SECONDS)
+        return self._remembered("retrain", task, stamp, work_out)
 
     def advice(
         self, task: ReadingTask, model: str, there: Sequence[str], tried_with: int = 0
     ) -> RetrainAdvice:
-        """The same, worked out now; ``tried_with`` as of ``RetrainEvidence``."""
+        """Whether it is due, worked out now; ``tried_with`` as of ``RetrainEvidence``."""
         return self._watch.advice(task, model, there=set(there), tried_with=tried_with)
 
     def agreement(self, task: ReadingTask) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from vpt_plugin.active.offers import Offer
+from vpt_plugin.active.retrain import RetrainAdvice
 
 SCHEMA = "vptct.active/1"
 
@@ -40,3 +42,17 @@ def next_answer(block: dict[str, Any], facts: Mapping[str, Any]) -> dict[str, An
     first = block["studies"][0]
     # Nothing that a client noted about a study takes the place of the server's own words.
     return {**facts, "id": first["study"], "weight": first["score"] or 0, "vptct": block}
+
+
+def no_network(advice: RetrainAdvice, task: str) -> RetrainAdvice:
+    """The advice of a task of whose networks none is served and none was ever ordered: nobody chose one.
+
+    Args:
+        advice: on any of them: how many labels there are is the same for all.
+        task: its name.
+    """
+    why = (
+        f"No network was ever trained for {task}, and which one is to be nobody has said: order its training "
+        f"once (POST /train/{task}_NETWORK), or name it with --conf active_model."
+    )
+    return replace(advice, due=False, why=why, version=0)
