@@ -107,7 +107,10 @@ def run(job: ScoringJob, watch: Watch) -> ScoringResult:
     watch.progress(ScoringProgress("loading"))
     task = get_task(job.task, tuple(load_task_file(Path(name)) for name in job.task_files))
     site = open_site(
-        job.studies, labels_dir=Path(job.labels_dir) if job.labels_dir else None, archive=job.archive
+        job.studies,
+        labels_dir=Path(job.labels_dir) if job.labels_dir else None,
+        archive=job.archive,
+        in_passing=True,
     )
     store = ModelStore(Path(job.models_dir) if job.models_dir else None)
     scorer: Scorer

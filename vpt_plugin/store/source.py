@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +89,13 @@ class StudySource(Protocol):
 
         Raises:
             StudyNotFoundError, ArchiveError.
+        """
+
+    def dates(self) -> Mapping[str, str]:
+        """The StudyDate, as 20201231, of the studies whose date is known without reading them, by id.
+
+        Raises:
+            ArchiveError: as ``ids``.
         """
 
     def refresh(self) -> None:

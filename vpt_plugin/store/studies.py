@@ -163,6 +163,10 @@ class StudyFolder:
         kind = KINDS.get(file_suffix(path), "dicom") if path.is_file() else "dicom"
         return {"name": path.name or self.name, "kind": kind, "place": Path(study.place).as_posix()}
 
+    def dates(self) -> dict[str, str]:
+        """Empty: dates stand in the files, which no look reads."""
+        return {}
+
     def refresh(self) -> None:
         """Look for new studies now. A folder that cannot be read is not an error here: ``state`` tells."""
         with suppress(ArchiveUnreachableError):

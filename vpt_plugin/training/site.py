@@ -43,7 +43,11 @@ class _Options(TypedDict, total=False):
 
 
 def open_site(
-    place: str | Path, *, labels_dir: Path | None = None, archive: ArchiveFacts | None = None
+    place: str | Path,
+    *,
+    labels_dir: Path | None = None,
+    archive: ArchiveFacts | None = None,
+    in_passing: bool = False,
 ) -> Site:
     """All studies of a folder or an archive, as a command or a job names it; nothing is written there.
 
@@ -51,12 +55,13 @@ def open_site(
         place: a folder of studies, or the address of a DICOM archive.
         labels_dir: where labels lie, or will lie, where that is not the usual place.
         archive: how an archive is used; its login comes from the environment.
+        in_passing: what is fetched of an archive leaves its cache before anything that readers fetched.
 
     Raises:
         ConfigurationError: it is neither.
     """
     if "://" in str(place):
-        return _open_archive(str(place), labels_dir, archive)
+        return _open_archive(str(place), labels_dir, archive, in_passing=in_passing)
     path = Path(place)
     if not path.is_dir():
         cause = "this is a file" if path.exists() else "there is no such file or folder"
@@ -76,7 +81,9 @@ def open_site(
     return Site(studies, labels, path)
 
 
-def _open_archive(place: str, labels_dir: Path | None, facts: ArchiveFacts | None) -> Site:
+def _open_archive(
+    place: str, labels_dir: Path | None, facts: ArchiveFacts | None, *, in_passing: bool
+) -> Site:
     address = ArchiveAddress.parse(place)
     home = address.home_in(vptct_home())
     cache, options = home / "cache", _Options()
@@ -90,6 +97,7 @@ def _open_archive(place: str, labels_dir: Path | None, facts: ArchiveFacts | Non
         cache,
         credentials=Credentials.from_environment(os.environ),
         fresh_seconds=_ONE_LOOK_SECONDS,
+        in_passing=in_passing,
         **options,
     )
     labels = LabelFolder(labels_dir or home / "labels", fresh_seconds=_ONE_LOOK_SECONDS)

@@ -37,6 +37,7 @@ class ListedStudies:
 
     def __init__(self, ids: Sequence[str]) -> None:
         self.listed = list(ids)
+        self.dated: dict[str, str] = {}
 
     def ids(self) -> list[str]:
         return list(self.listed)
@@ -51,6 +52,9 @@ class ListedStudies:
     def opened(self, study_id: str, **_: Any) -> Iterator[OpenedStudy]:
         raise AssertionError(f"{study_id} was opened to choose a study")
         yield OpenedStudy(Path())
+
+    def dates(self) -> dict[str, str]:
+        return dict(self.dated)
 
     def facts(self, study_id: str) -> dict[str, Any]:
         return {"name": study_id, "kind": "dicom", "place": study_id}

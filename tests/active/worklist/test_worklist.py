@@ -188,6 +188,15 @@ def test_unreadable_studies_are_counted_and_never_proposed(site: MadeUpSite) -> 
     assert offer.state.counts.unreadable == 2
 
 
+def test_a_wish_for_dates_knows_those_that_an_archive_lists_before_anything_is_scored(
+    site: MadeUpSite,
+) -> None:
+    site.studies.dated = dict.fromkeys(("p00", "p01", "p02"), "20240615") | {"p03": "20230101"}
+    offer = site.next(n=9, date_from="20240101")
+    assert {each.study for each in offer.proposals} == {"p00", "p01", "p02"}
+    assert {each.study_date for each in offer.proposals} == {"20240615"}
+
+
 def test_a_wish_for_dates_takes_the_known_ones_and_says_how_many_are_not(site: MadeUpSite) -> None:
     dates = {"p00": "20240101", "p01": "20240615", "p02": "20250101"}
     site.score(site.cold(), dates=dates)

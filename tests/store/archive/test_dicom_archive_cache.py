@@ -183,3 +183,43 @@ def test_what_a_killed_eviction_left_is_swept(
     os.utime(left, (0, 0))
     read(archive_at(rude.url), four[0])
     assert not left.exists()
+
+
+def test_what_is_read_in_passing_leaves_before_what_readers_read(
+    rude: Rude, four: list[Series], archive_at: ArchiveAt, tmp_path: Path
+) -> None:
+    a, b, c, d = four
+    readers = archive_at(rude.url)
+    for series in (a, b):
+        read(readers, series)
+    scoring = archive_at(rude.url, cache_gb=(size(a) + size(b) + 1.5 * size(d)) / 1e9, in_passing=True)
+    for series in (c, d):
+        read(scoring, series)
+    assert cached(tmp_path) == uids(a, b, d)
+    # Having been read in passing, too, makes nothing more wanted than it was.
+    read(scoring, a)
+    read(archive_at(rude.url, cache_gb=(size(b) + 1.5 * size(c)) / 1e9), c)
+    assert cached(tmp_path) == uids(b, c)
+
+
+def test_a_reader_has_what_another_process_fetched_in_passing_leave_first(
+    rude: Rude, four: list[Series], archive_at: ArchiveAt, tmp_path: Path
+) -> None:
+    a, b, c, d = four
+    readers = archive_at(rude.url, cache_gb=2.5 * size(d) / 1e9)
+    for series in (a, b):
+        read(readers, series)
+    read(archive_at(rude.url, in_passing=True), c)
+    read(readers, d)
+    assert cached(tmp_path) == uids(b, d)
+
+
+def test_what_a_reader_opens_after_it_was_fetched_in_passing_stays(
+    rude: Rude, four: list[Series], archive_at: ArchiveAt, tmp_path: Path
+) -> None:
+    a, b, c, _ = four
+    read(archive_at(rude.url, in_passing=True), a)
+    read(archive_at(rude.url), a)
+    read(archive_at(rude.url, in_passing=True), b)
+    read(archive_at(rude.url, cache_gb=2.5 * size(c) / 1e9), c)
+    assert cached(tmp_path) == uids(a, c)

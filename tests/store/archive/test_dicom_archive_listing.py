@@ -259,3 +259,11 @@ def test_another_filter_does_not_show_what_the_last_one_listed(rude: Rude, archi
 def test_a_filter_that_cannot_be_is_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError):
         SeriesFilter(**wrong)
+
+
+def test_the_dates_of_all_series_are_known_from_the_listing(
+    filled: tuple[OrthancProcess, dict[str, Series]], archive_at: ArchiveAt
+) -> None:
+    orthanc, series = filled
+    dated = {"thin": "20200115", "thick": "20211231", "old": "19991231"}
+    assert archive_at(orthanc.url).dates() == {series[name].uid: date for name, date in dated.items()}

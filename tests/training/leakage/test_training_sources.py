@@ -69,6 +69,9 @@ class Archive:
         yield OpenedStudy(here)
         shutil.rmtree(here)
 
+    def dates(self) -> dict[str, str]:
+        return {}
+
     def facts(self, study_id: str) -> dict[str, Any]:
         patient = f"MRN-{int(study_id.rpartition('.')[2]) // 2:02d}"
         return {"patient": patient, "slices": 6 if self.counts_slices else None}

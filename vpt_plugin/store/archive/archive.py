@@ -22,13 +22,13 @@ from vpt_plugin.store.archive.client import USUAL_PATIENCE, ArchiveClient, Patie
 from vpt_plugin.store.archive.failures import LoginRefusedError
 from vpt_plugin.store.archive.fetch import SeriesFetch
 from vpt_plugin.store.archive.identity import is_uid
+from vpt_plugin.store.archive.last_use import LastUse
 from vpt_plugin.store.archive.listing import (
     CT_SERIES,
     SeriesFilter,
     SeriesRecord,
-    count_slices,
-    find_instances,
     find_series,
+    instances_of,
 )
 from vpt_plugin.store.archive.reachability import Reachability
 from vpt_plugin.store.archive.remembered import RememberedListing
@@ -58,6 +58,7 @@ class DicomArchive:
         memory_seconds: how long a failure is believed.
         patience: how long to wait for the archive.
         threads: how many files to fetch at a time.
+        in_passing: as of ``LastUse``.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class DicomArchive:
         memory_seconds: float = 5.0,
         patience: Patience = USUAL_PATIENCE,
         threads: int = 4,
+        in_passing: bool = False,
     ) -> None:
         self.address = address
         self._credentials = credentials
@@ -79,7 +81,10 @@ class DicomArchive:
         self._patience = patience
         self._threads = threads
         self._use = SeriesUse()
-        self._cache = SeriesCache(cache_folder, limit_bytes=cache_gb * _GIGABYTE, use=self._use)
+        self._last_use = LastUse(cache_folder / "series", in_passing=in_passing)
+        self._cache = SeriesCache(
+            cache_folder, limit_bytes=cache_gb * _GIGABYTE, use=self._use, last_use=self._last_use
+        )
         self._reachability = Reachability(memory_seconds=memory_seconds)
         # Another filter, another listing: what is remembered must not show what is no longer wanted.
         digest = hashlib.sha256(repr(wanted).encode()).hexdigest()[:12]
@@ -136,6 +141,14 @@ class DicomArchive:
             "slices": record.slices,
         }
 
+    def dates(self) -> dict[str, str]:
+        """The StudyDate of all series that have one in the listing, by UID.
+
+        Raises:
+            ArchiveUnreachableError: as ``ids``.
+        """
+        return {uid: each.study_date for uid, each in self._listing.records().items() if each.study_date}
+
     @contextmanager
     def opened(self, study_id: str, *, cancelled: Callable[[], bool] | None = None) -> Iterator[OpenedStudy]:
         """All slices of a series as the archive lists them now; those that are missing here are fetched.
@@ -151,13 +164,16 @@ class DicomArchive:
         """
         record = self._record(study_id)
         asked = cancelled or (lambda: False)
-        with self._use.checking(record.uid, asked):
-            notes = self._make_whole(record, asked)
-            self._use.begin_reading(record.uid)
         try:
-            yield OpenedStudy(self._cache.slices(record.uid), notes)
+            with self._last_use.reading(record.uid):
+                with self._use.checking(record.uid, asked):
+                    notes = self._make_whole(record, asked)
+                    self._use.begin_reading(record.uid)
+                try:
+                    yield OpenedStudy(self._cache.slices(record.uid), notes)
+                finally:
+                    self._use.end_reading(record.uid)
         finally:
-            self._use.end_reading(record.uid)
             self._cache.make_room()
 
     def refresh(self) -> None:
@@ -198,7 +214,7 @@ class DicomArchive:
         """Bring the cache to what the archive lists; the notes for whoever reads the answer."""
         try:
             with self._reachability.asking(), self._client(cancelled) as client:
-                instances = self._ask_for_instances(client, record)
+                instances = instances_of(client, record)
             # An address that leads elsewhere has no instances either; then this says so.
             listed = bool(instances) or record.uid in self._listing.look()
         except LoginRefusedError:
@@ -213,7 +229,7 @@ class DicomArchive:
                 f"{record.uid}: {self.name} lists the series and no slice of it.", _AGAIN
             )
         self._complete(record, instances, cancelled)
-        self._cache.used_now(record.uid)
+        self._last_use.now(record.uid)
         return ()
 
     def _note_of_copy(
@@ -225,26 +241,8 @@ class DicomArchive:
             cause = f"{record.uid} is not whole in the cache, and {error.message}"
             raise type(error)(cause, error.hint) from error
         self._drop_all_but(cached.instances, record.uid, cancelled)
-        self._cache.used_now(record.uid)
+        self._last_use.now(record.uid)
         return f"The archive cannot be reached: this is the copy of {cached.day}."
-
-    def _ask_for_instances(self, client: ArchiveClient, record: SeriesRecord) -> list[str]:
-        """Empty where there is none, or no such series."""
-        instances = find_instances(client, record)
-        unsafe = next((each for each in instances if not is_uid(each)), None)
-        if unsafe is not None:
-            raise IncompleteSeriesError(
-                f"{record.uid}: an instance of it has no valid UID: {unsafe[:100]!r}.",
-                "Correct it in the archive.",
-            )
-        if instances and record.slices is not None and len(instances) < record.slices:
-            counted = count_slices(client, record) or 0
-            if len(instances) < counted:
-                raise IncompleteSeriesError(
-                    f"{record.uid}: the archive counts {counted} slices and lists {len(instances)} of them.",
-                    "Ask again; if it stays, the archive limits the results of a search: raise that limit.",
-                )
-        return instances
 
     def _complete(self, record: SeriesRecord, instances: list[str], cancelled: Callable[[], bool]) -> None:
         here = self._cache.here(record.uid)

@@ -19,13 +19,13 @@ import shutil
 import threading
 import uuid
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vpt_plugin.durable import make_folder, sweep_leftovers, write_over
 from vpt_plugin.errors import ArchiveError
 from vpt_plugin.store.archive.identity import is_uid
+from vpt_plugin.store.archive.last_use import LastUse
 from vpt_plugin.store.archive.listing import SeriesRecord
 from vpt_plugin.store.archive.usage import SeriesUse
 
@@ -70,12 +70,14 @@ class SeriesCache:
         limit_bytes: above it, what was used least recently is evicted; what is in use never is, so that one
             series larger than the limit can still be read.
         use: who uses which series.
+        last_use: when each was read last.
     """
 
-    def __init__(self, root: Path, *, limit_bytes: float, use: SeriesUse) -> None:
+    def __init__(self, root: Path, *, limit_bytes: float, use: SeriesUse, last_use: LastUse) -> None:
         self._root = root / "series"
         self._limit_bytes = limit_bytes
         self._use = use
+        self._last_use = last_use
         self._sizes: dict[str, int] | None = None
         self._lock = threading.Lock()
         self._evicting = threading.Lock()
@@ -180,11 +182,6 @@ class SeriesCache:
         with self._lock:
             self._known_sizes()[uid] = size
 
-    def used_now(self, uid: str) -> None:
-        """Note that the series is read, for the order of eviction; the note outlasts a restart."""
-        with suppress(OSError):  # the slices are here all the same
-            os.utime(self._root / uid / "series.json")
-
     def make_room(self) -> None:
         """Evict what was used least recently and is not in use, until the cache is within its limit."""
         # One at a time, lest two evict for the same want.
@@ -230,8 +227,9 @@ class SeriesCache:
 
     def _evict_one(self) -> bool:
         """Evict the series that was used least recently; False where all are in use."""
+        self._look_for_others()
         with self._lock:
-            uids = sorted(self._known_sizes(), key=self._last_use)
+            uids = self._last_use.oldest_first(self._known_sizes())
         for uid in uids:
             with self._use.unused(uid) as free:
                 if free:
@@ -241,11 +239,16 @@ class SeriesCache:
                     return True
         return False
 
-    def _last_use(self, uid: str) -> float:
+    def _look_for_others(self) -> None:
+        """Take in what other processes, such as one that scores, have fetched or evicted."""
         try:
-            return (self._root / uid / "series.json").stat().st_mtime
-        except OSError:
-            return 0.0
+            here = {each.name for each in self._root.iterdir() if is_uid(each.name)}
+            with self._lock:
+                known = self._known_sizes()
+                sizes = {uid: _size(self.slices(uid)) for uid in here - known.keys()}
+                self._sizes = {**{uid: size for uid, size in known.items() if uid in here}, **sizes}
+        except OSError as error:
+            raise _unusable(error) from error
 
     def _total(self) -> int:
         with self._lock:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import translate
 from typing import Any
 
-from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.errors import ConfigurationError, IncompleteSeriesError
 from vpt_plugin.store.archive.client import SERIES_UID, STUDY_UID, ArchiveClient, text_of
 from vpt_plugin.store.archive.failures import RefusedRequestError, no_search
 from vpt_plugin.store.archive.identity import is_uid
@@ -140,6 +140,30 @@ def find_series(
     found = {record.uid for record in records}
     records += [now for each in known if each.uid not in found and (now := _by_itself(client, each))]
     return [record for record in records if _is_safe(record) and wanted.matches(record)]
+
+
+def instances_of(client: ArchiveClient, record: SeriesRecord) -> list[str]:
+    """The SOPInstanceUIDs of a series, all of them; empty where there is none, or no such series.
+
+    Raises:
+        IncompleteSeriesError: the archive lists fewer than it counts, or one without a valid UID.
+        ArchiveError: as ``find_instances``.
+    """
+    instances = find_instances(client, record)
+    unsafe = next((each for each in instances if not is_uid(each)), None)
+    if unsafe is not None:
+        raise IncompleteSeriesError(
+            f"{record.uid}: an instance of it has no valid UID: {unsafe[:100]!r}.",
+            "Correct it in the archive.",
+        )
+    if instances and record.slices is not None and len(instances) < record.slices:
+        counted = count_slices(client, record) or 0
+        if len(instances) < counted:
+            raise IncompleteSeriesError(
+                f"{record.uid}: the archive counts {counted} slices and lists {len(instances)} of them.",
+                "Ask again; if it stays, the archive limits the results of a search: raise that limit.",
+            )
+    return instances
 
 
 def count_slices(client: ArchiveClient, record: SeriesRecord) -> int | None:
