@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from vpt_plugin.errors import ConfigurationError, LeaseError, StudyNotFoundError
+from vpt_plugin.store.history_file import HistoryFile
 from vpt_plugin.store.lease import utc_seconds, utc_text
 from vpt_plugin.store.leases import SKIP_REASONS, LeaseBook, Order
-from vpt_plugin.store.worklist_history import HistoryFile
 
 # 2026-11-20T20:00:00Z
 EIGHT = 1_795_204_800.0

@@ -22,9 +22,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vpt_plugin.errors import LeaseError
+from vpt_plugin.store.history_file import HistoryFile
 from vpt_plugin.store.lease_file import LeaseFile
 from vpt_plugin.store.leases import LeaseBook, Order
-from vpt_plugin.store.worklist_history import HistoryFile, WorklistHistory
+from vpt_plugin.store.worklist_history import WorklistHistory
 
 STUDIES = [f"p{number:02d}" for number in range(12)]
 # A reader who asks for studies and labels, skips, gives back or forgets them; tells what was acknowledged.

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from vpt_plugin.errors import LeaseError
+from vpt_plugin.store.history_file import HistoryFile
 from vpt_plugin.store.lease import utc_text
 from vpt_plugin.store.lease_file import LeaseFile
 from vpt_plugin.store.leases import LeaseBook, Order
-from vpt_plugin.store.worklist_history import HistoryFile
 
 # 2026-11-20T20:00:00Z
 EIGHT = 1_795_204_800.0

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from vpt_plugin.store.history_file import HistoryFile
 from vpt_plugin.store.leases import LeaseBook, Order
-from vpt_plugin.store.worklist_history import HistoryFile, WorklistEvent, WorklistHistory
+from vpt_plugin.store.worklist_history import WorklistEvent, WorklistHistory
 
 WHEN = "2026-11-20T20:00:00.000Z"
 

@@ -17,9 +17,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+from vpt_plugin.store.history_file import HistoryFile
 from vpt_plugin.store.lease import Lease, open_leases
 from vpt_plugin.store.lease_file import FILE_NAME, DamagedLeasesError, LeaseFile
-from vpt_plugin.store.worklist_history import EXPIRED, HistoryFile, WorklistEvent, WorklistHistory
+from vpt_plugin.store.worklist_history import EXPIRED, WorklistEvent, WorklistHistory
 from vpt_plugin.store.worklist_history import FILE_NAME as HISTORY_NAME
 from vpt_plugin.store.worklist_lock import WorklistLock
 
@@ -30,13 +31,14 @@ class LeaseLedger:
     Args:
         folder: ``labels/worklist``; it is made with the first lease.
         minutes: how long a lease lasts of which only the history is left.
+        patience_seconds: for so long others may have it taken.
     """
 
-    def __init__(self, folder: Path, *, minutes: float) -> None:
+    def __init__(self, folder: Path, *, minutes: float, patience_seconds: float = 60.0) -> None:
         self._minutes = minutes
         self._file = LeaseFile(folder / FILE_NAME)
         self._history = HistoryFile(folder / HISTORY_NAME)
-        self._lock = WorklistLock(folder)
+        self._lock = WorklistLock(folder, patience_seconds=patience_seconds)
 
     def taken(self) -> AbstractContextManager[None]:
         """Nobody else, in whatever process, changes anything while this lasts; see ``WorklistLock``."""
