@@ -196,6 +196,35 @@ def check_asked(reader: str, studies: Sequence[str]) -> None:
         )
 
 
+def check_room(reader: str, has: int, wanted: int, most: int) -> None:
+    """Refuse more studies than a reader may hold.
+
+    Args:
+        reader: who asks; "" for all readers without a name.
+        has: how many studies they hold.
+        wanted: how many more they ask for.
+        most: so many they may hold.
+
+    Raises:
+        LeaseError: it would be too many.
+    """
+    if has + wanted <= most:
+        return
+    if wanted > most:
+        raise LeaseError(
+            f"{wanted} studies are more than a reader may hold: {most} are the most.", "Ask for fewer."
+        )
+    if reader:
+        raise LeaseError(
+            f"{has} studies are in your hands already, and {most} are the most.",
+            "Label some of them, skip them or give them back.",
+        )
+    raise LeaseError(
+        f"{has} studies are in the hands of readers without a name, and {most} are the most.",
+        "Say who reads.",
+    )
+
+
 def check_skip(study: str, reason: str, comment: str) -> None:
     """Refuse a skip that says what cannot be kept.
 

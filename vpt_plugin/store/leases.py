@@ -21,6 +21,7 @@ from vpt_plugin.store.lease import (
     Lease,
     Order,
     check_asked,
+    check_room,
     check_skip,
     new_holder,
     new_lease,
@@ -65,6 +66,7 @@ class LeaseBook:
         minutes: how long a lease lasts from when it is given or extended.
         clock: seconds since 1970.
         max_held: so many studies may one reader hold at a time; those without a name together.
+        patience_seconds: for so long others may choose before who asks is refused.
 
     Raises:
         ConfigurationError: ``minutes`` or ``max_held`` is not above 0.
@@ -77,6 +79,7 @@ class LeaseBook:
         minutes: float = 30.0,
         clock: Callable[[], float] = time.time,
         max_held: int = 200,
+        patience_seconds: float = 60.0,
     ) -> None:
         if not (0 < minutes < math.inf and max_held > 0):
             raise ConfigurationError(
@@ -84,7 +87,7 @@ class LeaseBook:
             )
         self.folder = folder
         self._minutes, self._max_held, self._clock = minutes, max_held, clock
-        self._ledger = LeaseLedger(folder, minutes=minutes)
+        self._ledger = LeaseLedger(folder, minutes=minutes, patience_seconds=patience_seconds)
 
     @contextmanager
     def choosing(self) -> Iterator[Held]:
@@ -245,34 +248,12 @@ class LeaseBook:
         for order in orders:
             if lease := leases.get(order.study):
                 raise lease.taken()
-        self._check_room(sum(lease.reader == reader for lease in leases.values()), len(orders), reader)
+        has = sum(lease.reader == reader for lease in leases.values())
+        check_room(reader, has, len(orders), self._max_held)
         holder, now = holder or reader or new_holder(), self._clock()
         new = [new_lease(order, reader, now, self._minutes, holder=holder) for order in orders]
         self._ledger.give(leases, new, now)
         return new
-
-    def _check_room(self, has: int, wanted: int, reader: str) -> None:
-        """Refuse more studies than a reader may hold.
-
-        Raises:
-            LeaseError: with those that they have already, ``has``, it would be too many.
-        """
-        if has + wanted <= self._max_held:
-            return
-        if wanted > self._max_held:
-            raise LeaseError(
-                f"{wanted} studies are more than a reader may hold: {self._max_held} are the most.",
-                "Ask for fewer.",
-            )
-        if reader:
-            raise LeaseError(
-                f"{has} studies are in your hands already, and {self._max_held} are the most.",
-                "Label some of them, skip them or give them back.",
-            )
-        raise LeaseError(
-            f"{has} studies are in the hands of readers without a name, and {self._max_held} are the most.",
-            "Say who reads.",
-        )
 
     def _end(self, leases: Mapping[str, Lease], lease: Lease | None, event: WorklistEvent) -> None:
         self._ledger.end(leases, lease, event, self._clock())
