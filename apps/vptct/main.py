@@ -14,6 +14,7 @@ import logging
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -143,13 +144,17 @@ class VptctApp(MONAILabelApp):
             raise UnknownModelError(name[:100], list(self._infers))
         return self._infers[name]
 
-    def offer_next(self, strategy: str, wish: dict[str, Any], *, reader: str) -> dict[str, Any]:
+    def offer_next(
+        self, strategy: str, wish: dict[str, Any], *, reader: str, gone: Callable[[], bool] = lambda: False
+    ) -> dict[str, Any]:
         """Studies to label next, kept for this reader, with what is known of the first one.
 
         Raises:
             VptError: see ``WorklistDesk.next``.
         """
-        block = plain_json(self.worklists.next(strategy, wish, reader=reader), self.without_folders)
+        block = plain_json(
+            self.worklists.next(strategy, wish, reader=reader, gone=gone), self.without_folders
+        )
         studies = block["studies"]
         return next_answer(block, self.datastore().get_image_info(studies[0]["study"]) if studies else {})
 
@@ -200,6 +205,7 @@ class VptctApp(MONAILabelApp):
         install_routes(server, self.served)
         self.desk.open()
         self.scorings.open()
+        self.worklists.notes.open()
         if self.served.active.retrain == START:
             self.retraining.open()
         opening.clean_up([self.labels_folder.root, self.model_store.root])

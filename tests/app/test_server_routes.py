@@ -47,7 +47,7 @@ OFFERED = {
     ("POST", "/activelearning/scoring/{model}"): "reviewer",
     ("PUT", "/activelearning/leases/{study}"): "user",
     ("DELETE", "/activelearning/leases/{study}"): "user",
-    ("POST", "/activelearning/skips/{study}"): "user",
+    ("POST", "/activelearning/skips/{study}"): "annotator",
     ("DELETE", "/activelearning/skips/{study}"): "reviewer",
 }
 FOR_ADMINS = {("GET", "/logs/"): "admin", ("POST", "/reload"): "admin"}

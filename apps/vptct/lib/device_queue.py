@@ -20,17 +20,24 @@ class FairQueue:
     Args:
         width: how many may be in at once.
         max_waiting: how many may wait; every waiting request holds a thread of the server and its upload.
+        what: waits in it, for the message of who is refused.
         busy: told True when somebody comes while nobody was there, and False when the last one has gone. It
             is called in between, by whoever comes or goes: it must be quick, and ask nothing of the queue.
     """
 
     def __init__(
-        self, width: int = 1, *, max_waiting: int = 32, busy: Callable[[bool], None] | None = None
+        self,
+        width: int = 1,
+        *,
+        max_waiting: int = 32,
+        what: str = "studies",
+        busy: Callable[[bool], None] | None = None,
     ) -> None:
         self._width = width
         self._free = width
         self._busy = busy
         self._max_waiting = max_waiting
+        self._what = what
         self._waiting: deque[threading.Event] = deque()
         self._lock = threading.Lock()
 
@@ -65,7 +72,7 @@ class FairQueue:
                 self._free -= 1
                 return
             if len(self._waiting) >= self._max_waiting:
-                raise BusyError(f"{len(self._waiting)} studies wait already;", "try again in a minute.")
+                raise BusyError(f"{len(self._waiting)} {self._what} wait already;", "try again in a minute.")
             self._waiting.append(called)
         try:
             while not called.wait(_ASK_AGAIN_SECONDS):

@@ -100,6 +100,14 @@ class NotOfferedError(VptError):
 class BusyError(VptError):
     """Too many requests wait already."""
 
+    headers: Mapping[str, str] = {"Retry-After": "15"}
+
+
+class WorklistAwayError(VptError):
+    """Who has which study cannot be read or written at the moment."""
+
+    headers: Mapping[str, str] = {"Retry-After": "60"}
+
 
 # For an exception the nearest of its base classes counts.
 STATUS: MappingProxyType[type[Exception], int] = MappingProxyType(
@@ -127,6 +135,7 @@ STATUS: MappingProxyType[type[Exception], int] = MappingProxyType(
         TooLargeError: 413,
         NotOfferedError: 405,
         BusyError: 503,
+        WorklistAwayError: 503,
         NotLoggedInError: 401,
         AccessError: 403,
         ForeignHostError: 400,

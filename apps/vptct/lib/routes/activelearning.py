@@ -14,7 +14,7 @@ from vpt_plugin.active.worklist_table import ENCODING, worklist_table
 from ..params import json_object
 from ..plain import plain_json
 from ..worklist.wishes import reader_of
-from .who import Reviewer, User
+from .who import HungUp, Reviewer, User
 
 router = APIRouter(prefix="/activelearning", tags=["ActiveLearning"])
 BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
@@ -40,7 +40,9 @@ def state(person: User, client_id: ClientId = "") -> dict[str, Any]:
 
 
 @router.post("/{strategy}", summary="The study to label next", openapi_extra=BODY)
-def next_study(strategy: str, person: User, sent: Annotated[bytes, Depends(body)]) -> dict[str, Any]:
+def next_study(
+    strategy: str, person: User, sent: Annotated[bytes, Depends(body)], gone: HungUp
+) -> dict[str, Any]:
     """Its id and what is known of it, and under ``vptct`` why it was chosen; kept for who asked.
 
     Where nothing is left there is no ``id``, and ``studies`` is empty.
@@ -50,11 +52,14 @@ def next_study(strategy: str, person: User, sent: Annotated[bytes, Depends(body)
         BadRequestError, UnknownTaskError, UnknownModelError, ConfigurationError: it asks for what cannot be.
         NotScoredError: the strategy needs scores, and there are none yet.
         LeaseError: this reader has too many studies already.
+        BusyError: too many ask at the moment.
+        WorklistAwayError: who has which study cannot be read or written.
+        CancelledError: the client hung up; nothing is kept for it.
         ArchiveError: the archive was never reached, so no study is known.
     """
     wish = json_object(sent, "the body")
     reader = reader_of(person, wish.get("client_id"))
-    return dict(app_instance().offer_next(strategy, wish, reader=reader))
+    return dict(app_instance().offer_next(strategy, wish, reader=reader, gone=gone))
 
 
 @router.get("/{strategy}/worklist", summary="The order of the studies", responses=_CSV)

@@ -48,7 +48,7 @@ def save_label(
     label = replace(label, annotator=annotator_of(person, label.annotator))
     saved = store.save(checked_id(image, "image"), label, tag=tag, if_version=if_version)
     app_instance().on_save_label(saved.study, id_of_label(saved))
-    app_instance().worklists.labelled(saved, person)
+    app_instance().worklists.notes.labelled(saved, person.name)
     app_instance().retraining.label_saved()
     earlier = [each for each in store.history(saved.study, saved.task) if each.version < saved.version]
     return {

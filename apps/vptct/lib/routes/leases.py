@@ -11,7 +11,7 @@ from ..names import checked_id
 from ..params import json_object
 from ..worklist.wishes import holder_of
 from .activelearning import BODY, ClientId, body
-from .who import Reviewer, User
+from .who import Annotator, Reviewer, User
 
 router = APIRouter(prefix="/activelearning", tags=["ActiveLearning"])
 # Of who has no name: what the lease said at the offer.
@@ -23,10 +23,11 @@ def extend(study: str, person: User, client_id: ClientId = "", holder: Holder = 
     """To be asked now and then while the reader has the study open.
 
     Raises:
-        LeaseError: the study is not in this reader's hands, or no longer.
+        StudyNotFoundError: there is no such study.
+        LeaseError: it is not in this reader's hands, or no longer.
     """
     whose = holder_of(person, client_id, holder)
-    return dict(app_instance().worklists.extend(checked_id(study, "study"), holder=whose))
+    return dict(app_instance().worklists.hands.extend(checked_id(study, "study"), holder=whose))
 
 
 @router.delete("/leases/{study}", summary="Give a study back")
@@ -34,30 +35,32 @@ def give_back(study: str, person: User, client_id: ClientId = "", holder: Holder
     """It may be offered to anybody at once.
 
     Raises:
-        LeaseError: the study is not in this reader's hands.
+        StudyNotFoundError: there is no such study.
+        LeaseError: it is in somebody else's hands.
     """
     whose = holder_of(person, client_id, holder)
-    app_instance().worklists.give_back(checked_id(study, "study"), holder=whose)
+    app_instance().worklists.hands.give_back(checked_id(study, "study"), holder=whose)
     return {}
 
 
 @router.post("/skips/{study}", summary="Give a study back with a reason", openapi_extra=BODY)
-def skip(study: str, person: User, sent: Annotated[bytes, Depends(body)]) -> dict[str, Any]:
+def skip(study: str, person: Annotator, sent: Annotated[bytes, Depends(body)]) -> dict[str, Any]:
     """The body has the ``reason``, and may have ``task``, ``comment`` and ``holder``.
 
     It is not offered to this reader again; to nobody when two readers skipped it, or when it is unreadable.
+    So it takes who may label it, and reviewers see who skipped what.
 
     Raises:
         LeaseError: somebody else has the study.
     """
     said = json_object(sent, "the body")
     whose = holder_of(person, said.get("client_id"), said.get("holder"))
-    app_instance().worklists.skip(checked_id(study, "study"), said, holder=whose)
+    app_instance().worklists.hands.skip(checked_id(study, "study"), said, holder=whose)
     return {}
 
 
 @router.delete("/skips/{study}", summary="Offer a skipped study again")
 def unskip(study: str, person: Reviewer, task: str = "") -> dict[str, Any]:
     """To everybody, those who skipped it among them."""
-    app_instance().worklists.unskip(checked_id(study, "study"), task, by=person.name)
+    app_instance().worklists.hands.unskip(checked_id(study, "study"), task, by=person.name)
     return {}

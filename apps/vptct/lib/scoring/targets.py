@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from vpt_plugin.active.job import ScoringJob
 from vpt_plugin.active.score_folders import newest_scores, scores_root
 from vpt_plugin.active.score_sample import studies_to_score
 from vpt_plugin.active.scores import ScoredBy, ScoreFolder, ScoreState
-from vpt_plugin.active.served_last import served_versions
+from vpt_plugin.active.served_last import served_versions, untrained_network
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.weights import WeightsFolder
@@ -24,7 +24,6 @@ from vpt_plugin.training.model_store import ModelStore
 from ..conf import AppConf
 
 _logger = logging.getLogger(__name__)
-_UNTRAINED = "tiny"
 
 
 @dataclass(frozen=True)
@@ -166,15 +165,7 @@ class Targets:
             _logger.warning("not scored: %s", problem)
         if served.last is not None:
             return _of_card(served.last)
-        return Target(task.name, self._untrained(networks).name, 0)
-
-    def _untrained(self, networks: Iterable[ModelSpec]) -> ModelSpec:
-        """The network whose features choose while none is trained: a pretrained one, else a quick one."""
-        known = list(networks)
-        for spec in known:
-            if any(self._weights.has(each) for sources in spec.weights.values() for each in sources):
-                return spec
-        return next((spec for spec in known if spec.name == _UNTRAINED), known[0])
+        return Target(task.name, untrained_network(networks, self._weights).name, 0)
 
 
 def _of_card(card: ModelCard) -> Target:

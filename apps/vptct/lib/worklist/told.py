@@ -10,6 +10,8 @@ from vpt_plugin.active.offers import Offer
 from vpt_plugin.active.retrain import RetrainAdvice
 
 SCHEMA = "vptct.active/1"
+# Of copies of one study ``typical`` says ten million.
+_MAX_WEIGHT = 1000
 
 
 def next_block(offer: Offer, scoring: Mapping[str, Any], retrain: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -41,7 +43,8 @@ def next_answer(block: dict[str, Any], facts: Mapping[str, Any]) -> dict[str, An
         return {"vptct": block}
     first = block["studies"][0]
     # Nothing that a client noted about a study takes the place of the server's own words.
-    return {**facts, "id": first["study"], "weight": first["score"] or 0, "vptct": block}
+    weight = min(first["score"] or 0, _MAX_WEIGHT)
+    return {**facts, "id": first["study"], "weight": weight, "vptct": block}
 
 
 def no_network(advice: RetrainAdvice, task: str) -> RetrainAdvice:

@@ -8,6 +8,7 @@ from typing import Any
 from vpt_plugin.acquisition.strategies import STRATEGIES
 from vpt_plugin.active.offers import Wish
 from vpt_plugin.errors import UnknownModelError, UnknownTaskError
+from vpt_plugin.store.lease import NAMELESS
 from vpt_plugin.tasks import ReadingTask
 
 from ..access.person import Person
@@ -26,10 +27,18 @@ def reader_of(person: Person, client_id: object) -> str:
     """Who a study is kept for: who is logged in; without a login what the client calls itself, or "".
 
     Raises:
-        BadRequestError: a control character in it, which a terminal would obey.
+        BadRequestError: a control character in it, which a terminal would obey, or what only readers
+            without a name are called.
     """
-    said = "" if client_id is None else str(client_id)
-    return person.name or plain_text(said[:_SHOWN_CHARACTERS].strip(), "client_id")
+    if person.name:
+        return person.name
+    said = plain_text(("" if client_id is None else str(client_id))[:_SHOWN_CHARACTERS].strip(), "client_id")
+    if said.startswith(NAMELESS):
+        raise BadRequestError(
+            f"a client_id does not begin with {NAMELESS}: so holders of leases do;",
+            "send it as holder, or give the reader's name as client_id.",
+        )
+    return said
 
 
 def holder_of(person: Person, client_id: object, holder: object) -> str:

@@ -1,0 +1,158 @@
+"""Hands: who has which study, as the routes ask; one at a time chooses a study or ends a lease."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from vpt_plugin.errors import CancelledError
+from vpt_plugin.store.leases import Lease, LeaseBook
+from vpt_plugin.store.source import StudySource
+from vpt_plugin.tasks import ReadingTask
+
+from ..access.person import Person
+from ..device_queue import FairQueue
+from ..errors import FULL_DISK, BadRequestError, BusyError, WorklistAwayError
+from ..names import plain_text
+from ..params import HARMLESS, check_known
+from .wishes import Wishes
+
+# Each who waits has a thread of the server, of which there are forty for all routes, and clients give up.
+_MAX_WAITING, PATIENCE_SECONDS = 16, 10.0
+_SKIP_KEYS = ("reason", "task", "comment", "holder")
+# Of a lease, for others than its holder: who knows ``holder`` may end it.
+_LEASE_TOLD = ("study", "task", "reader", "strategy", "reading", "since", "until")
+_SKIP_TOLD = ("study", "task", "reader", "reason", "comment", "when")
+
+
+class Hands:
+    """Changes leases for who may.
+
+    Args:
+        leases: who has which study.
+        studies: those that there are.
+        tasks: those that are served.
+    """
+
+    def __init__(self, leases: LeaseBook, studies: StudySource, tasks: Sequence[ReadingTask]) -> None:
+        self.leases = leases
+        self._studies = studies
+        self._wishes = Wishes(tasks, [])
+        self._turns = FairQueue(max_waiting=_MAX_WAITING, what="readers")
+
+    @contextmanager
+    def turn(self, gone: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Wait until nobody else of this server chooses or ends a lease, but not for long.
+
+        Raises:
+            BusyError: too many wait, or it takes too long.
+            CancelledError: ``gone`` said so.
+            WorklistAwayError: who has which study cannot be read or written.
+        """
+        until = time.monotonic() + PATIENCE_SECONDS
+
+        def given_up() -> bool:
+            if time.monotonic() > until:
+                raise BusyError(
+                    f"others have kept the worklist for {PATIENCE_SECONDS:g} seconds;", "ask again."
+                )
+            return gone()
+
+        with self._turns.turn(given_up), reachable():
+            if gone():
+                raise CancelledError
+            yield
+
+    def _require(self, study: str) -> None:
+        """Refuse what is no study; one that is gone may still be in somebody's hands."""
+        if study not in self.leases.held():
+            self._studies.require(study)
+
+    def extend(self, study: str, *, holder: str) -> dict[str, Any]:
+        """Keep a study for another while; until when.
+
+        Raises:
+            StudyNotFoundError, ArchiveError: there is no such study, or it is not known.
+            LeaseError: it is not in this reader's hands.
+            BusyError, WorklistAwayError: as ``turn``.
+        """
+        with self.turn():
+            self._require(study)
+            return told_of_lease(self.leases.extend(study, holder))
+
+    def give_back(self, study: str, *, holder: str) -> None:
+        """Offer a study to others again. Where nobody has it, nothing is left to do.
+
+        Raises: as ``extend``.
+        """
+        with self.turn():
+            self._require(study)
+            self.leases.give_back(study, holder)
+
+    def skip(self, study: str, body: Mapping[str, Any], *, holder: str) -> None:
+        """Give a study back, and say why.
+
+        Raises:
+            BadRequestError, ConfigurationError, UnknownTaskError: what is said of it cannot be.
+            StudyNotFoundError, ArchiveError: there is no such study, or it is not known.
+            LeaseError: somebody else has it.
+            BusyError, WorklistAwayError: as ``turn``.
+        """
+        check_known(body, (*_SKIP_KEYS, *HARMLESS), "the body")
+        reason, task, comment = (body.get(name) or "" for name in ("reason", "task", "comment"))
+        if not all(isinstance(each, str) for each in (reason, task, comment)):
+            raise BadRequestError("reason, task and comment must be texts.")
+        task = self._wishes.task(task).name if task else ""
+        comment = plain_text(comment, "comment")
+        study = self._studies.require(study)
+        with self.turn():
+            self.leases.skip(study, holder, reason, task=task, comment=comment)
+
+    def unskip(self, study: str, task: str, *, by: str) -> None:
+        """Offer a study again that was skipped; for all tasks where none is named.
+
+        Raises:
+            UnknownTaskError: names those that are served.
+            LeaseError: nobody skipped it.
+            BusyError, WorklistAwayError: as ``turn``.
+        """
+        task = self._wishes.task(task).name if task else ""
+        with self.turn():
+            self.leases.unskip(study, by, task=task)
+
+    def leases_seen_by(self, person: Person, reader: str) -> list[dict[str, str]]:
+        """One's own leases; all of them for a reviewer."""
+        held = self.leases.held().values()
+        return [told_of_lease(each) for each in held if _may_see(person, reader, each.reader)]
+
+    def skips_seen_by(self, person: Person, reader: str) -> list[dict[str, str]]:
+        """One's own skips; all of them for a reviewer."""
+        skips = self.leases.history().skips
+        seen = [each for each in skips if _may_see(person, reader, each.reader)]
+        return [{name: getattr(each, name) for name in _SKIP_TOLD} for each in seen]
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Say of a disk that fails what it is needed for; a full one has words of its own."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            raise
+        raise WorklistAwayError(
+            f"the worklists cannot be told at the moment: {error}",
+            "Whoever runs the server looks at the folder of labels, and at the rights in it.",
+        ) from error
+
+
+def told_of_lease(lease: Lease) -> dict[str, str]:
+    """A lease without what only its holder may know."""
+    return {name: getattr(lease, name) for name in _LEASE_TOLD}
+
+
+def _may_see(person: Person, reader: str, whose: str) -> bool:
+    """Whether it is one's own; a reviewer sees everything."""
+    return person.may("reviewer") or (bool(whose) and whose == reader)
