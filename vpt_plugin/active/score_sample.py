@@ -37,4 +37,4 @@ def told_of_sample(scored: int, there: int) -> tuple[str, ...]:
     """
     if scored == there:
         return ()
-    return (f"{scored} of {there} studies are scored, drawn at random; a higher limit takes more.",)
+    return (f"{scored} of {there} studies are scored, drawn at random",)
