@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,12 @@ from typer.testing import CliRunner, Result
 
 from vpt_plugin.active.score_folders import score_folders, scores_root
 from vpt_plugin.cli import app
+
+
+@pytest.fixture
+def models_dir(models_dir: Path, tmp_path: Path) -> Path:
+    """Scores are written beside the versions, which other tests share."""
+    return shutil.copytree(models_dir, tmp_path / "trained")
 
 
 @pytest.fixture
@@ -61,3 +68,27 @@ def test_a_version_that_is_not_there_and_a_folder_that_is_none_are_told(score, t
     nowhere = CliRunner().invoke(app, ["score", str(tmp_path / "nowhere"), "-t", "nodule", "-m", "tiny"])
     assert nowhere.exit_code == 2
     assert "Give a folder of studies or the address" in nowhere.stderr
+
+
+def test_the_network_that_is_served_scores_where_none_is_named(
+    score, tmp_path: Path, models_dir: Path
+) -> None:
+    studies, models = str(tmp_path / "studies"), str(models_dir)
+    result = CliRunner().invoke(app, ["score", studies, "-t", "nodule", "--models-dir", models])
+    assert result.exit_code == 0, result.output
+    assert "2 studies have scores by nodule_tiny version 1: 2 computed" in result.stdout
+
+
+def test_where_nothing_is_served_the_network_that_tells_most_without_training_scores(
+    score, tmp_path: Path
+) -> None:
+    studies, models = str(tmp_path / "studies"), str(tmp_path / "none")
+    result = CliRunner().invoke(app, ["score", studies, "-t", "nodule", "--models-dir", models])
+    assert result.exit_code == 0, result.output
+    assert "2 studies have scores by nodule_tiny, which is not trained yet" in result.stdout
+
+
+def test_a_mistyped_folder_of_labels_is_refused(score, tmp_path: Path) -> None:
+    result = score("--labels-dir", str(tmp_path / "labls"))
+    assert result.exit_code == 2
+    assert "labls: there is no such folder" in result.stderr

@@ -1,4 +1,4 @@
-"""Which version of a task chooses studies: of its networks the one that was served last."""
+"""Which network of a task chooses studies: the one that was served last, else the best without a head."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from vpt_plugin.errors import NotTrainedError, WeightsError
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
+from vpt_plugin.models.weights import WeightsFolder
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.answering import check_task
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.reading import reading_facts
+
+_QUICK = "tiny"
 
 
 @dataclass(frozen=True)
@@ -57,3 +60,17 @@ def served_versions(store: ModelStore, task: ReadingTask, networks: Iterable[Mod
     # Stable: of two at the same time the one that the site names first.
     newest_first = sorted(found, key=lambda each: each[0], reverse=True)
     return ServedVersions(tuple(card for _, card in newest_first), tuple(problems))
+
+
+def untrained_network(networks: Iterable[ModelSpec], weights: WeightsFolder) -> ModelSpec:
+    """The network whose features choose while none is trained: a pretrained one, else a quick one.
+
+    Args:
+        networks: one at least; of several that are pretrained the first one.
+        weights: where published weights lie.
+    """
+    known = list(networks)
+    for spec in known:
+        if any(weights.has(each) for sources in spec.weights.values() for each in sources):
+            return spec
+    return next((spec for spec in known if spec.name == _QUICK), known[0])

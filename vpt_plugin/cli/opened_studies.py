@@ -38,10 +38,8 @@ def opened_studies(
     from vpt_plugin.store.labels import LabelFolder
     from vpt_plugin.store.studies import LABELS_FOLDER, StudyFolder
 
-    if labels is not None and not labels.is_dir():
-        if not (new_labels and labels.absolute().parent.is_dir()):
-            raise ConfigurationError(f"{labels}: there is no such folder.", "Give the folder of the labels.")
-        print(plain(f"There are no labels in {labels} yet."), file=sys.stderr)
+    if labels is not None:
+        require_labels(labels, new=new_labels)
     if "://" in studies:
         with _opened_archive(studies, labels, narrowed) as opened:
             yield opened
@@ -63,6 +61,23 @@ def opened_studies(
         read_only=True,
     )
     yield source, label_folder
+
+
+def require_labels(labels: Path, *, new: bool) -> None:
+    """Refuse a folder of labels that is not there, for its name may be mistyped.
+
+    Args:
+        labels: the folder.
+        new: it need not be there, only the one around it.
+
+    Raises:
+        ConfigurationError: it is not there.
+    """
+    if labels.is_dir():
+        return
+    if not (new and labels.absolute().parent.is_dir()):
+        raise ConfigurationError(f"{labels}: there is no such folder.", "Give the folder of the labels.")
+    print(plain(f"There are no labels in {labels} yet."), file=sys.stderr)
 
 
 @contextmanager

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vpt_plugin.active.job import DEFAULT_LIMIT, ScoringJob, ScoringProgress
+from vpt_plugin.active.job import COLD_START_LIMIT, DEFAULT_LIMIT, ScoringJob, ScoringProgress
 from vpt_plugin.cli.console import plain, progress_bars
+from vpt_plugin.cli.opened_studies import require_labels
 from vpt_plugin.cli.options import (
     DeviceOption,
     LabelsDirOption,
-    ModelOption,
     ModelsDirOption,
     TaskFileOption,
     TaskOption,
@@ -23,7 +23,18 @@ from vpt_plugin.cli.words import count
 
 if TYPE_CHECKING:
     from vpt_plugin.active.job import ScoringResult
+    from vpt_plugin.tasks import ReadingTask
 
+NetworkOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="The network that scores; by default the one that was served last, else the one that tells "
+        "studies apart best without being trained.",
+        show_default=False,
+    ),
+]
 _STATES = {
     "loading": "loading the network",
     "scoring": "studies",
@@ -42,7 +53,7 @@ def score(
         ),
     ],
     task: TaskOption = None,
-    model: ModelOption = "swin_t",
+    model: NetworkOption = "",
     version: Annotated[
         int | None,
         typer.Option(
@@ -52,7 +63,12 @@ def score(
         ),
     ] = None,
     limit: Annotated[
-        int, typer.Option(min=1, help="How many studies at most, drawn at random, and labelled ones besides.")
+        int,
+        typer.Option(
+            min=1,
+            help="How large a random sample of all studies is scored; labelled ones outside it are, too. "
+            f"Without a trained version {COLD_START_LIMIT} at most.",
+        ),
     ] = DEFAULT_LIMIT,
     labels_dir: LabelsDirOption = None,
     cache: Annotated[
@@ -79,11 +95,11 @@ def score(
     """
     from vpt_plugin.active.scoring import Watch
     from vpt_plugin.active.worker import run
-    from vpt_plugin.training.model_store import ModelStore
 
     reading_task = choose_task(task, task_file)
-    if version is None:
-        version = ModelStore(models_dir).current_version(reading_task.name, model) or 0
+    if labels_dir is not None:
+        require_labels(labels_dir, new=False)
+    model, version = _what_scores(reading_task, model, version, models_dir)
     job = ScoringJob(
         studies=studies,
         labels_dir=_absolute(labels_dir),
@@ -110,6 +126,28 @@ def score(
             print("stopped: what is scored is kept; the same command goes on", file=sys.stderr)
             raise typer.Exit(130) from None
     _print(job, result)
+
+
+def _what_scores(
+    task: ReadingTask, model: str, version: int | None, models_dir: Path | None
+) -> tuple[str, int]:
+    """The network and the version that `vpt next` would choose by, where they were not given."""
+    from vpt_plugin.active.served_last import served_versions, untrained_network
+    from vpt_plugin.models.catalog import MODELS
+    from vpt_plugin.models.weights import WeightsFolder
+    from vpt_plugin.training.model_store import ModelStore
+
+    store = ModelStore(models_dir)
+    if not model:
+        served = served_versions(store, task, MODELS.values())
+        for problem in served.problems:
+            print(plain(problem), file=sys.stderr)
+        if served.last is None:
+            return untrained_network(MODELS.values(), WeightsFolder()).name, version or 0
+        model, version = served.last.model, served.last.version if version is None else version
+    if version is None:
+        version = store.current_version(task.name, model) or 0
+    return model, version
 
 
 def _absolute(path: Path | None) -> str:

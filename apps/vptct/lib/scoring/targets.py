@@ -116,8 +116,13 @@ class Targets:
             for spec in self._conf.models
         )
         if seen != self._seen:
+            before, self._problems = self._problems, ()
             self._wanted = tuple(self._of(task) for task in self._conf.tasks)
-            self._seen = seen
+            for problem in self._problems:
+                if problem not in before:
+                    _logger.warning("not scored: %s", problem)
+            # A card that could not be read may be read the next time, without any file having changed.
+            self._seen = None if self._problems else seen
         return self._wanted
 
     def of(self, task: ReadingTask, spec: ModelSpec) -> Target:
@@ -161,8 +166,7 @@ class Targets:
     def _of(self, task: ReadingTask) -> Target:
         networks = [each for each in self._conf.models if self._conf.active.model in ("", each.name)]
         served = served_versions(self._store, task, networks)
-        for problem in served.problems:
-            _logger.warning("not scored: %s", problem)
+        self._problems = (*self._problems, *served.problems)
         if served.last is not None:
             return _of_card(served.last)
         return Target(task.name, untrained_network(networks, self._weights).name, 0)
