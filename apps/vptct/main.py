@@ -41,6 +41,7 @@ from lib.training.trainer import Trainer
 from lib.worklist.desk import WorklistDesk
 from lib.worklist.strategies import listed_strategies
 from lib.worklist.told import next_answer
+from lib.worklist.warming import warm_in_background
 from lib.workspace import Workspace, end_as_if_interrupted
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
@@ -214,6 +215,7 @@ class VptctApp(MONAILabelApp):
             threading.Thread(target=self._look_around, name="vptct-opening", daemon=True).start()
         else:
             self._look_around()
+        warm_in_background(self.worklists.worklist, self.served.tasks, scoring=self.served.active.scoring)
 
     def _look_around(self) -> None:
         """Adopt labels, and tell the log what is served: both ask where studies come from."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lib.scoring.account import DELAYS_SECONDS, DONE, FAILED, QUEUED, RUNNING, Account
+from lib.scoring.account import DELAYS_SECONDS, DONE, FAILED, HOPE_SECONDS, QUEUED, RUNNING, Account
 from lib.scoring.targets import Coverage, Target
 from lib.scoring.told import scoring_info
 
@@ -26,8 +26,8 @@ def test_a_scoring_that_gets_nowhere_is_begun_four_times_and_then_given_up() -> 
     account = account.began("t").heard(progress(0)).broke_off("t", "it crashed.", "Look there.", now=now)
     assert (account.state, account.starts) == (FAILED, 4)
     assert told(account)["problem"] == (
-        "it crashed. Look there. It was begun 4 times. "
-        "POST /activelearning/scoring/nodule_tiny begins it again where it was."
+        "it crashed. Look there. It was begun 4 times, and is tried once an hour from now on. "
+        "POST /activelearning/scoring/nodule_tiny begins it again at once, where it was."
     )
 
 
@@ -97,3 +97,18 @@ def test_one_that_was_given_up_goes_on_when_another_program_came_further() -> No
     assert given_up.looked(700.0, None).state == FAILED
     further = given_up.looked(700.0, Coverage(complete=False, done=64, total=400, unreadable=0))
     assert (further.state, further.vain, further.problem) == (QUEUED, 0, "")
+
+
+def test_one_that_was_given_up_has_all_its_tries_again_when_studies_come_and_one_more_every_hour() -> None:
+    coverage = Coverage(complete=False, done=32, total=400, unreadable=0)
+    account = Account(TARGET, vain=3, furthest=32).seen(coverage).began("t")
+    given_up = account.broke_off("t", "the disk is full.", "", now=100.0)
+    assert given_up.state == FAILED
+    assert given_up.looked(3000.0, coverage).state == FAILED
+    come = given_up.looked(3000.0, Coverage(complete=False, done=32, total=401, unreadable=0))
+    assert (come.state, come.vain) == (QUEUED, 0)
+    once_more = given_up.looked(100.0 + HOPE_SECONDS, coverage)
+    assert (once_more.state, once_more.problem) == (QUEUED, "the disk is full.")
+    again = once_more.began("t").broke_off("t", "the disk is full.", "", now=4000.0)
+    assert (again.state, again.starts) == (FAILED, 2)
+    assert again.looked(7000.0, coverage).state == FAILED

@@ -190,7 +190,7 @@ def test_a_killed_scoring_is_begun_again_after_a_while(opened, site: Site, clock
     assert site.turns() == ["begin 1", "begin 1"]
 
 
-def test_one_that_crashes_each_time_is_given_up_and_begins_again_when_it_is_ordered(
+def test_one_that_crashes_each_time_is_given_up_and_begins_again_every_hour_and_when_it_is_ordered(
     opened, site: Site, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk = opened(CRASH)
@@ -200,11 +200,13 @@ def test_one_that_crashes_each_time_is_given_up_and_begins_again_when_it_is_orde
     told = reaches(desk, "failed")
     assert (told["starts"], told["problem"][:44]) == (4, "the process that scores crashed (exit status")
     assert caplog.text.count("the last words") == 4
-    clock.now += 10_000
+    clock.now += 3000
     later(site, 1)
     assert site.turns() == ["begin 1"] * 4
+    clock.now += 600
+    wait_until(lambda: (info(desk)["starts"], info(desk)["state"]) == (5, "failed"))
     assert desk.order(TASKS["nodule"], get_model("tiny"), by="anna", plain=str)["state"] == "queued"
-    wait_until(lambda: info(desk)["starts"] == 5)
+    wait_until(lambda: info(desk)["starts"] == 6)
 
 
 def test_an_error_that_the_process_tells_is_told_to_clients_without_the_servers_folders(opened) -> None:

@@ -17,6 +17,7 @@ from lib.scoring.targets import Target, Targets
 from vpt_plugin.active.score_folders import scores_root
 from vpt_plugin.active.score_shard import FailedStudy, StudyScore
 from vpt_plugin.active.scores import ScoredBy, ScoreFolder
+from vpt_plugin.errors import ModelCardError
 from vpt_plugin.labels import FindingLabel, StudyLabel
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
@@ -130,6 +131,23 @@ def test_nothing_is_read_again_while_nothing_has_changed(site: Site, monkeypatch
 
     monkeypatch.setattr("lib.scoring.targets.served_versions", refuse)
     assert targets.wanted() == wanted
+
+
+def test_a_card_that_cannot_be_read_for_a_moment_is_looked_at_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    card = site.publish()
+    targets = site.targets()
+
+    def away(*_: object) -> None:
+        raise ModelCardError("the card cannot be read: Input/output error.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.store, "card", away)
+        assert [targets.wanted()[0].version for _ in range(3)] == [0, 0, 0]
+        assert caplog.text.count("Input/output error") == 1
+    # No file has changed since.
+    assert targets.wanted()[0] == Target("nodule", "tiny", 1, ScoredBy.of_card(card))
 
 
 def test_what_has_scores_and_what_lacks_them_is_counted(site: Site) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from next_study_asks import ask, held, label, skip, state
 
+from vpt_plugin.store.tokens import TokenFile
+
 
 def test_several_who_ask_at_once_get_a_study_each_and_then_nothing_is_left(site) -> None:
     running = site()
@@ -182,3 +184,38 @@ def test_an_offer_that_cannot_be_written_is_none(site, monkeypatch: pytest.Monke
         refused = running.ask("POST", "/activelearning/random", json={"client_id": "anna"})
     assert (refused.status_code, held(running)) == (507, [])
     assert ask(running, client_id="ben")["id"] == "s00.nii"
+
+
+def test_who_may_not_label_skips_nothing_and_a_reviewer_sees_who_skipped_what(
+    site, tokens, tmp_path: Path
+) -> None:
+    uma = TokenFile(tmp_path / "tokens").add("uma", "user")
+    running = site(count=2, token_file=str(tmp_path / "tokens"))
+    said = {"reason": "unreadable", "task": "nodule", "comment": "no slices"}
+    assert skip(running, "s00.nii", token=uma, **said).status_code == 403
+    assert skip(running, "s00.nii", token=tokens["anna"], **said).status_code == 200
+    (told,) = state(running, token=tokens["rita"])["skips"]
+    assert (told["study"], told["reader"], told["reason"]) == ("s00.nii", "anna", "unreadable")
+    assert told["comment"] == "no slices"
+    assert state(running, token=tokens["ben"])["skips"] == []
+
+
+def test_what_is_no_study_is_in_nobodys_hands(site) -> None:
+    running = site(count=1)
+    for method in ("PUT", "DELETE"):
+        answer = running.ask(method, "/activelearning/leases/nothere", params={"client_id": "anna"})
+        assert (answer.status_code, answer.json()["detail"]) == (
+            404,
+            "'nothere': there is no study of this id.",
+        )
+    path = "/activelearning/leases/s00.nii"
+    assert running.ask("PUT", path, params={"client_id": "anna"}).status_code == 409
+    # A client whose answer was lost asks again.
+    assert running.ask("DELETE", path, params={"client_id": "anna"}).status_code == 200
+
+
+def test_a_client_id_cannot_look_like_the_holder_of_a_lease(site) -> None:
+    running = site(count=1)
+    answer = running.ask("POST", "/activelearning/random", json={"client_id": "nameless-x"})
+    assert (answer.status_code, held(running)) == (400, [])
+    assert answer.json()["detail"].startswith("a client_id does not begin with nameless-")

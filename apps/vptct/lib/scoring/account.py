@@ -15,8 +15,13 @@ QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
 LOADING = "loading"
 # After so many seconds a scoring that broke off is begun again; after the last of them it is given up.
 DELAYS_SECONDS = (2.0, 15.0, 60.0)
+# What was given up is tried once more after that: a disk that was full may have room by then.
+HOPE_SECONDS = 3600.0
 _NEVER = float("-inf")
-GIVEN_UP = "It was begun {starts} times. POST /activelearning/scoring/{name} begins it again where it was."
+GIVEN_UP = (
+    "It was begun {starts} times, and is tried once an hour from now on. POST /activelearning/scoring/{name} "
+    "begins it again at once, where it was."
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class Account:
         furthest: the most studies that were ever done; -1 before the first word.
         not_before: seconds before which it is not begun again.
         looked_at: seconds when the studies were looked at last.
+        given_up_at: seconds when it was given up; of no meaning before.
+        total: studies that are to be scored, when they were looked at last; -1 for never.
         left_over: studies without scores when it was complete.
         ordered: somebody wants it begun, whatever is missing.
         problem, hint: why it broke off or waits, and the way on; "" where it does not.
@@ -49,6 +56,8 @@ class Account:
     furthest: int = -1
     not_before: float = _NEVER
     looked_at: float = _NEVER
+    given_up_at: float = 0.0
+    total: int = -1
     left_over: int = 0
     ordered: bool = False
     problem: str = ""
@@ -88,7 +97,7 @@ class Account:
         told = replace(self, ended=when, problem=problem, hint=hint, looked_at=now)
         if self.vain >= len(DELAYS_SECONDS):
             given_up = GIVEN_UP.format(starts=self.starts, name=self.target.name)
-            return replace(told, state=FAILED, hint=f"{hint} {given_up}".strip())
+            return replace(told, state=FAILED, given_up_at=now, hint=f"{hint} {given_up}".strip())
         delay = DELAYS_SECONDS[self.vain]
         return replace(told, state=QUEUED, vain=self.vain + 1, not_before=now + delay)
 
@@ -100,17 +109,30 @@ class Account:
         """Nothing has to be done: what it is to score has scores, or the scoring just left it over."""
         progress = ScoringProgress(DONE, coverage.done, coverage.total, coverage.unreadable)
         done = self.finished(self.ended, self.warnings)
-        return replace(done, progress=progress, left_over=coverage.left, looked_at=now)
+        return replace(done, progress=progress, left_over=coverage.left, looked_at=now, total=coverage.total)
 
     def lacks(self, coverage: Coverage) -> bool:
         """Whether it is to be begun: more is without scores than the last scoring left over."""
         return self.ordered or not coverage.complete or coverage.left > self.left_over
 
+    def seen(self, coverage: Coverage | None) -> Account:
+        """The studies were looked at before it is begun."""
+        return self if coverage is None else replace(self, total=coverage.total)
+
     def looked(self, now: float, coverage: Coverage | None) -> Account:
-        """The studies were looked at after it was given up; whoever came further meanwhile, it goes on."""
-        if coverage is not None and coverage.done > max(self.furthest, 0):
-            return replace(self.anew(), ordered=False)
-        return replace(self, looked_at=now)
+        """The studies were looked at after it was given up: there may be a new cause to hope.
+
+        Whoever came further meanwhile, or new studies, and it has all its tries again. After an hour it has
+        one more.
+        """
+        if coverage is not None:
+            more = 0 <= self.total < coverage.total
+            if more or coverage.done > max(self.furthest, 0):
+                return replace(self.anew(), ordered=False, total=coverage.total)
+        told = self.seen(coverage)
+        if now - self.given_up_at >= HOPE_SECONDS:
+            return replace(told, state=QUEUED, not_before=now)
+        return replace(told, looked_at=now)
 
     def anew(self) -> Account:
         """Somebody wants it begun again, whatever was: failures are counted from the beginning."""

@@ -184,6 +184,7 @@ class ScoringDesk:
         elif away:
             self._change(target, lambda each: each.waits(now_s + _AWAY_SECONDS, away))
         else:
+            self._change(target, lambda each: each.seen(coverage))
             return True
         return False
 
