@@ -1,7 +1,10 @@
 """Without a label and without a trained head the first batch covers the kinds of examinations of a pool.
 
 The pool is of phantoms of five kinds, as a hospital has them: most without contrast medium in thin slices,
-few in thick slices or of a low dose.
+few in thick slices or of a low dose. These kinds differ in how the examination was made, which is just what
+the four statistics of the cold start describe, and on phantoms of such kinds they were chosen. So this test
+guards what was chosen, and is no evidence for other kinds: `benchmarks/cold_start.py` has a pool whose kinds
+are of anatomy, and there the first batch covers no more of them than chance does.
 """
 
 from __future__ import annotations
@@ -27,11 +30,11 @@ PIXELS = 48
 LOW, HIGH = (6.0, 10.0), (30.0, 40.0)
 # Contrast medium, slice spacing, noise, and how many such studies there are.
 KINDS = (
-    (False, 2.0, LOW, 22),
-    (True, 2.0, LOW, 10),
-    (False, 5.0, LOW, 6),
-    (False, 2.0, HIGH, 6),
-    (True, 5.0, LOW, 6),
+    (False, 2.5, LOW, 12),
+    (True, 2.5, LOW, 6),
+    (False, 6.0, LOW, 3),
+    (False, 2.5, HIGH, 3),
+    (True, 6.0, LOW, 3),
 )
 BATCH, SEEDS = 8, 20
 
@@ -76,6 +79,4 @@ def test_the_first_batch_covers_more_kinds_than_chance_does(phantoms, tmp_path: 
     assert all(each.probabilities is None for each in scores), "no head is trained, so none answers"
     covered = covered_by_typical(kinds, np.stack([each.embedding for each in scores]).astype(np.float32))
     chance = covered_by_chance([count for *_, count in KINDS])
-    # With pytest -s: what the benchmark of the cold start is.
-    print(f"typical covers {np.mean(covered):.2f} of {len(KINDS)} kinds, chance {chance:.2f}")
-    assert np.mean(covered) > chance + 0.5
+    assert np.mean(covered) > chance + 0.4, f"{np.mean(covered):.2f}, by chance {chance:.2f}"

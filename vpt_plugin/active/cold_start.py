@@ -1,9 +1,10 @@
 """The cold start: what tells studies apart before any head was trained.
 
 Where published weights of the network are on this computer, that is its features. Else it is a few statistics
-of the images. Features of a network with random weights were tried instead: of six known kinds of phantoms a
-first batch of eight by them covers as many as chance does (3.9 and 3.7), and beside the statistics they drown
-them (3.6 instead of 4.8).
+of the images. Features of a network with random weights were tried instead: of known kinds of examination of
+phantoms a first batch of eight by them covers as many as chance does, and beside the statistics they drown
+them. The statistics say how an examination was made, and nothing of who was examined: of kinds of anatomy a
+batch by them covers as many as chance does (``benchmarks/cold_start.py``).
 """
 
 from __future__ import annotations
@@ -140,9 +141,9 @@ def image_statistics(content: StudyContent) -> NDArray[np.float32]:
     """How an examination was made, in four numbers: slice spacing, noise, contrast medium, lung.
 
     Logarithms of the slice spacing and of the noise, and the shares of voxels that are bright (bone, vessels
-    with contrast medium) and lung. On phantoms of six known kinds of examination a first batch of eight by
-    these covers 4.8 kinds on average, with the 12 figures of ``StudyFacts`` 4.4, and by chance 3.7: each
-    number more that tells patients apart hides what tells examinations apart.
+    with contrast medium) and lung. They were chosen on phantoms whose kinds differ in just these facts: how
+    well they tell those kinds apart is no evidence for others; the 12 figures of ``StudyFacts`` did it less
+    well: each number more that tells patients apart hides what tells examinations apart.
     """
     facts = content.facts
     return np.array(

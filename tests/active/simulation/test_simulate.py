@@ -12,8 +12,10 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
+from vpt_plugin.active.simulation import SimulationSettings, simulate
 from vpt_plugin.active.simulation.network import NetworkLearner
 from vpt_plugin.active.simulation.setup import Setup, set_up
+from vpt_plugin.active.simulation.simulate import run_replays
 from vpt_plugin.cli import app
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.data.phantom import PhantomConfig, write_phantom_set
@@ -28,7 +30,7 @@ from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.sources import ManifestSource
 
 SMALL = PhantomConfig(pixels=32, slice_spacings_mm=(6.0,), nodule_diameters_mm=(26.0, 40.0))
-STUDIES = 20
+STUDIES = 14
 TWO_STEPS = ("--set", "epochs=1", "--set", "steps_per_epoch=2", "--set", "batch=2")
 
 
@@ -63,9 +65,7 @@ def vpt_simulate(place: Path, out: Path, *options: object) -> Result:
 def test_a_simulation_leaves_a_table_a_csv_a_json_and_a_figure(place: Path, tmp_path: Path) -> None:
     done = vpt_simulate(place, tmp_path / "out", "--seeds", 2, "--strategies", "auto,random,uncertain")
     assert done.exit_code == 0, done.output
-    assert done.stdout.startswith(
-        "2 seeds; of 10 phantoms to choose from 5 show a finding, of 10 held out 5."
-    )
+    assert done.stdout.startswith("2 seeds; of 9 phantoms to choose from 4 show a finding, of 5 held out 3.")
     assert "the head on frozen features of an untrained tiny (seed 0)" in " ".join(done.stdout.split())
     assert "labels to 0.6" in done.stdout
     with (tmp_path / "out" / "simulation.csv").open(newline="") as file:
@@ -78,7 +78,7 @@ def test_a_simulation_leaves_a_table_a_csv_a_json_and_a_figure(place: Path, tmp_
         "8",
     ]
     found = json.loads((tmp_path / "out" / "simulation.json").read_text())
-    assert (found["synthetic"], found["held_out"]) == (True, {"studies": 10, "with_finding": 5})
+    assert (found["synthetic"], found["held_out"]) == (True, {"studies": 5, "with_finding": 3})
     assert [each["strategy"] for each in found["strategies"]] == ["auto", "random", "uncertain"]
     assert (tmp_path / "out" / "simulation.png").read_bytes().startswith(b"\x89PNG")
 
@@ -86,20 +86,20 @@ def test_a_simulation_leaves_a_table_a_csv_a_json_and_a_figure(place: Path, tmp_
 def test_an_interrupted_simulation_goes_on_and_ends_as_an_uninterrupted_one(
     place: Path, tmp_path: Path
 ) -> None:
-    options = ("--seeds", 2, "--strategies", "auto,random")
-    whole = vpt_simulate(place, tmp_path / "whole", *options)
-    assert whole.exit_code == 0, whole.output
-    vpt_simulate(place, tmp_path / "parts", "--seeds", 1, "--strategies", "random")
-    kept = tmp_path / "parts" / "replays" / "random-0.json"
+    setup, parts = started(place, place / "models", "head"), tmp_path / "parts"
+    settings = SimulationSettings(("uncertain", "random"), seeds=(0, 1), batch=4, budget=8, target=0.6)
+    simulate(setup, settings, tmp_path / "whole")
+    run_replays(setup, replace(settings, strategies=("random",), seeds=(0,)), parts)
+    kept = parts / "replays" / "random-0.json"
     # What was found already is taken as it is, and a damaged file is found again.
     as_it_is = kept.read_text().replace('"auroc": 0.5', '"auroc": 0.25')
     kept.write_text(as_it_is)
-    vpt_simulate(place, tmp_path / "parts", *options)
+    run_replays(setup, settings, parts)
     assert kept.read_text() == as_it_is
     kept.write_text(as_it_is[:-40])
-    assert vpt_simulate(place, tmp_path / "parts", *options).exit_code == 0
+    simulate(setup, settings, parts)
     for name in ("simulation.csv", "simulation.json", "simulation.png"):
-        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        assert (parts / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_a_folder_of_another_simulation_is_refused_with_what_differs(place: Path, tmp_path: Path) -> None:
