@@ -148,6 +148,17 @@ def test_what_the_page_says_was_measured_is_in_the_tables_of_the_benchmark() -> 
             assert any(each in told for each in (*both, long)), name
 
 
+def test_what_a_first_batch_covers_is_told_as_in_the_table_of_the_benchmark() -> None:
+    told = section("Scoring")
+    (examination, *_), (anatomy, *_) = (re.findall(r"[0-9]\.[0-9]{2}", row) for row in _covered())
+    assert f"covers {examination} of the five kinds" in told
+    assert f"it covers {anatomy}, which cannot be told from the 3.86 of chance" in told
+
+
+def _covered() -> list[str]:
+    return [row[1] for row in table_rows(read_page("performance.md"), "kinds of")]
+
+
 def test_the_files_and_their_schemas_are_those_of_the_code() -> None:
     told = " ".join(row[0] + row[1] for row in rows("file"))
     assert f"`labels/{leases.FOLDER}/{lease_file.FILE_NAME}`" in told
