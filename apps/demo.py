@@ -54,6 +54,8 @@ REAL_STUDY = "LIDC-IDRI-0001"
 LEAST_STUDIES = 20
 STEPS_PER_EPOCH = 75
 SCORED_STUDIES, SCORING_SECONDS = 24, 12.0
+# The status of a strategy that needs scores that are not there yet.
+NOT_SCORED = 409
 
 Advance = Callable[..., None]
 
@@ -210,8 +212,10 @@ def ask_which_next(server: ServerProcess, advance: Advance) -> list[Proposed]:
     """What the server proposes to label next, once it has scored some studies, or after a while."""
     deadline = time.monotonic() + SCORING_SECONDS
     while time.monotonic() < deadline:
-        state = server.http.get(f"{server.url}/activelearning/", timeout=60).json()
-        (task,) = state["tasks"]
+        state = server.http.get(f"{server.url}/activelearning/", timeout=60)
+        if not state.ok:
+            raise ServerError(f"the server tells no worklist: {state.status_code} {state.text}")
+        (task,) = state.json()["tasks"]
         advance(task["scoring"]["scored"], SCORED_STUDIES)
         if task["scoring"]["complete"]:
             break
@@ -220,11 +224,14 @@ def ask_which_next(server: ServerProcess, advance: Advance) -> list[Proposed]:
     for strategy in ("auto", "uncertain"):
         answer = server.http.post(f"{server.url}/activelearning/{strategy}", json={}, timeout=60)
         # Without scores one that needs them is refused; the others go on.
-        if answer.ok:
-            proposed += [
-                Proposed(each["study"], each["strategy"], each["why"])
-                for each in answer.json()["vptct"]["studies"]
-            ]
+        if answer.status_code == NOT_SCORED:
+            continue
+        if not answer.ok:
+            raise ServerError(f"the server proposes no study: {answer.status_code} {answer.text}")
+        proposed += [
+            Proposed(each["study"], each["strategy"], each["why"])
+            for each in answer.json()["vptct"]["studies"]
+        ]
     return proposed
 
 
