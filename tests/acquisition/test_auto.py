@@ -114,6 +114,16 @@ def test_the_share_by_chance_is_what_was_asked_for(new_pool: NewPool) -> None:
     assert abs(sum(choice.strategy == "random" for choice in picks) - 100) < 35
 
 
+def test_the_share_by_chance_is_of_the_studies_left_where_fewer_are_left_than_asked_for(
+    new_pool: NewPool,
+) -> None:
+    """30 are free: a tenth of them is 3, in 20 lists 60, with a standard deviation of 7.3."""
+    pool = pool_with(new_pool, 5, 5, probabilities=PROBABILITIES)
+    lists = [pick(pool, 1000, AutoSettings(random_share=0.1), seed) for seed in range(20)]
+    assert {len(each) for each in lists} == {30}
+    assert abs(sum(choice.strategy == "random" for each in lists for choice in each) - 60) < 30
+
+
 def test_picks_by_chance_follow_the_random_order_and_never_meet_the_others(new_pool: NewPool) -> None:
     pool = pool_with(new_pool, 5, 5, probabilities=PROBABILITIES)
     order = [row for row in random_order(pool.studies, 0) if row >= 10]

@@ -26,6 +26,8 @@ def auto(question: Question) -> list[Choice]:
     Each pick is by chance instead with the probability ``random_share``, for an estimate that the other
     strategies' taste does not bias. Where fewer studies are scored than asked for, the rest is by chance.
     """
+    # Of the studies that there are: shares of more would fill a short list with chance.
+    question = replace(question, n=min(question.n, int(question.pool.free.sum())))
     drawn = question.rng.random(question.n) < question.auto.random_share
     chance = by_chance(replace(question, n=int(drawn.sum()))) if drawn.any() else []
     rest = _without(question, chance, question.n - len(chance))
