@@ -21,7 +21,8 @@ from stand_in import wait_until
 _ASKS, _READERS = 200, 4
 _SECONDS = 60
 _BODY = {"task": "nodule"}
-_SHORT_MINUTES = 0.08
+# Long enough for a few requests on a machine that is busy.
+_SHORT_MINUTES = 0.1
 
 
 @dataclass
@@ -69,8 +70,7 @@ class Site:
             "scoring": "off", "lease_minutes": str(lease_minutes),
         }  # fmt: skip
         self.process = ServerProcess(folder, conf=conf)
-        self.up = threading.Event()
-        self.up.set()
+        self.back = threading.Event()
 
     def told(self, method: str, path: str, **options: Any) -> Any:
         """The JSON of an answer that has to be a good one."""
@@ -109,10 +109,9 @@ class Site:
 
     def kill(self) -> None:
         """Kill the server in the middle of whatever it does, and start it again."""
-        self.up.clear()
         self.process.kill()
         self.process.start_again()
-        self.up.set()
+        self.back.set()
 
 
 @pytest.fixture
@@ -133,7 +132,6 @@ def work(site: Site, hands: Hands, reader: str, asks: int) -> Counter[str]:
     done: Counter[str] = Counter()
     mine: list[str] = []
     for number in range(asks):
-        site.up.wait(_SECONDS)
         what = ("give back", "keep", "label", "give back", "extend", "skip", "give back")[number % 7]
         hands.asks()
         try:
@@ -150,6 +148,7 @@ def work(site: Site, hands: Hands, reader: str, asks: int) -> Counter[str]:
         except requests.RequestException:
             # The server was killed before it answered: what it did, nobody knows.
             done["no answer"] += 1
+            site.back.wait(_SECONDS)
     return done
 
 
@@ -169,7 +168,8 @@ def test_four_readers_ask_two_hundred_times_past_a_kill_and_no_study_is_in_two_h
             done += reader.result()
     assert hands.two_at_once == []
     assert hands.asked == sum(done.values()) == _ASKS
-    assert 1 <= done["no answer"] <= _READERS * 2
+    # Whoever asks while it is down has none, and waits until it is back.
+    assert 1 <= done["no answer"] <= _READERS
     # Every study that a reader was given is theirs, also after the kill. The server may have given more: in
     # answers that never came.
     leases = site.leases()
@@ -189,6 +189,7 @@ def test_leases_expire_also_while_the_server_is_down_and_last_while_they_are_ext
     while time.monotonic() < began + 60 * _SHORT_MINUTES + 0.5:
         site.extend(open_study, "anna")
         time.sleep(0.2)
+    site.extend(open_study, "anna")
     assert site.leases() == {open_study: "anna"}
     assert sorted(site.next("ben", n=3)) == sorted(first[1:])
     site.kill()
