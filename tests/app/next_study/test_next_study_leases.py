@@ -59,7 +59,9 @@ def test_a_lease_is_extended_by_its_reader_alone(site) -> None:
     assert set(longer.json()) == {"study", "task", "reader", "strategy", "reading", "since", "until"}
     assert running.ask("PUT", path, params={"client_id": "ben"}).status_code == 409
     nobody = running.ask("PUT", path)
-    assert (nobody.status_code, nobody.json()["detail"]) == (400, "nobody is said to have the study")
+    assert nobody.status_code == 400
+    assert nobody.json()["detail"] == "client_id is missing: nobody is said to have the study"
+    assert "?client_id=anna" in nobody.json()["hint"]
 
 
 def test_who_has_no_name_holds_a_study_by_the_text_in_its_lease(site) -> None:
@@ -97,6 +99,84 @@ def test_what_is_said_of_a_skip_is_checked(site) -> None:
     assert skip(running, "s00.nii", **{**said, "path": "x"}).status_code == 400
     assert running.ask("DELETE", "/activelearning/skips/s00.nii").status_code == 409
     assert state(running)["skips"] == []
+
+
+def in_query(said: dict[str, str]) -> dict[str, object]:
+    return {"params": said}
+
+
+def in_body(said: dict[str, str]) -> dict[str, object]:
+    return {"json": said}
+
+
+@pytest.mark.parametrize("given", [in_query, in_body])
+def test_who_has_a_study_and_for_which_task_is_said_in_the_query_or_in_the_body(site, given) -> None:
+    running = site(count=1)
+    lease, skipped = "/activelearning/leases/s00.nii", "/activelearning/skips/s00.nii"
+    ask(running, client_id="anna")
+    assert running.ask("PUT", lease, **given({"client_id": "ben"})).status_code == 409
+    assert running.ask("PUT", lease, **given({"client_id": "anna"})).status_code == 200
+    assert running.ask("DELETE", lease, **given({"client_id": "anna"})).status_code == 200
+    assert held(running) == []
+    holder = ask(running)["vptct"]["studies"][0]["lease"]["holder"]
+    assert running.ask("PUT", lease, **given({"holder": holder})).status_code == 200
+    assert running.ask("DELETE", lease, **given({"holder": holder})).status_code == 200
+    who = given({"client_id": "anna", "task": "nodule"})
+    who["json"] = {**who.get("json", {}), "reason": "poor_quality"}
+    assert running.ask("POST", skipped, **who).status_code == 200
+    assert [each["reader"] for each in state(running)["skips"]] == ["anna"]
+    assert running.ask("DELETE", skipped, **given({"task": "pe"})).status_code == 409
+    assert running.ask("DELETE", skipped, **given({"task": "nodule", "client_id": "anna"})).status_code == 200
+    assert state(running)["skips"] == []
+
+
+def test_something_else_in_the_query_than_in_the_body_is_refused(site) -> None:
+    running = site(count=1)
+    ask(running, client_id="anna")
+    both = {"params": {"client_id": "anna"}, "json": {"client_id": "ben"}}
+    for method, path in (("PUT", "leases"), ("DELETE", "leases"), ("POST", "skips"), ("DELETE", "skips")):
+        answer = running.ask(method, f"/activelearning/{path}/s00.nii", **both)
+        assert answer.status_code == 400
+        assert answer.json()["detail"] == "client_id is one thing in the query and another in the body"
+    assert held(running) == ["s00.nii"]
+
+
+def test_what_is_wrong_with_a_skip_is_told_by_the_name_of_the_field_and_in_one_order(site) -> None:
+    running = site(count=1)
+    told = [
+        (skip(running, study, **said).status_code, skip(running, study, **said).json()["detail"])
+        for study, said in (
+            ("nothere", {}),
+            ("s00.nii", {}),
+            ("s00.nii", {"reason": "boring"}),
+            ("s00.nii", {"reason": "other"}),
+            ("s00.nii", {"reason": "other", "client_id": "anna"}),
+        )
+    ]
+    assert told == [
+        (404, "'nothere': there is no study of this id."),
+        (400, "reason is missing"),
+        (400, "s00.nii cannot be skipped for the reason 'boring'"),
+        (400, "client_id is missing: nobody is said to have the study"),
+        (400, "task is missing: nobody has the study, so no lease says for which it is skipped"),
+    ]
+    assert "nodule, pe" in skip(running, "s00.nii", reason="other", client_id="anna").json()["hint"]
+
+
+def test_a_client_id_is_a_text_on_every_route(site) -> None:
+    running = site(count=1)
+    for method, path in (("POST", "random"), ("PUT", "leases/s00.nii"), ("DELETE", "skips/s00.nii")):
+        answer = running.ask(method, f"/activelearning/{path}", json={"client_id": 5})
+        assert (answer.status_code, answer.json()["detail"]) == (400, "client_id must be a text.")
+
+
+def test_a_wrong_number_of_studies_is_the_same_mistake_on_every_route(site) -> None:
+    running = site(count=1)
+    for n in (0, -1, 10**6):
+        asked = running.ask("POST", "/activelearning/random", json={"n": n})
+        ranked = running.ask("GET", "/activelearning/random/worklist", params={"n": n})
+        assert (asked.status_code, ranked.status_code) == (400, 400)
+        assert ranked.json()["detail"].startswith("n must be a whole number from 1 to ")
 
 
 def test_a_saved_label_ends_the_lease_whatever_the_annotator_is_called(site) -> None:
@@ -202,12 +282,13 @@ def test_who_may_not_label_skips_nothing_and_a_reviewer_sees_who_skipped_what(
 
 def test_what_is_no_study_is_in_nobodys_hands(site) -> None:
     running = site(count=1)
-    for method in ("PUT", "DELETE"):
-        answer = running.ask(method, "/activelearning/leases/nothere", params={"client_id": "anna"})
+    for method, what in (("PUT", "leases"), ("DELETE", "leases"), ("POST", "skips"), ("DELETE", "skips")):
+        answer = running.ask(method, f"/activelearning/{what}/nothere", params={"client_id": "anna"})
         assert (answer.status_code, answer.json()["detail"]) == (
             404,
             "'nothere': there is no study of this id.",
         )
+        assert "GET /datastore/?output=all lists the ids" in answer.json()["hint"]
     path = "/activelearning/leases/s00.nii"
     assert running.ask("PUT", path, params={"client_id": "anna"}).status_code == 409
     # A client whose answer was lost asks again.

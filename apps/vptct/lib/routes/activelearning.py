@@ -13,7 +13,7 @@ from vpt_plugin.active.worklist_table import ENCODING, worklist_table
 
 from ..params import json_object
 from ..plain import plain_json
-from ..worklist.wishes import reader_of
+from ..worklist.wishes import checked_count, reader_of
 from .who import HungUp, Reviewer, User
 
 router = APIRouter(prefix="/activelearning", tags=["ActiveLearning"])
@@ -71,7 +71,7 @@ def ranking(
     finding: str = "",
     date_from: str = "",
     date_to: str = "",
-    n: Annotated[int, Query(ge=1, le=MAX_PICKS)] = 100,
+    n: Annotated[int, Query(json_schema_extra={"minimum": 1, "maximum": MAX_PICKS})] = 100,
     form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
     client_id: ClientId = "",
 ) -> Response:
@@ -82,7 +82,7 @@ def ranking(
     reader = reader_of(person, client_id)
     wish = {"task": task, "model": model, "finding": finding, "date_from": date_from, "date_to": date_to}
     app = app_instance()
-    offer = app.worklists.ranked(strategy, wish, n=n, reader=reader)
+    offer = app.worklists.ranked(strategy, wish, n=checked_count(n, MAX_PICKS), reader=reader)
     if form == "json":
         return JSONResponse(plain_json(offer.to_json(), app.without_folders))
     headers = {"Content-Disposition": f'attachment; filename="worklist-{offer.wish.task}.csv"'}

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from vpt_plugin.errors import CancelledError
+from vpt_plugin.errors import CancelledError, StudyNotFoundError
+from vpt_plugin.store.lease import SKIP_REASONS, check_skip
 from vpt_plugin.store.leases import Lease, LeaseBook
 from vpt_plugin.store.source import StudySource
 from vpt_plugin.tasks import ReadingTask
@@ -16,12 +17,10 @@ from ..access.person import Person
 from ..device_queue import FairQueue
 from ..errors import FULL_DISK, BadRequestError, BusyError, WorklistAwayError
 from ..names import plain_text
-from ..params import HARMLESS, check_known
 from .wishes import Wishes
 
 # Each who waits has a thread of the server, of which there are forty for all routes, and clients give up.
 _MAX_WAITING, PATIENCE_SECONDS = 16, 10.0
-_SKIP_KEYS = ("reason", "task", "comment", "holder")
 # Of a lease, for others than its holder: who knows ``holder`` may end it.
 _LEASE_TOLD = ("study", "task", "reader", "strategy", "reading", "since", "until")
 _SKIP_TOLD = ("study", "task", "reader", "reason", "comment", "when")
@@ -65,22 +64,31 @@ class Hands:
                 raise CancelledError
             yield
 
-    def _require(self, study: str) -> None:
+    def _require(self, study: str) -> str:
+        """The study's id as it is now; refuse what is no study."""
+        try:
+            return self._studies.require(study)
+        except StudyNotFoundError as error:
+            hint = f"{error.hint} GET /datastore/?output=all lists the ids.".lstrip()
+            raise StudyNotFoundError(error.study, error.cause, hint) from error
+
+    def _require_or_held(self, study: str) -> None:
         """Refuse what is no study; one that is gone may still be in somebody's hands."""
         if study not in self.leases.held():
-            self._studies.require(study)
+            self._require(study)
 
     def extend(self, study: str, *, holder: str) -> dict[str, Any]:
         """Keep a study for another while; until when.
 
         Raises:
             StudyNotFoundError, ArchiveError: there is no such study, or it is not known.
+            BadRequestError: ``holder`` is "".
             LeaseError: it is not in this reader's hands.
             BusyError, WorklistAwayError: as ``turn``.
         """
         with self.turn():
-            self._require(study)
-            return told_of_lease(self.leases.extend(study, holder))
+            self._require_or_held(study)
+            return told_of_lease(self.leases.extend(study, _said(holder)))
 
     def give_back(self, study: str, *, holder: str) -> None:
         """Offer a study to others again. Where nobody has it, nothing is left to do.
@@ -88,36 +96,50 @@ class Hands:
         Raises: as ``extend``.
         """
         with self.turn():
-            self._require(study)
-            self.leases.give_back(study, holder)
+            self._require_or_held(study)
+            self.leases.give_back(study, _said(holder))
 
-    def skip(self, study: str, body: Mapping[str, Any], *, holder: str) -> None:
+    def skip(self, study: str, said: Mapping[str, str], *, holder: str) -> None:
         """Give a study back, and say why.
 
+        Args:
+            study: its id.
+            said: ``reason``, ``task`` and ``comment``; "" for none.
+            holder: who has it, or skips it without having it.
+
         Raises:
-            BadRequestError, ConfigurationError, UnknownTaskError: what is said of it cannot be.
             StudyNotFoundError, ArchiveError: there is no such study, or it is not known.
+            BadRequestError, ConfigurationError, UnknownTaskError: what is said of it cannot be.
             LeaseError: somebody else has it.
             BusyError, WorklistAwayError: as ``turn``.
         """
-        check_known(body, (*_SKIP_KEYS, *HARMLESS), "the body")
-        reason, task, comment = (body.get(name) or "" for name in ("reason", "task", "comment"))
-        if not all(isinstance(each, str) for each in (reason, task, comment)):
-            raise BadRequestError("reason, task and comment must be texts.")
-        task = self._wishes.task(task).name if task else ""
-        comment = plain_text(comment, "comment")
-        study = self._studies.require(study)
+        study = self._require(study)
+        reason, comment = said["reason"], plain_text(said["comment"], "comment")
+        if not reason:
+            raise BadRequestError("reason is missing;", f"give one of {', '.join(SKIP_REASONS)} in the body.")
+        check_skip(study, reason, comment)
+        task = self._wishes.task(said["task"]).name if said["task"] else ""
+        holder = _said(holder)
         with self.turn():
+            if not task and study not in self.leases.held():
+                raise BadRequestError(
+                    "task is missing: nobody has the study, so no lease says for which it is skipped;",
+                    f"give one of {', '.join(self._wishes.tasks)}, in the query or in the body.",
+                )
             self.leases.skip(study, holder, reason, task=task, comment=comment)
 
     def unskip(self, study: str, task: str, *, by: str) -> None:
         """Offer a study again that was skipped; for all tasks where none is named.
 
         Raises:
+            StudyNotFoundError, ArchiveError: there is no such study, or it is not known.
             UnknownTaskError: names those that are served.
             LeaseError: nobody skipped it.
             BusyError, WorklistAwayError: as ``turn``.
         """
+        # What was skipped and is gone now may come back.
+        if study not in {each.study for each in self.leases.history().skips}:
+            study = self._require(study)
         task = self._wishes.task(task).name if task else ""
         with self.turn():
             self.leases.unskip(study, by, task=task)
@@ -132,6 +154,21 @@ class Hands:
         skips = self.leases.history().skips
         seen = [each for each in skips if _may_see(person, reader, each.reader)]
         return [{name: getattr(each, name) for name in _SKIP_TOLD} for each in seen]
+
+
+def _said(holder: str) -> str:
+    """Who has a study, where that is said.
+
+    Raises:
+        BadRequestError: it is not.
+    """
+    if not holder:
+        raise BadRequestError(
+            "client_id is missing: nobody is said to have the study;",
+            "give the client_id of the offer, or the holder of its lease, in the query (?client_id=anna) "
+            'or in a JSON body ({"client_id": "anna"}).',
+        )
+    return holder
 
 
 @contextmanager

@@ -27,12 +27,13 @@ def reader_of(person: Person, client_id: object) -> str:
     """Who a study is kept for: who is logged in; without a login what the client calls itself, or "".
 
     Raises:
-        BadRequestError: a control character in it, which a terminal would obey, or what only readers
-            without a name are called.
+        BadRequestError: no text, a control character in it, which a terminal would obey, or what only
+            readers without a name are called.
     """
     if person.name:
         return person.name
-    said = plain_text(("" if client_id is None else str(client_id))[:_SHOWN_CHARACTERS].strip(), "client_id")
+    text = text_of({"client_id": client_id}, "client_id")
+    said = plain_text(text[:_SHOWN_CHARACTERS].strip(), "client_id")
     if said.startswith(NAMELESS):
         raise BadRequestError(
             f"a client_id does not begin with {NAMELESS}: so holders of leases do;",
@@ -41,22 +42,13 @@ def reader_of(person: Person, client_id: object) -> str:
     return said
 
 
-def holder_of(person: Person, client_id: object, holder: object) -> str:
+def holder_of(person: Person, client_id: object, holder: str) -> str:
     """Who has a study: the reader, or of those without a name the ``holder`` that only they know.
 
-    Who is logged in is never anybody else.
-
-    Raises:
-        BadRequestError: neither is said.
+    Who is logged in is never anybody else. "" where nobody is said.
     """
-    said = "" if holder is None else str(holder)[:_SHOWN_CHARACTERS].strip()
-    name = person.name or plain_text(said, "holder") or reader_of(person, client_id)
-    if not name:
-        raise BadRequestError(
-            "nobody is said to have the study;",
-            "give the holder of its lease, or the client_id of the offer.",
-        )
-    return name
+    said = plain_text(holder[:_SHOWN_CHARACTERS].strip(), "holder")
+    return person.name or said or reader_of(person, client_id)
 
 
 class Wishes:
@@ -87,7 +79,7 @@ class Wishes:
                 f"choose from {', '.join(STRATEGIES)}.",
             )
         check_known(body, (*KEYS, *HARMLESS), "the body")
-        texts = {name: _text(body, name) for name in _TEXTS}
+        texts = {name: text_of(body, name) for name in _TEXTS}
         texts["task"] = self.task(texts["task"]).name
         if texts["model"] and texts["model"] not in self._networks:
             raise UnknownModelError(texts["model"][:_SHOWN_CHARACTERS], list(self._networks))
@@ -95,6 +87,11 @@ class Wishes:
         if not isinstance(unseen, bool):
             raise BadRequestError("unseen must be true or false.")
         return Wish(**texts, strategy=strategy, n=_count(body), unseen=unseen, reader=reader)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of those that are served."""
+        return tuple(self._tasks)
 
     def task(self, name: str) -> ReadingTask:
         """The task of that name; the first one for "".
@@ -109,8 +106,12 @@ class Wishes:
         return self._tasks[name]
 
 
-def _text(body: Mapping[str, Any], name: str) -> str:
-    """A text; null is none, as for clients that send all of their fields."""
+def text_of(body: Mapping[str, Any], name: str) -> str:
+    """A text of a body; null is none, as for clients that send all of their fields.
+
+    Raises:
+        BadRequestError: it is something else.
+    """
     value = body.get(name)
     if value is None:
         return ""
@@ -120,8 +121,16 @@ def _text(body: Mapping[str, Any], name: str) -> str:
 
 
 def _count(body: Mapping[str, Any]) -> int:
-    value = body.get("n", 1)
+    return checked_count(body.get("n", 1), MAX_STUDIES)
+
+
+def checked_count(value: object, most: int) -> int:
+    """How many studies somebody asks for.
+
+    Raises:
+        BadRequestError: no whole number, or too small or too large.
+    """
     # True is an int in Python.
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_STUDIES:
-        raise BadRequestError(f"n must be a whole number from 1 to {MAX_STUDIES}.")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise BadRequestError(f"n must be a whole number from 1 to {most}.")
     return value
