@@ -21,6 +21,7 @@ from vpt_plugin.cli import app
 from vpt_plugin.labels import FindingLabel, StudyLabel
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.leases import FOLDER, LeaseBook
+from vpt_plugin.store.studies import StudyFolder
 from vpt_plugin.training.model_store import ModelStore
 
 IDS = [f"p{number}--ct.nii.gz" for number in range(1, 5)]
@@ -38,11 +39,11 @@ def studies(tmp_path: Path, write_study: Callable[[Path], Path]) -> Path:
 
 
 @pytest.fixture
-def scored(models_dir: Path, tmp_path: Path) -> Path:
+def scored(models_dir: Path, studies: Path, tmp_path: Path) -> Path:
     """Version 1 of nodule/tiny has scored all four: the third is the one it is least sure of."""
     models_dir = shutil.copytree(models_dir, tmp_path / "models")
     by = ScoredBy.of_card(ModelStore(models_dir).card("nodule", "tiny", 1))
-    folder = ScoreFolder(scores_root(models_dir), by)
+    folder = ScoreFolder(scores_root(models_dir, StudyFolder(studies)), by)
     rows = [
         StudyScore(study, "1", np.eye(4)[row], np.eye(4)[row], np.array([chance]), np.zeros(1))
         for row, (study, chance) in enumerate(zip(IDS, (0.9, 0.1, 0.5, 0.2), strict=True))
@@ -107,6 +108,10 @@ def test_next_as_json_is_what_a_server_answers(vpt: Callable[..., Result], score
 def test_a_second_reading_is_asked_for_by_its_share(vpt: Callable[..., Result]) -> None:
     told = json.loads(vpt("next", "--double-read", 1, "--json").stdout)
     assert [(each["study"], each["reading"]) for each in told["studies"]] == [(IDS[0], "second")]
+    assert (
+        "In readers' hands: 0 and 1 for a second reading."
+        in vpt("next", "--unseen", "--to", "20200101").stderr
+    )
 
 
 def test_a_strategy_that_needs_scores_is_refused_with_a_way_out(
@@ -153,6 +158,20 @@ def test_a_skip_needs_a_study_that_is_there_and_a_reason_that_is_known(vpt: Call
     assert "there is no study" in vpt("skip", "p9", "--reason", "unsure", ok=False).stderr
     assert "choose from poor_quality" in vpt("skip", IDS[1], "--reason", "ugly", ok=False).stderr
     assert "give --reason" in vpt("skip", IDS[1], ok=False).stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), f"error: it is not said why {IDS[1]} is to be skipped;"),
+        (("--undo", "--reason", "unsure"), "error: --reason and --undo exclude each other;"),
+    ],
+)
+def test_a_skip_without_a_reason_and_one_that_is_taken_back_at_once_are_told_apart(
+    vpt: Callable[..., Result], options: tuple[str, ...], said: str
+) -> None:
+    result = vpt("skip", IDS[1], *options, ok=False)
+    assert (result.exit_code, result.stderr.splitlines()[0]) == (2, said)
 
 
 def test_what_another_reader_has_cannot_be_skipped(vpt: Callable[..., Result], studies: Path) -> None:

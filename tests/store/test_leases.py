@@ -214,6 +214,14 @@ def test_a_skipped_study_is_not_offered_to_its_reader_and_after_two_readers_to_n
     assert book.history().skipped_for("anna", "pe") == set()
 
 
+def test_a_skip_of_what_one_does_not_hold_asks_for_the_task(book: LeaseBook) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        book.skip("p01", "anna", "poor_quality")
+    assert refused.value.message == "it is not said for which task p01 is to be skipped;"
+    assert refused.value.hint == 'name it, as in "task": "nodule".'
+    assert book.history().skips == ()
+
+
 def test_what_one_reader_cannot_read_is_offered_to_nobody_for_any_task_until_that_is_taken_back(
     book: LeaseBook,
 ) -> None:

@@ -131,7 +131,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class WorklistCounts:
-    """How many studies are in which state; each study that is there is in one of the first five, or left out.
+    """How many studies are in which state; each study that is there is in one of the first six.
 
     Attributes:
         free: may be proposed to this reader, for this wish. This is how long the worklist is.
@@ -139,6 +139,8 @@ class WorklistCounts:
         skipped: without a label, and skipped: by this reader, or so that nobody is offered them.
         labelled: with a label of the task, whatever it says.
         unreadable: without a label, and the scoring could not read them.
+        left_out: by this wish alone: outside its dates, without a known date, or seen by this reader before.
+        second_readings: of ``labelled``: in the hands of a reader who reads them a second time.
         unscored: of ``free``: not scored yet.
     """
 
@@ -147,6 +149,8 @@ class WorklistCounts:
     skipped: int
     labelled: int
     unreadable: int
+    left_out: int
+    second_readings: int
     unscored: int
 
 
@@ -187,7 +191,7 @@ class WorklistState:
     Attributes:
         task: its name.
         model: None where nothing is scored.
-        counts: of the studies, for a reader without a name.
+        counts: of the studies, for who asked; where nobody did, for a reader without a name.
         labels: by finding and state, how many of the studies that are there.
         scoring: of ``model``.
     """

@@ -46,7 +46,10 @@ class Standing:
         skipped: how many without a label are not to be offered, because they were skipped.
         labelled: how many have a label of the task.
         unreadable: how many without a label cannot be read.
-        undated: how many only the wish for dates left out, because theirs is not known.
+        seen: how many only the wish for unseen ones left out.
+        outside: how many only the wish for dates left out, because theirs is another one.
+        undated: those that only the wish for dates left out, because theirs is not known.
+        second: how many of ``labelled`` are in somebody's hands, to be read a second time.
     """
 
     free: tuple[str, ...]
@@ -54,30 +57,47 @@ class Standing:
     skipped: int
     labelled: int
     unreadable: int
-    undated: int
+    seen: int
+    outside: int
+    undated: tuple[str, ...]
+    second: int
+
+    @property
+    def left_out(self) -> int:
+        """How many only the wish left out."""
+        return self.seen + self.outside + len(self.undated)
 
 
 def standing(known: Known, wish: Wish) -> Standing:
     """Count each study once: by its label, else by who has it, else by why it is left out, else as free."""
-    numbers = {"labelled": 0, "held": 0, "skipped": 0, "unreadable": 0, "undated": 0}
-    free = []
+    numbers = dict.fromkeys(("labelled", "held", "skipped", "unreadable", "seen", "outside", "second"), 0)
+    free, undated = [], []
     for study in known.studies:
-        if study in known.labelled:
-            numbers["labelled"] += 1
-        elif study in known.held:
-            numbers["held"] += 1
-        elif study in known.skipped:
-            numbers["skipped"] += 1
-        elif study in known.unreadable:
-            numbers["unreadable"] += 1
-        elif wish.unseen and study in known.seen:
+        if closed := _closed_by(known, wish, study):
+            numbers[closed] += 1
+            numbers["second"] += closed == "labelled" and study in known.held
             continue
-        elif (day := (known.dates or {}).get(study, "")) or not (wish.date_from or wish.date_to):
-            if in_dates(day, wish):
-                free.append(study)
+        day = (known.dates or {}).get(study, "")
+        if in_dates(day, wish):
+            free.append(study)
+        elif day:
+            numbers["outside"] += 1
         else:
-            numbers["undated"] += 1
-    return Standing(tuple(free), **numbers)
+            undated.append(study)
+    return Standing(tuple(free), undated=tuple(undated), **numbers)
+
+
+def _closed_by(known: Known, wish: Wish, study: str) -> str:
+    """Why a study is not to be offered, whatever its date is; empty where nothing speaks against it."""
+    if study in known.labelled:
+        return "labelled"
+    if study in known.held:
+        return "held"
+    if study in known.skipped:
+        return "skipped"
+    if study in known.unreadable:
+        return "unreadable"
+    return "seen" if wish.unseen and study in known.seen else ""
 
 
 def in_dates(day: str, wish: Wish) -> bool:

@@ -96,13 +96,17 @@ class Worklist:
         proposals = self._first_readings(view, known, free, wish, self._rng(held, wish, 1)) if free else []
         return self._offer(view, held, wish, proposals)
 
-    def state(self, task: str) -> WorklistState:
+    def state(self, task: str, *, reader: str = "") -> WorklistState:
         """How the worklist of a task stands; chooses nothing.
+
+        Args:
+            task: its name.
+            reader: what they skipped counts; "" for nobody in particular.
 
         Raises:
             UnknownTaskError, ArchiveError: as ``next``.
         """
-        wish = Wish(task)
+        wish = Wish(task, reader=reader)
         view, held = self._view(wish), self._held()
         return state_of(view, standing(view.known(held, wish), wish))
 

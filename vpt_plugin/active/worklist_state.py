@@ -22,6 +22,8 @@ def state_of(view: View, stands: Standing) -> WorklistState:
             skipped=stands.skipped,
             labelled=stands.labelled,
             unreadable=stands.unreadable,
+            left_out=stands.left_out,
+            second_readings=stands.second,
             unscored=_unscored(view, stands.free),
         ),
         view.counts(),
@@ -51,18 +53,44 @@ def warnings_of(view: View, stands: Standing, wish: Wish, given: int) -> Iterato
         )
     free, unscored = len(stands.free), _unscored(view, stands.free)
     if stands.undated:
-        yield (
-            f"the date of {stands.undated} studies is not known, so they are left out; it becomes known when "
-            "they are scored"
-        )
+        yield _of_dates(view, stands.undated)
     if unscored and wish.strategy != "random":
         yield f"{unscored} of the {free} studies to choose from are not scored yet: only chance chooses them"
     if not given:
-        yield (
-            f"no study is left for this wish: of {len(view.studies)} studies {stands.labelled} have a label, "
-            f"{stands.held} are in a reader's hands, {stands.skipped} were skipped and {stands.unreadable} "
-            "cannot be read"
-        )
+        yield _of_none_left(view, stands)
+
+
+def _of_dates(view: View, undated: tuple[str, ...]) -> str:
+    """That studies are left out, and whether their dates may still become known."""
+    waiting = _unscored(view, undated)
+    one = len(undated) == 1
+    told = (
+        f"the date of {len(undated)} {'study' if one else 'studies'} is not known, so "
+        f"{'it is' if one else 'they are'} left out"
+    )
+    if not waiting:
+        return f"{told}; {'its' if one else 'their'} files hold none"
+    return f"{told}; {waiting} of them {'is' if waiting == 1 else 'are'} not scored yet, which may tell it"
+
+
+def _of_none_left(view: View, stands: Standing) -> str:
+    """Where all studies are: the numbers add up to all."""
+    parts = [
+        f"{stands.labelled} have a label",
+        f"{stands.held} are in a reader's hands",
+        f"{stands.skipped} were skipped",
+        f"{stands.unreadable} cannot be read",
+    ]
+    if stands.seen:
+        parts.append(f"{stands.seen} you were offered before")
+    if stands.outside:
+        parts.append(f"{stands.outside} are of other dates")
+    if stands.undated:
+        parts.append(f"{len(stands.undated)} are of an unknown date")
+    return (
+        f"no study is left for this wish: of {len(view.studies)} studies {', '.join(parts[:-1])} and "
+        f"{parts[-1]}"
+    )
 
 
 def _unscored(view: View, studies: tuple[str, ...]) -> int:

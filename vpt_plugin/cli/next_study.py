@@ -129,8 +129,10 @@ def _counts_in_words(offer: Offer) -> str:
         f"{finding} {', '.join(f'{number} {state}' for state, number in states.items())}"
         for finding, states in offer.state.labels.items()
     )
+    again = f" and {counts.second_readings} for a second reading" if counts.second_readings else ""
+    left_out = f" Left out by your wish: {counts.left_out}." if counts.left_out else ""
     return (
         f"Left: {count(counts.free, 'study', 'studies')} ({counts.unscored} not scored yet). In readers' "
-        f"hands: {counts.held}. Skipped: {counts.skipped}. Unreadable: {counts.unreadable}. Labelled: "
-        f"{counts.labelled} ({labels})."
+        f"hands: {counts.held}{again}. Skipped, by you or for all: {counts.skipped}. Unreadable: "
+        f"{counts.unreadable}.{left_out} Labelled: {counts.labelled} ({labels})."
     )

@@ -40,10 +40,15 @@ def skip(
     from vpt_plugin.cli.opened_studies import opened_studies, required
     from vpt_plugin.store.leases import FOLDER, SKIP_REASONS, LeaseBook
 
-    if undo == bool(reason):
+    if undo and reason:
         raise ConfigurationError(
-            f"{study[:100]} is skipped for a reason, or taken back;",
-            f"give --reason ({', '.join(SKIP_REASONS)}), or --undo.",
+            "--reason and --undo exclude each other;",
+            "--reason skips the study, --undo lets it be offered again: give one of them.",
+        )
+    if not (undo or reason):
+        raise ConfigurationError(
+            f"it is not said why {study[:100]} is to be skipped;",
+            f"give --reason ({', '.join(SKIP_REASONS)}), or --undo to have it offered again.",
         )
     reading_task, name = choose_task(task, task_file), reader or who()
     if not name:

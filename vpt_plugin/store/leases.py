@@ -186,7 +186,10 @@ class LeaseBook:
             lease = _of(leases, study, holder)
             task = task or (lease.task if lease else "")
             if not task:
-                raise ConfigurationError(f"{study} is skipped for no task;", "say for which.")
+                raise ConfigurationError(
+                    f"it is not said for which task {study} is to be skipped;",
+                    'name it, as in "task": "nodule".',
+                )
             event = self._event(SKIPPED, lease, study, task, holder)
             self._end(leases, lease, replace(event, task=task, reason=reason, comment=comment))
 

@@ -33,17 +33,18 @@ def test_no_study_counts_twice_and_none_that_is_closed_is_free(
 ) -> None:
     known = Known(STUDIES, labelled, held, skipped, seen, unreadable, dates)
     found = standing(known, wish)
-    counted = found.labelled + found.held + found.skipped + found.unreadable + found.undated + len(found.free)
-    assert counted <= len(STUDIES)
+    closed = found.labelled + found.held + found.skipped + found.unreadable
+    assert closed + found.left_out + len(found.free) == len(STUDIES)
     assert not set(found.free) & (labelled | held | skipped | unreadable)
     assert found.labelled == len(labelled)
     if not (wish.unseen or wish.date_from or wish.date_to):
-        assert counted == len(STUDIES)
+        assert found.left_out == 0
 
 
 def test_a_study_counts_as_labelled_whoever_has_it_and_whoever_skipped_it() -> None:
     found = standing(Known(["p0", "p1"], labelled={"p0"}, held={"p0", "p1"}, skipped={"p0"}), Wish("nodule"))
     assert (found.labelled, found.held, found.skipped, found.free) == (1, 1, 0, ())
+    assert found.second == 1
 
 
 def test_both_ends_of_a_wish_for_dates_belong_to_it() -> None:

@@ -171,7 +171,7 @@ class WorklistDesk:
             there = self._studies.ids()
             tasks = [
                 {
-                    **self._task(task),
+                    **self._task(task, reader),
                     "agreement": self._agreement(task, person),
                     "prospective": self._figures.prospective(task, there),
                 }
@@ -198,8 +198,8 @@ class WorklistDesk:
         advice = self._figures.advice(task, any_model, self._studies.ids(), tried_with)
         return model, advice if model else no_network(advice, task.name)
 
-    def _task(self, task: ReadingTask) -> dict[str, Any]:
-        state = self.worklist.state(task.name)
+    def _task(self, task: ReadingTask, reader: str = "") -> dict[str, Any]:
+        state = self.worklist.state(task.name, reader=reader)
         told = state.to_json()
         scoring = {**told["scoring"], **self._scoring(task.name)}
         return {**told, "scoring": scoring, "retrain": self._retrain(task)}
