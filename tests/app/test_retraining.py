@@ -196,7 +196,7 @@ def test_what_is_served_is_trained_again_while_scores_of_another_network_choose(
     site.publish("tiny")
     app = site.site.server.app
     by = ScoredBy("nodule", "slow_r50", 0, "0" * 64, ("lung_nodule",))
-    folder = ScoreFolder(scores_root(app.model_store.root), by)
+    folder = ScoreFolder(scores_root(app.model_store.root, app.datastore().studies), by)
     with folder.scoring():
         folder.begin(1)
         folder.add([StudyScore("p00.nii", "x", np.ones(4), np.ones(4))], [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from functools import partial
@@ -35,6 +36,7 @@ class Site:
     def __init__(self, root: Path) -> None:
         self.studies, self.weights = root / "studies", root / "weights"
         self.studies.mkdir()
+        self.source = StudyFolder(self.studies, fresh_seconds=0)
         self.weights.mkdir()
         self.labels = LabelFolder(self.studies / "labels")
         self.now = "2026-11-21T10:00:00Z"
@@ -46,7 +48,7 @@ class Site:
             given,
             self.store,
             self.labels,
-            lambda: StudyFolder(self.studies, fresh_seconds=0),
+            lambda: self.source,
             partial(scoring_job, str(self.studies), given, self.labels, self.store),
             weights=WeightsFolder(self.weights),
         )
@@ -69,7 +71,7 @@ class Site:
         end: bool = True,
         compared_at: float | None = None,
     ) -> None:
-        folder = ScoreFolder(scores_root(self.store.root), by)
+        folder = ScoreFolder(scores_root(self.store.root, self.source), by)
         features = np.ones(4)
         with folder.scoring():
             folder.begin(len(studies) + len(failed))
@@ -182,7 +184,7 @@ def test_what_failed_for_a_passing_reason_lacks_scores_when_its_time_has_come(si
     targets = site.targets()
     site.add("a.nii", "b.nii")
     site.score(ScoredBy.of_card(card), "a.nii")
-    folder = ScoreFolder(scores_root(site.store.root), ScoredBy.of_card(card))
+    folder = ScoreFolder(scores_root(site.store.root, site.source), ScoredBy.of_card(card))
     for minutes, left in ((10, 0), (0, 1)):
         with folder.scoring():
             again_at = time.time() + 60 * minutes
@@ -215,3 +217,31 @@ def test_the_job_says_all_that_the_process_has_to_know(site: Site) -> None:
     assert (job.studies, job.labels_dir) == (str(site.studies), str(site.labels.root))
     assert (job.name, job.version, job.models_dir) == ("nodule_tiny", 1, str(site.store.root))
     assert (job.limit, job.device, Path(job.cache).name) == (77, "cpu", "prepared")
+
+
+def test_scores_of_other_studies_with_the_same_names_do_not_count(site: Site, tmp_path: Path) -> None:
+    card = site.publish()
+    site.add("a.nii")
+    site.score(ScoredBy.of_card(card), "a.nii")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.nii").touch()
+    site.source = StudyFolder(tmp_path / "elsewhere", fresh_seconds=0)
+    targets = site.targets()
+    assert targets.coverage(targets.wanted()[0]).left == 1
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_scores_that_were_deleted_are_noticed_without_looking_at_the_studies(
+    site: Site, *, trained: bool
+) -> None:
+    by = ScoredBy.of_card(site.publish()) if trained else ScoredBy("nodule", "tiny", 0, "a" * 64, ("x",))
+    targets = site.targets()
+    target = targets.wanted()[0]
+    site.add("a.nii")
+    assert not targets.are_deleted(target)  # there never were any
+    site.score(by, "a.nii")
+    targets.coverage(target)
+    assert not targets.are_deleted(target)
+    shutil.rmtree(site.store.root / ".scores")
+    assert targets.are_deleted(target)
+    assert not targets.coverage(target).complete

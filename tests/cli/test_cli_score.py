@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from vpt_plugin.active.score_folders import score_folders, scores_root
 from vpt_plugin.cli import app
+from vpt_plugin.store.studies import StudyFolder
 
 
 @pytest.fixture
@@ -27,10 +29,20 @@ def score(
     for name in ("a", "b"):
         write_study(tmp_path / "studies" / f"{name}.nrrd")
 
-    def run(*arguments: str, models: Path = models_dir) -> Result:
-        studies = str(tmp_path / "studies")
+    def run(*arguments: str, models: Path = models_dir, studies: str = "studies") -> Result:
         return CliRunner().invoke(
-            app, ["score", studies, "-t", "nodule", "-m", "tiny", "--models-dir", str(models), *arguments]
+            app,
+            [
+                "score",
+                str(tmp_path / studies),
+                "-t",
+                "nodule",
+                "-m",
+                "tiny",
+                "--models-dir",
+                str(models),
+                *arguments,
+            ],
         )
 
     return run
@@ -51,8 +63,20 @@ def test_the_served_version_scores_once_and_then_only_what_is_new(
     assert "2 from before" in second.stdout
     assert "Left out, unreadable: 1 study." in second.stdout
     assert "d.nrrd is left out: " in second.stderr
-    (folder,) = score_folders(scores_root(models_dir))
+    root = scores_root(models_dir, StudyFolder(tmp_path / "studies"))
+    (folder,) = score_folders(root)
     assert folder.read().studies == ("a.nrrd", "b.nrrd", "c.nrrd")
+    assert json.loads((root / "source.json").read_text())["origin"] == str((tmp_path / "studies").resolve())
+
+
+def test_two_folders_with_equal_names_do_not_overwrite_each_other(score, tmp_path: Path, write_study) -> None:
+    for name in ("a", "b"):
+        write_study(tmp_path / "elsewhere" / f"{name}.nrrd")
+    first, other, again = score(), score(studies="elsewhere"), score()
+    assert "2 computed" in first.stdout
+    assert "2 computed" in other.stdout
+    assert "0 computed" in again.stdout
+    assert "2 from before" in again.stdout
 
 
 def test_without_a_version_the_cold_start_says_what_it_goes_by(score, tmp_path: Path) -> None:

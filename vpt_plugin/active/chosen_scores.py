@@ -19,6 +19,7 @@ from vpt_plugin.errors import UnknownModelError
 
 if TYPE_CHECKING:
     from vpt_plugin.models.catalog import ModelSpec
+    from vpt_plugin.store.source import StudySource
     from vpt_plugin.tasks import ReadingTask
     from vpt_plugin.training.model_store import ModelStore
 
@@ -102,6 +103,7 @@ class ScoreReader:
 
     Args:
         models: the model store; scores lie beside its versions.
+        studies: whose scores; those of others with the same ids do not count.
         networks: whose versions count.
         clock: seconds that only grow.
     """
@@ -109,12 +111,13 @@ class ScoreReader:
     def __init__(
         self,
         models: ModelStore,
+        studies: StudySource,
         networks: Iterable[ModelSpec],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._models = models
-        self._root = scores_root(models.root)
+        self._studies = studies
         self._networks = {spec.name: spec for spec in networks}
         self._clock = clock
         self._found: dict[tuple[str, str, bool], tuple[float, _Found]] = {}
@@ -177,18 +180,19 @@ class ScoreReader:
         return found
 
     def _look(self, task: ReadingTask, model: str, trained: bool) -> _Found:
+        root = scores_root(self._models.root, self._studies)
         networks = [self._networks[model]] if model else list(self._networks.values())
         served = served_versions(self._models, task, networks)
         others = [
             each
-            for each in score_folders(self._root)
+            for each in score_folders(root)
             if each.by.task == task.name and each.by.model in {spec.name for spec in networks}
             and each.by.findings == task.findings
         ]  # fmt: skip
         if served.last is None:
             cold = [each for each in others if each.by.version == 0]
             return _Found(max(cold, key=ScoreFolder.used_at, default=None), served.problems)
-        own = ScoreFolder(self._root, ScoredBy.of_card(served.last))
+        own = ScoreFolder(root, ScoredBy.of_card(served.last))
         able = [each for each in others if each.by.version or not trained]
         whole = [each for each in able if each.state().once_complete]
         if own.state().once_complete or not whole:

@@ -2,11 +2,13 @@
 
 ::
 
-    <models>/.scores/nodule_tiny-v0003-1a2b3c4d/about.json      what computed them
-                                                000001.npz      some studies each; a later one counts more
-                                                state.json      how far the last scoring came
-                                                in-hand.json    the study that a scoring is at, while one runs
-                                                .lock           held by the process that scores
+    nodule_tiny-v0003-1a2b3c4d/about.json      what computed them
+                               000001.npz      some studies each; a later one counts more
+                               state.json      how far the last scoring came
+                               in-hand.json    the study that a scoring is at, while one runs
+                               .lock           held by the process that scores
+
+The folder lies with others of the same studies, see ``vpt_plugin.active.score_folders``.
 
 Whoever scores adds shards, each there whole or not at all; in the end they become few large ones. Readers
 need no lock. A damaged shard is told and its studies are scored again.
@@ -61,7 +63,7 @@ class ScoreFolder:
     """The scores of one version; need not be there yet.
 
     Args:
-        root: of all scores, see ``scores_root``.
+        root: of all scores of the same studies, see ``scores_root``.
         by: what computes them.
     """
 

@@ -95,7 +95,12 @@ def run(job: ScoringJob, watch: Watch) -> ScoringResult:
     """
     from vpt_plugin.active.cold_start import cold_start_scorer
     from vpt_plugin.active.pool_reader import PoolReader
-    from vpt_plugin.active.score_folders import scores_root, sweep_scores
+    from vpt_plugin.active.score_folders import (
+        name_scores,
+        scores_root,
+        sweep_forgotten,
+        sweep_scores,
+    )
     from vpt_plugin.active.scorer import scorer_of_version
     from vpt_plugin.active.scores import ScoreFolder
     from vpt_plugin.active.scoring import score_pool
@@ -118,7 +123,8 @@ def run(job: ScoringJob, watch: Watch) -> ScoringResult:
         scorer = scorer_of_version(store, task, job.model, job.version, device=job.device)
     else:
         scorer = cold_start_scorer(task, job.model, device=job.device)
-    root = scores_root(store.root)
+    root = scores_root(store.root, site.studies)
+    name_scores(root, site.studies)
     result = score_pool(
         PoolReader(
             site.studies,
@@ -134,6 +140,7 @@ def run(job: ScoringJob, watch: Watch) -> ScoringResult:
         watch=watch,
     )
     sweep_scores(root, store.versions, store.current_version)
+    sweep_forgotten(root)
     return result
 
 

@@ -56,7 +56,7 @@ class Worklist:
         self._labels = labels
         self._leases = leases
         self._tasks = {task.name: task for task in tasks}
-        self._scores = ScoreReader(models, MODELS.values() if networks is None else networks)
+        self._scores = ScoreReader(models, studies, MODELS.values() if networks is None else networks)
         self.settings = settings
 
     def next(self, wish: Wish) -> Offer:

@@ -45,6 +45,13 @@ class StudySource(Protocol):
     def name(self) -> str:
         """What to call it on a screen; no path of the server."""
 
+    @property
+    def origin(self) -> str:
+        """Where the studies come from, which tells sources with equal ids apart; for no screen.
+
+        Of a folder its absolute path with all links followed, of an archive its address without the protocol.
+        """
+
     def ids(self) -> list[str]:
         """The ids of all studies, sorted.
 

@@ -82,6 +82,11 @@ class StudyFolder:
         """The folder's name."""
         return self._finder.root_name
 
+    @property
+    def origin(self) -> str:
+        """The folder's absolute path; two links to one folder lead to the same."""
+        return str(self.root.resolve())
+
     def scan(self, *, now: bool = False) -> Mapping[str, Path]:
         """The path of every study, by id in sorted order.
 

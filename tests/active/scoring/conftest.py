@@ -71,7 +71,7 @@ class Pool:
         card = ModelCard("nodule", "tiny", NODULE.findings, "none", TINY.clip_slices, temperature=2.5)
         self.store.publish(new_classifier(TINY, NODULE.findings, seed=3), card)
         self.scorer = scorer_of_version(self.store, NODULE, "tiny", device="cpu")
-        self.folder = ScoreFolder(scores_root(self.store.root), self.scorer.by)
+        self.folder = ScoreFolder(scores_root(self.store.root, self.source), self.scorer.by)
 
     def add(self, *seeds: int, slices: int = 12) -> None:
         for seed in seeds:

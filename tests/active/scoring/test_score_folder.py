@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,14 @@ import pytest
 from filelock import FileLock
 
 from vpt_plugin.active import shard_files
-from vpt_plugin.active.score_folders import newest_scores, score_folders, sweep_scores
+from vpt_plugin.active.score_folders import (
+    FORGOTTEN_SECONDS,
+    newest_scores,
+    score_folders,
+    scores_root,
+    sweep_forgotten,
+    sweep_scores,
+)
 from vpt_plugin.active.scores import (
     FailedStudy,
     KnownStudy,
@@ -18,6 +26,8 @@ from vpt_plugin.active.scores import (
     ScoreFolder,
     StudyScore,
 )
+from vpt_plugin.store.archive import ArchiveAddress, DicomArchive
+from vpt_plugin.store.studies import StudyFolder
 
 BY = ScoredBy("nodule", "tiny", 3, "1a2b3c4d5e6f", ("lung_nodule",), "kinetics")
 
@@ -244,3 +254,36 @@ def test_the_cold_start_is_found_without_knowing_its_checksum(tmp_path: Path) ->
     filled(tmp_path, old, "a", used=2000)
     filled(tmp_path, new, "a", used=1000)
     assert newest_scores(tmp_path, "nodule", "tiny", 0).by == old
+
+
+def test_of_other_studies_only_scores_that_nobody_made_for_long_are_swept(tmp_path: Path) -> None:
+    mine, theirs, gone = (tmp_path / name for name in ("mine", "theirs", "gone"))
+    old, new = BY, replace(BY, version=BY.version + 1)
+    now = 1e9
+    long_ago = now - FORGOTTEN_SECONDS - 1
+    filled(mine, old, "a", used=int(long_ago))
+    filled(theirs, old, "a", used=int(long_ago))
+    filled(theirs, new, "a", used=int(now - FORGOTTEN_SECONDS + 60))
+    filled(gone, old, "a", used=int(long_ago))
+    for root in (mine, theirs, gone):
+        (root / "source.json").write_text("{}")
+    assert sweep_forgotten(mine, now=now) == [old.key, old.key]
+    left = {root.name: [each.by.key for each in score_folders(root)] for root in tmp_path.iterdir()}
+    assert left == {"mine": [old.key], "theirs": [new.key]}
+
+
+def test_two_ways_to_one_folder_are_one_source_and_an_archive_may_change_its_protocol(tmp_path: Path) -> None:
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "studies")
+    paths = (tmp_path / "studies", tmp_path / "link", tmp_path / "link" / "..", tmp_path / "other")
+    roots = [scores_root(tmp_path, StudyFolder(path)) for path in paths]
+    assert roots[0] == roots[1]
+    assert len(set(roots)) == 3
+    archives = [
+        DicomArchive(ArchiveAddress.parse(f"{protocol}://pacs.example.org/{path}"), tmp_path / "cache")
+        for protocol, path in (("http", "a"), ("https", "a/"), ("https", "b"))
+    ]
+    first, secure, other = (scores_root(tmp_path, each) for each in archives)
+    assert first == secure
+    assert other != first

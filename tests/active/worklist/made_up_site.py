@@ -33,7 +33,7 @@ GROUPS = 4
 class ListedStudies:
     """Studies of which nothing but the names is known; to open one would be a mistake of the worklist."""
 
-    name = "made up"
+    name = origin = "made up"
 
     def __init__(self, ids: Sequence[str]) -> None:
         self.listed = list(ids)
@@ -133,7 +133,7 @@ class MadeUpSite:
             unreadable: those that could not be read.
             complete: the scoring came to its end.
         """
-        folder = ScoreFolder(scores_root(self.models.root), by)
+        folder = ScoreFolder(scores_root(self.models.root, self.studies), by)
         wanted = self.studies.listed if studies is None else studies
         rows = [
             self._row(study, by, (probabilities or {}).get(study, 0.1), (dates or {}).get(study, ""))

@@ -37,7 +37,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def reader(site: MadeUpSite) -> ScoreReader:
-    return ScoreReader(site.models, MODELS.values())
+    return ScoreReader(site.models, site.studies, MODELS.values())
 
 
 def test_two_networks_that_are_asked_in_turn_are_read_once_each(site: MadeUpSite, reads: list[str]) -> None:
@@ -105,3 +105,14 @@ def test_where_nothing_could_be_scored_yet_every_study_is_unscored(site: MadeUpS
     site.score(site.publish("tiny"), (), complete=False)
     table = reader(site).table(NODULE, "tiny", IDS)
     assert table.scored.tolist() == [False] * len(IDS)
+
+
+def test_scores_of_other_studies_with_the_same_names_do_not_choose(site: MadeUpSite) -> None:
+    by = site.publish()
+    site.score(by, probabilities={"p003": 0.7})
+    site.studies.origin = "elsewhere"
+    assert not reader(site).table(NODULE, "", IDS).scored.any()
+    site.score(by, ["p003"], probabilities={"p003": 0.2})
+    assert reader(site).table(NODULE, "", IDS).probabilities_of("p003") == {"lung_nodule": 0.2}
+    site.studies.origin = "made up"
+    assert reader(site).table(NODULE, "", IDS).probabilities_of("p003") == {"lung_nodule": 0.7}

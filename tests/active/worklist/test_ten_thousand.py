@@ -30,7 +30,7 @@ def worklist(make_site: Callable[..., MadeUpSite], monkeypatch: pytest.MonkeyPat
         StudyScore(study, "1", vector, vector, probability, np.array([0.1]))
         for study, vector, probability in zip(site.studies.listed, embeddings, probabilities, strict=True)
     ]
-    folder = ScoreFolder(scores_root(site.models.root), by)
+    folder = ScoreFolder(scores_root(site.models.root, site.studies), by)
     with folder.scoring():
         folder.begin(STUDIES)
         folder.add(rows, [])

@@ -24,7 +24,7 @@ def site(make_site: Callable[..., MadeUpSite]) -> MadeUpSite:
     site = make_site(["p00", "p01", "p02"], task=EFFUSION)
     by: ScoredBy = site.publish()
     said = {"p00": [0.5, 0.01], "p01": [0.01, 0.4], "p02": [0.9, 0.1]}
-    folder = ScoreFolder(scores_root(site.models.root), by)
+    folder = ScoreFolder(scores_root(site.models.root, site.studies), by)
     with folder.scoring():
         folder.begin(3)
         rows = [

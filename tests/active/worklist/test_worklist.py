@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from made_up_site import MadeUpSite
 
+from vpt_plugin.active.score_folders import scores_root
 from vpt_plugin.errors import (
     ConfigurationError,
     LeaseError,
@@ -174,7 +175,7 @@ def test_damaged_scores_are_told_and_their_studies_are_chosen_by_chance(site: Ma
     by = site.cold()
     site.score(by, ["p00", "p01"], complete=False)
     site.score(by, ["p02"], complete=False)
-    shards = sorted((site.models.root / ".scores" / by.key).glob("*.npz"))
+    shards = sorted((scores_root(site.models.root, site.studies) / by.key).glob("*.npz"))
     shards[0].write_bytes(b"no shard")
     offer = site.next(strategy="typical")
     assert [each.study for each in offer.proposals] == ["p02"]

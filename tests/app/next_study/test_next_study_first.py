@@ -27,7 +27,7 @@ def test_what_chooses_is_read_or_imported_before_anybody_asks_and_nothing_is_kep
     running = site(count=3)
     if scored:
         by = ScoredBy("nodule", "tiny", 0, "0" * 64, ("lung_nodule",))
-        folder = ScoreFolder(scores_root(running.app.model_store.root), by)
+        folder = ScoreFolder(scores_root(running.app.model_store.root, running.app.datastore().studies), by)
         rows = np.random.default_rng(0).normal(size=(3, 4))
         with folder.scoring():
             folder.begin(3)

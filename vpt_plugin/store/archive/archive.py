@@ -98,6 +98,11 @@ class DicomArchive:
         """The archive's host."""
         return self.address.host
 
+    @property
+    def origin(self) -> str:
+        """The archive's address without the protocol, which may change."""
+        return self.address.url.partition("://")[2]
+
     def ids(self) -> list[str]:
         """The SeriesInstanceUIDs of all wanted series, sorted.
 

@@ -104,6 +104,7 @@ class Targets:
         self._job = job
         self._weights = weights or WeightsFolder()
         self._now = now
+        self._found: dict[Target, ScoreFolder] = {}
         self._seen: object = None
         self._wanted: tuple[Target, ...] = ()
         self._problems: tuple[str, ...] = ()
@@ -146,19 +147,26 @@ class Targets:
             ArchiveError: which studies there are was never known.
         """
         labelled = {saved.study for saved in self._labels.newest() if saved.task == target.task}
-        job = self.job(target)
-        to_score = studies_to_score(self._source().ids(), labelled, limit=job.studies_at_most)
-        folder = self._folder(target)
+        job, source = self.job(target), self._source()
+        to_score = studies_to_score(source.ids(), labelled, limit=job.studies_at_most)
+        folder = self._folder(target, source)
+        if folder is not None:
+            self._found[target] = folder
         readable = folder.studies() if folder is not None else {}
         known = [readable[study] for study in to_score if study in readable]
         complete = folder is not None and self._is_complete(folder.state(), job)
         return Coverage(complete, len(known), len(to_score), known.count(False))
 
+    def are_deleted(self, target: Target) -> bool:
+        """Whether the scores that ``coverage`` found last are gone; asks for one file, so at every look."""
+        folder = self._found.get(target)
+        return folder is not None and not folder.used_at()
+
     def _is_complete(self, state: ScoreState, job: ScoringJob) -> bool:
         return state.complete and self._now() - state.compared_at < job.compare_seconds
 
-    def _folder(self, target: Target) -> ScoreFolder | None:
-        root = scores_root(self._store.root)
+    def _folder(self, target: Target, source: StudySource) -> ScoreFolder | None:
+        root = scores_root(self._store.root, source)
         if target.by is not None:
             return ScoreFolder(root, target.by)
         return newest_scores(root, target.task, target.model, 0)
