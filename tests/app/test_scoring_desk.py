@@ -58,6 +58,7 @@ class Site:
         self.covered: dict[Target, Coverage] = {}
         self.problem = ""
         self.looks = 0
+        self.deleted = False
 
     def wanted(self) -> tuple[Target, ...]:
         return self.served
@@ -76,6 +77,9 @@ class Site:
         complete = f"end {target.version}" in self.turns()
         found = Coverage(complete, done=9 if complete else 0, total=9, unreadable=0)
         return self.covered.get(target, found)
+
+    def are_deleted(self, target: Target) -> bool:
+        return self.deleted
 
     def turns(self) -> list[str]:
         """What processes did, in its order."""
@@ -259,6 +263,15 @@ def test_new_studies_begin_a_scoring_but_not_at_once(opened, site: Site, clock: 
     clock.now += 600
     later(site, 1)
     assert len(site.turns()) == 2
+
+
+def test_deleted_scores_are_computed_again_at_the_next_look(opened, site: Site) -> None:
+    site.covered[FIRST] = Coverage(complete=True, done=9, total=9, unreadable=0)
+    reaches(opened(COMPLETE, new_studies_seconds=600.0), "done")
+    assert site.turns() == []
+    del site.covered[FIRST]
+    site.deleted = True
+    wait_until(lambda: "end 1" in site.turns())
 
 
 def test_an_inference_has_the_process_stand_aside(opened) -> None:

@@ -174,7 +174,9 @@ class ScoringDesk:
         """Whether it is to be scored now; notes what stands in the way, and what has all its scores."""
         account, now_s = self._accounts[target], self._clock()
         looked_lately = now_s - account.looked_at < self._new_studies_seconds
-        if now_s < account.not_before or (account.state in (DONE, FAILED) and looked_lately):
+        deleted = account.state == DONE and self._targets.are_deleted(target)
+        rests = account.state in (DONE, FAILED) and looked_lately and not deleted
+        if now_s < account.not_before or rests:
             return False
         coverage, away = self._look(target)
         if coverage is not None and not account.lacks(coverage):
