@@ -108,6 +108,27 @@ def test_without_labels_all_is_undefined_and_null_in_json() -> None:
     }
 
 
+def test_where_the_beginning_of_the_order_is_in_readers_hands_it_is_said_what_is_waited_for() -> None:
+    """c and d are labelled; a and b were offered first, and nobody has labelled them."""
+    found = figures("abcdef", {"a", "b", "d"}, study("c", 1.0), study("d", 0.0))
+    assert (found.sample, found.missing) == (0, 2)
+    assert found.findings["lung_nodule"].what_follows == (
+        "Nothing yet: 2 studies have a label on lung_nodule, but the beginning of the random order is not "
+        "labelled: it waits for a, b."
+    )
+    order = [f"{at:02}" for at in range(20)]
+    follows = figures(order, {"19"}, study("19", 0.0)).findings["lung_nodule"].what_follows
+    assert follows.endswith("it waits for 00, 01, 02, 03, 04 and 14 more.")
+
+
+def test_labels_without_a_pick_by_chance_are_said_to_lack_that() -> None:
+    found = figures("abc", set(), study("a", 1.0))
+    assert found.findings["lung_nodule"].what_follows == (
+        "Nothing yet: 1 study has a label on lung_nodule, but too few were offered by chance: the sample "
+        "ends before the last one that was."
+    )
+
+
 def told(studies: int, unanswered: int) -> tuple[str, float, float]:
     """Of studies of which one in ten is present, what follows, and the interval of the AUROC."""
     rng = np.random.default_rng(0)

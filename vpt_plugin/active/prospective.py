@@ -23,7 +23,7 @@ succession, and statistical inference, JASA 1927.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,8 @@ from vpt_plugin.training.metrics import bootstrap_auroc
 # So much of the beginning of the random order must be labelled, and so many of these studies must have been
 # answered before, lest nothing be concluded: what is missing may differ from the rest.
 COVERED = 0.9
+# Of the studies that the order waits for so many are named.
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ class Prospective:
     Attributes:
         sample: studies in it.
         missing: of the beginning of the random order, studies without a label: skipped, in somebody's hands,
-            or new. Were they unlike the others, the sample would not be fair.
+            or new. Were they unlike the others, the sample would not be fair. Without a sample, those that
+            the order waits for.
         random_picks: that were offered, all in all.
         findings: by name.
     """
@@ -125,6 +128,19 @@ def fair_sample(
     return found, end - len(found)
 
 
+def waited_for(order: Sequence[str], random_picks: Collection[str], labelled: Collection[str]) -> list[str]:
+    """Where there is no fair sample: the studies that must be labelled for one, in the random order.
+
+    Those without a label up to the last labelled random pick, or where none is labelled, the last one.
+
+    Args:
+        order, random_picks, labelled: as of ``fair_sample``.
+    """
+    picks = [at for at, study in enumerate(order) if study in random_picks]
+    ends = [at for at in picks if order[at] in labelled] or picks
+    return [study for study in order[: ends[-1] + 1] if study not in labelled] if ends else []
+
+
 def prospective(
     findings: Sequence[str],
     order: Sequence[str],
@@ -144,12 +160,15 @@ def prospective(
     """
     names, missing = fair_sample(order, random_picks, labelled)
     sample = [labelled[name] for name in names]
-    return Prospective(
-        len(sample),
-        missing,
-        len(random_picks),
-        {finding: _finding(finding, sample, seed) for finding in findings},
-    )
+    found = {finding: _finding(finding, sample, seed) for finding in findings}
+    if labelled and not sample:
+        waited = waited_for(order, random_picks, labelled)
+        missing = len(waited)
+        found = {
+            name: replace(each, what_follows=_what_is_waited_for(name, labelled, waited))
+            for name, each in found.items()
+        }
+    return Prospective(len(sample), missing, len(random_picks), found)
 
 
 def read_prospective(
@@ -209,6 +228,17 @@ def _what_follows(finding: str, present: int, prevalence: Estimate) -> str:
     if present:
         told += f" One more such study by chance takes about {prevalence.n / present:.0f} labels."
     return told
+
+
+def _what_is_waited_for(finding: str, labelled: Mapping[str, OfferedStudy], waited: Sequence[str]) -> str:
+    """Why nothing follows though studies are labelled."""
+    known = sum(finding in each.states for each in labelled.values())
+    told = f"Nothing yet: {known} {'study has' if known == 1 else 'studies have'} a label on {finding}, but "
+    if not waited:
+        return f"{told}too few were offered by chance: the sample ends before the last one that was."
+    more = len(waited) - _NAMED
+    names = ", ".join(waited[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"{told}the beginning of the random order is not labelled: it waits for {names}."
 
 
 def _on_the_model(studies: int, auroc: Estimate, unanswered: int) -> str:
