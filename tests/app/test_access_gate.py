@@ -120,6 +120,7 @@ def test_a_missing_role_is_named(server: FastAPI, people: dict[str, dict[str, st
     assert (response.status_code, response.json()) == (
         403,
         {
+            "error": "RoleMissingError",
             "detail": "this needs the role reviewer, and the-annotator is annotator.",
             "hint": "Who runs this server gives out roles.",
         },
@@ -130,7 +131,11 @@ def test_who_sends_no_token_is_told_how(server: FastAPI) -> None:
     response = ask(server, "/user")
     assert (response.status_code, response.json()) == (
         401,
-        {"detail": "this server wants a login.", "hint": "Send the header: Authorization: Bearer TOKEN"},
+        {
+            "error": "NotLoggedInError",
+            "detail": "this server wants a login.",
+            "hint": "Send the header: Authorization: Bearer TOKEN",
+        },
     )
     assert response.headers["www-authenticate"] == 'Bearer realm="VPTCT"'
 
@@ -140,6 +145,7 @@ def test_a_token_that_nobody_has_is_told_so(server: FastAPI) -> None:
     assert (response.status_code, response.json()) == (
         401,
         {
+            "error": "NotLoggedInError",
             "detail": "this server does not know this token.",
             "hint": "It may have been taken away; who runs this server makes a new one.",
         },
@@ -266,6 +272,7 @@ def test_while_the_file_is_broken_nobody_gets_in_and_the_log_says_why_once_in_a_
         assert (response.status_code, response.json()) == (
             503,
             {
+                "error": "LoginServiceError",
                 "detail": "nobody can log in: the server's file of tokens cannot be used.",
                 "hint": "The server's log says what is wrong with it.",
             },
@@ -366,7 +373,7 @@ def test_somebody_elses_token_as_the_password_is_refused(
 def test_what_is_no_name_and_password_is_a_400(server: FastAPI, body: bytes) -> None:
     response = ask(server, "/auth/token", "POST", content=body)
     assert response.status_code == 400
-    assert set(response.json()) == {"detail", "hint"}
+    assert set(response.json()) == {"error", "detail", "hint"}
 
 
 def test_of_an_endless_login_only_the_beginning_is_read(server: FastAPI) -> None:

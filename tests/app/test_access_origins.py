@@ -143,6 +143,7 @@ def test_without_a_login_a_host_must_be_an_address_or_a_name_this_server_knows(
 
 def test_a_host_that_is_not_known_is_told_the_way_out() -> None:
     assert ask(server_with(AccessConf()), host="evil.example").json() == {
+        "error": "ForeignHostError",
         "detail": "this server does not know itself as 'evil.example'.",
         "hint": "Ask for localhost or an address, or start the server with --conf hosts NAME.",
     }

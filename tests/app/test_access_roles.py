@@ -150,6 +150,7 @@ def test_a_user_saves_no_labels_and_is_told_which_role_is_missing(site: Site) ->
     assert (refused.status_code, refused.json()) == (
         403,
         {
+            "error": "RoleMissingError",
             "detail": "this needs the role annotator, and the-user is user.",
             "hint": "Who runs this server gives out roles.",
         },

@@ -212,7 +212,7 @@ def test_a_server_started_while_the_archive_is_down_says_so_and_recovers_by_itse
             assert "cannot be reached" in server.log
             for answer in (infer(server), server.http.get(f"{server.url}/datastore/?output=all", timeout=60)):
                 assert answer.status_code == 503, answer.text
-                assert set(answer.json()) == {"detail", "hint"}
+                assert set(answer.json()) == {"error", "detail", "hint"}
             site.orthanc.start()
             assert eventually(lambda: infer(server).status_code == 200)
             assert clips(infer(server)) == pytest.approx(clips_of_the_folder, abs=1e-4)

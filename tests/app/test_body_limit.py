@@ -19,6 +19,7 @@ ONLY_UNIX = pytest.mark.skipif(os.name == "nt", reason="counts open files in /de
 # 2 MB for an upload, 5 MB for all sessions.
 SMALL = {"max_upload_gb": "0.002", "max_sessions_gb": "0.005"}
 TOO_LARGE = {
+    "error": "TooLargeError",
     "detail": "the request is larger than the 1.91 MiB that are accepted here.",
     "hint": "Who runs the server sets the limit of uploads with --conf max_upload_gb.",
 }

@@ -164,7 +164,11 @@ def test_a_study_that_is_refused_is_a_422_in_the_librarys_words(
         read_study(upload)
     response = client.infer(file=upload)
     assert response.status_code == 422
-    assert response.json() == {"detail": caught.value.message, "hint": caught.value.hint}
+    assert response.json() == {
+        "error": type(caught.value).__name__,
+        "detail": caught.value.message,
+        "hint": caught.value.hint,
+    }
     assert client.left_behind() == []
     assert client.infer(image="p02.nii.gz").status_code == 200
 
@@ -195,6 +199,7 @@ def test_slices_for_less_than_half_a_clip_are_refused_with_the_numbers(
     response = client.infer("nodule_slow_r50", file=tmp_path / "twelve.nii")
     assert response.status_code == 422
     assert response.json() == {
+        "error": "TooFewSlicesError",
         "detail": "twelve.nii: it has 12 slices; slow_r50 sees 32 at once and needs at least 16.",
         "hint": "Choose a thinner reconstruction, or a model with shorter clips.",
     }
@@ -280,6 +285,7 @@ def test_an_untrained_head_never_answers_and_says_how_to_train_it(client) -> Non
     response = client.infer("pe_tiny", image="p02.nii.gz")
     assert response.status_code == 409
     assert response.json() == {
+        "error": "NotTrainedError",
         "detail": "pe_tiny was never trained, so it does not answer. Labels for pulmonary embolism on this "
         f"server: {counts['present']} present, {counts['absent']} absent, "
         f"{counts['indeterminate']} indeterminate.",

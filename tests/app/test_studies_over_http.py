@@ -210,7 +210,11 @@ def test_what_an_archive_does_not_hand_out_is_a_503_with_the_way_out(
     running.serve_studies(Source(kind("the archive does not answer.", "Ask who runs it.")))
     answer = running.ask(method, path, **options)
     assert answer.status_code == 503
-    assert answer.json() == {"detail": "the archive does not answer.", "hint": "Ask who runs it."}
+    assert answer.json() == {
+        "error": kind.__name__,
+        "detail": "the archive does not answer.",
+        "hint": "Ask who runs it.",
+    }
     assert running.left_behind() == []
 
 

@@ -345,7 +345,7 @@ def test_what_cannot_be_done_with_a_version_is_said(
     publish(tmp_path / "models", serve=True)
     answer = server.ask(method, path)
     assert answer.status_code == status, answer.text
-    assert set(answer.json()) == {"detail", "hint"}
+    assert set(answer.json()) == {"error", "detail", "hint"}
     assert str(tmp_path) not in answer.text
 
 

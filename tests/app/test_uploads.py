@@ -92,4 +92,4 @@ def test_a_disk_that_is_full_while_a_study_is_unpacked_is_507(serve, monkeypatch
     monkeypatch.setattr("lib.infer_task.ClassifyTask.check_trained", lambda self: None)
     monkeypatch.setattr("lib.infer_task.ClassifyTask.classify", lambda self, path, **_: read_study(path))
     answer = serve().ask("POST", "/infer/nodule_tiny", files={"file": ("ct.zip", b"PK")})
-    assert (answer.status_code, set(answer.json())) == (507, {"detail", "hint"})
+    assert (answer.status_code, set(answer.json())) == (507, {"error", "detail", "hint"})

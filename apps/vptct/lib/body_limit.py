@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access.gate import route_path
-from .errors import TooLargeError, body_of, status_of
+from .errors import TooLargeError, body_of, name_of, status_of
 from .limits import Limits
 
 # A client that is still sending does not look for an answer, and sees a broken connection when the server
@@ -43,7 +43,7 @@ class BodyLimit:
         exchange = _Exchange(scope, receive, send, limit)
         if exchange.said_bytes > limit:
             error = too_large(limit)
-            answer = JSONResponse(body_of(error.message, error.hint, ()), status_of(error))
+            answer = JSONResponse(body_of(name_of(error), error.message, error.hint, ()), status_of(error))
             await answer(scope, exchange.receive, exchange.send)
         else:
             await self._app(scope, exchange.receive, exchange.send)

@@ -1,5 +1,6 @@
-"""From the exception tree to HTTP: one table, one JSON body ``{"detail": ..., "hint": ...}``.
+"""From the exception tree to HTTP: one table, one JSON body ``{"error": ..., "detail": ..., "hint": ...}``.
 
+``error`` is the name of the class, as docs/server.md lists them: no client has to guess from the status.
 A conflict of two labels has both in it, under ``conflict``. No stack trace and no path of the server reaches
 a client: what is unexpected gets a number under which the server's log has the rest.
 """
@@ -15,7 +16,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -146,8 +147,22 @@ STATUS: MappingProxyType[type[Exception], int] = MappingProxyType(
 )
 
 
-# What a handler makes of an error: the status, the message and the hint.
-_Answer = Callable[[Request, Exception], tuple[int, str, str]]
+# Whose classes are told by name: the library's, the app's, its login's. One that a module keeps to itself is
+# told as the nearest of these that it is.
+_NAMED_IN = (VptError.__module__, BadRequestError.__module__, AccessError.__module__)
+_UNEXPECTED, _FULL_DISK = "UnexpectedError", "FullDiskError"
+
+
+class _Told(NamedTuple):
+    """What a handler makes of an error: its status, its name, the message and the hint."""
+
+    status: int
+    error: str
+    detail: str
+    hint: str
+
+
+_Answer = Callable[[Request, Exception], _Told]
 
 
 def status_of(error: Exception) -> int:
@@ -155,12 +170,18 @@ def status_of(error: Exception) -> int:
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
-def body_of(detail: str, hint: str, secret_folders: Sequence[Path]) -> dict[str, str]:
+def name_of(error: Exception) -> str:
+    """The kind of an error for a client: the name of its class, or of the nearest one that is told."""
+    kinds = (kind for kind in type(error).__mro__ if kind.__module__ in _NAMED_IN)
+    return next((kind.__name__ for kind in kinds), _UNEXPECTED)
+
+
+def body_of(error: str, detail: str, hint: str, secret_folders: Sequence[Path]) -> dict[str, str]:
     """What the client gets to read; every body is made here."""
     texts = (without_folders(text, secret_folders)[:_MAX_TEXT_CHARACTERS] for text in (detail, hint))
     # A client's JSON may hold half a character, which no answer can be encoded with.
     told = (text.encode(errors="backslashreplace").decode() for text in texts)
-    return dict(zip(("detail", "hint"), told, strict=True))
+    return {"error": error, **dict(zip(("detail", "hint"), told, strict=True))}
 
 
 def conflict_of(error: Exception) -> dict[str, Any]:
@@ -200,9 +221,9 @@ def install(server: FastAPI, secret_folders: Sequence[Path]) -> None:
 
     def handle(kind: type[Exception], answer: _Answer) -> None:
         def told(request: Request, error: Exception) -> JSONResponse:
-            status, detail, hint = answer(request, error)
+            status, *words = answer(request, error)
             headers = getattr(error, "headers", None)
-            body = {**body_of(detail, hint, secret_folders), **conflict_of(error)}
+            body = {**body_of(*words, secret_folders), **conflict_of(error)}
             return JSONResponse(body, status, headers=headers)
 
         server.add_exception_handler(kind, told)
@@ -219,51 +240,53 @@ def install(server: FastAPI, secret_folders: Sequence[Path]) -> None:
     server.middleware_stack = None
 
 
-def _told(request: Request, error: Exception) -> tuple[int, str, str]:
+def _told(request: Request, error: Exception) -> _Told:
     assert isinstance(error, VptError)
     status = status_of(error)
     _logger.info("%s %r: %d %s", request.method, request.url.path[:200], status, error)
     # On a screen the message runs on into the hint; here they are apart.
-    return status, error.message.removesuffix(";"), error.hint
+    return _Told(status, name_of(error), error.message.removesuffix(";"), error.hint)
 
 
-def _http_error(request: Request, error: Exception) -> tuple[int, str, str]:
+def _http_error(request: Request, error: Exception) -> _Told:
     assert isinstance(error, HTTPException)
-    return error.status_code, str(error.detail), ""
+    return _Told(error.status_code, "HTTPException", str(error.detail), "")
 
 
-def _wrong_fields(request: Request, error: Exception) -> tuple[int, str, str]:
+def _wrong_fields(request: Request, error: Exception) -> _Told:
     assert isinstance(error, RequestValidationError)
     problems = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
-    return 422, "; ".join(problems[:10]), "/openapi.json lists the fields of every route."
+    hint = "/openapi.json lists the fields of every route."
+    return _Told(422, "RequestValidationError", "; ".join(problems[:10]), hint)
 
 
-def _monai_label_error(request: Request, error: Exception) -> tuple[int, str, str]:
+def _monai_label_error(request: Request, error: Exception) -> _Told:
     assert isinstance(error, MONAILabelException)
-    return 400, str(error.msg), "GET /info/ lists what there is."
+    return _Told(400, BadRequestError.__name__, str(error.msg), "GET /info/ lists what there is.")
 
 
-def _not_json(request: Request, error: Exception) -> tuple[int, str, str]:
-    return 400, f"a field of the request is not JSON: {error}.", ""
+def _not_json(request: Request, error: Exception) -> _Told:
+    return _Told(400, BadRequestError.__name__, f"a field of the request is not JSON: {error}.", "")
 
 
-def _hung_up(request: Request, error: Exception) -> tuple[int, str, str]:
+def _hung_up(request: Request, error: Exception) -> _Told:
     _logger.info("%s %r: the client hung up", request.method, request.url.path[:200])
-    return 499, "the client hung up.", ""
+    return _Told(499, CancelledError.__name__, "the client hung up.", "")
 
 
-def _disk(request: Request, error: Exception) -> tuple[int, str, str]:
+def _disk(request: Request, error: Exception) -> _Told:
     assert isinstance(error, OSError)
     if error.errno not in FULL_DISK:
         _logger.error("%s %r", request.method, request.url.path[:200], exc_info=error)
         return _unexpected(request, error)
     _logger.error("%s %r: %s", request.method, request.url.path[:200], error)
-    return 507, "the server's disk is full; nothing was saved.", "Whoever runs the server must make room."
+    hint = "Whoever runs the server must make room."
+    return _Told(507, _FULL_DISK, "the server's disk is full; nothing was saved.", hint)
 
 
-def _unexpected(request: Request, error: Exception) -> tuple[int, str, str]:
+def _unexpected(request: Request, error: Exception) -> _Told:
     number = uuid.uuid4().hex[:8]
     # The stack trace is logged, too: Starlette raises again what it does not know, after this answer.
     _logger.error("%s %r: unexpected error %s: %r", request.method, request.url.path[:200], number, error)
     hint = f"The server's log has the cause under the number {number}."
-    return 500, "the server came upon an unexpected error.", hint
+    return _Told(500, _UNEXPECTED, "the server came upon an unexpected error.", hint)

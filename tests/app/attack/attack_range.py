@@ -194,7 +194,7 @@ def _is_told_plainly(answer: Answer) -> bool:
     if answer.headers.get("content-type") != "application/json":
         # uvicorn's own word, before any app is asked.
         return answer.body == b"Invalid HTTP request received."
-    return {"detail", "hint"} <= set(answer.json)
+    return {"error", "detail", "hint"} <= set(answer.json)
 
 
 def _is_session(process: str, session: str = "") -> bool:

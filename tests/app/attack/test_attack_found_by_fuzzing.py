@@ -76,7 +76,10 @@ def test_the_description_of_the_api_promises_the_errors_that_there_are(attacked:
     for path, operations in json.loads(text)["paths"].items():
         for method, operation in operations.items():
             content = operation["responses"]["4XX"]["content"]
-            assert content["application/json"]["schema"]["required"] == ["detail", "hint"], (method, path)
+            assert content["application/json"]["schema"]["required"] == ["error", "detail", "hint"], (
+                method,
+                path,
+            )
 
 
 def test_a_path_with_a_line_break_finds_no_route_of_monai_label(attacked: Range) -> None:

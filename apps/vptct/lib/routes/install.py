@@ -22,8 +22,8 @@ from .page import pages
 # promise FastAPI's own form of a 422. Not as a model: of a route that answers text it would be text, too.
 _ERROR = {
     "type": "object",
-    "required": ["detail", "hint"],
-    "properties": {"detail": {"type": "string"}, "hint": {"type": "string"}},
+    "required": ["error", "detail", "hint"],
+    "properties": {name: {"type": "string"} for name in ("error", "detail", "hint")},
 }
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": words, "content": {"application/json": {"schema": _ERROR}}}
