@@ -90,6 +90,7 @@ class VptctApp(MONAILabelApp):
             scoring=self._scoring_of,
             refused=lambda task: self.without_folders(self.retraining.problem(task)),
             ordered_last=self.desk.ordered_last,
+            in_hand=self.desk.in_hand,
         )
         self.retraining = RetrainStarter(
             self.served.tasks, self.desk, self.worklists.advice, self.labels_folder

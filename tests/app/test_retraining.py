@@ -93,6 +93,24 @@ def test_while_one_runs_none_is_ordered(site: Site) -> None:
     assert [each.number for each in site.server.app.desk.trainings.records()] == [1]
 
 
+def test_a_training_that_runs_or_waits_is_told_and_none_is_due_meanwhile(site: Site) -> None:
+    def told() -> dict[str, Any]:
+        retrain = site.server.ask("GET", "/activelearning/").json()["tasks"][0]["retrain"]
+        offered = site.server.ask("POST", "/activelearning/random", json={}).json()["vptct"]["retrain"]
+        assert offered == retrain
+        return {name: retrain[name] for name in ("due", "ordered", "why", "problem")}
+
+    site.train_by(LONG)
+    site.label(4)
+    assert (told()["due"], told()["ordered"]) == (True, False)
+    name = f"nodule_{site.server.app.served.models[0].name}"
+    site.server.app.retraining.look()
+    wait_until(lambda: told()["why"].endswith("runs."))
+    assert told() == {"due": False, "ordered": True, "why": f"Training 1 of {name} runs.", "problem": None}
+    site.server.app.desk.stop(1, by="", plain=str)
+    assert (told()["due"], told()["ordered"]) == (True, False)
+
+
 @pytest.mark.parametrize(
     "body", [FAILS, TERMINATED, QUICK],
     ids=["failed", "was ended from outside", "came to a version that knows none of them"],

@@ -149,8 +149,8 @@ def test_the_worklist_is_an_order_that_keeps_nothing(site) -> None:
     [
         ("/activelearning/best/worklist", 404),
         ("/activelearning/random/worklist?task=liver", 404),
-        ("/activelearning/random/worklist?n=0", 422),
-        ("/activelearning/random/worklist?n=10001", 422),
+        ("/activelearning/random/worklist?n=0", 400),
+        ("/activelearning/random/worklist?n=10001", 400),
         ("/activelearning/random/worklist?format=xml", 422),
         ("/activelearning/typical/worklist", 409),
     ],

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from contract_files import golden
 from next_study_asks import ask, held, label, skip, state
 
 from vpt_plugin.store.tokens import TokenFile
@@ -237,6 +238,19 @@ def test_a_second_reader_gets_what_one_has_labelled_and_sees_nothing_of_it(
     (pair,) = state(running, token=tokens["rita"])["tasks"][0]["agreement"]["pairs"]
     assert pair["readers"] == ["anna", "ben"]
     assert "id" not in ask(running, token=tokens["rita"])
+
+
+def test_where_readers_always_say_the_same_of_all_kappa_and_its_interval_are_null(
+    site, tokens, tmp_path: Path
+) -> None:
+    running = site(count=2, token_file=str(tmp_path / "tokens"))
+    for reader in ("anna", "ben"):
+        for study in ("s00.nii", "s01.nii"):
+            label(running, study, token=tokens[reader])
+    (pair,) = state(running, token=tokens["rita"])["tasks"][0]["agreement"]["pairs"]
+    agreed = golden("active.json")["state"]["tasks"][0]["agreement"]["pairs"][1]
+    assert pair == {**agreed, "finding": "lung_nodule", "readers": ["anna", "ben"]}
+    assert pair["kappa"]["ci95"] == [None, None]
 
 
 def test_a_label_counts_though_the_worklist_cannot_note_it(site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from ..plain import Plain
 from .folder import JobFolder
 from .orders import Orders
 from .queue import Trainings
+from .record import QUEUED
 from .told import record_info, train_stats, training_info
 
 # Who ordered a training that no person did.
@@ -105,6 +106,13 @@ class TrainingDesk:
             if each.job.task == task and each.job.by != BY_RULE
         ]
         return by_people[-1] if by_people else ""
+
+    def in_hand(self, name: str) -> str:
+        """``training 3 of nodule_tiny runs``, or waits; "" where there is none of this name."""
+        mine = [each for each in self.trainings.records() if each.name == name and each.waits_or_runs]
+        if not mine:
+            return ""
+        return f"training {mine[0].number} of {name} {'waits' if mine[0].state == QUEUED else 'runs'}"
 
     def info(self, plain: Plain, *, all_of_them: bool = False) -> dict[str, Any]:
         """What runs, what waits, and how the last ones ended."""

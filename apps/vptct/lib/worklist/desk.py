@@ -24,7 +24,7 @@ from .figures import Figures
 from .hands import PATIENCE_SECONDS, Hands, reachable
 from .label_notes import LabelNotes
 from .strategies import strategies_info
-from .told import SCHEMA, next_block, no_network
+from .told import SCHEMA, next_block, no_network, with_training
 from .trainee import Trainee
 from .wishes import Wishes
 
@@ -42,6 +42,7 @@ class WorklistDesk:
         trainee: which network a training would be of.
         scoring: how the scoring of a task goes, by its name.
         refused: why a training that is due could not be ordered, by the task's name; "" where it could.
+        in_hand: which training of ``nodule_tiny`` runs or waits, in words; "" for none.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class WorklistDesk:
         trainee: Trainee,
         scoring: Callable[[str], Mapping[str, Any]],
         refused: Callable[[str], str] = lambda task: "",
+        in_hand: Callable[[str], str] = lambda name: "",
     ) -> None:
         self.worklist = worklist
         self.leases = leases
@@ -65,6 +67,7 @@ class WorklistDesk:
         self._trainee = trainee
         self._scoring = scoring
         self._refused = refused
+        self._in_hand = in_hand
         self.hands = Hands(leases, studies, conf.tasks)
         self._wishes = Wishes(conf.tasks, [spec.name for spec in conf.models])
 
@@ -78,6 +81,7 @@ class WorklistDesk:
         scoring: Callable[[str], Mapping[str, Any]],
         refused: Callable[[str], str] = lambda task: "",
         ordered_last: Callable[[str], str] = lambda task: "",
+        in_hand: Callable[[str], str] = lambda name: "",
     ) -> WorklistDesk:
         """The desk of a server, for all of its tasks.
 
@@ -89,6 +93,7 @@ class WorklistDesk:
             scoring: how the scoring of a task goes, by its name.
             refused: why a training that is due could not be ordered, by the task's name; "" where it could.
             ordered_last: the network of a task that a person had trained last; "" for none.
+            in_hand: which training of ``nodule_tiny`` runs or waits, in words; "" for none.
         """
         active = conf.active
         leases = LeaseBook(
@@ -107,7 +112,7 @@ class WorklistDesk:
         watch = RetrainWatch(labels, store, leases, rule)
         figures = Figures(labels, leases, watch, seed=active.seed)
         notes, trainee = LabelNotes(leases, labels), Trainee(conf, store, ordered_last)
-        return cls(conf, studies, worklist, leases, figures, notes, trainee, scoring, refused)
+        return cls(conf, studies, worklist, leases, figures, notes, trainee, scoring, refused, in_hand)
 
     def next(
         self,
@@ -211,7 +216,8 @@ class WorklistDesk:
         there = self._studies.ids()
         model = self._trainee.of(task)
         advice = self._figures.retrain(task, model, there, lambda: self.advice(task, 0)[1].to_json())
-        return {**advice, "problem": self._refused(task.name) or None}
+        advice = {**advice, "problem": self._refused(task.name) or None}
+        return with_training(advice, self._in_hand(f"{task.name}_{model}") if model else "")
 
     def _told(self, tasks: list[dict[str, Any]], problem: str | None = None) -> dict[str, Any]:
         """What is the same for everybody."""

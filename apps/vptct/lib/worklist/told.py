@@ -59,3 +59,15 @@ def no_network(advice: RetrainAdvice, task: str) -> RetrainAdvice:
         f"once (POST /train/{task}_NETWORK), or name it with --conf active_model."
     )
     return replace(advice, due=False, why=why, version=0)
+
+
+def with_training(advice: Mapping[str, Any], training: str) -> dict[str, Any]:
+    """The advice of a network, with whether a training of it is ordered: none is due while one runs or waits.
+
+    Args:
+        advice: whether one is due.
+        training: ``training 3 of nodule_tiny runs``; "" for none.
+    """
+    if not training:
+        return {**advice, "ordered": False}
+    return {**advice, "due": False, "ordered": True, "why": f"{training[0].upper()}{training[1:]}."}
