@@ -23,6 +23,7 @@ from vpt_plugin.labels import StudyLabel
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import new_classifier
+from vpt_plugin.store.studies import StudyFolder
 from vpt_plugin.tasks import TASKS
 from vpt_plugin.training.model_store import ModelStore
 
@@ -69,7 +70,8 @@ class Site:
         return [(int(each[0] or 0), int(each[1]), int(each[2])) for each in _ENDS.findall(self.process.log)]
 
     def scored(self, card: ModelCard) -> int:
-        return len(ScoreFolder(scores_root(self.store.root), ScoredBy.of_card(card)).studies())
+        studies = StudyFolder(self.store.root.parent / "studies")
+        return len(ScoreFolder(scores_root(self.store.root, studies), ScoredBy.of_card(card)).studies())
 
     def running(self, version: int) -> int:
         """The process that scores this version, once some of what it computed is kept."""
