@@ -136,7 +136,11 @@ def test_the_next_study_and_the_worklists_are_read_as_agreed() -> None:
     assert first.lease is not None
     assert (first.lease.holder, first.lease.minutes, first.label_version) == ("anna", 30.0, 0)
     assert (second.score, second.probabilities, second.reading) == (None, None, "second")
-    assert second.cluster is not None
+    assert second.cluster is None
+    typical = {**AGREED["next"][1]["vptct"], "studies": [golden("active")["typical_study"]]}
+    (proposal,) = read_next({"vptct": typical}).proposals
+    assert proposal.cluster is not None
+    assert proposal.cluster.studies == 31
     assert offer.worklist.free == 371
     assert offer.retrain is not None
     assert offer.retrain.due
@@ -144,6 +148,8 @@ def test_the_next_study_and_the_worklists_are_read_as_agreed() -> None:
     assert task.agreement is not None
     assert task.agreement.pairs[0].readers == ("anna", "ben")
     assert task.agreement.findings["pulmonary_embolism"].kappa.value == 0.74
+    # Two who always say the same of all: nothing is defined.
+    assert (task.agreement.pairs[1].observed, task.agreement.pairs[1].kappa.value) == (1.0, None)
     info = read_info(golden("info"))
     assert (info.worklists.tasks[0].agreement, info.worklists.leases) == (None, ())
 
