@@ -118,6 +118,7 @@ def test_a_worklist_that_cannot_be_read_is_said_in_words_and_labels_are_saved(
 def test_each_task_is_worked_out_once_per_answer(site, monkeypatch: pytest.MonkeyPatch) -> None:
     running = site(count=3)
     worklist, asked = running.app.worklists.worklist, []
-    monkeypatch.setattr(worklist, "state", lambda task, real=worklist.state: asked.append(task) or real(task))
+    real = worklist.state
+    monkeypatch.setattr(worklist, "state", lambda task, **more: asked.append(task) or real(task, **more))
     state(running)
     assert asked == ["nodule", "pe"]
