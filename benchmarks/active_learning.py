@@ -38,9 +38,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from rich.console import Console
 
-from vpt_plugin.active.simulation import SimulationSettings, StrategySummary, simulate
+from vpt_plugin.active.simulation.settings import SimulationSettings
 from vpt_plugin.active.simulation.setup import Setup, set_up
-from vpt_plugin.active.simulation.simulate import run_replays
+from vpt_plugin.active.simulation.simulate import run_replays, simulate
+from vpt_plugin.active.simulation.summary import StrategySummary
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.data.phantom import PhantomConfig, write_phantom_set
 from vpt_plugin.models.card import Estimate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +25,9 @@ from vpt_plugin.cli.split import SourceArgument
 from vpt_plugin.cli.words import count
 
 if TYPE_CHECKING:
-    from vpt_plugin.active.simulation import Simulation, SimulationSettings, StrategySummary
+    from vpt_plugin.active.simulation.settings import SimulationSettings
+    from vpt_plugin.active.simulation.simulate import Simulation
+    from vpt_plugin.active.simulation.summary import StrategySummary
     from vpt_plugin.models.card import Estimate
 
 _ALL = "auto,random,typical,uncertain,diverse-uncertain,badge"
@@ -90,13 +93,10 @@ def simulate(
       vpt simulate studies --task pe --model swin_t --strategies auto,random --learner network --set epochs=3
     """
     from vpt_plugin.acquisition.strategies import AutoSettings
-    from vpt_plugin.active.simulation import SimulationSettings
-    from vpt_plugin.active.simulation import simulate as run
-    from vpt_plugin.active.simulation.setup import set_up
+    from vpt_plugin.active.simulation.enough import require_enough
+    from vpt_plugin.active.simulation.settings import SimulationSettings
     from vpt_plugin.models.catalog import get_model
     from vpt_plugin.models.weights import vptct_home
-    from vpt_plugin.training.config import FinetuneConfig
-    from vpt_plugin.training.model_store import ModelStore
     from vpt_plugin.training.sources import open_source
 
     settings = SimulationSettings(
@@ -104,17 +104,34 @@ def simulate(
         batch=batch, budget=budget, target=target, learner=learner, test_share=test_share,
         prevalence=prevalence, auto=AutoSettings(min_each, random_share),
     )  # fmt: skip
+    reading_task, network = choose_task(task, task_file), get_model(model)
+    labelled = open_source(source, labels_dir=labels_dir)
+    require_enough(labelled, reading_task)
+    # Only now: torch and what needs it take many seconds to load, which nobody should wait for to be refused.
+    from vpt_plugin.active.simulation.setup import set_up
+    from vpt_plugin.active.simulation.simulate import all_sides
+    from vpt_plugin.active.simulation.simulate import simulate as run
+    from vpt_plugin.training.config import FinetuneConfig
+    from vpt_plugin.training.model_store import ModelStore
+
     given = training_settings(None, set_ or (), {"pretraining": pretraining, "start": start})
     with progress_bars(time_left=False) as bars:
         bar = bars.add_task("studies", total=None)
 
+        begun: list[str] = []
+
         def show(what: str, done: int, total: int) -> None:
+            if what not in begun[-1:]:
+                begun.append(what)
+                if bars.disable:
+                    # No terminal: at least each part is a line, written at once.
+                    print(plain(what), file=sys.stderr, flush=True)
             bars.update(bar, description=what, completed=done, total=total)
 
         setup = set_up(
-            open_source(source, labels_dir=labels_dir), choose_task(task, task_file), get_model(model),
-            FinetuneConfig.from_dict(given), learner=learner, store=ModelStore(models_dir),
-            cache=cache or vptct_home() / "prepared", device=device, told=show,
+            labelled, reading_task, network, FinetuneConfig.from_dict(given), learner=learner,
+            store=ModelStore(models_dir), cache=cache or vptct_home() / "prepared", device=device,
+            suits=partial(all_sides, settings=settings), told=show,
         )  # fmt: skip
         for note in setup.notes:
             print(plain(note), file=sys.stderr)

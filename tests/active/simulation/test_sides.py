@@ -56,3 +56,8 @@ def test_a_side_without_one_of_the_states_is_refused_with_the_way_out(make_learn
     studies = make_learner(every=40).studies
     with pytest.raises(TrainingError, match="8 are held out, and of some finding one state is missing"):
         draw_sides(studies, 0, test_share=0.2)
+
+
+def test_a_side_without_any_study_is_refused_like_one_without_a_state(make_learner: MakeLearner) -> None:
+    with pytest.raises(TrainingError, match=r"0 are held out.*\(0 present, 0 absent\)"):
+        draw_sides(make_learner().studies, 0, test_share=0.01)

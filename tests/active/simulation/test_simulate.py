@@ -12,10 +12,10 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from vpt_plugin.active.simulation import SimulationSettings, simulate
 from vpt_plugin.active.simulation.network import NetworkLearner
+from vpt_plugin.active.simulation.settings import SimulationSettings
 from vpt_plugin.active.simulation.setup import Setup, set_up
-from vpt_plugin.active.simulation.simulate import run_replays
+from vpt_plugin.active.simulation.simulate import run_replays, simulate
 from vpt_plugin.cli import app
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.data.phantom import PhantomConfig, write_phantom_set
@@ -53,10 +53,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def vpt_simulate(place: Path, out: Path, *options: object) -> Result:
+def vpt_simulate(place: Path, out: Path, *options: object, source: Path | None = None) -> Result:
     words = [
-        "simulate", place / "set" / "manifest.csv", "--task", "nodule", "--model", "tiny", "--out", out,
-        "--cache", place / "prepared", "--models-dir", place / "models", "--pretraining", "none",
+        "simulate", source or place / "set" / "manifest.csv", "--task", "nodule", "--model", "tiny",
+        "--out", out, "--cache", place / "prepared", "--models-dir", place / "models", "--pretraining", "none",
         "--device", "cpu", "--batch", 4, "--budget", 8, "--target", 0.6, *options,
     ]  # fmt: skip
     return CliRunner().invoke(app, [str(word) for word in words])
@@ -68,6 +68,8 @@ def test_a_simulation_leaves_a_table_a_csv_a_json_and_a_figure(place: Path, tmp_
     assert done.stdout.startswith("2 seeds; of 9 phantoms to choose from 4 show a finding, of 5 held out 3.")
     assert "the head on frozen features of an untrained tiny (seed 0)" in " ".join(done.stdout.split())
     assert "labels to 0.6" in done.stdout
+    # A log file says what is done now; on a terminal there are bars.
+    assert "auto, seed 0\n" in done.stderr
     with (tmp_path / "out" / "simulation.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     # Three strategies, two seeds, 0 and 4 and 8 labels.
@@ -81,6 +83,31 @@ def test_a_simulation_leaves_a_table_a_csv_a_json_and_a_figure(place: Path, tmp_
     assert (found["synthetic"], found["held_out"]) == (True, {"studies": 5, "with_finding": 3})
     assert [each["strategy"] for each in found["strategies"]] == ["auto", "random", "uncertain"]
     assert (tmp_path / "out" / "simulation.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_too_few_labels_of_a_state_are_refused_with_their_counts_before_anything_is_prepared(
+    place: Path, tmp_path: Path
+) -> None:
+    rows = (place / "set" / "manifest.csv").read_text().splitlines()
+    few = place / "set" / "few.csv"
+    few.write_text("\n".join(rows[:2]) + "\n")
+    done = vpt_simulate(place, tmp_path / "out", "--cache", tmp_path / "prepared", source=few)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: few.csv has 1 study with a label of nodule: lung_nodule ")
+    assert "1 present, 0 absent" in done.stderr or "0 present, 1 absent" in done.stderr
+    assert "a simulation needs at least 2 of each state" in done.stderr
+    assert not (tmp_path / "prepared").exists()
+
+
+def test_sides_that_lack_a_state_are_refused_before_features_are_computed(
+    place: Path, tmp_path: Path
+) -> None:
+    done = vpt_simulate(place, tmp_path / "out", "--test-share", 0.01, "--cache", tmp_path / "prepared")
+    assert done.exit_code == 1
+    assert (
+        "0 are held out, and of some finding one state is missing there (0 present, 0 absent)" in done.stderr
+    )
+    assert not (tmp_path / "prepared" / "features").exists()
 
 
 def test_an_interrupted_simulation_goes_on_and_ends_as_an_uninterrupted_one(

@@ -60,11 +60,18 @@ def test_the_mean_curve_has_its_own_labels_to_the_target() -> None:
 
 def test_the_interval_over_seeds_is_students() -> None:
     # Of 1, 2 and 3 the deviation is 1, and t of two degrees of freedom 4.303: 4.303 / sqrt(3) = 2.484.
-    found = interval_over_seeds(np.array([1.0, 2.0, 3.0]))
-    assert (found.value, *found.ci95) == pytest.approx((2, -0.484, 4.484), abs=1e-3)
-    alone = interval_over_seeds(np.array([2.0]))
-    assert alone.value == 2
-    assert isnan(alone.ci95[0])
+    found = interval_over_seeds(np.array([0.1, 0.2, 0.3]))
+    assert (found.value, *found.ci95) == pytest.approx((0.2, -0.0484, 0.4484), abs=1e-4)
+
+
+def test_two_seeds_make_no_interval_and_none_holds_what_cannot_be() -> None:
+    for values in ([0.4], [0.4, 0.6]):
+        few = interval_over_seeds(np.array(values))
+        assert few.value == pytest.approx(np.mean(values))
+        assert isnan(few.ci95[0])
+        assert isnan(few.ci95[1])
+    assert interval_over_seeds(np.array([0.1, 0.5, 0.9]), low=0.0).ci95 == (0, 1)
+    assert interval_over_seeds(np.array([-0.9, 0.0, 0.9])).ci95 == (-1, 1)
 
 
 def test_a_strategy_is_compared_with_random_seed_by_seed() -> None:
@@ -74,9 +81,10 @@ def test_a_strategy_is_compared_with_random_seed_by_seed() -> None:
         ("auto", 2): curve(0.5, 1.0),
     }  # fmt: skip
     auto, random = summarise(replays, target=0.8)
-    # Seed 2 has no random to compare with, so it counts nowhere. Both differences are 0.1: no spread.
+    # Seed 2 has no random to compare with, so it counts nowhere. Both differences are 0.1.
     assert auto.area.value == pytest.approx((0.7 + 0.6) / 2)
-    assert (auto.difference.value, *auto.difference.ci95) == pytest.approx((0.1, 0.1, 0.1))
+    assert auto.difference.value == pytest.approx(0.1)
+    assert auto.difference.n == 2
     assert isnan(random.difference.value)
     assert (auto.needed.reached, auto.needed.seeds) == (1, 2)
     assert auto.needed.median == 8
@@ -87,7 +95,7 @@ def test_csv_and_json_hold_every_round_and_no_nan() -> None:
     replays = {("random", 4): curve(0.5, 0.75)}
     assert csv_text(replays, target=0.7).splitlines() == [
         "strategy,seed,round,labels,present_lung_nodule,auroc,kept_target,trained,chosen_by",
-        "random,4,0,0,0,0.500000,no,no,random:0",
+        "random,4,0,0,0,0.500000,no,no,",
         "random,4,1,8,1,0.750000,yes,yes,random:8",
     ]
     found = json.loads(summary_json(summarise(replays, target=0.9), {"task": "nodule"}))
@@ -98,12 +106,22 @@ def test_csv_and_json_hold_every_round_and_no_nan() -> None:
     }  # fmt: skip
 
 
+def test_a_row_of_the_csv_says_who_chose_the_labels_of_its_round() -> None:
+    chosen = ({}, {"typical": 4}, {"typical": 7, "random": 1}, {"typical": 7, "random": 5})
+    rounds = [
+        ReplayRound(4 * number, {"lung_nodule": number}, 0.7, True, dict(by))
+        for number, by in enumerate(chosen)
+    ]
+    rows = csv_text({("auto", 0): rounds}, target=0.9).splitlines()[1:]
+    assert [row.rsplit(",", 1)[1] for row in rows] == ["", "typical:4", "random:1 typical:3", "random:4"]
+
+
 @pytest.mark.parametrize("strategies", [("random",), ("auto",), ("auto", "random", "typical", "badge")])
 def test_curves_are_drawn_of_any_choice_of_strategies(strategies: tuple[str, ...]) -> None:
-    replays = {(name, seed): curve(0.5, 0.6 + 0.1 * seed, 0.8) for name in strategies for seed in (0, 1)}
-    image = learning_curves(summarise(replays, target=0.9), target=0.9, title="two seeds")
+    replays = {(name, seed): curve(0.5, 0.6 + 0.1 * seed, 0.8) for name in strategies for seed in (0, 1, 2)}
+    image = learning_curves(summarise(replays, target=0.9), target=0.9, title="three seeds")
     assert image.startswith(b"\x89PNG")
-    assert image == learning_curves(summarise(replays, target=0.9), target=0.9, title="two seeds")
+    assert image == learning_curves(summarise(replays, target=0.9), target=0.9, title="three seeds")
 
 
 def test_a_mean_curve_that_has_reached_the_target_to_stay_is_marked() -> None:

@@ -53,7 +53,7 @@ def learning_curves(summaries: Sequence[StrategySummary], *, target: float, titl
         axes.axhline(target, color=FAINT, linewidth=0.8, linestyle=":")
         axes.set_ylim(low, 1.01)
         tidy(axes, x="labels", y="AUROC, held out" if number % columns == 0 else "")
-        legend(axes, "lower right")
+        legend(axes, "above")
     if compared:
         _differences(figure.add_subplot(rows, columns, panels), compared)
     return png(figure)
@@ -61,11 +61,9 @@ def learning_curves(summaries: Sequence[StrategySummary], *, target: float, titl
 
 def _curve(axes: Axes, summary: StrategySummary, colour: str) -> None:
     """The mean over seeds, and its 95 % interval as a band."""
-    points = [interval_over_seeds(column) for column in summary.auroc.T]
+    points = [interval_over_seeds(column, low=0.0) for column in summary.auroc.T]
     ends = np.array([point.ci95 for point in points])
-    axes.fill_between(
-        summary.labels, ends[:, 0], ends[:, 1].clip(max=1), color=colour, alpha=_BAND_OPACITY, linewidth=0
-    )
+    axes.fill_between(summary.labels, ends[:, 0], ends[:, 1], color=colour, alpha=_BAND_OPACITY, linewidth=0)
     axes.plot(
         summary.labels, [point.value for point in points],
         color=colour, linewidth=1.6, marker="o", markersize=2.5, label=summary.strategy,

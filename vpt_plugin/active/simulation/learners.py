@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from scipy.special import expit
 from vpt_plugin.ct.aggregation import study_probabilities
 from vpt_plugin.data.clip_dataset import LabelledStudy
 
-LearnerName = Literal["head", "network"]
 Floats = NDArray[np.float64]
 
 

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -81,7 +82,11 @@ class ReplayFolder:
 
 
 def csv_text(replays: Replays, *, target: float) -> str:
-    """One row per strategy, seed and round; ``kept_target`` where no AUROC is below it from there on."""
+    """One row per strategy, seed and round.
+
+    ``kept_target`` is where no AUROC is below it from there on, ``chosen_by`` how many of the labels that are
+    new in this round each strategy chose.
+    """
     findings = next((list(rounds[0].present) for rounds in replays.values()), [])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -96,8 +101,12 @@ def csv_text(replays: Replays, *, target: float) -> str:
 def _rows(replays: Replays, target: float) -> Iterable[list[Any]]:
     for (strategy, seed), rounds in replays.items():
         needed = labels_to(target, rounds)
+        before: Counter[str] = Counter()
         for number, each in enumerate(rounds):
-            by = " ".join(f"{name}:{count}" for name, count in sorted(each.chosen_by.items()))
+            # A replay counts from its beginning; a row is of what was chosen since the row before it.
+            new = {name: count - before[name] for name, count in each.chosen_by.items()}
+            by = " ".join(f"{name}:{count}" for name, count in sorted(new.items()) if count)
+            before = Counter(each.chosen_by)
             yield [
                 strategy, seed, number, each.labels, *each.present.values(), f"{each.auroc:.6f}",
                 _yes(each.labels >= needed), _yes(each.trained), by,

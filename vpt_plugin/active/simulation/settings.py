@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from vpt_plugin.acquisition.strategies import STRATEGIES, AutoSettings
-from vpt_plugin.active.simulation.learners import LearnerName
 from vpt_plugin.errors import ConfigurationError
 
 BASELINE = "random"
+LearnerName = Literal["head", "network"]
 
 
 @dataclass(frozen=True)

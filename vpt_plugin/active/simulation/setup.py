@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vpt_plugin.active.simulation.enough import require_each_state, require_enough
 from vpt_plugin.active.simulation.features import FrozenFeatures, frozen_features
 from vpt_plugin.active.simulation.head import HeadLearner
 from vpt_plugin.active.simulation.learners import Learner
@@ -68,6 +69,7 @@ def set_up(
     weights: WeightsFolder | None = None,
     cache: Path,
     device: str = "auto",
+    suits: Callable[[Sequence[LabelledStudy]], object] = lambda studies: None,
     told: Told = lambda what, done, total: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Setup:
@@ -82,6 +84,8 @@ def set_up(
         store: where a classifier of the site lies that it starts from.
         weights: where pretrained weights lie; None takes the folder of this computer.
         cache: where prepared studies and features are kept.
+        suits: raises where the simulation cannot be done with these studies; asked before their features
+            are computed.
         device: as in ``choose_device``.
         told: what is done now, how much of it is done and how much there is.
         cancelled: asked often.
@@ -92,6 +96,7 @@ def set_up(
         ClipShapeError: the task's clips do not suit the network.
         CancelledError: ``cancelled`` said so.
     """
+    require_enough(source, task)
     settled, shape = config.settled(spec.weights), clip_shape(task, spec)
     place = choose_device(device)
     if place.type == "cpu":
@@ -112,6 +117,8 @@ def set_up(
         studies = sorted(
             (study for each in found.patients for study in each.studies), key=lambda study: study.study
         )
+        _require_usable(task, studies)
+        suits(studies)
         if start is not None:
             start.require_unseen(studies)
         network = weights_hash(fresh)
@@ -131,6 +138,18 @@ def set_up(
         },
         notes,
     )  # fmt: skip
+
+
+def _require_usable(task: ReadingTask, studies: Sequence[LabelledStudy]) -> None:
+    """Refuse what is left when locked, unreadable and too short studies are left out."""
+    words = {1.0: "present", 0.0: "absent"}
+    states = [
+        {name: words.get(float(each), "") for name, each in zip(task.findings, study.states, strict=True)}
+        for study in studies
+    ]
+    number = len(studies)
+    there = f"{number} of the labelled studies can be used" if number else "no labelled study can be used"
+    require_each_state(task, states, there)
 
 
 def _learner(

@@ -73,10 +73,14 @@ def _thinned(pool: Rows, shows: NDArray[np.bool_], prevalence: float, rng: np.ra
 
 def _require_both_states(studies: Sequence[LabelledStudy], sides: Sides) -> None:
     for rows, which in ((sides.test, "held out"), (sides.pool, "left to choose from")):
-        states = np.array([studies[row].states for row in rows]).reshape(len(rows), -1)
-        if not ((states == 1).any(axis=0) & (states == 0).any(axis=0)).all():
+        states = np.array([studies[row].states for row in rows]).reshape(len(rows), len(studies[0].states))
+        present, absent = ((states == state).sum(axis=0) for state in (1, 0))
+        if not ((present > 0) & (absent > 0)).all():
+            counts = "; ".join(
+                f"{shown} present, {free} absent" for shown, free in zip(present, absent, strict=True)
+            )
             raise TrainingError(
                 f"of {len(studies)} labelled studies {len(rows)} are {which}, and of some finding one state "
-                "is missing there.",
+                f"is missing there ({counts}).",
                 "Take another share to hold out (test_share) or another prevalence, or label more studies.",
             )

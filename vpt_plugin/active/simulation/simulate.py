@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from vpt_plugin.active.simulation.settings import SimulationSettings
 from vpt_plugin.active.simulation.setup import Setup
 from vpt_plugin.active.simulation.sides import Sides, draw_sides
 from vpt_plugin.active.simulation.summary import StrategySummary, summarise
+from vpt_plugin.data.clip_dataset import LabelledStudy
 from vpt_plugin.durable import write_over
 
 
@@ -83,7 +84,7 @@ def run_replays(
     """
     kept = ReplayFolder(folder, {**setup.facts, **settings.replay_facts()})
     # All sides before the first training: that one state is missing somewhere is told at once.
-    sides = {seed: _sides(setup, settings, seed) for seed in settings.seeds}
+    sides = all_sides(setup.learner.studies, settings)
     replays: dict[tuple[str, int], list[ReplayRound]] = {}
     # Seed by seed: what is there after an interruption can be compared.
     for seed in settings.seeds:
@@ -99,10 +100,16 @@ def run_replays(
     return replays
 
 
-def _sides(setup: Setup, settings: SimulationSettings, seed: int) -> Sides:
-    return draw_sides(
-        setup.learner.studies, seed, test_share=settings.test_share, prevalence=settings.prevalence
-    )
+def all_sides(studies: Sequence[LabelledStudy], settings: SimulationSettings) -> dict[int, Sides]:
+    """The sides of every seed.
+
+    Raises:
+        TrainingError: with one of the seeds a side lacks one of the states of a finding.
+    """
+    return {
+        seed: draw_sides(studies, seed, test_share=settings.test_share, prevalence=settings.prevalence)
+        for seed in settings.seeds
+    }
 
 
 def _tell(told: Callable[[str, int, int], None], replay_name: str, budget: int, labels: int) -> None:
@@ -116,7 +123,7 @@ def _written(
     replays: dict[tuple[str, int], list[ReplayRound]],
 ) -> Simulation:
     """The comparison, as CSV, JSON and PNG."""
-    sides = _sides(setup, settings, settings.seeds[0])
+    sides = all_sides(setup.learner.studies, settings)[settings.seeds[0]]
     summaries = summarise(replays, target=settings.target)
     shown = [
         sum(bool((setup.learner.studies[row].states == 1).any()) for row in rows)
@@ -129,8 +136,9 @@ def _written(
     write_over(result.csv, csv_text(replays, target=settings.target).encode())
     write_over(result.json, summary_json(summaries, _about(setup, settings, result)).encode())
     title = (
-        f"{setup.task.name}, {setup.spec.name}, learner {settings.learner}: mean over "
-        f"{len(settings.seeds)} seeds, 95 % interval; dotted: {settings.target:g}"
+        f"{setup.task.name}, {setup.spec.name}, learner {settings.learner}, {len(sides.pool)} studies to "
+        f"choose from, {len(sides.test)} held out\nmean over {len(settings.seeds)} seeds, 95 % interval; "
+        f"dotted: {settings.target:g}"
     )
     write_over(result.png, learning_curves(summaries, target=settings.target, title=title))
     return result

@@ -21,6 +21,8 @@ from vpt_plugin.models.card import Estimate
 Floats = NDArray[np.float64]
 Replays = Mapping[tuple[str, int], Sequence[ReplayRound]]
 """What was found, by strategy and seed."""
+FEWEST_SEEDS = 3
+"""With fewer no interval is told."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,18 @@ def labels_to(target: float, rounds: Sequence[ReplayRound]) -> float:
     return _labels_to(target, *_curve(rounds))
 
 
-def interval_over_seeds(values: Floats) -> Estimate:
-    """The mean over seeds with its 95 % interval by Student's t; nan where there is one seed only.
+def interval_over_seeds(values: Floats, *, low: float = -1.0, high: float = 1.0) -> Estimate:
+    """The mean over seeds with its 95 % interval by Student's t; nan where there are fewer than three seeds.
+
+    Of two values t of one degree of freedom makes an interval more than twelve times their deviation wide,
+    which says nothing of an AUROC.
 
     Not the bootstrap: of five values it draws intervals that hold the truth in about 85 of 100 cases. The
     seeds share their studies, so the interval is about other draws from this set, not about other sites.
+
+    Args:
+        values: one per seed.
+        low, high: the range that the values can have; the interval is cut there.
 
     Source: Student, The Probable Error of a Mean, Biometrika 1908.
     """
@@ -132,10 +141,10 @@ def interval_over_seeds(values: Floats) -> Estimate:
     if n == 0:
         return Estimate(math.nan, (math.nan, math.nan), 0)
     mean = float(values.mean())
-    if n == 1:
-        return Estimate(mean, (math.nan, math.nan), 1)
+    if n < FEWEST_SEEDS:
+        return Estimate(mean, (math.nan, math.nan), n)
     half = float(t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n))
-    return Estimate(mean, (mean - half, mean + half), n)
+    return Estimate(mean, (max(mean - half, low), min(mean + half, high)), n)
 
 
 def _summary(
@@ -146,9 +155,9 @@ def _summary(
     difference = areas[name] - areas[BASELINE] if compared else np.empty(0)
     return StrategySummary(
         strategy=name,
-        area=interval_over_seeds(areas[name]),
+        area=interval_over_seeds(areas[name], low=0.0),
         difference=interval_over_seeds(difference),
-        final=interval_over_seeds(aurocs[:, -1]),
+        final=interval_over_seeds(aurocs[:, -1], low=0.0),
         present={
             finding: float(np.mean([each[-1].present[finding] for each in own]))
             for finding in own[0][-1].present
