@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from vpt_plugin.acquisition.strategies import STRATEGIES
 from vpt_plugin.active.offers import Wish
 from vpt_plugin.errors import ConfigurationError
 
@@ -116,9 +117,13 @@ def check_wish(wish: Wish, findings: Sequence[str]) -> None:
     """Refuse a wish that cannot be met as it is written.
 
     Raises:
-        ConfigurationError: fewer than one study, an unknown finding, a date that is none, or ``unseen``
-            without a name.
+        ConfigurationError: an unknown strategy or finding, fewer than one study, a date that is none, or
+            ``unseen`` without a name.
     """
+    if wish.strategy not in STRATEGIES:
+        raise ConfigurationError(
+            f"there is no strategy {wish.strategy[:100]!r};", f"choose from {', '.join(STRATEGIES)}."
+        )
     if wish.n < 1:
         raise ConfigurationError(f"{wish.n} studies cannot be proposed;", "ask for at least one.")
     if wish.finding and wish.finding not in findings:

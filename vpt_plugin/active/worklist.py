@@ -16,7 +16,7 @@ from vpt_plugin.active.second_reading import to_read_again
 from vpt_plugin.active.standing import Known, check_wish, standing
 from vpt_plugin.active.view import View
 from vpt_plugin.active.worklist_state import state_of, warnings_of
-from vpt_plugin.errors import ConfigurationError, UnknownTaskError
+from vpt_plugin.errors import UnknownTaskError
 from vpt_plugin.models.catalog import MODELS, ModelSpec
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.leases import Held, LeaseBook
@@ -117,10 +117,6 @@ class Worklist:
         if wish.task not in self._tasks:
             raise UnknownTaskError(wish.task[:100], list(self._tasks))
         task = self._tasks[wish.task]
-        if wish.strategy not in STRATEGIES:
-            raise ConfigurationError(
-                f"there is no strategy {wish.strategy[:100]!r};", f"choose from {', '.join(STRATEGIES)}."
-            )
         check_wish(wish, task.findings)
         studies = tuple(self._studies.ids())
         labels = {versions[-1].study: versions[-1] for versions in self._labels.histories(task.name)}

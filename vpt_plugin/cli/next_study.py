@@ -85,7 +85,7 @@ def next_study(
         reading_task.name, strategy, model, n, finding, date_from, date_to, unseen,
         who() if reader is None else reader,
     )  # fmt: skip
-    with opened_worklist(studies, labels_dir, models_dir, reading_task, settings) as opened:
+    with opened_worklist(studies, labels_dir, models_dir, reading_task, settings, wish) as opened:
         offer = opened.worklist.next(wish)
         if as_json:
             typer.echo(json.dumps(offer.to_json(), indent=1, allow_nan=False))

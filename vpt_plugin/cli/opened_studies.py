@@ -35,9 +35,6 @@ def opened_studies(
     Raises:
         ConfigurationError: there is no such folder or archive, or a folder is to be narrowed.
     """
-    from vpt_plugin.store.labels import LabelFolder
-    from vpt_plugin.store.studies import LABELS_FOLDER, StudyFolder
-
     if labels is not None:
         require_labels(labels, new=new_labels)
     if "://" in studies:
@@ -52,6 +49,10 @@ def opened_studies(
     root = Path(studies)
     if not root.is_dir():
         raise ConfigurationError(f"{root}: there is no such folder.", "Give the folder of the studies.")
+    # Only now: what reads studies takes half a second to load, which nobody should wait for to be refused.
+    from vpt_plugin.store.labels import LabelFolder
+    from vpt_plugin.store.studies import LABELS_FOLDER, StudyFolder
+
     label_folder = LabelFolder(labels or root / LABELS_FOLDER, fresh_seconds=_ONE_LOOK_SECONDS)
     source = StudyFolder(
         root,

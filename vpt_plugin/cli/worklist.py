@@ -91,7 +91,7 @@ def worklist(
         reading_task.name, strategy, model, n, finding, date_from, date_to, unseen,
         who() if reader is None else reader,
     )  # fmt: skip
-    with opened_worklist(studies, labels_dir, models_dir, reading_task, settings) as opened:
+    with opened_worklist(studies, labels_dir, models_dir, reading_task, settings, wish) as opened:
         offer = opened.worklist.ranked(wish)
     if as_json:
         data = (json.dumps(offer.to_json(), indent=1, allow_nan=False) + "\n").encode()

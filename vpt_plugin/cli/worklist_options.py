@@ -13,7 +13,7 @@ import typer
 from vpt_plugin.cli.opened_studies import opened_studies
 
 if TYPE_CHECKING:
-    from vpt_plugin.active.offers import ActiveSettings
+    from vpt_plugin.active.offers import ActiveSettings, Wish
     from vpt_plugin.active.worklist import Worklist
     from vpt_plugin.store.leases import LeaseBook
     from vpt_plugin.store.source import StudySource
@@ -89,17 +89,22 @@ def opened_worklist(
     models_dir: Path | None,
     task: ReadingTask,
     settings: ActiveSettings,
+    wish: Wish,
 ) -> Iterator[OpenedWorklist]:
     """The worklist of a task; a server may give out studies of the same folder meanwhile.
 
     Raises:
-        ConfigurationError: there is no such folder or archive.
+        ConfigurationError: there is no such folder or archive, or the wish cannot be met as it is written.
     """
-    from vpt_plugin.active.worklist import Worklist
-    from vpt_plugin.store.leases import FOLDER, LeaseBook
-    from vpt_plugin.training.model_store import ModelStore
+    from vpt_plugin.active.standing import check_wish
 
+    check_wish(wish, task.findings)
     with opened_studies(studies, labels_dir, {}, new_labels=True) as (source, label_folder):
+        # Only now: torch takes seconds to load, which nobody should wait for to be refused.
+        from vpt_plugin.active.worklist import Worklist
+        from vpt_plugin.store.leases import FOLDER, LeaseBook
+        from vpt_plugin.training.model_store import ModelStore
+
         leases = LeaseBook(label_folder.root / FOLDER, minutes=settings.lease_minutes)
         worklist = Worklist(source, label_folder, ModelStore(models_dir), leases, [task], settings)
         yield OpenedWorklist(worklist, leases, source)
