@@ -56,7 +56,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def vpt_simulate(place: Path, out: Path, *options: object, source: Path | None = None) -> Result:
     words = [
         "simulate", source or place / "set" / "manifest.csv", "--task", "nodule", "--model", "tiny",
-        "--out", out, "--cache", place / "prepared", "--models-dir", place / "models", "--pretraining", "none",
+        "--out", out, "--cache", place / "prepared", "--models-dir", place / "models",
+        "--pretraining", "none",
         "--device", "cpu", "--batch", 4, "--budget", 8, "--target", 0.6, *options,
     ]  # fmt: skip
     return CliRunner().invoke(app, [str(word) for word in words])
