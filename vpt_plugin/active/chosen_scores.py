@@ -45,6 +45,8 @@ class StudyScores:
         dates: StudyDate of the scored studies, YYYYMMDD, by study; "" where it is not known.
         unreadable: why a study could not be scored, by study.
         warnings: what a reader should know of these scores.
+        awaited: where another version is served, which has not scored all studies yet: those that it has
+            scored; None where these scores are of what is served.
     """
 
     studies: tuple[str, ...]
@@ -58,6 +60,7 @@ class StudyScores:
     dates: Mapping[str, str]
     unreadable: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+    awaited: frozenset[str] | None = None
 
     def probabilities_of(self, study: str) -> dict[str, float] | None:
         """What a trained head said of a study, by finding; None where none scored it."""
@@ -73,6 +76,7 @@ class _Found:
 
     folder: ScoreFolder | None
     warnings: tuple[str, ...] = ()
+    awaited: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,9 @@ class ScoreReader:
             if found.folder is None:
                 return replace(_nothing(studies), warnings=found.warnings)
             table = self._keep(found.folder, studies).table
-        return replace(table, warnings=(*found.warnings, *table.warnings))
+        # That no head is trained, as the scoring of the cold start has it, is no longer so.
+        own = () if found.awaited is not None and not found.folder.by.version else table.warnings
+        return replace(table, warnings=(*found.warnings, *own), awaited=found.awaited)
 
     def _keep(self, folder: ScoreFolder, studies: tuple[str, ...]) -> _Kept:
         """The scores of a folder and their table, from memory where nothing has changed."""
@@ -206,7 +212,8 @@ class ScoreReader:
         told = (
             f"version {own.by.version} of {own.by.name} has not scored all studies yet; until then {instead}"
         )
-        return _Found(other, (*served.problems, told))
+        awaited = frozenset(study for study, has in own.studies().items() if has)
+        return _Found(other, (*served.problems, told), awaited)
 
 
 def _nothing(studies: tuple[str, ...]) -> StudyScores:

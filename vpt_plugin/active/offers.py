@@ -171,7 +171,7 @@ class ChosenBy:
 
 @dataclass(frozen=True)
 class ScoringState:
-    """How far the scores are that the choice was made with.
+    """How far the scores of the served version are; where none is, those that the choice was made with.
 
     Attributes:
         scored: studies that are there and are scored.
@@ -193,7 +193,7 @@ class WorklistState:
         model: None where nothing is scored.
         counts: of the studies, for who asked; where nobody did, for a reader without a name.
         labels: by finding and state, how many of the studies that are there.
-        scoring: of ``model``.
+        scoring: of the version that is served, which ``model`` is once it has scored all studies.
     """
 
     task: str

@@ -27,8 +27,16 @@ def state_of(view: View, stands: Standing) -> WorklistState:
             unscored=_unscored(view, stands.free),
         ),
         view.counts(),
-        ScoringState(len(view.studies) - _unscored(view, view.studies), len(view.studies), scores.complete),
+        _scoring(view),
     )
+
+
+def _scoring(view: View) -> ScoringState:
+    """How far the scoring of the served version is, also while the scores of another one choose."""
+    scores, studies = view.scores, view.studies
+    if scores.awaited is not None:
+        return ScoringState(len(scores.awaited.intersection(studies)), len(studies), False)
+    return ScoringState(len(studies) - _unscored(view, studies), len(studies), scores.complete)
 
 
 def warnings_of(view: View, stands: Standing, wish: Wish, given: int) -> Iterator[str]:

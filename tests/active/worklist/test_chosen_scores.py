@@ -12,6 +12,7 @@ from made_up_site import NODULE, MadeUpSite
 
 from vpt_plugin.active.chosen_scores import ScoreReader
 from vpt_plugin.active.score_arrays import Scores
+from vpt_plugin.active.score_folders import scores_root
 from vpt_plugin.active.scores import ScoreFolder
 from vpt_plugin.models.catalog import MODELS
 
@@ -116,3 +117,21 @@ def test_scores_of_other_studies_with_the_same_names_do_not_choose(site: MadeUpS
     assert reader(site).table(NODULE, "", IDS).probabilities_of("p003") == {"lung_nodule": 0.2}
     site.studies.origin = "made up"
     assert reader(site).table(NODULE, "", IDS).probabilities_of("p003") == {"lung_nodule": 0.7}
+
+
+def test_while_the_first_version_scores_nothing_says_that_none_is_trained(site: MadeUpSite) -> None:
+    by = site.cold()
+    folder = ScoreFolder(scores_root(site.models.root, site.studies), by)
+    site.score(by)
+    with folder.scoring():
+        folder.begin(12, ("no head is trained yet: studies are told apart by little",))
+        folder.end()
+    assert any("no head is trained yet" in each for each in site.next().warnings)
+    site.score(site.publish(), ["p001", "p002"], complete=False)
+    offer = site.next()
+    assert offer.warnings == (
+        "version 1 of nodule_tiny has not scored all studies yet; until then features without a trained head "
+        "choose",
+    )
+    scoring = offer.state.scoring
+    assert (scoring.scored, scoring.studies, scoring.complete) == (2, 12, False)
