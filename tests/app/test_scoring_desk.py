@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from lib.device_queue import FairQueue
 from lib.scoring.account import DELAYS_SECONDS
 from lib.scoring.desk import ScoringDesk
+from lib.scoring.job_files import JobFiles
 from lib.scoring.targets import Coverage, Target
 from stand_in import alive, wait_until
 
@@ -327,7 +329,8 @@ def test_a_look_that_fails_is_logged_and_the_next_one_finds_what_there_is(
 def test_the_process_is_told_its_job_in_a_file(opened, site: Site) -> None:
     desk = opened(COMPLETE)
     reaches(desk, "done")
-    written = json.loads((site.models / ".scoring" / "nodule_tiny.job.json").read_text())
+    (file,) = (site.models / ".scoring").glob("nodule_tiny-*.job.json")
+    written = json.loads(file.read_text())
     assert ScoringJob.from_json(written) == site.job(FIRST)
 
 
@@ -346,3 +349,10 @@ def test_what_is_no_progress_is_passed_over_and_a_look_that_fails_forgets_no_pro
     assert (alive(pid), site.turns()) == (True, ["begin 1"])
     desk.close()
     assert not alive(pid)
+
+
+def test_servers_over_other_studies_that_share_the_models_do_not_take_each_others_job(site: Site) -> None:
+    files, ours = JobFiles(site.models), site.job(FIRST)
+    theirs = replace(ours, studies="/other/studies")
+    written = {files.write(ours): ours, files.write(theirs): theirs}
+    assert {path: ScoringJob.from_json(json.loads(path.read_text())) for path in written} == written

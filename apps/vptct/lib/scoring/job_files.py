@@ -2,12 +2,13 @@
 
 ::
 
-    <models>/.scoring/nodule_tiny.job.json     the last job of a task and network
-                      nodule_tiny.log          what its processes wrote
+    <models>/.scoring/nodule_tiny-1a2b3c4d5e6f.job.json    the last job of a network for these studies
+                      nodule_tiny.log                      what its processes wrote
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -41,7 +42,9 @@ class JobFiles:
         if log.is_file() and log.stat().st_size > _MAX_LOG_BYTES:
             log.unlink()
         self._began_at[job.name] = log.stat().st_size if log.is_file() else 0
-        path = self._folder / f"{job.name}.job.json"
+        # Two servers over other studies may share the models: neither's process takes the other's job.
+        studies = hashlib.sha256(job.studies.encode()).hexdigest()[:12]
+        path = self._folder / f"{job.name}-{studies}.job.json"
         write_over(path, (json.dumps(job.to_json(), indent=1) + "\n").encode())
         return path
 
