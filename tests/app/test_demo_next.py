@@ -6,9 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from server_process import ServerError
-
 from demo import ask_which_next
+from server_process import ServerError
 
 
 def answer(status: int, **content: Any) -> SimpleNamespace:

@@ -108,7 +108,9 @@ ROUTES: dict[tuple[str, str], Ask] = {
     ),
     ("POST", "/activelearning/scoring/{model}"): Ask({"model": "nodule_tiny"}),
     ("PUT", "/activelearning/leases/{study}"): Ask({"study": "ct.nii.gz"}, {"client_id": "x", "holder": "x"}),
-    ("DELETE", "/activelearning/leases/{study}"): Ask({"study": "ct.nii.gz"}, body={"client_id": "x", "holder": "x"}),
+    ("DELETE", "/activelearning/leases/{study}"): Ask(
+        {"study": "ct.nii.gz"}, body={"client_id": "x", "holder": "x"}
+    ),
     ("POST", "/activelearning/skips/{study}"): Ask(
         {"study": "ct.nii.gz"}, body={"client_id": "x", "reason": "other", "task": "pe", "comment": "x"}
     ),
