@@ -54,8 +54,8 @@ REAL_STUDY = "LIDC-IDRI-0001"
 LEAST_STUDIES = 20
 STEPS_PER_EPOCH = 75
 SCORED_STUDIES, SCORING_SECONDS = 24, 12.0
-# The status of a strategy that needs scores that are not there yet.
-NOT_SCORED = 409
+# The error of a strategy that needs scores that are not there yet; 409 is that of other refusals, too.
+NOT_SCORED = "NotScoredError"
 
 Advance = Callable[..., None]
 
@@ -224,7 +224,7 @@ def ask_which_next(server: ServerProcess, advance: Advance) -> list[Proposed]:
     for strategy in ("auto", "uncertain"):
         answer = server.http.post(f"{server.url}/activelearning/{strategy}", json={}, timeout=60)
         # Without scores one that needs them is refused; the others go on.
-        if answer.status_code == NOT_SCORED:
+        if not answer.ok and answer.json().get("error") == NOT_SCORED:
             continue
         if not answer.ok:
             raise ServerError(f"the server proposes no study: {answer.status_code} {answer.text}")

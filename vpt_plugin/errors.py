@@ -33,6 +33,7 @@ class into one HTTP status (``apps/vptct/lib/errors.py``); the command line prin
     ├── LabelError                  a label that does not follow the label contract
     │   └── LabelConflictError          somebody else saved a newer version in the meantime
     ├── LeaseError                  somebody else has the study, or it is not yours
+    │   └── WorklistAwayError           who has what cannot be read, written or locked at the moment
     ├── NotScoredError              a strategy needs what no scoring has computed yet
     ├── ManifestError               a manifest of studies that cannot be used
     ├── TrainingError               a training that cannot start or went wrong
@@ -213,6 +214,13 @@ class LabelConflictError(LabelError):
 
 class LeaseError(VptError):
     """Somebody else has the study in their hands, or it is not in yours."""
+
+
+class WorklistAwayError(LeaseError):
+    """Who has which study cannot be read, written or locked at the moment; it says nothing of any lease."""
+
+    # What a server sends with it.
+    headers: Mapping[str, str] = {"Retry-After": "60"}
 
 
 class NotScoredError(VptError):

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
 import vpt_plugin
-from vpt_plugin.errors import UnknownModelError
+from vpt_plugin.errors import UnknownModelError, VptError
 from vpt_plugin.models.device import keep_freed_memory
 from vpt_plugin.models.weights import vptct_home
 from vpt_plugin.training.model_store import ModelStore
@@ -157,8 +158,12 @@ class VptctApp(MONAILabelApp):
         block = plain_json(
             self.worklists.next(strategy, wish, reader=reader, gone=gone), self.without_folders
         )
-        studies = block["studies"]
-        return next_answer(block, self.datastore().get_image_info(studies[0]["study"]) if studies else {})
+        facts: dict[str, Any] = {}
+        for first in block["studies"][:1]:
+            # It is given: what else is known of it may be missing, as where its file went away just now.
+            with suppress(VptError):
+                facts = self.datastore().get_image_info(first["study"])
+        return next_answer(block, facts)
 
     def score_again(self, name: str, *, by: str) -> dict[str, Any]:
         """Have the studies scored with what is served of ``<task>_<model>``; how that goes.

@@ -241,8 +241,9 @@ class InProcess:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., InProcess]:
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., InProcess]]:
     """Starts the app in this process, over ``tmp_path/studies`` or another folder, for one test."""
+    started: list[InProcess] = []
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
@@ -263,9 +264,12 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., InPr
         monkeypatch.setattr(settings, "MONAI_LABEL_APP_DIR", app.app_dir)
         monkeypatch.setattr(settings, "MONAI_LABEL_STUDIES", app.studies)
         monkeypatch.setitem(apps, f"{app.app_dir}{app.studies}", app)
-        return InProcess(app, _server(app, conf), temporary)
+        started.append(InProcess(app, _server(app, conf), temporary))
+        return started[-1]
 
-    return start
+    yield start
+    for each in started:
+        each.app.worklists.notes.close()
 
 
 def _server(app: VptctApp, conf: Mapping[str, str]) -> FastAPI:

@@ -26,14 +26,18 @@ PROPOSED = answer(200, vptct={"studies": [{"study": "p01", "strategy": "random",
 
 
 def test_a_strategy_without_scores_is_passed_over() -> None:
-    told = ask_which_next(server(SCORED, PROPOSED, answer(409)), lambda *_: None)
+    told = ask_which_next(server(SCORED, PROPOSED, answer(409, error="NotScoredError")), lambda *_: None)
     assert [each.study for each in told] == ["p01"]
 
 
 @pytest.mark.parametrize(
-    "asked", [(SCORED, answer(500)), (SCORED, PROPOSED, answer(503)), (answer(500),)],
-    ids=["a proposal", "the second proposal", "the state"],
+    "asked",
+    [
+        (SCORED, answer(500)), (SCORED, PROPOSED, answer(503)), (answer(500),),
+        (SCORED, answer(409, error="LeaseError")),
+    ],
+    ids=["a proposal", "the second proposal", "the state", "a refusal of another kind"],
 )  # fmt: skip
 def test_a_server_that_fails_fails_the_demo(asked: tuple[SimpleNamespace, ...]) -> None:
-    with pytest.raises(ServerError, match=r"50[03] words"):
+    with pytest.raises(ServerError, match=r"(50[03]|409) words"):
         ask_which_next(server(*asked), lambda *_: None)

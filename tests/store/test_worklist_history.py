@@ -180,10 +180,10 @@ def test_a_long_history_with_skips_that_were_taken_back_keeps_nobody_waiting(fil
     file.add(event("unskipped", f"p{5 * number:05d}", "eve") for number in range(1000))
     book = LeaseBook(file.path.parent)
     assert len(book.history().skips) == 5000
-    began = time.process_time()
+    began = time.thread_time()
     for study in ("new-1", "new-2"):
         with book.choosing() as held:
             assert len(held.history.offers) >= 50_000
             assert len(held.history.skipped_for("r0", "pe")) == 250
             book.offer([Order(study, "pe", "auto")], "r0")
-    assert time.process_time() - began < 0.2
+    assert time.thread_time() - began < 0.2

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, SoftFileLock, Timeout
 
 from vpt_plugin.durable import make_folder
-from vpt_plugin.errors import LeaseError
+from vpt_plugin.errors import WorklistAwayError
 
 _LOOK_AGAIN_SECONDS = 0.01
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -39,7 +39,7 @@ class WorklistLock:
         """Nobody else has it while this lasts.
 
         Raises:
-            LeaseError: others keep it, the folder may not be written, or the disk knows no locks.
+            WorklistAwayError: others keep it, the folder may not be written, or the disk knows no locks.
             OSError: the disk is full.
         """
         if not self._threads.acquire(timeout=self._patience_seconds):
@@ -70,20 +70,20 @@ class WorklistLock:
     def _refused(self, error: OSError | NotImplementedError) -> Exception:
         number = error.errno if isinstance(error, OSError) else None
         if number in _NOT_WRITABLE:
-            return LeaseError(
+            return WorklistAwayError(
                 f"who has which study cannot be kept in {self._folder}: {os.strerror(number)}.",
                 "Let this program's user write there.",
             )
         if number in _NO_LOCKS or isinstance(error, NotImplementedError):
-            return LeaseError(
+            return WorklistAwayError(
                 f"{self._folder} cannot be locked, so that two readers could get one study: {error}.",
                 "Some network shares know no locks: keep the labels elsewhere, with --conf labels_dir of the "
                 "server or --labels-dir.",
             )
         return error
 
-    def _busy(self) -> LeaseError:
-        return LeaseError(
+    def _busy(self) -> WorklistAwayError:
+        return WorklistAwayError(
             f"others have kept the worklist in {self._folder} for {self._patience_seconds:g} seconds;",
             "ask again.",
         )

@@ -44,6 +44,7 @@ from vpt_plugin.errors import (
     UnknownTaskError,
     VptError,
     WeightsError,
+    WorklistAwayError,
 )
 
 from .access.errors import (
@@ -102,12 +103,6 @@ class BusyError(VptError):
     """Too many requests wait already."""
 
     headers: Mapping[str, str] = {"Retry-After": "15"}
-
-
-class WorklistAwayError(VptError):
-    """Who has which study cannot be read or written at the moment."""
-
-    headers: Mapping[str, str] = {"Retry-After": "60"}
 
 
 # For an exception the nearest of its base classes counts.

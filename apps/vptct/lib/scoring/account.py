@@ -82,7 +82,15 @@ class Account:
     def finished(self, when: str, warnings: tuple[str, ...] = ()) -> Account:
         """Its process told that it came to the end."""
         return replace(
-            self, state=DONE, ended=when, vain=0, not_before=_NEVER, problem="", hint="", warnings=warnings
+            self,
+            state=DONE,
+            ended=when,
+            vain=0,
+            furthest=-1,
+            not_before=_NEVER,
+            problem="",
+            hint="",
+            warnings=warnings,
         )
 
     def broke_off(self, when: str, problem: str, hint: str, *, now: float) -> Account:

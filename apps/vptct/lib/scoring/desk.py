@@ -258,8 +258,7 @@ class ScoringDesk:
         for line in self._files.last_words(target.name):
             _logger.warning("  %s", line)
         if account is not None and account.state == FAILED:
-            with self._changed:
-                self._ordered = tuple(each for each in self._ordered if each != target)
+            # It stays ordered, if it was: it is tried once an hour until it is complete.
             _logger.error("the scoring of %s is given up for now", target)
 
     def _change(self, target: Target, how: Callable[[Account], Account]) -> Account | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from vpt_plugin.active.offers import ActiveSettings, Offer
 from vpt_plugin.active.retrain import RetrainAdvice, RetrainRule
 from vpt_plugin.active.retrain_watch import RetrainWatch
 from vpt_plugin.active.worklist import Worklist
-from vpt_plugin.errors import ArchiveError, CancelledError
+from vpt_plugin.errors import ArchiveError, CancelledError, VptError
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.leases import FOLDER, LeaseBook
 from vpt_plugin.store.source import StudySource
@@ -141,12 +142,22 @@ class WorklistDesk:
         with self.hands.turn(gone):
             offer = self.worklist.next(wish)
             if gone():
-                for lease in [each.lease for each in offer.proposals if each.lease]:
-                    self.leases.give_back(lease.study, lease.holder)
+                self._take_back(offer)
                 raise CancelledError
         task = self._wishes.task(wish.task)
-        with reachable():
-            return next_block(offer, self._scoring(task.name), self._retrain(task))
+        try:
+            with reachable():
+                return next_block(offer, self._scoring(task.name), self._retrain(task))
+        except Exception:
+            # Whoever asked learns of none of these leases.
+            self._take_back(offer)
+            raise
+
+    def _take_back(self, offer: Offer) -> None:
+        """End the leases of an offer that reaches nobody; one that cannot be ended now ends by its time."""
+        for lease in [each.lease for each in offer.proposals if each.lease]:
+            with suppress(VptError, OSError):
+                self.leases.give_back(lease.study, lease.holder)
 
     def ranked(self, strategy: str, body: Mapping[str, Any], *, n: int, reader: str) -> Offer:
         """The first ``n`` studies in the order in which they would be proposed; kept for nobody.

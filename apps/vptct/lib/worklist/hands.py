@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from vpt_plugin.errors import CancelledError, StudyNotFoundError
+from vpt_plugin.errors import CancelledError, StudyNotFoundError, WorklistAwayError
 from vpt_plugin.store.lease import SKIP_REASONS, check_skip
 from vpt_plugin.store.leases import Lease, LeaseBook
 from vpt_plugin.store.source import StudySource
@@ -15,7 +15,7 @@ from vpt_plugin.tasks import ReadingTask
 
 from ..access.person import Person
 from ..device_queue import FairQueue
-from ..errors import FULL_DISK, BadRequestError, BusyError, WorklistAwayError
+from ..errors import FULL_DISK, BadRequestError, BusyError
 from ..names import plain_text
 from .wishes import Wishes
 
@@ -73,8 +73,13 @@ class Hands:
             raise StudyNotFoundError(error.study, error.cause, hint) from error
 
     def _require_or_held(self, study: str) -> None:
-        """Refuse what is no study; one that is gone may still be in somebody's hands."""
-        if study not in self.leases.held():
+        """Refuse what is no study; one that is gone may still be in somebody's hands.
+
+        Not within a turn: an archive may take a minute to say so.
+        """
+        with reachable():
+            held = study in self.leases.held()
+        if not held:
             self._require(study)
 
     def extend(self, study: str, *, holder: str) -> dict[str, Any]:
@@ -86,8 +91,8 @@ class Hands:
             LeaseError: it is not in this reader's hands.
             BusyError, WorklistAwayError: as ``turn``.
         """
+        self._require_or_held(study)
         with self.turn():
-            self._require_or_held(study)
             return told_of_lease(self.leases.extend(study, _said(holder)))
 
     def give_back(self, study: str, *, holder: str) -> None:
@@ -95,8 +100,8 @@ class Hands:
 
         Raises: as ``extend``.
         """
+        self._require_or_held(study)
         with self.turn():
-            self._require_or_held(study)
             self.leases.give_back(study, _said(holder))
 
     def skip(self, study: str, said: Mapping[str, str], *, holder: str) -> None:
@@ -138,7 +143,9 @@ class Hands:
             BusyError, WorklistAwayError: as ``turn``.
         """
         # What was skipped and is gone now may come back.
-        if study not in {each.study for each in self.leases.history().skips}:
+        with reachable():
+            skipped = any(each.study == study for each in self.leases.history().skips)
+        if not skipped:
             study = self._require(study)
         task = self._wishes.task(task).name if task else ""
         with self.turn():

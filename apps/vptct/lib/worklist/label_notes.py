@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import queue
 import threading
+import time
 from dataclasses import dataclass, field
 
 from vpt_plugin.errors import LeaseError, VptError
 from vpt_plugin.store.labels import LabelFolder, SavedLabel
+from vpt_plugin.store.lease import utc_text
 from vpt_plugin.store.leases import Lease, LeaseBook
 
 _logger = logging.getLogger(__name__)
 # So long the answer to who saves a label waits: usually it is noted by then.
 _PATIENCE_SECONDS = 1.0
+# At the end of the server.
+_SECONDS_TO_END = 5.0
 _TRY_AGAIN_SECONDS = (0.5, 2.0, 10.0, 30.0)
 
 
 @dataclass(frozen=True)
 class _Note:
-    """A label that was saved, by whom ("" where nobody is logged in), and whether that is noted."""
+    """A label that was saved, by whom ("" where nobody is logged in), when, and whether that is noted.
+
+    ``when`` is by the clock of the leases; that of the label is its file's, of a share with its own clock.
+    """
 
     saved: SavedLabel
     person: str
+    when: str
     noted: threading.Event = field(default_factory=threading.Event)
 
 
@@ -44,20 +53,22 @@ class LabelNotes:
         self._leases = leases
         self._labels = labels
         self._patience_seconds = patience_seconds
-        self._notes: queue.SimpleQueue[_Note] = queue.SimpleQueue()
+        self._notes: queue.SimpleQueue[_Note | None] = queue.SimpleQueue()
         self._stuck = False
-        self._begun = False
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def open(self) -> None:
         """Note what an earlier server could not."""
         try:
             for saved in self.forgotten():
-                self._notes.put(_Note(saved, saved.label.annotator))
+                self._notes.put(_Note(saved, saved.label.annotator, saved.saved))
         except OSError as error:
             # Each of these leases ends by its time.
             _logger.warning("which labels end a lease cannot be told: %s", error)
         self._begin()
+        atexit.register(self.close)
 
     def forgotten(self) -> list[SavedLabel]:
         """Labels of studies that still are in the hands of those who labelled them.
@@ -76,7 +87,7 @@ class LabelNotes:
             person: who is logged in; "" without a login, where whoever has the study is taken for the
                 annotator, for nobody knows whether they are one.
         """
-        note = _Note(saved, person)
+        note = _Note(saved, person, utc_text(time.time()))
         self._notes.put(note)
         self._begin()
         if not self._stuck:
@@ -84,21 +95,31 @@ class LabelNotes:
 
     def _begin(self) -> None:
         with self._lock:
-            if not self._begun:
-                self._begun = True
-                threading.Thread(target=self._work, name="vptct-label-notes", daemon=True).start()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="vptct-label-notes", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """The server ends: note what waits, each once, for as long as is reasonable."""
+        self._closing.set()
+        self._notes.put(None)
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join(_SECONDS_TO_END)
 
     def _work(self) -> None:
-        while True:
-            note, tries = self._notes.get(), 0
+        while (note := self._notes.get()) is not None:
+            tries = 0
             while not self._done(note, first=tries == 0):
                 self._stuck = True
-                pause = _TRY_AGAIN_SECONDS[min(tries, len(_TRY_AGAIN_SECONDS) - 1)]
-                # It is never set here: the pause ends by its time.
-                note.noted.wait(pause)
+                if self._closing.wait(_TRY_AGAIN_SECONDS[min(tries, len(_TRY_AGAIN_SECONDS) - 1)]):
+                    # The next server finds it from the label itself.
+                    break
                 tries += 1
-            self._stuck = False
-            note.noted.set()
+            else:
+                self._stuck = False
+                note.noted.set()
 
     def _done(self, note: _Note, *, first: bool) -> bool:
         """Note a label; whether nothing is left to do."""
@@ -122,7 +143,12 @@ class LabelNotes:
         saved, reader = note.saved, note.saved.label.annotator
         lease = self._leases.held().get(saved.study)
         # One that was given after the label is somebody else's second reading.
-        if lease is not None and note.person in ("", lease.reader) and lease.since[:19] <= saved.saved[:19]:
+        if (
+            lease is not None
+            and lease.task == saved.task
+            and note.person in ("", lease.reader)
+            and lease.since[:19] <= note.when[:19]
+        ):
             reader = lease.reader
         self._leases.labelled(saved.study, reader, saved.task)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -44,12 +42,12 @@ def warm(worklist: Worklist, tasks: Sequence[ReadingTask], *, scoring: bool) -> 
 def warm_in_background(
     worklist: Worklist, tasks: Sequence[ReadingTask], *, scoring: bool, after_seconds: float = _AFTER_SECONDS
 ) -> threading.Thread:
-    """The same, a little later, in a thread that gives way to all others."""
+    """The same, a little later, in a thread.
+
+    An ordinary one: while it has Python's lock, or that of the scores, all others wait for it.
+    """
 
     def work() -> None:
-        if sys.platform == "linux":
-            # There a thread has a niceness of its own.
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
         time.sleep(after_seconds)
         try:
             warm(worklist, tasks, scoring=scoring)
