@@ -40,6 +40,9 @@ DEFAULT_LIMIT_GB = 50.0
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 _SLICES, _STUDY = "slices.npy", "study.json"
+# NumPy reads a header with ast.literal_eval, and studies are prepared by several threads: in Python 3.11, seldom,
+# one that parses while another does gets a SystemError (python/cpython#106905).
+_ONE_HEADER = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ class PreparedStudy:
         Opened anew at every use, for every open map counts against the limit of open files, and a training
         may have thousands of studies.
         """
-        return np.asarray(np.load(self.file, mmap_mode="r"), dtype=np.uint8)
+        with _ONE_HEADER:
+            return np.asarray(np.load(self.file, mmap_mode="r"), dtype=np.uint8)
 
 
 class PreparedStudies:
