@@ -40,8 +40,8 @@ DEFAULT_LIMIT_GB = 50.0
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 _SLICES, _STUDY = "slices.npy", "study.json"
-# NumPy reads a header with ast.literal_eval, and studies are prepared by several threads: in Python 3.11, seldom,
-# one that parses while another does gets a SystemError (python/cpython#106905).
+# NumPy reads a header with ast.literal_eval, and studies are prepared by several threads: in Python 3.11 one
+# that parses while another does gets, seldom, a SystemError (python/cpython#106905).
 _ONE_HEADER = threading.Lock()
 
 
