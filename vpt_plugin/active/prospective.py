@@ -129,16 +129,17 @@ def fair_sample(
 
 
 def waited_for(order: Sequence[str], random_picks: Collection[str], labelled: Collection[str]) -> list[str]:
-    """Where there is no fair sample: the studies that must be labelled for one, in the random order.
+    """Where there is no fair sample: the studies whose labels would make one, in the random order.
 
-    Those without a label up to the last labelled random pick, or where none is labelled, the last one.
+    Those without a label up to the first labelled random pick that can end a sample, or where there is none,
+    the last pick.
 
     Args:
         order, random_picks, labelled: as of ``fair_sample``.
     """
     picks = [at for at, study in enumerate(order) if study in random_picks]
-    ends = [at for at in picks if order[at] in labelled] or picks
-    return [study for study in order[: ends[-1] + 1] if study not in labelled] if ends else []
+    ends = [at for at in picks if at and order[at] in labelled][:1] or picks[-1:]
+    return [study for end in ends for study in order[: end + 1] if study not in labelled]
 
 
 def prospective(

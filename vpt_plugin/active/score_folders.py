@@ -137,11 +137,13 @@ def sweep_forgotten(root: Path, *, now: float | None = None) -> list[str]:
 
 def _remove_empty(root: Path) -> None:
     """Remove the root of scores where nothing but its name is left."""
-    if {path.name for path in root.iterdir()} != {_SOURCE}:
-        return
     try:
+        if {path.name for path in root.iterdir()} != {_SOURCE}:
+            return
         (root / _SOURCE).unlink()
         # Not empty any more where a scoring has begun since; the next one writes the name again.
         root.rmdir()
+    except FileNotFoundError:
+        pass  # another process sweeps, too
     except OSError as error:
         _logger.warning("%s cannot be removed at the moment: %s", root, error)

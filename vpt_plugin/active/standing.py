@@ -26,6 +26,7 @@ class Known:
         seen: those that this reader was ever offered.
         unreadable: those that the scoring could not read.
         dates: the StudyDate by study, as YYYYMMDD; those that are not known are "" or missing.
+        again: of ``held``, those that are read a second time for this task.
     """
 
     studies: Sequence[str]
@@ -35,6 +36,7 @@ class Known:
     seen: Collection[str] = frozenset()
     unreadable: Collection[str] = frozenset()
     dates: Mapping[str, str] | None = None
+    again: Collection[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def standing(known: Known, wish: Wish) -> Standing:
     for study in known.studies:
         if closed := _closed_by(known, wish, study):
             numbers[closed] += 1
-            numbers["second"] += closed == "labelled" and study in known.held
+            numbers["second"] += closed == "labelled" and study in known.again
             continue
         day = (known.dates or {}).get(study, "")
         if in_dates(day, wish):

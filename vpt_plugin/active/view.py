@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vpt_plugin.acquisition.pool import Pool
 from vpt_plugin.active.chosen_scores import StudyScores
-from vpt_plugin.active.offers import Wish
+from vpt_plugin.active.offers import SECOND, Wish
 from vpt_plugin.active.standing import Known
 from vpt_plugin.labels import STATES
 from vpt_plugin.store.label_versions import SavedLabel
@@ -49,6 +49,11 @@ class View:
             held.history.seen_by(wish.reader) if wish.unseen else frozenset(),
             self.scores.unreadable.keys(),
             self.scores.dates,
+            {
+                study
+                for study, lease in held.leases.items()
+                if (lease.task, lease.reading) == (wish.task, SECOND)
+            },
         )
 
     def pool(self, known: Known, free: Iterable[str]) -> Pool:

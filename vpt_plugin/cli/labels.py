@@ -61,7 +61,7 @@ def check(
     Examples:
       vpt labels check studies
       vpt labels check /srv/vptct/labels --json
-      vpt labels check studies --labels /srv/vptct/labels
+      vpt labels check studies --labels-dir /srv/vptct/labels
     """
     from vpt_plugin.cli.labels_report import print_checkup
     from vpt_plugin.store.checkup import check_labels

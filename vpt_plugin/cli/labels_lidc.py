@@ -47,7 +47,7 @@ def import_lidc(
     Examples:
       vpt labels import-lidc LIDC-IDRI LIDC-XML-only --dry-run
       vpt labels import-lidc LIDC-IDRI LIDC-IDRI
-      vpt labels import-lidc studies 069.xml --labels /srv/vptct/labels
+      vpt labels import-lidc studies 069.xml --labels-dir /srv/vptct/labels
     """
     from vpt_plugin.store.exchange import carry_out, plan_import
 

@@ -92,6 +92,7 @@ class RefusedError(VptctError):
         status: of HTTP.
         retry_after_seconds: when the server wants to be asked again; None where it does not say.
         own_words: the answer is of a VPTCT server, and not of a proxy or of another program.
+        error: the server's name of the error, as docs/server.md lists them; "" where it gives none.
     """
 
     def __init__(
@@ -102,8 +103,10 @@ class RefusedError(VptctError):
         status: int = 0,
         retry_after_seconds: float | None = None,
         own_words: bool = True,
+        error: str = "",
     ) -> None:
         super().__init__(detail, hint)
+        self.error = error
         self.own_words = own_words
         self.detail = detail
         self.status = status

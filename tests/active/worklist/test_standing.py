@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,9 +44,12 @@ def test_no_study_counts_twice_and_none_that_is_closed_is_free(
 
 
 def test_a_study_counts_as_labelled_whoever_has_it_and_whoever_skipped_it() -> None:
-    found = standing(Known(["p0", "p1"], labelled={"p0"}, held={"p0", "p1"}, skipped={"p0"}), Wish("nodule"))
+    known = Known(["p0", "p1"], labelled={"p0"}, held={"p0", "p1"}, skipped={"p0"})
+    found = standing(known, Wish("nodule"))
     assert (found.labelled, found.held, found.skipped, found.free) == (1, 1, 0, ())
-    assert found.second == 1
+    # In somebody's hands for another task.
+    assert found.second == 0
+    assert standing(replace(known, again={"p0"}), Wish("nodule")).second == 1
 
 
 def test_both_ends_of_a_wish_for_dates_belong_to_it() -> None:

@@ -258,7 +258,9 @@ class ScoringDesk:
         for line in self._files.last_words(target.name):
             _logger.warning("  %s", line)
         if account is not None and account.state == FAILED:
-            # It stays ordered, if it was: it is tried once an hour until it is complete.
+            # An order ends with it: of a version that is served no more it would be tried for good.
+            with self._changed:
+                self._ordered = tuple(each for each in self._ordered if each != target)
             _logger.error("the scoring of %s is given up for now", target)
 
     def _change(self, target: Target, how: Callable[[Account], Account]) -> Account | None:

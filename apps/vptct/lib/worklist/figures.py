@@ -62,24 +62,24 @@ class Figures:
 
     def agreement(self, task: ReadingTask) -> dict[str, Any]:
         """How the readers of a task agree, ``vptct.agreement/1``."""
-        history = self._leases.history()
         return self._remembered(
             "agreement",
             task,
             (),
             lambda: read_agreement(
-                task.name, task.findings, self._labels, history, seed=self._seed
+                task.name, task.findings, self._labels, self._leases.history(), seed=self._seed
             ).to_json(),
         )
 
     def prospective(self, task: ReadingTask, there: Sequence[str]) -> dict[str, Any]:
         """What the random picks say of all studies."""
-        history = self._leases.history()
         return self._remembered(
             "prospective",
             task,
             (len(there),),
-            lambda: read_prospective(task, there, self._labels, history, seed=self._seed).to_json(),
+            lambda: read_prospective(
+                task, there, self._labels, self._leases.history(), seed=self._seed
+            ).to_json(),
         )
 
     def _remembered(

@@ -57,21 +57,29 @@ class FindingProspect:
         present: studies that have it.
         prevalence: the share of them.
         auroc: of answers that were given before the label.
+        unanswered: studies that had a label before any version had answered; ``auroc`` is without them.
+        versions: that gave those answers.
         what_follows: the same in a sentence.
     """
 
     present: int
     prevalence: Estimate
     auroc: Estimate
+    unanswered: int
+    versions: tuple[str, ...]
     what_follows: str
 
 
 @dataclass(frozen=True)
 class Prospective:
-    """What a fair sample of all studies says; ``sample`` studies, ``missing`` ones without a label."""
+    """What a fair sample of all studies says; ``sample`` studies, ``missing`` ones without a label.
+
+    ``random_picks``: studies that were ever offered by chance.
+    """
 
     sample: int
     missing: int
+    random_picks: int
     findings: Mapping[str, FindingProspect]
 
 
@@ -88,7 +96,12 @@ def read_agreement(fields: Fields) -> Agreement:
 
 def read_prospective(fields: Fields) -> Prospective:
     """What a fair sample says."""
-    return Prospective(fields.whole("sample"), fields.whole("missing"), fields.named("findings", _prospect))
+    return Prospective(
+        sample=fields.whole("sample"),
+        missing=fields.whole("missing"),
+        random_picks=fields.whole("random_picks"),
+        findings=fields.named("findings", _prospect),
+    )
 
 
 def _finding(fields: Fields) -> FindingAgreement:
@@ -107,5 +120,7 @@ def _prospect(fields: Fields) -> FindingProspect:
         present=fields.whole("present"),
         prevalence=fields.part("prevalence", read_estimate),
         auroc=fields.part("auroc", read_estimate),
+        unanswered=fields.whole("unanswered"),
+        versions=fields.texts("versions"),
         what_follows=fields.text("what_follows"),
     )

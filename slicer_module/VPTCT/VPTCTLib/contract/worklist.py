@@ -14,14 +14,16 @@ SKIP_REASONS = ("poor_quality", "wrong_examination", "unreadable", "unsure", "ot
 
 @dataclass(frozen=True)
 class WorklistCounts:
-    """How many studies are in which state.
+    """How many studies are in which state; each study is in one of the first six.
 
     Attributes:
         free: may be proposed: how long the worklist is.
-        held: in the hands of a reader.
+        held: without a label, in the hands of a reader.
         skipped: by this reader, or for everybody.
         labelled: for this task.
         unreadable: could not be scored.
+        left_out: by this wish alone: its dates, or seen by this reader before.
+        second_readings: of ``labelled``, in the hands of a reader who reads them a second time.
         unscored: of ``free``, not scored yet.
     """
 
@@ -30,6 +32,8 @@ class WorklistCounts:
     skipped: int
     labelled: int
     unreadable: int
+    left_out: int
+    second_readings: int
     unscored: int
 
 
@@ -77,9 +81,13 @@ class Scoring:
 
 @dataclass(frozen=True)
 class RetrainAdvice:
-    """Whether a training is due, and the sentence that says why; ``problem``: why it could not be ordered."""
+    """Whether a training is due, and the sentence that says why; ``problem``: why it could not be ordered.
+
+    ``ordered``: one runs or waits, so none is due.
+    """
 
     due: bool
+    ordered: bool
     why: str
     new_labels: int
     every: int
@@ -193,7 +201,9 @@ def read_held(fields: Fields) -> HeldStudy:
 
 def read_counts(fields: Fields) -> WorklistCounts:
     """The counts of a worklist."""
-    names = ("free", "held", "skipped", "labelled", "unreadable", "unscored")
+    names = (
+        "free", "held", "skipped", "labelled", "unreadable", "left_out", "second_readings", "unscored",
+    )  # fmt: skip
     return WorklistCounts(*(fields.whole(name) for name in names))
 
 
@@ -225,6 +235,7 @@ def read_retrain(fields: Fields) -> RetrainAdvice:
     """Whether a training is due."""
     return RetrainAdvice(
         due=fields.flag("due"),
+        ordered=fields.flag("ordered"),
         why=fields.text("why"),
         new_labels=fields.whole("new_labels"),
         every=fields.whole("every"),

@@ -81,6 +81,7 @@ def refused(
         status=status,
         retry_after_seconds=_seconds(headers.get("Retry-After")),
         own_words=own_words,
+        error=str(told.get("error", ""))[:100] if own_words else "",
     )
     if isinstance(error, LabelConflictError) and "conflict" in told:
         error.conflict = read_conflict(told["conflict"])
