@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from started_process import events, indented, started
 
 SCRIPT = """
 import sys, time
@@ -28,33 +29,12 @@ run_and_leave(main, sys.argv[1:])
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    started = []
+    with ExitStack() as stack:
 
-    def begin(body: str, heard: str = "None") -> subprocess.Popen[bytes]:
-        lines = "\n".join(f"    {line}" for line in body.split("\n"))
-        started.append(
-            subprocess.Popen(
-                [sys.executable, "-c", SCRIPT.format(body=lines, heard=heard)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                start_new_session=os.name != "nt",
-            )
-        )  # fmt: skip
-        return started[-1]
+        def begin(body: str, heard: str = "None") -> subprocess.Popen[bytes]:
+            return stack.enter_context(started(SCRIPT.format(body=indented(body), heard=heard)))
 
-    yield begin
-    for each in started:
-        each.kill()
-        each.wait()
-        for pipe in (each.stdin, each.stdout, each.stderr):
-            pipe.close()
-
-
-def events(process: subprocess.Popen[bytes]) -> tuple[list[dict[str, object]], str]:
-    # Not ``communicate``: that closes the input, which ends the process.
-    told = [json.loads(line) for line in process.stdout]
-    log = process.stderr.read().decode()
-    process.wait(20)
-    return told, log
+        yield begin
 
 
 def test_an_error_is_told_with_its_hint_and_what_is_printed_goes_to_the_log(start) -> None:

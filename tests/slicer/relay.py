@@ -8,6 +8,8 @@ from contextlib import suppress
 from types import TracebackType
 from urllib.parse import urlsplit
 
+from listening import listening
+
 _PIECE_BYTES = 1 << 16
 
 
@@ -27,31 +29,16 @@ class Relay:
         self.loses_answers = 0
 
     def __enter__(self) -> Relay:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
+        self._listening = listening(self._pass)
+        self.url = f"http://{self._listening.__enter__()}"
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(10)
-        self._listener.close()
+        self._listening.__exit__(kind, error, trace)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            thread = threading.Thread(target=self._pass, args=(client,))
-            self._threads.append(thread)
-            thread.start()
-
-    def _pass(self, client: socket.socket) -> None:
+    def _pass(self, client: socket.socket, number: int) -> None:
         target = urlsplit(self.target)
         with client:
             if self.refuses:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from listening import listening
+
 Play = Callable[[socket.socket], None]
 _PIECE_BYTES = 1 << 16
 
@@ -43,35 +45,18 @@ class ScriptedServer:
     hung_up: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> ScriptedServer:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listening = listening(self._serve)
         scheme = "http" if self.tls is None else "https"
-        self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
+        self.url = f"{scheme}://{self._listening.__enter__()}"
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(10)
-        self._listener.close()
+        self._listening.__exit__(kind, error, trace)
 
-    def _accept(self) -> None:
-        number = 0
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            play = self.plays[min(number, len(self.plays) - 1)]
-            number += 1
-            thread = threading.Thread(target=self._serve, args=(connection, play))
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, connection: socket.socket, play: Play) -> None:
+    def _serve(self, connection: socket.socket, number: int) -> None:
+        play = self.plays[min(number, len(self.plays) - 1)]
         connection.settimeout(10)
         try:
             with (

@@ -141,7 +141,7 @@ def test_the_next_study_and_the_worklists_are_read_as_agreed() -> None:
     (proposal,) = read_next({"vptct": typical}).proposals
     assert proposal.cluster is not None
     assert proposal.cluster.studies == 31
-    assert offer.worklist.free == 371
+    assert offer.worklist.free == 334
     assert offer.retrain is not None
     assert offer.retrain.due
     (task,) = read_worklists(AGREED["worklists"][1]).tasks

@@ -8,23 +8,12 @@ import math
 from pathlib import Path
 
 import pytest
+from lease_clock import EIGHT, MINUTE, Clock, happened, order
 
 from vpt_plugin.errors import ConfigurationError, LeaseError, StudyNotFoundError
 from vpt_plugin.store.history_file import HistoryFile
 from vpt_plugin.store.lease import utc_seconds, utc_text
 from vpt_plugin.store.leases import SKIP_REASONS, LeaseBook, Order
-
-# 2026-11-20T20:00:00Z
-EIGHT = 1_795_204_800.0
-MINUTE = 60.0
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = EIGHT
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 @pytest.fixture
@@ -35,14 +24,6 @@ def clock() -> Clock:
 @pytest.fixture
 def book(tmp_path: Path, clock: Clock) -> LeaseBook:
     return LeaseBook(tmp_path / "worklist", clock=clock, max_held=3)
-
-
-def order(study: str, strategy: str = "typical", task: str = "pe") -> Order:
-    return Order(study, task, strategy)
-
-
-def happened(book: LeaseBook) -> list[tuple[str, str, str]]:
-    return [(each.event, each.study, each.reader) for each in book.history().events]
 
 
 def test_a_lease_says_who_has_what_since_when_and_what_the_model_said(book: LeaseBook) -> None:

@@ -10,24 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
+from lease_clock import MINUTE, Clock, order
 
 from vpt_plugin.errors import LeaseError
 from vpt_plugin.store.history_file import HistoryFile
 from vpt_plugin.store.lease import utc_text
 from vpt_plugin.store.lease_file import LeaseFile
 from vpt_plugin.store.leases import LeaseBook, Order
-
-# 2026-11-20T20:00:00Z
-EIGHT = 1_795_204_800.0
-MINUTE = 60.0
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = EIGHT
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 @pytest.fixture
@@ -38,10 +27,6 @@ def clock() -> Clock:
 @pytest.fixture
 def book(tmp_path: Path, clock: Clock) -> LeaseBook:
     return LeaseBook(tmp_path / "worklist", clock=clock)
-
-
-def order(study: str, strategy: str = "typical") -> Order:
-    return Order(study, "pe", strategy)
 
 
 def test_damaged_leases_are_set_aside_and_begin_again_from_the_history(

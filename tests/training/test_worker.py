@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from started_process import events, indented, started
 
 from vpt_plugin.errors import TrainingError
 from vpt_plugin.owned_process import EventLines
@@ -33,34 +35,14 @@ JOB = TrainingJob("/studies", "", "nodule", "tiny", {"epochs": 2})
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    started = []
+    (tmp_path / "job.json").write_text(json.dumps(JOB.to_json()))
+    with ExitStack() as stack:
 
-    def begin(body: str) -> subprocess.Popen[bytes]:
-        (tmp_path / "job.json").write_text(json.dumps(JOB.to_json()))
-        script = SCRIPT.format(body="\n".join(f"    {line}" for line in body.split("\n")))
-        started.append(
-            subprocess.Popen(
-                [sys.executable, "-c", script, str(tmp_path / "job.json")],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                start_new_session=os.name != "nt",
-            )
-        )  # fmt: skip
-        return started[-1]
+        def begin(body: str) -> subprocess.Popen[bytes]:
+            script = SCRIPT.format(body=indented(body))
+            return stack.enter_context(started(script, str(tmp_path / "job.json")))
 
-    yield begin
-    for each in started:
-        each.kill()
-        each.wait()
-        for pipe in (each.stdin, each.stdout, each.stderr):
-            pipe.close()
-
-
-def events(process: subprocess.Popen[bytes]) -> tuple[list[dict[str, object]], str]:
-    # Not ``communicate``: that closes the input, which ends the process.
-    told = [json.loads(line) for line in process.stdout]
-    log = process.stderr.read().decode()
-    process.wait(20)
-    return told, log
+        yield begin
 
 
 def test_an_error_is_told_with_its_hint_and_what_is_printed_goes_to_the_log(start) -> None:

@@ -6,14 +6,13 @@ of a DICOM archive are in the environment.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from vpt_plugin.errors import ConfigurationError
-from vpt_plugin.training.job import ArchiveFacts
+from vpt_plugin.training.job import ArchiveFacts, job_data, job_of
 
 SCHEMA = "vptct.scoring-job/1"
 DEFAULT_LIMIT = 10_000
@@ -77,15 +76,7 @@ class ScoringJob:
         Raises:
             ConfigurationError: it is not a job of this schema.
         """
-        try:
-            if data["schema"] != SCHEMA:
-                raise ValueError(f"its schema is {data['schema']!r}")
-            values = {each.name: data[each.name] for each in fields(cls) if each.name in data}
-            values["archive"] = ArchiveFacts(**values.get("archive", {}))
-            values["task_files"] = tuple(values.get("task_files", ()))
-            return cls(**values)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ConfigurationError(f"this is no job that follows {SCHEMA!r}: {error}.") from error
+        return job_of(cls, SCHEMA, data, ConfigurationError)
 
     @classmethod
     def read(cls, path: Path) -> ScoringJob:
@@ -94,13 +85,7 @@ class ScoringJob:
         Raises:
             ConfigurationError: it cannot be read, or is no job.
         """
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"{path}: the job cannot be read: {error}.", "Order it again."
-            ) from error
-        return cls.from_json(data)
+        return cls.from_json(job_data(path, ConfigurationError))
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from vpt_plugin.errors import TrainingError
+from vpt_plugin.errors import TrainingError, VptError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Job = TypeVar("Job", bound="DataclassInstance")
 
 SCHEMA = "vptct.job/1"
 
@@ -84,15 +89,7 @@ class TrainingJob:
         Raises:
             TrainingError: it is not a job of this schema.
         """
-        try:
-            values = {each.name: data[each.name] for each in fields(cls) if each.name in data}
-            if data["schema"] != SCHEMA:
-                raise ValueError(f"its schema is {data['schema']!r}")
-            values["archive"] = ArchiveFacts(**values.get("archive", {}))
-            values["task_files"] = tuple(values.get("task_files", ()))
-            return cls(**values)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise TrainingError(f"this is no job that follows {SCHEMA!r}: {error}.") from error
+        return job_of(cls, SCHEMA, data, TrainingError)
 
     @classmethod
     def read(cls, path: Path) -> TrainingJob:
@@ -101,8 +98,32 @@ class TrainingJob:
         Raises:
             TrainingError: it cannot be read, or is no job.
         """
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise TrainingError(f"{path}: the job cannot be read: {error}.", "Order it again.") from error
-        return cls.from_json(data)
+        return cls.from_json(job_data(path, TrainingError))
+
+
+def job_of(kind: type[Job], schema: str, data: Any, error: type[VptError]) -> Job:
+    """A job from its JSON, of this work or another that is done in a process of its own.
+
+    Args:
+        kind: a dataclass with the fields ``archive`` (``ArchiveFacts``) and ``task_files``.
+        schema: that the JSON has to name.
+        data: the JSON.
+        error: what is raised where it is no such job.
+    """
+    try:
+        values = {each.name: data[each.name] for each in fields(kind) if each.name in data}
+        if data["schema"] != schema:
+            raise ValueError(f"its schema is {data['schema']!r}")
+        values["archive"] = ArchiveFacts(**values.get("archive", {}))
+        values["task_files"] = tuple(values.get("task_files", ()))
+        return kind(**values)
+    except (KeyError, TypeError, ValueError, AttributeError) as cause:
+        raise error(f"this is no job that follows {schema!r}: {cause}.") from cause
+
+
+def job_data(path: Path, error: type[VptError]) -> Any:
+    """The JSON in a job's file; ``error`` is raised where it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        raise error(f"{path}: the job cannot be read: {cause}.", "Order it again.") from cause

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .fields import Fields
@@ -37,3 +38,8 @@ def read_estimate(fields: Fields) -> Estimate:
         ci95=fields.interval("ci95"),
         n=fields.whole("n"),
     )
+
+
+def read_estimates(fields: Fields, name: str) -> Mapping[str, Estimate] | None:
+    """An estimate per finding, under a key that may be missing or null; then None."""
+    return fields.named(name, read_estimate) if fields.data.get(name) is not None else None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .estimate import Estimate, read_estimate
+from .estimate import Estimate, read_estimates
 from .fields import Fields
 from .training import TrainingState, read_trainings
 from .worklist import Worklists, read_worklists
@@ -153,9 +153,6 @@ def _task(fields: Fields) -> TaskInfo:
 
 def _model(fields: Fields, trainers: Fields) -> ModelInfo:
     name = fields.text("name")
-    aurocs: Mapping[str, Estimate] | None = None
-    if fields.data.get("validation_auroc") is not None:
-        aurocs = fields.named("validation_auroc", read_estimate)
     return ModelInfo(
         name=name,
         task=fields.text("task"),
@@ -169,6 +166,6 @@ def _model(fields: Fields, trainers: Fields) -> ModelInfo:
         synthetic=fields.maybe(fields.flag, "synthetic"),
         calibrated=fields.maybe(fields.flag, "calibrated"),
         thresholds=fields.maybe(fields.numbers_or_null, "thresholds"),
-        validation_auroc=aurocs,
+        validation_auroc=read_estimates(fields, "validation_auroc"),
         settings=trainers.inner(name).inner("config").data if name in trainers.data else {},
     )

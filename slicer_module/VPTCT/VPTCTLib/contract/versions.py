@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .comparison import Comparison, read_comparison
-from .estimate import Estimate, read_estimate
+from .estimate import Estimate, read_estimates
 from .fields import Fields
 
 SCHEMA = "vptct.versions/1"
@@ -108,9 +108,6 @@ def read_served(data: object) -> int:
 
 
 def _version(fields: Fields) -> Version:
-    aurocs: Mapping[str, Estimate] | None = None
-    if fields.data.get("validation_auroc") is not None:
-        aurocs = fields.named("validation_auroc", read_estimate)
     return Version(
         version=fields.whole("version"),
         served=fields.flag("served"),
@@ -121,7 +118,7 @@ def _version(fields: Fields) -> Version:
         synthetic=fields.maybe(fields.flag, "synthetic"),
         calibrated=fields.maybe(fields.flag, "calibrated"),
         thresholds=fields.maybe(fields.numbers_or_null, "thresholds"),
-        validation_auroc=aurocs,
+        validation_auroc=read_estimates(fields, "validation_auroc"),
         comparison=fields.part_or_none("comparison", read_comparison),
         problem=fields.maybe(fields.text, "problem"),
     )
