@@ -14,10 +14,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from relay import Relay
 from server_process import ServerProcess
+from standin.wheel import missing_scene
 from VPTCTLib.client import Client
 from VPTCTLib.transport.connection import Connection
 from VPTCTLib.transport.login import TokenLogin
 from VPTCTLib.transport.retry import RetryRule
+
+# Before any test says ``import slicer``: from then on it is the wheel's, without the files of this folder.
+missing_scene()
 
 QUICK_RETRY = RetryRule(first_wait_seconds=0.01, factor=1.0)
 STUDIES = 24
