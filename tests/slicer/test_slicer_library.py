@@ -1,4 +1,4 @@
-"""What the Slicer module's library may use: Python 3.9, the standard library and requests."""
+"""What each part of the Slicer module's library may use: Python 3.9, and what Slicer brings."""
 
 from __future__ import annotations
 
@@ -23,11 +23,25 @@ TOO_NEW = {
     "contextlib": {"aclosing", "chdir"},
     "inspect": {"get_annotations"},
 }
+# What a part may import beside the standard library and the parts below it; "" is the client.
+BESIDE = {
+    "": {"requests"},
+    "scene": {"numpy", "slicer", "vtk"},
+    "logic": {"slicer", "vtk"},
+    "panel": {"ctk", "numpy", "qt", "slicer", "vtk"},
+}
+# From the cellar to the roof.
+PARTS = ["", "scene", "logic", "panel"]
 TOO_NEW_MODULES = {"tomllib", "zoneinfo._tzpath", "importlib.resources.abc"}
 
 
+def part_of(path: Path) -> str:
+    first = path.relative_to(LIBRARY).parts[0]
+    return first if first in PARTS else ""
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(LIBRARY)))
-def test_a_file_is_python_3_9_and_imports_the_standard_library_and_requests_alone(path: Path) -> None:
+def test_a_file_is_python_3_9_and_imports_only_what_slicer_brings(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9))
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     assert not used & TOO_NEW[""]
@@ -39,9 +53,20 @@ def test_a_file_is_python_3_9_and_imports_the_standard_library_and_requests_alon
         else:
             continue
         for module in modules:
-            assert module.partition(".")[0] in sys.stdlib_module_names | {"requests"}
+            if path.name != "i18n.py":  # It looks whether there is a Slicer.
+                assert module.partition(".")[0] in sys.stdlib_module_names | BESIDE[part_of(path)]
             assert not names & TOO_NEW.get(module, set())
             assert module not in TOO_NEW_MODULES
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_panel_knows_logic_knows_scene_knows_client_and_never_the_other_way(path: Path) -> None:
+    here = path.relative_to(LIBRARY).parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            whole = [*here[: len(here) - node.level], *(node.module or "").split(".")]
+            other = whole[0] if whole[0] in PARTS else ""
+            assert PARTS.index(other) <= PARTS.index(part_of(path)), f"{here} must not import {node.module}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(LIBRARY)))

@@ -5,6 +5,7 @@
     VptctError                      has a message and a hint: what is wrong, and what to do
     ├── AddressError                what was typed is no address of a server
     ├── CancelledError              the reader, or the end of the module, cancelled it
+    ├── UnexpectedError             a fault of this module
     ├── LocalFileError              a file of this computer cannot be read or written
     ├── OutboxError                 labels cannot be kept on this computer
     ├── UnreachableError            no answer, or only a part of one
@@ -57,6 +58,16 @@ class AddressError(VptctError):
 
 class CancelledError(VptctError):
     """The request was cancelled on this computer; its connection is closed."""
+
+
+class UnexpectedError(VptctError):
+    """A fault of this module, told like the others so that the panel lives on."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(
+            f"something went wrong in this module ({type(cause).__name__}: {cause}).",
+            "Try again; the error log (View > Error Log) has what its makers need to know.",
+        )
 
 
 class LocalFileError(VptctError):

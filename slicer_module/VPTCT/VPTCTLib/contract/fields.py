@@ -76,6 +76,10 @@ class Fields:
         """What ``read`` makes of the key; None for null: ``fields.maybe(fields.text, "problem")``."""
         return None if self._value(name) is None else read(name)
 
+    def optional(self, read: Callable[[str], T], name: str) -> T | None:
+        """The same; None also where an older server has no such key."""
+        return self.maybe(read, name) if name in self.data else None
+
     def part(self, name: str, read: Callable[[Fields], T]) -> T:
         """What ``read`` makes of the object of that name."""
         return read(self.inner(name))

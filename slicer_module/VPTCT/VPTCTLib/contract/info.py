@@ -30,6 +30,38 @@ class StudiesState:
 
 
 @dataclass(frozen=True)
+class StudyNeeds:
+    """The smallest form of a study that the server answers as the study itself.
+
+    A client may make slices smaller first, to squares of ``pixels`` by the mean over an area, and cut values
+    to the range of HU then, in this order. Slices are those from feet to head.
+
+    Attributes:
+        hu_low, hu_high: values below and above count as these.
+        pixels: the server makes slices this large by itself; None where it takes them as they are.
+    """
+
+    hu_low: float
+    hu_high: float
+    pixels: int | None
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """What an upload may be.
+
+    Attributes:
+        max_bytes: of one request.
+        sessions: whether a study may be uploaded once for several requests.
+        session_minutes: how long it is kept after its last use; None without sessions.
+    """
+
+    max_bytes: int
+    sessions: bool
+    session_minutes: float | None
+
+
+@dataclass(frozen=True)
 class TaskInfo:
     """A task.
 
@@ -39,6 +71,7 @@ class TaskInfo:
         findings: their names.
         hu_centre, hu_width: the HU window in which the network looks, and a reader should.
         labels: how many studies have each state.
+        needs: what an upload must hold; None where an older server does not tell.
     """
 
     name: str
@@ -47,6 +80,7 @@ class TaskInfo:
     hu_centre: float
     hu_width: float
     labels: Mapping[str, int]
+    needs: StudyNeeds | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +130,8 @@ class ServerInfo:
         tasks, models: what is served.
         trainings: what runs.
         worklists: what is known of the next studies.
+        server_id: the same for the same studies and labels under every address; "" where the server tells none.
+        uploads: what they may be; None where an older server does not tell.
     """
 
     version: str
@@ -105,6 +141,8 @@ class ServerInfo:
     models: tuple[ModelInfo, ...]
     trainings: TrainingState
     worklists: Worklists
+    server_id: str = ""
+    uploads: Uploads | None = None
 
     def task(self, name: str) -> TaskInfo | None:
         """The task of that name; None where it is not served."""
@@ -132,6 +170,16 @@ def read_info(data: object) -> ServerInfo:
         models=fields.parts("models", lambda each: _model(each, trainers)),
         trainings=read_trainings(fields.inner("training").data),
         worklists=read_worklists(fields.inner("active").data),
+        server_id=(fields.optional(fields.text, "server_id") or ""),
+        uploads=fields.optional(lambda name: fields.part(name, _uploads), "uploads"),
+    )
+
+
+def _uploads(fields: Fields) -> Uploads:
+    return Uploads(
+        max_bytes=fields.whole("max_bytes"),
+        sessions=fields.flag("sessions"),
+        session_minutes=fields.maybe(fields.number, "session_minutes"),
     )
 
 
@@ -148,6 +196,15 @@ def _task(fields: Fields) -> TaskInfo:
         hu_centre=window.number("centre"),
         hu_width=window.number("width"),
         labels=fields.counts("labels"),
+        needs=fields.optional(lambda name: fields.part(name, _needs), "needs"),
+    )
+
+
+def _needs(fields: Fields) -> StudyNeeds:
+    return StudyNeeds(
+        hu_low=fields.number("hu_low"),
+        hu_high=fields.number("hu_high"),
+        pixels=fields.maybe(fields.whole, "pixels"),
     )
 
 

@@ -1,0 +1,1 @@
+"""Logic: what the panel knows and can do, without Qt."""

@@ -1,0 +1,1 @@
+"""Panel: what the reader sees and clicks."""

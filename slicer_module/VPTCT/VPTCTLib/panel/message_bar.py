@@ -1,0 +1,49 @@
+"""MessageBar: what the reader is told, at the top of the panel, until it is over or put away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..logic.messages import ERROR, INFO, WARNING, Messages
+
+_COLOURS = {INFO: ("#e8f0fa", "#1f3d66"), WARNING: ("#fff3d6", "#5c4400"), ERROR: ("#fde7e7", "#7a1414")}
+
+
+class MessageBar:
+    """Shows the message that matters most.
+
+    Args:
+        messages: of the desk.
+        ui: has ``messageFrame``, ``messageLabel`` and ``messageCloseButton``.
+    """
+
+    def __init__(self, messages: Messages, ui: Any) -> None:
+        self._messages = messages
+        self._ui = ui
+        ui.messageCloseButton.connect("clicked(bool)", self._put_away)
+        messages.changed.connect(self._show)
+        self._show()
+
+    def close(self) -> None:
+        """Show no more."""
+        self._messages.changed.disconnect(self._show)
+
+    def _show(self) -> None:
+        message = self._messages.current
+        self._ui.messageFrame.visible = message is not None
+        if message is None:
+            return
+        background, text = _COLOURS[message.level]
+        self._ui.messageFrame.styleSheet = (
+            f"#messageFrame {{ background: {background}; border-radius: 4px; }} QLabel {{ color: {text}; }}"
+        )
+        self._ui.messageLabel.text = "\n".join(filter(None, (_sentence(message.text), message.hint)))
+
+    def _put_away(self) -> None:
+        message = self._messages.current
+        if message is not None:
+            self._messages.settle(message.about)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

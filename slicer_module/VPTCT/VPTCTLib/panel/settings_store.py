@@ -1,0 +1,40 @@
+"""SettingsStore: Slicer's settings as a mapping of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+
+class SettingsStore(MutableMapping[str, str]):
+    """The module's part of Slicer's settings.
+
+    Args:
+        settings: ``slicer.app.userSettings()``, which has the keys ``VPTCT.name`` in a group ``VPTCT``.
+    """
+
+    def __init__(self, settings: Any) -> None:
+        self._settings = settings
+
+    def __getitem__(self, key: str) -> str:
+        if not self._settings.contains(_stored(key)):
+            raise KeyError(key)
+        return str(self._settings.value(_stored(key)))
+
+    def __setitem__(self, key: str, value: str) -> None:
+        self._settings.setValue(_stored(key), value)
+
+    def __delitem__(self, key: str) -> None:
+        if not self._settings.contains(_stored(key)):
+            raise KeyError(key)
+        self._settings.remove(_stored(key))
+
+    def __iter__(self) -> Iterator[str]:
+        return (key.replace("/", ".", 1) for key in self._settings.allKeys() if str(key).startswith("VPTCT/"))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _stored(key: str) -> str:
+    return key.replace(".", "/", 1)
