@@ -28,8 +28,9 @@ from lib.datastore import StudyDatastore
 from lib.device_queue import FairQueue
 from lib.errors import NotOfferedError, without_folders
 from lib.errors import install as install_errors
+from lib.identity import server_id
 from lib.infer_task import STUDIES_IN_HAND, ClassifyTask, Workplace
-from lib.info import server_info
+from lib.info import server_info, uploads_info
 from lib.plain import plain_json
 from lib.predictors import Predictors
 from lib.retraining import RetrainStarter
@@ -72,6 +73,7 @@ class VptctApp(MONAILabelApp):
         self.scorings = ScoringDesk.of(
             studies, self.served, self.labels_folder, self.model_store, lambda: self.datastore().studies
         )
+        self._server_id = server_id(vptct_home(), studies, self.labels_folder.root)
         self._workspaces: list[Workspace] = []
         super().__init__(
             app_dir=app_dir,
@@ -192,6 +194,9 @@ class VptctApp(MONAILabelApp):
         training = self.desk.info(self.without_folders)
         active = plain_json(self.worklists.info(), self.without_folders)
         ours = server_info(self.served, self.model_store, self.labels_folder, state, training, active)
+        kept_seconds = settings.MONAI_LABEL_SESSION_EXPIRY if self.sessions() is not None else None
+        ours["uploads"] = uploads_info(self.served.limits, kept_seconds)
+        ours["server_id"] = self._server_id
         return {**answer, "train_stats": self.desk.stats(), "vptct": ours}
 
     def without_folders(self, text: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import vpt_plugin
+from vpt_plugin.ct.volume import MAX_HU, MIN_HU
 from vpt_plugin.errors import ModelCardError
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
@@ -18,6 +20,7 @@ from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.reading import reading_difference, reading_facts
 
 from .conf import AppConf
+from .limits import Limits
 
 _logger = logging.getLogger(__name__)
 SCHEMA = "vptct.info/1"
@@ -38,14 +41,16 @@ def server_info(
         "version": vpt_plugin.__version__,
         "notice": NOTICE,
         "studies": asdict(studies),
-        "tasks": [_task_info(task, labels.counts(task.name)) for task in conf.tasks],
+        "tasks": [_task_info(task, conf.models, labels.counts(task.name)) for task in conf.tasks],
         "models": [_model_info(task, spec, store) for task in conf.tasks for spec in conf.models],
         "training": training,
         "active": active,
     }
 
 
-def _task_info(task: ReadingTask, label_counts: dict[str, int]) -> dict[str, Any]:
+def _task_info(
+    task: ReadingTask, models: Sequence[ModelSpec], label_counts: dict[str, int]
+) -> dict[str, Any]:
     return {
         "name": task.name,
         "title": task.title,
@@ -59,6 +64,38 @@ def _task_info(task: ReadingTask, label_counts: dict[str, int]) -> dict[str, Any
         },
         "aggregation": task.aggregation,
         "labels": label_counts,
+        "needs": study_needs(models),
+    }
+
+
+def study_needs(models: Sequence[ModelSpec]) -> dict[str, float | None]:
+    """The smallest form of a study that is answered as the study itself, for a client that uploads it.
+
+    Slices may be reduced to ``pixels`` x ``pixels`` first, as ``resize_slices`` does it, and values cut to
+    the range of HU then. That range is not the task's HU window: slices are reduced before they are put into
+    it, the check for Hounsfield units looks for air, and warnings are of the mean and the spread of all.
+
+    Args:
+        models: that may be asked about the study.
+    """
+    return {
+        "hu_low": MIN_HU,
+        "hu_high": MAX_HU,
+        "pixels": max((spec.resize_px for spec in models), default=None),
+    }
+
+
+def uploads_info(limits: Limits, session_seconds: int | None) -> dict[str, Any]:
+    """What an upload may be.
+
+    Args:
+        limits: say how large.
+        session_seconds: how long an uploaded study is kept after its last use; None where none is.
+    """
+    return {
+        "max_bytes": limits.upload_bytes,
+        "sessions": session_seconds is not None,
+        "session_minutes": None if session_seconds is None else session_seconds / 60,
     }
 
 

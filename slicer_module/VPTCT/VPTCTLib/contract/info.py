@@ -130,7 +130,7 @@ class ServerInfo:
         tasks, models: what is served.
         trainings: what runs.
         worklists: what is known of the next studies.
-        server_id: the same for the same studies and labels under every address; "" where the server tells none.
+        server_id: the same under every address of the server; "" where it tells none.
         uploads: what they may be; None where an older server does not tell.
     """
 
