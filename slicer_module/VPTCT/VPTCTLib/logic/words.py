@@ -1,0 +1,47 @@
+"""Words for what a reader reads in several places: times, durations, pretraining, findings."""
+
+from __future__ import annotations
+
+import time
+from calendar import timegm
+
+from ..i18n import tr as _
+
+
+def finding_in_words(name: str) -> str:
+    """``pulmonary_embolism`` as "Pulmonary embolism"."""
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def duration(seconds: float) -> str:
+    """How long something takes, as exactly as anybody wants to know."""
+    if seconds < 90:
+        return _("{n} s").format(n=max(1, round(seconds)))
+    if seconds < 90 * 60:
+        return _("{n} min").format(n=round(seconds / 60))
+    return _("{n:.1f} h").format(n=seconds / 3600)
+
+
+def when_in_words(utc: str | None) -> str:
+    """``2026-11-20T20:31:05Z`` in this computer's time zone, to the minute; "n/a" for None."""
+    if utc is None:
+        return _("n/a")
+    try:
+        seconds = timegm(time.strptime(utc, "%Y-%m-%dT%H:%M:%SZ"))
+    except ValueError:
+        return utc
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def pretraining_in_words(name: str) -> str:
+    """Where a network's weights began."""
+    known = {
+        "auto": _("best that is there"),
+        "kinetics": _("videos (Kinetics)"),
+        "ct": _("chest CT"),
+        "kinetics+ct": _("videos, then chest CT"),
+        "imagenet": _("photographs (ImageNet)"),
+        "none": _("none"),
+    }
+    return known.get(name, name)
