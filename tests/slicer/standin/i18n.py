@@ -1,0 +1,15 @@
+"""``slicer.i18n``: English stays English, but the application is asked, as it is in Slicer."""
+
+from __future__ import annotations
+
+import slicer
+
+
+def tr(text: str) -> str:
+    """The text in the reader's language."""
+    return slicer.app.translate("", text)
+
+
+def translate(context: str, text: str) -> str:
+    """The text of a context in the reader's language."""
+    return slicer.app.translate(context, text)

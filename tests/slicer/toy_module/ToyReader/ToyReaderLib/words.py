@@ -1,0 +1,3 @@
+"""A word that a reload must make anew."""
+
+GREETING = ["hello"]
