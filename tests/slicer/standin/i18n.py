@@ -1,4 +1,4 @@
-"""``slicer.i18n``: English stays English, but the application is asked, as it is in Slicer."""
+"""``slicer.i18n``: English stays English, but the application is asked where there is one, as in Slicer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import slicer
 
 def tr(text: str) -> str:
     """The text in the reader's language."""
-    return slicer.app.translate("", text)
+    return translate("", text)
 
 
 def translate(context: str, text: str) -> str:
     """The text of a context in the reader's language."""
-    return slicer.app.translate(context, text)
+    return slicer.app.translate(context, text) if hasattr(slicer, "app") else text

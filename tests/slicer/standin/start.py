@@ -64,10 +64,7 @@ def _start_scene(slicer: Any) -> None:
 
 
 def _add_python_modules(slicer: Any) -> None:
-    """The files of Slicer's own Python that the wheel has not."""
-    from standin import i18n, scripted_module
+    from standin import scripted_module
 
-    for name, module in {"i18n": i18n, "ScriptedLoadableModule": scripted_module}.items():
-        sys.modules[f"slicer.{name}"] = module
-        setattr(slicer, name, module)
+    slicer.ScriptedLoadableModule = sys.modules["slicer.ScriptedLoadableModule"] = scripted_module
     sys.modules["slicer.modules"] = slicer.modules

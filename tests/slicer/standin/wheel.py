@@ -40,6 +40,11 @@ def missing_scene() -> str:
         sys.path[:] = before
     for name in util.__all__:
         vars(slicer).pop(name, None)
+    # Files of Slicer's own Python that need no application, and that the wheel has not.
+    for name, file in {"i18n": "i18n", "parameterNodeWrapper": "parameter_node"}.items():
+        module = importlib.import_module(f"standin.{file}")
+        sys.modules[f"slicer.{name}"] = module
+        setattr(slicer, name, module)
     return ""
 
 
