@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,6 @@ class VptctApp(MONAILabelApp):
         self.scorings = ScoringDesk.of(
             studies, self.served, self.labels_folder, self.model_store, lambda: self.datastore().studies
         )
-        self._server_id = server_id(vptct_home(), studies, self.labels_folder.root)
         self._workspaces: list[Workspace] = []
         super().__init__(
             app_dir=app_dir,
@@ -198,6 +198,10 @@ class VptctApp(MONAILabelApp):
         ours["uploads"] = uploads_info(self.served.limits, kept_seconds)
         ours["server_id"] = self._server_id
         return {**answer, "train_stats": self.desk.stats(), "vptct": ours}
+
+    @cached_property
+    def _server_id(self) -> str | None:
+        return server_id(vptct_home(), self.studies, self.labels_folder.root)
 
     def without_folders(self, text: str) -> str:
         """The text without the paths of this server's folders."""

@@ -248,6 +248,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
     monkeypatch.setattr(settings, "MONAI_LABEL_SESSION_PATH", str(tmp_path / "sessions"))
+    monkeypatch.setenv("VPTCT_HOME", str(tmp_path / "home"))
 
     def start(conf: Mapping[str, str] | None = None, *, studies: Path | None = None) -> InProcess:
         folder = tmp_path / "studies" if studies is None else studies

@@ -115,6 +115,8 @@ def test_the_patient_is_listed_and_has_the_answer_of_the_folder(
 ) -> None:
     assert listed(server) == [SERIES]
     assert clips(infer(server)) == pytest.approx(clips_of_the_folder, abs=1e-4)
+    named = server.http.get(f"{server.url}/datastore/series/{SERIES}", timeout=60)
+    assert named.json() == {"image": SERIES}
     assert max(clips_of_the_folder) > 2 * min(clips_of_the_folder)  # else a mistake would not show
     assert len(list(site.slices.iterdir())) == SLICES
 

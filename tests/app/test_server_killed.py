@@ -49,7 +49,7 @@ def delete(index: Path) -> None:
 
 
 def truncate(index: Path) -> None:
-    content = index.read_bytes() if index.is_file() else b'{"schema": "vptct.index/1", "folders": {"a": '
+    content = index.read_bytes() if index.is_file() else b'{"schema": "vptct.index/2", "folders": {"a": '
     index.write_bytes(content[: len(content) // 2])
 
 

@@ -36,6 +36,7 @@ OFFERED = {
     ("HEAD", "/datastore/image"): "user",
     ("GET", "/datastore/image"): "user",
     ("GET", "/datastore/image/info"): "user",
+    ("GET", "/datastore/series/{series_uid}"): "user",
     ("PUT", "/datastore/image/info"): "annotator",
     ("PUT", "/datastore/label"): "annotator",
     ("GET", "/datastore/label"): "user",

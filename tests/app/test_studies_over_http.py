@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -318,3 +319,17 @@ def test_a_client_that_hangs_up_stops_the_fetching_of_its_study(serve) -> None:
                 connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
                 assert started.wait(10)
             assert stopped.wait(10), path
+
+
+@pytest.mark.parametrize("uid", ["1" * 65, "1.2;rm", "1..2", "a%2Fb", "1.2.", "\N{DIGIT ZERO}1\n"])
+def test_what_is_no_uid_is_refused_before_a_study_is_looked_for(serve, uid: str) -> None:
+    answer = serve().ask("GET", f"/datastore/series/{quote(uid, safe='')}")
+    assert answer.status_code in (400, 404)
+    assert answer.json()["error"] in ("BadRequestError", "HTTPException")
+    refused = serve().ask("GET", "/datastore/series/1.2", params={"examination": uid})
+    assert (refused.status_code, refused.json()["error"]) == (400, "BadRequestError")
+
+
+def test_a_series_that_is_not_there_is_told_in_the_servers_own_words(serve) -> None:
+    answer = serve().ask("GET", "/datastore/series/1.2.3")
+    assert (answer.status_code, answer.json()["error"]) == (404, "StudyNotFoundError")

@@ -9,6 +9,7 @@ import zipfile
 from collections import deque
 from pathlib import Path
 
+import pydicom
 import pytest
 from VPTCTLib.client import Client
 from VPTCTLib.contract.label import FindingLabel, StudyLabel
@@ -253,3 +254,10 @@ def test_a_study_that_the_server_has_is_named_and_any_other_uploaded(site) -> No
     assert isinstance(which_study(Origin(client.address, "s99.nii"), client, folder), ToUpload)
     assert isinstance(which_study(Origin("http://elsewhere", "p01--ct"), client, folder), ToUpload)
     assert isinstance(which_study(Origin(series_uid="1.2.3"), client, folder), ToUpload)
+    (series, examination) = (
+        pydicom.dcmread(next((site.root / "studies" / "p01" / "ct").iterdir()))[name].value
+        for name in ("SeriesInstanceUID", "StudyInstanceUID")
+    )
+    assert which_study(Origin(series_uid=series), client, folder) == OnServer("p01--ct")
+    with_examination = Origin(series_uid=series, examination=examination)
+    assert which_study(with_examination, client, folder) == OnServer("p01--ct")

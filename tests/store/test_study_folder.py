@@ -145,7 +145,7 @@ def test_the_headers_of_a_folder_that_did_not_change_are_not_read_again(
     def refuse(path: Path) -> str:
         raise AssertionError(f"{path} was read again")
 
-    monkeypatch.setattr("vpt_plugin.store.folder_scan.read_examination", refuse)
+    monkeypatch.setattr("vpt_plugin.store.folder_scan.read_uids", refuse)
     assert folder.ids() == ["p1"]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vpt_plugin.ct.dicom_headers import read_examination
+from vpt_plugin.ct.dicom_headers import read_uids
 from vpt_plugin.store.index import StudiesIndex
 from vpt_plugin.store.listings import Listing, SliceFile
 from vpt_plugin.store.studies import StudyFolder
@@ -67,7 +67,7 @@ IDS = ["a.nii", "p1", "p2--b.mha"]
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The folders that are listed and the files whose header is read, from now on."""
     seen: list[str] = []
-    scandir, read = os.scandir, read_examination
+    scandir, read = os.scandir, read_uids
 
     def spy(function: Callable[[Path], object]) -> Callable[[Path], object]:
         def call(path: Path) -> object:
@@ -77,7 +77,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return call
 
     monkeypatch.setattr("vpt_plugin.store.folder_scan.os.scandir", spy(scandir))
-    monkeypatch.setattr("vpt_plugin.store.folder_scan.read_examination", spy(read))
+    monkeypatch.setattr("vpt_plugin.store.folder_scan.read_uids", spy(read))
     return seen
 
 
@@ -218,7 +218,7 @@ def test_what_is_saved_is_what_is_loaded_whatever_the_names(tmp_path: Path) -> N
     odd = "Müller \udcff\n.nii"
     listings = {
         "": Listing(7, ("p",), (odd,), None, settled=True),
-        "p": Listing(8, (), (), SliceFile("1", 5, 9, "1.2.34"), settled=True),
+        "p": Listing(8, (), (), SliceFile("1", 5, 9, "1.2.34", "1.2.34.5"), settled=True),
     }
     index = StudiesIndex(tmp_path / "labels" / "studies-index.json", tmp_path)
     index.save(listings)

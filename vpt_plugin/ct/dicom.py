@@ -67,6 +67,18 @@ def read_slice_headers(folder: Path, study: str) -> list[SliceHeader]:
         return _headers(_plain_files(_files_below(folder)), study)[0]
 
 
+def series_read(folder: Path, study: str) -> str:
+    """SeriesInstanceUID of the series that ``read_dicom_folder`` reads of a folder, from headers alone.
+
+    Raises:
+        UnreadableStudyError: it reads none, or the file system does not hand a file out.
+    """
+    slices = read_slice_headers(folder, study)
+    if not slices:
+        raise UnreadableStudyError(study, "holds no CT slices.")
+    return choose_series(group_series(slices), study).uid
+
+
 def _files_below(folder: Path) -> Iterator[Path]:
     return (Path(root, name) for root, _, names in os.walk(folder) for name in names)
 

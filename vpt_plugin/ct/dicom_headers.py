@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -145,6 +146,12 @@ def read_examination(path: Path) -> str:
     return _stored_text(path, "StudyInstanceUID")
 
 
+def read_uids(path: Path) -> tuple[str, str]:
+    """StudyInstanceUID and SeriesInstanceUID of one file, or "" for what cannot be read; it never fails."""
+    examination, series = _stored_texts(path, ("StudyInstanceUID", "SeriesInstanceUID"))
+    return examination, series
+
+
 def read_study_date(path: Path) -> str:
     """StudyDate of one file, ``20201231``, or "" where none can be read. No file makes this fail."""
     date = _stored_text(path, "StudyDate")
@@ -152,12 +159,23 @@ def read_study_date(path: Path) -> str:
 
 
 def _stored_text(path: Path, name: str) -> str:
-    """An element as stored: pydicom warns of a UID with letters in it, which anonymised files have."""
+    return _stored_texts(path, (name,))[0]
+
+
+def _stored_texts(path: Path, names: Sequence[str]) -> list[str]:
+    """Elements as stored: pydicom warns of a UID with letters in it, which anonymised files have."""
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[name])
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(names))
+    except Exception:  # a damaged file breaks pydicom anywhere, with any exception
+        return [""] * len(names)
+    return [_text_as_stored(header, name) for name in names]
+
+
+def _text_as_stored(header: Any, name: str) -> str:
+    try:
         stored: bytes = header.get_item(name).value
         return stored.decode("ascii").strip("\0 ")
-    except Exception:  # a damaged file breaks pydicom anywhere, with any exception
+    except Exception:  # as above
         return ""
 
 

@@ -86,6 +86,26 @@ class StudyFinder:
         if study_id in grouping.studies and study_id not in known:
             self._sightings.keep({**known, study_id: sighting_of(grouping.studies[study_id], listings)})
 
+    def candidates(self, series_uid: str, examination: str = "") -> list[str]:
+        """Studies that may be read from a series, the likeliest first, by one header of each folder.
+
+        Args:
+            series_uid: SeriesInstanceUID.
+            examination: StudyInstanceUID, where it is known: beside a series there may lie others of it,
+                one of which spoke for the folder.
+        """
+        if self._found is None:
+            return []
+        listings, _, grouping = self._found
+        likely, possible = [], []
+        for study in grouping.studies.values():
+            seen = [listings[each] for each in study.folders if each in listings]
+            if any(each.series == series_uid for each in seen):
+                likely.append(study.id)
+            elif examination and any(each.examination == examination for each in seen):
+                possible.append(study.id)
+        return [*likely, *possible]
+
     def _labelled_places(self) -> LabelledPlaces:
         """Where the labelled studies are; the same object for as long as nothing changes."""
         try:

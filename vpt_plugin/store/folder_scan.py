@@ -14,7 +14,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple, TypeAlias
 
-from vpt_plugin.ct.dicom_headers import read_examination
+from vpt_plugin.ct.dicom_headers import read_uids
 from vpt_plugin.ct.reader import is_study_file
 from vpt_plugin.store.listings import ROOT, Labelled, Listing, Look, SliceFile, join, may_be_listed
 
@@ -202,7 +202,7 @@ class FolderScan:
             try:
                 stat = path.stat()
                 if _is_dicom(path):
-                    return SliceFile(name, stat.st_size, stat.st_mtime_ns, read_examination(path))
+                    return SliceFile(name, stat.st_size, stat.st_mtime_ns, *read_uids(path))
             except OSError as error:
                 # One file that cannot be read must not hide the studies beside it.
                 self._complain(path, error)

@@ -47,6 +47,11 @@ class Study:
     series: tuple[str, ...] = ()
     id: str = ""
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Those whose listings tell of the study; of a file its own path, which no listing has."""
+        return tuple(part.folder for part in self.parts) or self.series or (self.place,)
+
 
 @dataclass(frozen=True)
 class Grouping:
@@ -104,8 +109,7 @@ def _other_ids(study: Study, places: LabelledPlaces) -> Iterator[str]:
 
 def sighting_of(study: Study, listings: Mapping[str, Listing]) -> Sighting:
     """What a study of that look is to be recognised by."""
-    folders = [part.folder for part in study.parts] or study.series or [study.place]
-    known = {each: listings[each].slice_file for each in folders if each in listings}
+    known = {each: listings[each].slice_file for each in study.folders if each in listings}
     slices = tuple(join(folder, each.name) for folder, each in known.items() if each is not None)
     return Sighting(study.place, study.examination, slices)
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from vpt_plugin.durable import make_folder, write_over
 from vpt_plugin.store.listings import ROOT, Listing, SliceFile, may_be_listed
 
 FILE_NAME = "studies-index.json"
-SCHEMA = "vptct.index/1"
+SCHEMA = "vptct.index/2"
 _logger = logging.getLogger(__name__)
 
 
@@ -75,7 +75,7 @@ class StudiesIndex:
 
 def _to_json(listing: Listing) -> list[Any]:
     known = listing.slice_file
-    slice_file = [] if known is None else [known.name, known.size_bytes, known.changed_ns, known.examination]
+    slice_file = [] if known is None else list(astuple(known))
     names = [list(each) for each in (listing.folders, listing.files)]
     return [listing.settled, listing.changed_ns, *names, slice_file, list(listing.links)]
 
@@ -95,7 +95,7 @@ def _from_json(folder: str, entry: Any) -> Listing:
         not all(isinstance(number, int) for number in numbers)
         or not all(_is_name(folder, name) for name in names)
         or not all(is_study_file(Path(name)) for name in listing.files)
-        or not isinstance(known.examination if known else "", str)
+        or not all(isinstance(uid, str) for uid in ((known.examination, known.series) if known else ()))
     ):
         raise ValueError(f"what it says of {folder or ROOT!r} cannot be")
     return listing

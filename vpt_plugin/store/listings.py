@@ -19,12 +19,14 @@ class SliceFile:
         size_bytes: its size.
         changed_ns: its time stamp.
         examination: StudyInstanceUID, or "".
+        series: SeriesInstanceUID, or "".
     """
 
     name: str
     size_bytes: int
     changed_ns: int
     examination: str
+    series: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class Listing:
     def examination(self) -> str:
         """StudyInstanceUID of one of them, or ""."""
         return "" if self.slice_file is None else self.slice_file.examination
+
+    @property
+    def series(self) -> str:
+        """SeriesInstanceUID of the same one, or ""."""
+        return "" if self.slice_file is None else self.slice_file.series
 
 
 @dataclass(frozen=True)

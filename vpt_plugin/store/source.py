@@ -67,6 +67,18 @@ class StudySource(Protocol):
             ArchiveError: it is not known, and the archive cannot be asked.
         """
 
+    def study_of_series(self, series_uid: str, *, examination: str = "") -> str:
+        """The id of the study that is read from a DICOM series, so that an answer is about that series.
+
+        Args:
+            series_uid: SeriesInstanceUID.
+            examination: StudyInstanceUID, where it is known: more studies are then found.
+
+        Raises:
+            StudyNotFoundError: none is, as far as can be told without reading every file.
+            ArchiveError: as ``require``.
+        """
+
     def remember(self, study_id: str) -> None:
         """Write down what a study is, so that its labels stay with it; to be called after its first label.
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from vpt_plugin.ct.dicom import series_read
 from vpt_plugin.ct.files import KINDS, file_suffix
 from vpt_plugin.ct.reader import is_study_file
-from vpt_plugin.errors import ArchiveUnreachableError, StudyNotFoundError
+from vpt_plugin.errors import ArchiveUnreachableError, StudyError, StudyNotFoundError
 from vpt_plugin.store.finder import StudyFinder
 from vpt_plugin.store.grouping import Grouping, Part, Study
 from vpt_plugin.store.listings import LABELS_FOLDER
@@ -124,6 +125,27 @@ class StudyFolder:
             ArchiveUnreachableError: it cannot be read at the moment.
         """
         return self._study(study_id).id
+
+    def study_of_series(self, series_uid: str, *, examination: str = "") -> str:
+        """The id of the study that ``read_study`` reads from this series; of several the first.
+
+        Of the folders in question all headers are read, of the others none.
+
+        Raises:
+            StudyNotFoundError: there is none, or no header that the look read leads to it.
+            ArchiveUnreachableError: the folder cannot be read at the moment.
+        """
+        self._current()
+        if not self._state.reachable:
+            raise self._unreachable()
+        for each in self._finder.candidates(series_uid, examination):
+            # One that cannot be read, or has just gone, is not read from this series.
+            with suppress(StudyError), self.opened(each) as study:
+                if series_read(study.path, each) == series_uid:
+                    return each
+        raise StudyNotFoundError(
+            f"series {series_uid[:64]!r}", "no study is read from it, as far as is known.", "Upload it."
+        )
 
     def remember(self, study_id: str) -> None:
         """Write down what a study was at the last look, before another one can come to lie in its place."""

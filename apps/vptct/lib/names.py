@@ -12,6 +12,8 @@ from .errors import BadRequestError
 # still percent-encoded after the server decoded it once, and the two names that lead upwards.
 _LEADS_OUT = re.compile(r"[/\\:\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}|^\.\.?$")
 _SHOWN_CHARACTERS = 100
+# DICOM PS3.5, 9.1, and the letters of hashed ones.
+_UID = re.compile(r"(?=.{1,64}\Z)[0-9A-Za-z]+(\.[0-9A-Za-z]+)*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -29,6 +31,19 @@ def checked_id(text: str, what: str) -> str:
         raise BadRequestError(
             f"{what} {text[:_SHOWN_CHARACTERS]!r} is no id: an id is never a path.",
             "/datastore/?output=all lists the ids.",
+        )
+    return text
+
+
+def checked_uid(text: str) -> str:
+    """The DICOM UID, if it has the form of one; anonymised files have letters in theirs, too.
+
+    Raises:
+        BadRequestError: it has not.
+    """
+    if not _UID.fullmatch(text):
+        raise BadRequestError(
+            f"{text[:_SHOWN_CHARACTERS]!r} is no UID;", "one has up to 64 digits and letters, with dots."
         )
     return text
 

@@ -45,6 +45,9 @@ class ListedStudies:
     def require(self, study_id: str) -> str:
         return study_id
 
+    def study_of_series(self, series_uid: str, *, examination: str = "") -> str:
+        return self.require(series_uid)
+
     def remember(self, study_id: str) -> None:
         pass
 

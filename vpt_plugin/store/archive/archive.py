@@ -120,6 +120,10 @@ class DicomArchive:
         """
         return self._record(study_id).uid
 
+    def study_of_series(self, series_uid: str, *, examination: str = "") -> str:
+        """The series itself. Raises: as ``require``."""
+        return self.require(series_uid)
+
     def remember(self, study_id: str) -> None:
         """Nothing: a series is what its UID says."""
 

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from vpt_plugin.ct.dicom_headers import is_dicom
 
 from ..errors import FULL_DISK, NothingThereError
-from ..names import checked_id
+from ..names import checked_id, checked_uid
 from ..params import json_object
 from ..uploads import TEXT, described, form, text_of
 from .download import Download, unreadable
@@ -77,6 +77,18 @@ def note_about_image(
     notes = json_object(text_of(parts, "info", "{}"), "info")
     app_instance().datastore().update_image_info(checked_id(image, "image"), notes)
     return {}
+
+
+@router.get("/series/{series_uid}", summary="Which study is this DICOM series?")
+def study_of_series(series_uid: str, person: User, examination: str = "") -> dict[str, str]:
+    """The id of the study that is read from a SeriesInstanceUID, as ``image``; 404 where there is none.
+
+    In a folder several series may lie together; with ``examination``, the StudyInstanceUID, a study is found
+    by any of them that it is read from.
+    """
+    asked = checked_uid(series_uid), checked_uid(examination) if examination else ""
+    studies = app_instance().datastore().studies
+    return {"image": studies.study_of_series(asked[0], examination=asked[1])}
 
 
 class _PassingFile(Download):

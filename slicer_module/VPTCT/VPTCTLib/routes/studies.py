@@ -6,15 +6,19 @@ from collections.abc import Mapping, Sequence
 from email.message import Message
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
 from ..contract.fields import Fields
 from ..contract.login import UploadSession, read_session
 from ..contract.result import Result, read_result
-from ..errors import LocalFileError, NotThereError, NotTrainedError
+from ..errors import LocalFileError, NotOfferedError, NotThereError, NotTrainedError
 from ..transport.cancel import Cancel
 from ..transport.connection import Connection, Download
 from ..transport.request import LONG, Request, get
 from ..transport.upload import Form, OnProgress, ending_of, no_progress, study_parts
+
+# By these a server tells that it has no such study, and that it has no such route.
+_NO_STUDY, _NO_ROUTE = "StudyNotFoundError", "HTTPException"
 
 
 class Studies:
@@ -38,6 +42,30 @@ class Studies:
                 raise
             return False
         return True
+
+    def of_series(
+        self, series_uid: str, *, examination: str = "", cancel: Cancel | None = None
+    ) -> str | None:
+        """The id of the study that the server reads from a DICOM series; None where there is none.
+
+        Args:
+            series_uid: SeriesInstanceUID.
+            examination: StudyInstanceUID; "" where it is not known. With it a study is also found where other
+                series lie beside this one.
+            cancel: ends it.
+
+        Raises:
+            NotOfferedError: an older server, which cannot tell.
+        """
+        asked = get(f"/datastore/series/{quote(series_uid, safe='')}", examination=examination or None)
+        try:
+            return Fields(self._connection.json(asked, cancel), "the study").text("image")
+        except NotThereError as error:
+            if error.error == _NO_STUDY:
+                return None
+            if error.error == _NO_ROUTE:
+                raise NotOfferedError(error.message, error.hint, status=error.status) from error
+            raise
 
     def download(
         self, study: str, folder: Path, *, progress: OnProgress = no_progress, cancel: Cancel | None = None
