@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import tempfile
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ def start() -> Any:
     """Start the application; once per process. Returns ``slicer.app``."""
     import slicer
 
+    _keep_none()
     qt = install_qt()
     from standin.application import Application
     from standin.ctk_module import install_ctk
@@ -39,6 +41,15 @@ def start() -> Any:
     install_ui_loader(qt, ctk, slicer)
     install_sample_data()
     return slicer.app
+
+
+def _keep_none() -> None:
+    """Let None outlive PySide6 6.12, which drops a reference to it with every call that returns nothing.
+
+    Before Python 3.12, where None became immortal, some five thousand such calls end the process.
+    """
+    if sys.version_info < (3, 12):
+        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
 
 
 def _keep_settings_apart(qt: Any) -> None:
