@@ -109,3 +109,58 @@ def test_a_picture_shows_the_panel_and_three_slices(toy: Any, picture: Callable[
         view = slicer.app.layoutManager().sliceWidget(name)
         middle = view.mapTo(slicer.util.mainWindow(), qt.QPoint(view.width // 2, view.height // 2))
         assert image.pixelColor(middle).red() == pytest.approx(grey, abs=3)
+
+
+def test_a_module_that_leaves_a_timer_running_is_caught(window: Any) -> None:
+    import qt
+    from standin.opened_module import opened_module
+
+    timer = qt.QTimer()
+    with pytest.raises(AssertionError, match="timer"), opened_module(TOY):
+        timer.start(1000)
+    timer.stop()
+
+
+def test_a_dialog_is_answered_by_the_test_and_what_it_said_is_kept(window: Any, dialogs: Any) -> None:
+    import qt
+    import slicer
+
+    dialogs.answer(qt.QMessageBox.Cancel, qt.QMessageBox.Ok)
+    assert not slicer.util.confirmOkCancelDisplay("Send it?", "Upload")
+    assert slicer.util.confirmOkCancelDisplay("Send it?", "Upload")
+    assert [(shown.kind, shown.title, shown.text) for shown in dialogs.shown] == [
+        ("ctkMessageBox", "Upload", "Send it?")
+    ] * 2
+
+
+def test_a_dialog_can_be_clicked_in(window: Any, dialogs: Any) -> None:
+    import qt
+
+    def type_and_accept(dialog: Any) -> int:
+        dialog.findChild(qt.QLineEdit).text = "motion"
+        return qt.QDialog.Accepted
+
+    dialogs.answer(type_and_accept)
+    dialog = qt.QDialog()
+    line = qt.QLineEdit(dialog)
+    assert dialog.exec_() == qt.QDialog.Accepted
+    assert line.text == "motion"
+
+
+def test_a_dialog_that_nobody_answers_fails_instead_of_waiting(window: Any) -> None:
+    import qt
+
+    with pytest.raises(AssertionError, match="no test answers"):
+        qt.QMessageBox.question(None, "Upload", "Send it?")
+    with pytest.raises(AssertionError, match="no test answers"):
+        qt.QFileDialog.getOpenFileName(None, "Open", "")
+
+
+def test_tokens_and_files_are_asked_for_as_pythonqt_does(window: Any, dialogs: Any) -> None:
+    import qt
+
+    dialogs.answer("s3cret", "/data/ca.pem")
+    assert qt.QInputDialog.getText(None, "Login", "Token:") == "s3cret"
+    assert qt.QFileDialog.getOpenFileName(None, "Certificates") == "/data/ca.pem"
+    assert qt.QDesktopServices.openUrl(qt.QUrl("https://example.org/help"))
+    assert dialogs.opened == ["https://example.org/help"]

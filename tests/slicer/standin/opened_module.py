@@ -13,6 +13,7 @@ import slicer
 from PySide6 import QtCore
 
 from standin.module_loader import load_module, unload_module
+from standin.timers import running_timers
 from standin.waiting import wait_until
 
 _SECONDS_TO_END = 10
@@ -26,7 +27,7 @@ def opened_module(path: Path) -> Iterator[Any]:
         AssertionError: at the end a timer or a thread that began in the meantime still runs.
     """
     library = _library_of(path)
-    threads = set(threading.enumerate())
+    threads, timers = set(threading.enumerate()), running_timers()
     module = load_module(path)
     slicer.util.selectModule(module.name)
     slicer.app.processEvents()
@@ -41,6 +42,7 @@ def opened_module(path: Path) -> Iterator[Any]:
         for name in _library_of(path):
             del sys.modules[name]
         sys.modules.update(library)
+    assert not running_timers() - timers, "a timer of the module still runs"
     wait_until(lambda: not set(threading.enumerate()) - threads, _SECONDS_TO_END)
 
 

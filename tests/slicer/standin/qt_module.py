@@ -11,6 +11,7 @@ from PySide6 import QtCore, QtGui, QtNetwork, QtUiTools, QtWidgets
 
 from standin.dialogs import asking, dialogs
 from standin.pythonqt import properties_as_attributes, with_manners
+from standin.timers import remember_timers
 
 # Classes that have subclasses in Qt, and that code in Slicer makes and connects nevertheless. Replacing more
 # than these and the classes without subclasses would make isinstance(button, qt.QWidget) untrue.
@@ -34,6 +35,7 @@ def install_qt() -> ModuleType:
         has_subclasses = any(other is not cls and issubclass(other, cls) for other in objects)
         if not has_subclasses or cls.__name__ in _MADE_OFTEN:
             _replace(qt, cls)
+    remember_timers(qt)
     _add_what_pythonqt_adds(qt)
     _ask_the_test(qt)
     sys.modules["qt"] = qt
