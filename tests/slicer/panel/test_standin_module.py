@@ -164,3 +164,23 @@ def test_tokens_and_files_are_asked_for_as_pythonqt_does(window: Any, dialogs: A
     assert qt.QFileDialog.getOpenFileName(None, "Certificates") == "/data/ca.pem"
     assert qt.QDesktopServices.openUrl(qt.QUrl("https://example.org/help"))
     assert dialogs.opened == ["https://example.org/help"]
+
+
+@pytest.mark.parametrize("kind", ["ctkCollapsibleButton", "ctkCollapsibleGroupBox"])
+def test_a_collapsed_section_hides_what_is_in_it_but_shows_nothing_that_was_hidden(
+    window: Any, kind: str
+) -> None:
+    import ctk
+    import qt
+
+    section = getattr(ctk, kind)()
+    layout = qt.QVBoxLayout(section)
+    seen, unseen = qt.QLabel("seen"), qt.QLabel("unseen")
+    for label in (seen, unseen):
+        layout.addWidget(label)
+    unseen.hide()
+    section.show()
+    section.collapsed = True
+    assert (seen.visible, unseen.visible) == (False, False)
+    section.collapsed = False
+    assert (seen.visible, unseen.visible) == (True, False)
