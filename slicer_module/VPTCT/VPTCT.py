@@ -19,6 +19,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 from VPTCTLib.logic.desk import Desk, Surroundings
 from VPTCTLib.panel.panel import Panel
+from VPTCTLib.panel.qt_questions import QtQuestions
 from VPTCTLib.panel.qt_ticker import QtTicker
 from VPTCTLib.panel.settings_store import SettingsStore
 from VPTCTLib.scene.parameters import Parameters
@@ -96,6 +97,7 @@ class VPTCTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return Surroundings(
             ticker=self.ticker,
             settings=Settings(SettingsStore(slicer.app.userSettings())),
+            questions=QtQuestions(),
             outbox_folder=Path(data) / "VPTCT" / "labels that wait",
             scratch_folder=self._scratch,
             series_of_instance=_series_of_instance,

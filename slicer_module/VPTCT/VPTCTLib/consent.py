@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+import json
+from collections.abc import Mapping, MutableMapping
+
+_KEY = "VPTCT.uploads"
 
 
 class Consents:
@@ -15,23 +18,29 @@ class Consents:
     def __init__(self, settings: MutableMapping[str, str]) -> None:
         self._settings = settings
 
+    @property
+    def all(self) -> Mapping[str, str]:
+        """When the reader agreed, by the address; {} where what is remembered cannot be read."""
+        try:
+            stored = json.loads(self._settings.get(_KEY, "{}"))
+        except ValueError:
+            return {}
+        if not isinstance(stored, dict):
+            return {}
+        return {server: when for server, when in stored.items() if isinstance(when, str) and when}
+
     def given(self, server: str) -> bool:
         """Whether the reader agreed for this server."""
         return bool(self.given_at(server))
 
     def given_at(self, server: str) -> str:
         """When, as ``2026-11-20T20:31:05Z``; "" where they did not."""
-        return self._settings.get(_key(server), "")
+        return self.all.get(server, "")
 
     def give(self, server: str, when: str) -> None:
         """The reader agrees: from now on studies are uploaded to this server without a question."""
-        self._settings[_key(server)] = when
+        self._settings[_KEY] = json.dumps({**self.all, server: when})
 
     def revoke(self, server: str) -> None:
         """From now on they are asked again."""
-        self._settings.pop(_key(server), None)
-
-
-def _key(server: str) -> str:
-    # A slash would make groups in Slicer's settings.
-    return f"VPTCT.uploads.{server.replace('/', '_')}"
+        self._settings[_KEY] = json.dumps({each: when for each, when in self.all.items() if each != server})

@@ -12,6 +12,7 @@ from .i18n import tr as _
 T = TypeVar("T", bool, int, str)
 
 _ADDRESSES = "VPTCT.addresses"
+_CONNECTED = "VPTCT.connected"
 _KEPT_ADDRESSES = 10
 
 
@@ -115,3 +116,12 @@ class Settings:
     def forget_address(self, address: str) -> None:
         """Take it out of ``addresses``."""
         self.store[_ADDRESSES] = json.dumps([each for each in self.addresses if each != address])
+
+    @property
+    def connected(self) -> str:
+        """The server that was connected to when the module was last used; "" for none."""
+        return self.store.get(_CONNECTED, "")
+
+    @connected.setter
+    def connected(self, address: str) -> None:
+        self.store[_CONNECTED] = address

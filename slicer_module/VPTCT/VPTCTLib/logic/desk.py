@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
+from ..consent import Consents
 from ..jobs import Jobs
 from ..outbox import Outbox
 from ..scene.parameters import Parameters
 from ..settings import Settings
 from ..ticker import Ticker
+from ..transport.retry import RetryRule
 from .messages import Messages
+from .questions import Questions, RememberedQuestions
+from .server_link import ServerLink
 
 
 @dataclass(frozen=True)
@@ -22,19 +26,23 @@ class Surroundings:
     Attributes:
         ticker: of the main thread.
         settings: of this computer.
+        questions: ask the reader.
         outbox_folder: where labels wait for a server that is away.
         scratch_folder: for files that are made for an upload or come from a download; emptied at the end.
         series_of_instance: the SeriesInstanceUID of a SOPInstanceUID, "" where it is not known; of Slicer's
             DICOM database.
         clock: seconds since 1970.
+        retry: how often the server is asked again, where that is safe.
     """
 
     ticker: Ticker
     settings: Settings
+    questions: Questions
     outbox_folder: Path
     scratch_folder: Path
     series_of_instance: Callable[[str], str] = lambda uid: ""
     clock: Callable[[], float] = time.time
+    retry: RetryRule = field(default_factory=RetryRule)
 
 
 class Desk:
@@ -47,14 +55,18 @@ class Desk:
         jobs: what runs in threads.
         messages: what the reader is told.
         settings: what the reader chose.
+        questions: what the reader is asked.
         outbox: labels that wait.
+        server: the server.
     """
 
     def __init__(self, around: Surroundings) -> None:
         self.settings = around.settings
         self.jobs = Jobs(around.ticker)
         self.messages = Messages()
+        self.questions = RememberedQuestions(around.questions, Consents(self.settings.store), around.clock)
         self.outbox = Outbox(around.outbox_folder, clock=around.clock)
+        self.server = ServerLink(self.jobs, around.ticker, self.settings, self.messages, retry=around.retry)
 
     def use_scene(self, parameters: Parameters) -> None:
         """Work on this scene from now on; called again whenever one was opened.
@@ -68,4 +80,5 @@ class Desk:
 
     def close(self) -> None:
         """End all that runs: the panel is going. What is kept on disk stays there."""
+        self.server.close()
         self.jobs.close()

@@ -1,0 +1,75 @@
+"""Questions: what the logic asks the reader before it does what cannot be taken back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Callable, Protocol
+
+from ..consent import Consents
+from ..signal import Signal
+
+
+class Questions(Protocol):
+    """Asks the reader and waits for the answer."""
+
+    def may_upload(self, address: str, why: str, what: str) -> bool:
+        """Whether patients' data may leave this computer for this server.
+
+        Args:
+            address: of the server.
+            why: it is to be uploaded.
+            what: is sent, and in which form.
+        """
+        ...
+
+    def confirm(self, title: str, text: str, ok_text: str) -> bool:
+        """Whether to do something; ``ok_text`` stands on the button that does it."""
+        ...
+
+
+class RememberedQuestions:
+    """Asks whether studies may be uploaded once per server, and remembers a yes until it is revoked.
+
+    Args:
+        asked: asks what is not remembered.
+        consents: remember it.
+        clock: seconds since 1970.
+
+    Attributes:
+        changed: a consent was given or revoked.
+    """
+
+    def __init__(self, asked: Questions, consents: Consents, clock: Callable[[], float]) -> None:
+        self._asked = asked
+        self._consents = consents
+        self._clock = clock
+        self.changed = Signal()
+
+    def may_upload(self, address: str, why: str, what: str) -> bool:
+        """As ``Questions.may_upload``; yes without a question where the reader said so before."""
+        if self._consents.given(address):
+            return True
+        if not self._asked.may_upload(address, why, what):
+            return False
+        self._consents.give(address, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock())))
+        self.changed.emit()
+        return True
+
+    def confirm(self, title: str, text: str, ok_text: str) -> bool:
+        """As ``Questions.confirm``; asked each time."""
+        return self._asked.confirm(title, text, ok_text)
+
+    def consent(self, address: str) -> str:
+        """When the reader agreed to uploads to this server, as ``2026-11-20T20:31:05Z``; "" where not."""
+        return self._consents.given_at(address)
+
+    def consents(self, addresses: Sequence[str]) -> dict[str, str]:
+        """When the reader agreed, by the address; those where they did not are left out."""
+        return {each: self.consent(each) for each in addresses if self.consent(each)}
+
+    def revoke(self, address: str) -> None:
+        """From now on the reader is asked again before anything is uploaded to this server."""
+        if self._consents.given(address):
+            self._consents.revoke(address)
+            self.changed.emit()
