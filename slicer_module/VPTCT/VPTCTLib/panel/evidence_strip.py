@@ -1,0 +1,167 @@
+"""EvidenceStrip: the probability along the patient, to look at, to jump with and to mark slices on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import qt
+
+from ..i18n import tr as _
+from ..logic.profile import Profile
+from ..signal import Signal
+from .strip_mouse import StripMouse
+from .strip_painter import Inks, StripPainter, number
+from .strip_scale import StripScale
+
+HEIGHT_PX = 190
+_LEAST_WIDTH_PX = 200
+_SMALLER = 0.9
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the backdrop depends on."""
+
+    profile: Profile
+    width_px: int
+    device_ratio: float
+    paper: int
+    font: str
+
+
+class EvidenceStrip:
+    """Paints on a label, which is as wide as the panel, and hears its mouse and keys.
+
+    Args:
+        label: shows it.
+
+    Attributes:
+        jumped: with z: the reader wants to see this slice.
+        stepped: with +1 or -1: the next slice to the head or to the feet.
+        marked: with low and high (mm): the reader marked these slices.
+        changed: with the number of a range, low and high: it was drawn to there.
+        removed: with the number of a range.
+    """
+
+    def __init__(self, label: Any) -> None:
+        self.jumped, self.stepped = Signal(), Signal()
+        self.marked, self.changed, self.removed = Signal(), Signal(), Signal()
+        self._label = label
+        self._profile: Profile | None = None
+        self._here: float | None = None
+        self._may_mark = True
+        self._backdrop: tuple[_Look, Any] | None = None
+        label.setMinimumSize(_LEAST_WIDTH_PX, HEIGHT_PX)
+        label.setMaximumHeight(HEIGHT_PX)
+        label.setMouseTracking(True)
+        label.setFocusPolicy(qt.Qt.StrongFocus)
+        self.mouse = StripMouse(label, self)
+        label.installEventFilter(self.mouse)
+
+    def close(self) -> None:
+        """Hear no more of the mouse."""
+        self._label.removeEventFilter(self.mouse)
+
+    @property
+    def profile(self) -> Profile | None:
+        """What is shown."""
+        return self._profile
+
+    @property
+    def here(self) -> float | None:
+        """Patient z of the slice on screen."""
+        return self._here
+
+    @property
+    def may_mark(self) -> bool:
+        """Whether there is a finding to mark slices of."""
+        return self._may_mark
+
+    def show(self, profile: Profile | None, *, may_mark: bool = True) -> None:
+        """Show a finding; None for nothing."""
+        if profile is None or self._profile is None or profile.ranges != self._profile.ranges:
+            self.mouse.forget()
+        self._profile, self._may_mark = profile, may_mark
+        self.paint()
+
+    def move_to(self, z_mm: float | None) -> None:
+        """The slice on screen is this one now; None for none."""
+        if z_mm != self._here:
+            self._here = z_mm
+            self.paint()
+
+    def scale(self) -> StripScale | None:
+        """Where things are now; None where nothing is shown."""
+        if self._profile is None:
+            return None
+        metrics = qt.QFontMetrics(self._font())
+        left = metrics.height() + metrics.boundingRect("0.5").width() + 8
+        width = max(_LEAST_WIDTH_PX, self._label.width)
+        return StripScale(width, HEIGHT_PX, metrics.height(), left, self._profile.axis)
+
+    def words_at(self, z_mm: float) -> str:
+        """What is at this z, for a tip."""
+        if self._profile is None:
+            return ""
+        axis = self._profile.axis
+        words = _("z {z} mm, slice {n} of {of} from the feet").format(
+            z=number(axis.snap(z_mm), 1), n=axis.slice_of(z_mm) + 1, of=axis.slices
+        )
+        if self._profile.curve is None:
+            return words
+        return _("{words}\nprobability {value:.2f}").format(words=words, value=self._profile.curve.at(z_mm))
+
+    def paint(self) -> None:
+        """Paint what changes on a copy of what stays."""
+        scale = self.scale()
+        if scale is None or self._profile is None:
+            self._label.clear()
+            return
+        pixmap = qt.QPixmap(self._stays(scale, self._profile))
+        painter = self._painter_of(pixmap)
+        try:
+            strip = StripPainter(painter, scale, Inks.of(self._label.palette))
+            hint = _("drag here to mark positive slices") if self._may_mark else ""
+            strip.marks(self.mouse.ranges, self.mouse.chosen, hint)
+            if self.mouse.pointer_mm is not None:
+                strip.pointer(self.mouse.pointer_mm)
+            strip.cursor(self._here)
+        finally:
+            painter.end()
+        self._label.setPixmap(pixmap)
+
+    def _stays(self, scale: StripScale, profile: Profile) -> Any:
+        """The backdrop, painted anew only where something of it is another."""
+        palette = self._label.palette
+        look = _Look(
+            profile, scale.width_px, self._device_ratio(), palette.color(qt.QPalette.Base).rgb(),
+            self._font().toString(),
+        )  # fmt: skip
+        if self._backdrop is None or self._backdrop[0] != look:
+            ratio = look.device_ratio
+            pixmap = qt.QPixmap(round(scale.width_px * ratio), round(HEIGHT_PX * ratio))
+            pixmap.setDevicePixelRatio(ratio)
+            pixmap.fill(qt.QColor(0, 0, 0, 0))
+            painter = self._painter_of(pixmap)
+            try:
+                StripPainter(painter, scale, Inks.of(palette)).backdrop(profile)
+            finally:
+                painter.end()
+            self._backdrop = look, pixmap
+        return self._backdrop[1]
+
+    def _painter_of(self, pixmap: Any) -> Any:
+        painter = qt.QPainter(pixmap)
+        painter.setRenderHint(qt.QPainter.Antialiasing, True)
+        painter.setFont(self._font())
+        return painter
+
+    def _font(self) -> Any:
+        font = qt.QFont(self._label.font)
+        if font.pointSizeF() > 0:
+            font.setPointSizeF(font.pointSizeF() * _SMALLER)
+        return font
+
+    def _device_ratio(self) -> float:
+        return float(self._label.devicePixelRatioF())
