@@ -13,6 +13,7 @@ from VPTCTLib.client import Client
 from VPTCTLib.contract.label import FindingLabel, StudyLabel
 from VPTCTLib.errors import LabelConflictError, NotNowError, NotThereError, OutboxError, UnreachableError
 from VPTCTLib.folder_lock import folder_lock
+from VPTCTLib.kept_label import KeptLabel
 from VPTCTLib.outbox import Outbox
 from VPTCTLib.transport.connection import Connection
 
@@ -97,6 +98,36 @@ def test_two_labels_of_one_study_become_two_versions_in_their_order(site, outbox
     outbox.keep(client.address, "anna", study, ABSENT, if_version=0)
     assert [saved.version for _, saved in outbox.send(client, "anna").saved] == [1, 2]
     assert states(client, study) == ["present", "absent"]
+
+
+def test_a_label_that_is_kept_while_the_one_before_it_is_sent_becomes_the_next_version(
+    site, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, study = site.client(), site.new_study()
+    outbox.keep(client.address, "anna", study, PRESENT, if_version=0)
+    remove, said_later = outbox._files.remove, []
+
+    def remove_and_say_something_else(kept: KeptLabel) -> None:
+        remove(kept)
+        if not said_later:
+            said_later.append(outbox.keep(client.address, "anna", study, ABSENT, if_version=0))
+
+    # The last moment at which the reader's label can come in between.
+    monkeypatch.setattr(outbox._files, "remove", remove_and_say_something_else)
+    assert [saved.version for _, saved in outbox.send(client, "anna").saved] == [1, 2]
+    assert states(client, study) == ["present", "absent"]
+
+
+def test_labels_of_a_server_that_moved_are_sent_to_its_new_address(site, outbox: Outbox) -> None:
+    client, study = site.client(), site.new_study()
+    kept = outbox.keep("https://old.example.org", "anna", study, PRESENT, if_version=0, server_id="ab12")
+    assert outbox.kept() == [kept]
+    assert outbox.send(client, "anna").saved == ()
+    assert outbox.move([kept], client.address)
+    assert [saved.version for _, saved in outbox.send(client, "anna").saved] == [1]
+    # It is gone: a second move brings nothing back.
+    assert outbox.move([kept], client.address)
+    assert outbox.kept() == []
 
 
 def test_in_a_conflict_the_label_stays_here_too_until_it_is_dropped(site, outbox: Outbox) -> None:

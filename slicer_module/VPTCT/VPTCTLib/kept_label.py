@@ -30,6 +30,8 @@ class KeptLabel:
         label: what the reader said; ``created`` is when.
         if_version: upon which version it is meant; None where nobody knew, until it is first sent.
         refused: why the server refused it for good, in its words; "" while it waits.
+        server_id: ``ServerInfo.server_id`` of the server, by which it is known under another address; ""
+            where it told none.
     """
 
     id: str
@@ -39,6 +41,7 @@ class KeptLabel:
     label: StudyLabel
     if_version: int | None
     refused: str = ""
+    server_id: str = ""
 
     def follows(self, other: KeptLabel) -> bool:
         """Whether it was said after the other one, by the same reader of the same, upon the same version."""
@@ -141,6 +144,7 @@ def _to_json(kept: KeptLabel) -> dict[str, Any]:
         "label": kept.label.to_json(),
         "if_version": kept.if_version,
         "refused": kept.refused,
+        "server_id": kept.server_id,
     }
 
 
@@ -154,4 +158,5 @@ def _kept(name: str, data: object) -> KeptLabel:
         label=read_label(fields.inner("label").data),
         if_version=fields.maybe(fields.whole, "if_version"),
         refused=fields.text("refused"),
+        server_id=fields.optional(fields.text, "server_id") or "",
     )

@@ -68,7 +68,14 @@ class Outbox:
         self._sending = threading.Lock()
 
     def keep(
-        self, server: str, reader: str, study: str, label: StudyLabel, *, if_version: int | None = None
+        self,
+        server: str,
+        reader: str,
+        study: str,
+        label: StudyLabel,
+        *,
+        if_version: int | None = None,
+        server_id: str = "",
     ) -> KeptLabel:
         """Keep a label; it is on this computer's disk when this returns. ``send`` sends it.
 
@@ -79,6 +86,7 @@ class Outbox:
             label: what the reader says.
             if_version: upon which version it is meant: ``Proposal.label_version``, or the newest that the
                 reader has seen. None where that is not known: it is then saved upon the newest one.
+            server_id: ``ServerInfo.server_id``; "" where it is not known.
 
         Raises:
             OutboxError: it cannot be kept: the reader must be told.
@@ -88,7 +96,7 @@ class Outbox:
         # Sorts by time; several within one tick of the clock get numbers that cannot meet.
         name = f"{int(now * 1e6):020d}-{secrets.token_hex(8)}"
         label = replace(label, created=created, annotator=label.annotator or reader)
-        kept = KeptLabel(name, server, reader, study, label, if_version)
+        kept = KeptLabel(name, server, reader, study, label, if_version, server_id=server_id)
         self._files.write(kept)
         return kept
 
@@ -103,6 +111,31 @@ class Outbox:
     def drop(self, kept: KeptLabel) -> None:
         """Forget a label, because the reader wants that. Raises: OutboxError."""
         self._files.remove(kept)
+
+    def move(self, labels: Sequence[KeptLabel], server: str) -> bool:
+        """Send these to another address from now on: their server has moved.
+
+        Args:
+            labels: of ``kept``.
+            server: ``Client.address``.
+
+        Returns:
+            False where labels are being sent at the moment: nothing was changed.
+
+        Raises:
+            OutboxError: they cannot be written.
+        """
+        if not labels or not self._sending.acquire(blocking=False):
+            return not labels
+        try:
+            with folder_lock(self._files.folder) as alone:
+                here = {kept.id for kept in self._files.read_all()[0]} if alone else set()
+                for kept in labels:
+                    if kept.id in here:
+                        self._files.write(replace(kept, server=server, refused=""))
+                return alone
+        finally:
+            self._sending.release()
 
     def send(self, client: Client, reader: str, cancel: Cancel | None = None) -> Sending:
         """Send what waits for this server and this reader, oldest first, until the server is away again.
@@ -129,10 +162,11 @@ class Outbox:
             self._sending.release()
 
     def _send(self, client: Client, reader: str, cancel: Cancel | None) -> Sending:
-        saved, refused = [], []
+        saved: list[tuple[KeptLabel, SavedLabel]] = []
+        refused = []
         problem: VptctError | None = None
         while problem is None and (waiting := self._waiting(client, reader)):
-            kept = waiting[0]
+            kept = self._upon_what_was_saved(waiting[0], saved)
             try:
                 saved.append((kept, self._sent(client, kept, cancel)))
             except _LATER as error:
@@ -155,6 +189,18 @@ class Outbox:
                 self._files.write(replace(later, if_version=saved.version))
         self._files.remove(kept)
         return saved
+
+    def _upon_what_was_saved(
+        self, kept: KeptLabel, saved: Sequence[tuple[KeptLabel, SavedLabel]]
+    ) -> KeptLabel:
+        """A label that was kept while the one before it was on its way is meant upon that one."""
+        upon = kept
+        for earlier, answer in saved:
+            if upon.follows(earlier):
+                upon = replace(upon, if_version=answer.version)
+        if upon != kept:
+            self._files.write(upon)
+        return upon
 
     def _upon_the_newest(self, client: Client, kept: KeptLabel, cancel: Cancel | None) -> KeptLabel:
         """Note upon which version it is sent, before it is: from then on it is saved once at most."""
