@@ -84,7 +84,11 @@ class StudyGeometry:
         x, y, z = self._centre_lps(self.slice_of(z_mm))
         return -x, -y, z
 
-    def _centre_lps(self, index: int) -> Vector:
+    def middle_lps(self) -> Vector:
+        """The middle of the volume, LPS+."""
+        return self._centre_lps((self.slices - 1) / 2)
+
+    def _centre_lps(self, index: float) -> Vector:
         _, rows, columns = self.shape
         place = np.array([index, (rows - 1) / 2, (columns - 1) / 2]) * self.spacing_mm
         x, y, z = (place @ np.array(self.directions) + self.origin_mm).tolist()
