@@ -43,11 +43,16 @@ PRESELECT = Setting(
 )  # fmt: skip
 NEXT_AFTER_SUBMIT = Setting(
     "VPTCT.next_after_submit", False, _("Ask for the next study after Submit label"),
-    _("Downloads and shows the next study of the worklist as soon as a label is saved."),
+    _("Downloads and shows the next study of the worklist as soon as a label is saved or a study skipped."),
 )  # fmt: skip
 CLASSIFY_NEXT = Setting(
     "VPTCT.classify_next", False, _("Classify the next study as soon as it is loaded"),
     _("Off, you read the study before you see what the network says."),
+)  # fmt: skip
+REMOVE_DONE = Setting(
+    "VPTCT.remove_done", True, _("Remove a finished study when the next one comes"),
+    _("What you labelled, skipped or gave back leaves the scene, so that memory does not fill up over a day. "
+      "What you loaded yourself stays."),
 )  # fmt: skip
 UPLOAD_WHOLE = Setting(
     "VPTCT.upload_whole", False, _("Upload studies whole"),
@@ -67,8 +72,8 @@ REFRESH_SECONDS = Setting(
 )  # fmt: skip
 
 SETTINGS: Sequence[Setting[bool] | Setting[int] | Setting[str]] = (
-    READER, JUMP_TO_KEY_SLICE, PRESELECT, NEXT_AFTER_SUBMIT, CLASSIFY_NEXT, UPLOAD_WHOLE, REFRESH_SECONDS,
-    CA_BUNDLE,
+    READER, JUMP_TO_KEY_SLICE, PRESELECT, NEXT_AFTER_SUBMIT, CLASSIFY_NEXT, REMOVE_DONE, UPLOAD_WHOLE,
+    REFRESH_SECONDS, CA_BUNDLE,
 )  # fmt: skip
 
 
