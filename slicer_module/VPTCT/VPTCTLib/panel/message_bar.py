@@ -6,7 +6,8 @@ from typing import Any
 
 from ..logic.messages import ERROR, INFO, WARNING, Messages
 
-_COLOURS = {INFO: ("#e8f0fa", "#1f3d66"), WARNING: ("#fff3d6", "#5c4400"), ERROR: ("#fde7e7", "#7a1414")}
+# Background and text of each level; they are read on light and dark panels alike.
+COLOURS = {INFO: ("#e8f0fa", "#1f3d66"), WARNING: ("#fff3d6", "#5c4400"), ERROR: ("#fde7e7", "#7a1414")}
 
 
 class MessageBar:
@@ -33,7 +34,7 @@ class MessageBar:
         self._ui.messageFrame.visible = message is not None
         if message is None:
             return
-        background, text = _COLOURS[message.level]
+        background, text = COLOURS[message.level]
         self._ui.messageFrame.styleSheet = (
             f"#messageFrame {{ background: {background}; border-radius: 4px; }} QLabel {{ color: {text}; }}"
         )

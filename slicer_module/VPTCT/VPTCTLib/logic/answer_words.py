@@ -1,0 +1,133 @@
+"""What a network's answer says, in words that a reader can act on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..contract.info import ModelInfo
+from ..contract.result import FindingResult, Result
+from ..i18n import tr as _
+from .words import finding_in_words, pretraining_in_words, when_in_words
+
+PRESENT, ABSENT = "present", "absent"
+
+
+@dataclass(frozen=True)
+class FindingInWords:
+    """One row of the findings.
+
+    Attributes:
+        name: of the finding.
+        title: the same for people.
+        probability: that the study has it.
+        threshold: from which on it is called present; None where there is none.
+        state: ``PRESENT`` or ``ABSENT``; "" where the network does not decide.
+        decision: in words.
+    """
+
+    name: str
+    title: str
+    probability: float
+    threshold: float | None
+    state: str
+    decision: str
+
+
+def finding_row(finding: FindingResult) -> FindingInWords:
+    """What is said of one finding."""
+    return FindingInWords(
+        name=finding.name,
+        title=finding_in_words(finding.name),
+        probability=finding.probability,
+        threshold=finding.threshold,
+        state=finding.decision if finding.decision in (PRESENT, ABSENT) else "",
+        decision=_decision(finding),
+    )
+
+
+def uncertainty_line(result: Result) -> str:
+    """How sure the network is."""
+    return _("Uncertainty {entropy:.2f} of 1; clips differ by {spread:.2f}").format(
+        entropy=result.entropy, spread=result.clip_disagreement
+    )
+
+
+def uncertainty_tip() -> str:
+    """What the figures of ``uncertainty_line`` mean."""
+    return _(
+        "Uncertainty is the entropy of the probability in bits: 0 where the network is sure, 1 where it could "
+        "as well toss a coin. Clips are the short runs of slices that it sees at once; their probabilities "
+        "differ by so much (standard deviation). A finding in one place makes them differ, too."
+    )
+
+
+def warnings_of(result: Result, model: ModelInfo | None) -> tuple[str, ...]:
+    """All that the reader must know before the numbers: what the server warns of, and an older version.
+
+    Args:
+        result: the answer.
+        model: the network as the server serves it now; None where it does not.
+    """
+    return (*(_sentence(each) for each in result.warnings), *_out_of_date(result, model))
+
+
+def source_lines(result: Result, model: ModelInfo | None, when: str) -> tuple[str, ...]:
+    """Who answered, when, how it was trained, and how well it does.
+
+    Args:
+        result: the answer.
+        model: the network as the server serves it now; None where it does not.
+        when: in UTC, ``2026-11-20T20:31:05Z``; "" where that is not known.
+    """
+    said = result.model
+    who = _("{network}, version {version}").format(
+        network=model.title if model is not None else said.name, version=said.version
+    )
+    auroc = said.validation_auroc
+    return (
+        who if not when else _("{who}, answered {when}").format(who=who, when=when_in_words(when)),
+        _("Trained on {n} studies; pretraining: {pretraining}").format(
+            n=said.trained_on, pretraining=pretraining_in_words(said.pretraining)
+        ),
+        _("Validation AUROC {auroc}").format(auroc=_("n/a") if auroc is None else auroc),
+        _("Calibrated probabilities")
+        if said.calibrated
+        else _("Not calibrated: 0.8 need not mean that 8 of 10 such studies have it"),
+    )
+
+
+def _decision(finding: FindingResult) -> str:
+    if finding.threshold is None or finding.decision not in (PRESENT, ABSENT):
+        return _("{probability:.2f}; there is no threshold: decide yourself").format(
+            probability=finding.probability
+        )
+    probability, threshold = _told_apart(finding.probability, finding.threshold)
+    if finding.decision == ABSENT:
+        words = _("absent: {probability}, below the threshold {threshold}")
+    elif finding.probability > finding.threshold:
+        words = _("present: {probability}, above the threshold {threshold}")
+    else:
+        words = _("present: {probability}, at the threshold {threshold}")
+    return words.format(probability=probability, threshold=threshold)
+
+
+def _told_apart(one: float, other: float) -> tuple[str, str]:
+    """Both with as many digits as it takes to see which is the larger; two where they are the same."""
+    digits = next((n for n in (2, 3, 4) if f"{one:.{n}f}" != f"{other:.{n}f}"), 4 if one != other else 2)
+    return f"{one:.{digits}f}", f"{other:.{digits}f}"
+
+
+def _out_of_date(result: Result, model: ModelInfo | None) -> tuple[str, ...]:
+    said = result.model.version
+    if model is None or model.version is None or model.version == said:
+        return ()
+    return (
+        _(
+            "This answer is of version {said}; version {served} is served now. Classify again to hear it."
+        ).format(said=said, served=model.version),
+    )
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else text + "."

@@ -1,0 +1,206 @@
+"""Evidence: where in the patient the answer comes from, and the slice that is on screen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Callable
+
+from ..contract.result import FindingResult, Result
+from ..scene.geometry import geometry_of
+from ..scene.jump import SliceWatch, align_to_volume, current_z, jump_to
+from ..scene.volume_watch import can_be_read
+from ..settings import JUMP_TO_KEY_SLICE, Settings
+from ..signal import Signal
+from ..ticker import Ticker, Timer
+from .curve import SliceAxis
+from .profile import Profile, profile_of
+
+if TYPE_CHECKING:
+    from .classification import Classification
+    from .label_draft import LabelDraft
+    from .study_on_screen import StudyOnScreen
+
+# Scrolling brings more slices than anybody sees drawn.
+_MOVE_SECONDS = 0.03
+
+
+class Evidence:
+    """Of the chosen finding of the study on screen.
+
+    Args:
+        study: that is on screen.
+        classification: has the answer.
+        draft: has the chosen finding, and the ranges that the reader marked.
+        settings: whether to jump by itself.
+        ticker: of the main thread.
+        is_blind: whether the answer is hidden from the reader at the moment.
+
+    Attributes:
+        changed: ``profile`` is another, or the answer is hidden or shown.
+        moved: ``here`` is another; while the reader scrolls, not more often than can be drawn.
+        profile: what is known along z; None without a study.
+        here: patient z of the slice on screen; None where no view shows one.
+    """
+
+    def __init__(
+        self,
+        study: StudyOnScreen,
+        classification: Classification,
+        draft: LabelDraft,
+        settings: Settings,
+        ticker: Ticker,
+        is_blind: Callable[[], bool],
+    ) -> None:
+        self._study, self._classification, self._draft = study, classification, draft
+        self._settings, self._ticker, self._is_blind = settings, ticker, is_blind
+        self.changed, self.moved = Signal(), Signal()
+        self.profile: Profile | None = None
+        self.here: float | None = None
+        self._shown: tuple[SliceAxis, FindingResult | None] | None = None
+        self._was_hidden = False
+        self._volume: Any = None
+        self._watch: SliceWatch | None = None
+        self._timer: Timer | None = None
+        for each in (study, classification, draft):
+            each.changed.connect(self.look)
+        classification.finished.connect(self._on_answer)
+        self.look()
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether there is an answer that the reader must not see yet: this study is read blind."""
+        return self._is_blind() and self._classification.result is not None
+
+    @property
+    def result(self) -> Result | None:
+        """The answer for the volume, task and network on screen, where the reader may see it."""
+        return None if self._is_blind() else self._classification.result
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The names of the task's findings."""
+        return self._draft.findings
+
+    @property
+    def finding(self) -> str:
+        """The name of the chosen one; "" for none."""
+        return self._draft.finding
+
+    def choose(self, finding: str) -> None:
+        """Look at this finding from now on."""
+        self._draft.choose(finding)
+
+    def answer(self) -> FindingResult | None:
+        """What the network says of the chosen finding."""
+        result = self.result
+        if result is None:
+            return None
+        return next((each for each in result.findings if each.name == self.finding), None)
+
+    # Where to look
+
+    def jump(self, z_mm: float) -> None:
+        """Show the slice nearest to this z."""
+        if self._volume is not None:
+            jump_to(self._volume, z_mm)
+
+    def jump_to_key_slice(self) -> None:
+        """Show the slice that speaks most for the answer."""
+        if self.profile is not None and self.profile.key_slice_mm is not None:
+            self.jump(self.profile.key_slice_mm)
+
+    def step(self, slices: int) -> None:
+        """Show a slice so many nearer to the head; below 0, to the feet."""
+        if self.profile is not None and self.here is not None:
+            axis = self.profile.axis
+            wanted = axis.slice_of(self.here) + slices
+            self.jump(axis.z_of(min(max(wanted, 0), axis.slices - 1)))
+
+    def peak(self, direction: int) -> float | None:
+        """Patient z of the next hill of the curve to the head (+1) or to the feet (-1); None for no more."""
+        if self.profile is None or self.here is None:
+            return None
+        half = self.profile.axis.step_mm / 2
+        ahead = [z for z in self.profile.peaks if (z - self.here) * direction > half]
+        return min(ahead, key=lambda z: abs(z - (self.here or 0.0)), default=None)
+
+    def jump_to_peak(self, direction: int) -> None:
+        """Show the next hill of the curve to the head (+1) or to the feet (-1)."""
+        z = self.peak(direction)
+        if z is not None:
+            self.jump(z)
+
+    # What the reader marks
+
+    @property
+    def may_mark(self) -> bool:
+        """Whether there is a finding to mark slices of."""
+        return bool(self._draft.finding)
+
+    def mark(self, low_mm: float, high_mm: float) -> None:
+        """These slices show the chosen finding."""
+        self._draft.add_range(self.finding, low_mm, high_mm)
+
+    def change(self, index: int, low_mm: float, high_mm: float) -> None:
+        """Other slices do, in place of those of a range."""
+        self._draft.change_range(self.finding, index, low_mm, high_mm)
+
+    def remove(self, index: int) -> None:
+        """The slices of this range do not, after all."""
+        self._draft.remove_range(self.finding, index)
+
+    # What goes on
+
+    def look(self) -> None:
+        """Look which study, answer and marks there are."""
+        volume = self._study.volume if can_be_read(self._study.volume) else None
+        if volume is not self._volume:
+            self._follow(volume)
+        profile, self._shown = self._profile(volume)
+        hidden = self.is_hidden
+        if (profile, hidden) != (self.profile, self._was_hidden):
+            self.profile, self._was_hidden = profile, hidden
+            self.changed.emit()
+
+    def close(self) -> None:
+        """Follow the views no more."""
+        self._follow(None)
+
+    def _profile(self, volume: Any) -> tuple[Profile | None, tuple[SliceAxis, FindingResult | None] | None]:
+        """The profile of now; what was computed of an answer is kept as long as the answer is the same."""
+        if volume is None:
+            return None, None
+        geometry = geometry_of(volume)
+        shown = SliceAxis(geometry.first_z_mm, geometry.step_mm, geometry.slices), self.answer()
+        ranges = tuple(self._draft.ranges(self.finding))
+        if self.profile is not None and shown == self._shown:
+            return replace(self.profile, ranges=ranges), shown
+        return profile_of(*shown, ranges), shown
+
+    def _follow(self, volume: Any) -> None:
+        """Watch the slices of this volume."""
+        if self._watch is not None:
+            self._watch.stop()
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = None
+        self._volume = volume
+        self._watch = None if volume is None else SliceWatch(volume, self._on_slice)
+        self.here = None if volume is None else current_z(volume)
+        self.moved.emit()
+
+    def _on_slice(self, z_mm: float | None) -> None:
+        self.here = z_mm
+        if self._timer is None:
+            self._timer = self._ticker.after(_MOVE_SECONDS, self._tell_moved)
+
+    def _tell_moved(self) -> None:
+        self._timer = None
+        self.moved.emit()
+
+    def _on_answer(self, volume: Any, result: Result) -> None:
+        """An answer came: show where it comes from, where the volume it is of is still on screen."""
+        self.look()
+        if volume is self._volume and self._settings.get(JUMP_TO_KEY_SLICE) and self.result is not None:
+            align_to_volume(volume)
+            self.jump_to_key_slice()
