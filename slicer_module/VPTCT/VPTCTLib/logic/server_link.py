@@ -119,6 +119,8 @@ class ServerLink:
             self._messages.tell_error(error, about=ABOUT)
             return
         self._leave()
+        if self._settings.connected != wanted_address:
+            self._settings.connected = ""
         self.address, self.state, self._ca_bundle = wanted_address, CONNECTING, ca_bundle
         self.changed.emit()
         self._look()

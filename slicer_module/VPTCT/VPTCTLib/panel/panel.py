@@ -11,8 +11,9 @@ import slicer
 from ..logic.desk import Desk
 from .message_bar import MessageBar
 from .section import Section, Shortcut
+from .server_section import ServerSection
 
-SECTIONS: Sequence[type[Section]] = ()
+SECTIONS: Sequence[type[Section]] = (ServerSection,)
 
 
 class Panel:

@@ -1,0 +1,60 @@
+"""Words for the server: whether it is there, who one is on it, and what to beware of."""
+
+from __future__ import annotations
+
+from ..contract.login import Person
+from ..i18n import tr as _
+from .server_link import AWAY, CONNECTING, LOGIN, NONE, READY, ServerLink
+
+
+def state_in_words(server: ServerLink) -> str:
+    """Whether it is there, and as whom one is connected."""
+    if server.logging_in:
+        return _("Logging in...")
+    if server.state == READY:
+        return _connected_in_words(server)
+    return {
+        NONE: _("Not connected"),
+        CONNECTING: _("Connecting..."),
+        LOGIN: _("This server wants a login"),
+        AWAY: _("The server does not answer; it is looked for every few seconds"),
+    }[server.state]
+
+
+def role_in_words(person: Person | None) -> str:
+    """What somebody may do on the server; "" for nobody."""
+    if person is None:
+        return ""
+    return {
+        "user": _("You may classify, and look at labels."),
+        "annotator": _("You may classify and save labels."),
+        "reviewer": _("You may classify, save labels, train networks and choose which version answers."),
+        "admin": _("You may do everything."),
+    }.get(person.role, _("You may do nothing here: ask the server's administrator for a role."))
+
+
+def warnings_in_words(server: ServerLink) -> str:
+    """What to beware of at the moment, a line each; "" for nothing."""
+    warnings = []
+    if server.state == LOGIN and server.can_be_read_along:
+        warnings.append(
+            _(
+                "This connection is not encrypted: others on the network can read your password. "
+                "Ask for an address that begins with https."
+            )
+        )
+    if server.state == READY and server.info is not None and not server.info.studies.reachable:
+        warnings.append(
+            _("The server cannot read its studies: {why}").format(why=server.info.studies.problem)
+        )
+    return "\n".join(f"⚠ {each}" for each in warnings)
+
+
+def _connected_in_words(server: ServerLink) -> str:
+    if server.person is not None and server.person.name:
+        return _("Connected as {name}, {role}").format(
+            name=server.person.name, role=server.person.role or _("without a role")
+        )
+    if server.reader:
+        return _("Connected without a login, as {name}").format(name=server.reader)
+    return _("Connected without a login; your labels carry no name until you write yours into the settings")
