@@ -14,9 +14,12 @@ from ..scene.parameters import Parameters
 from ..settings import Settings
 from ..ticker import Ticker
 from ..transport.retry import RetryRule
+from .choice import Choice
 from .messages import Messages
 from .questions import Questions, RememberedQuestions
 from .server_link import ServerLink
+from .trainings import TrainingWatch
+from .versions import VersionsOfModel
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,10 @@ class Desk:
         questions: what the reader is asked.
         outbox: labels that wait.
         server: the server.
+        choice: the task and the network.
+        trainings: what runs.
+        versions: of the network; which one answers.
+        scratch_folder: for files that may go when the module ends.
     """
 
     def __init__(self, around: Surroundings) -> None:
@@ -66,7 +73,11 @@ class Desk:
         self.messages = Messages()
         self.questions = RememberedQuestions(around.questions, Consents(self.settings.store), around.clock)
         self.outbox = Outbox(around.outbox_folder, clock=around.clock)
+        self.scratch_folder = around.scratch_folder
         self.server = ServerLink(self.jobs, around.ticker, self.settings, self.messages, retry=around.retry)
+        self.choice = Choice(self.server)
+        self.trainings = TrainingWatch(self.server, self.choice, self.jobs, self.messages, around.ticker)
+        self.versions = VersionsOfModel(self.server, self.choice, self.trainings, self.jobs, self.messages)
 
     def use_scene(self, parameters: Parameters) -> None:
         """Work on this scene from now on; called again whenever one was opened.
@@ -74,11 +85,14 @@ class Desk:
         Args:
             parameters: what it remembers.
         """
+        self.choice.use(parameters)
 
     def leave_scene(self) -> None:
         """The scene closes: what runs for a study of it is dropped. Labels that are kept are still sent."""
+        self.choice.use(None)
 
     def close(self) -> None:
         """End all that runs: the panel is going. What is kept on disk stays there."""
+        self.trainings.close()
         self.server.close()
         self.jobs.close()
