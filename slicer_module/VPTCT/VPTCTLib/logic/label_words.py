@@ -1,0 +1,65 @@
+"""Labels in the words that a reader would use."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from ..contract.label import FindingLabel, StudyLabel
+from ..i18n import tr as _
+from .draft import Range
+from .words import finding_in_words
+
+
+def state_in_words(state: str) -> str:
+    """A state of a finding."""
+    return {"present": _("present"), "absent": _("absent"), "indeterminate": _("indeterminate")}[state]
+
+
+def confidence_in_words(confidence: str) -> str:
+    """How sure a reader is."""
+    return {
+        "certain": _("certain"),
+        "probable": _("probable"),
+        "possible": _("possible"),
+        "": _("not said"),
+    }[confidence]
+
+
+def range_in_words(range_mm: Range) -> str:
+    """``z -142.5 to -118.0 mm``, or the one slice ``z -142.5 mm``."""
+    low, high = (f"{each:.1f}" for each in range_mm)
+    if low == high:
+        return _("z {low} mm").format(low=low)
+    return _("z {low} to {high} mm").format(low=low, high=high)
+
+
+def slices_in_words(count: int) -> str:
+    """How many slices."""
+    return _("1 slice") if count == 1 else _("{n} slices").format(n=count)
+
+
+def finding_label_in_words(name: str, said: FindingLabel) -> str:
+    """``Pulmonary embolism: present, probable, z -142.5 to -118.0 mm``."""
+    parts = [state_in_words(said.state)]
+    if said.confidence:
+        parts.append(confidence_in_words(said.confidence))
+    parts += [range_in_words(each) for each in said.slices_mm or ()]
+    return f"{finding_in_words(name)}: {', '.join(parts)}"
+
+
+def label_in_words(label: StudyLabel) -> str:
+    """What a label says, a line per finding, and its comment."""
+    lines = [finding_label_in_words(name, said) for name, said in label.findings.items()]
+    if label.comment:
+        lines.append(f"“{label.comment}”")
+    return "\n".join(lines)
+
+
+def labels_in_words(count: int) -> str:
+    """How many labels wait."""
+    return _("1 label waits") if count == 1 else _("{n} labels wait").format(n=count)
+
+
+def host_in_words(address: str) -> str:
+    """``https://ct.example.org/reading`` as ``ct.example.org``."""
+    return urlsplit(address).netloc or address
