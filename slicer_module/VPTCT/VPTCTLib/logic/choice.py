@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from ..contract.info import ModelInfo, TaskInfo
+from ..scene.parameters import Parameters
 from ..signal import Signal
 from .server_link import ServerLink
-
-if TYPE_CHECKING:
-    from ..scene.parameters import Parameters
 
 Offered = TypeVar("Offered", TaskInfo, ModelInfo)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import slicer
 from slicer.parameterNodeWrapper import parameterNodeWrapper
 
@@ -19,3 +21,8 @@ class Parameters:
     volume: slicer.vtkMRMLScalarVolumeNode
     task: str = ""
     model: str = ""
+
+
+def scene_of(parameters: Any) -> slicer.vtkMRMLScene:
+    """The scene that remembers these parameters, which need not be the application's."""
+    return parameters.parameterNode.GetScene()

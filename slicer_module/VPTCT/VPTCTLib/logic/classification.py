@@ -1,0 +1,261 @@
+"""Classification: what the network says of the volume on screen, and how one gets it to say it.
+
+One volume is classified at a time. Another one that the reader wants classified meanwhile waits in line, also
+when they look at yet another one; each answer goes to the volume that it was asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Callable
+
+from ..contract.info import ModelInfo
+from ..contract.result import Result
+from ..errors import VptctError
+from ..i18n import tr as _
+from ..jobs import Jobs
+from ..scene.results import KeptResult, keep_result, result_of, results_of
+from ..settings import Settings
+from ..signal import Signal
+from ..ticker import Ticker
+from .choice import Choice
+from .classify_run import IDLE, WAITING, Bench, ClassifyRun, NotAgreedError, Order
+from .messages import INFO, WARNING, Messages
+from .questions import Questions
+from .server_link import READY, ServerLink
+from .study_on_screen import StudyOnScreen
+from .upload_sessions import UploadSessions
+
+ABOUT = "classification"
+
+
+class Classification:
+    """Classifies volumes.
+
+    Args:
+        server: that does it.
+        choice: of the task and the network.
+        study: the volume on screen.
+        jobs, ticker: for all that takes time.
+        messages: tell what went wrong, as ``classification``.
+        questions: before anything is uploaded.
+        settings: whether studies are uploaded whole.
+        scratch_folder: for files on their way.
+        clock: seconds since 1970.
+
+    Attributes:
+        changed: anything below, or what is on screen.
+        finished: an answer came; the volume and the Result are given.
+    """
+
+    def __init__(
+        self,
+        server: ServerLink,
+        choice: Choice,
+        study: StudyOnScreen,
+        jobs: Jobs,
+        ticker: Ticker,
+        messages: Messages,
+        questions: Questions,
+        settings: Settings,
+        scratch_folder: Path,
+        clock: Callable[[], float],
+    ) -> None:
+        self.changed, self.finished = Signal(), Signal()
+        self._server, self._choice, self._study, self._messages = server, choice, study, messages
+        self._clock = clock
+        self._sessions = UploadSessions(clock)
+        self._bench = Bench(
+            jobs, ticker, questions, settings, self._sessions, scratch_folder, study.origin_of
+        )
+        self._runs: list[ClassifyRun] = []
+        server.changed.connect(self.changed.emit)
+        server.left.connect(self._on_left)
+        choice.changed.connect(self.changed.emit)
+        study.changed.connect(self.changed.emit)
+        study.watch.went.connect(self._on_volume_went)
+
+    @property
+    def state(self) -> str:
+        """Of the volume and the network on screen: ``idle``, ``waiting`` for another volume to be classified,
+        ``asking`` where the study is, ``preparing``, ``uploading`` or ``computing``."""
+        run = self._run_on_screen()
+        return run.state if run is not None else IDLE
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """Bytes sent and in all while uploading, slices while preparing; None otherwise."""
+        run = self._run_on_screen()
+        return run.progress if run is not None else None
+
+    @property
+    def waits_for(self) -> str:
+        """The volume that is classified now, while the one on screen waits in line; "" otherwise."""
+        return self._runs[0].order.volume_name if self.state == WAITING else ""
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """What else is classified or waits for that: the names of the volumes."""
+        on_screen = self._run_on_screen()
+        return tuple(run.order.volume_name for run in self._runs if run is not on_screen)
+
+    @property
+    def can_start(self) -> str:
+        """Why the volume on screen cannot be classified now, in words; "" where it can."""
+        task, model = self._choice.task, self._choice.model
+        if self._server.state != READY or self._server.client is None:
+            return _why_no_server(self._server.state)
+        if self._study.volume is None:
+            return _("Load or choose a chest CT first.")
+        if self._study.refusal:
+            return self._study.refusal
+        if task is None or model is None:
+            return _("This server has no network for this task.")
+        return why_not_answering(model)
+
+    @property
+    def kept(self) -> KeptResult | None:
+        """The answer for the volume, task and network on screen, with where it is kept in the scene.
+
+        Without a server, and so without a task, the newest that the volume has.
+        """
+        volume, task, model = self._study.volume, self._choice.task, self._choice.model
+        if volume is None:
+            return None
+        if task is None or model is None:
+            return next(iter(results_of(volume)), None)
+        return result_of(volume, task.name, model.network)
+
+    @property
+    def result(self) -> Result | None:
+        """The answer for the volume, task and network on screen; None where there is none."""
+        kept = self.kept
+        return kept.result if kept is not None else None
+
+    @property
+    def note(self) -> str:
+        """What is to be said beside the answer: that another version, or another server, would answer now."""
+        kept, model = self.kept, self._choice.model
+        if kept is None or model is None:
+            return ""
+        if kept.server != self._server.address:
+            return _("This answer is of the server {address}.").format(address=kept.server)
+        if model.version is None or model.version == kept.result.model.version:
+            return ""
+        return _("Version {now} answers now; this answer is of version {then}.").format(
+            now=model.version, then=kept.result.model.version
+        )
+
+    def start(self) -> None:
+        """Classify the volume on screen, now or when it is its turn. Nothing happens where that cannot be."""
+        volume, task, model = self._study.volume, self._choice.task, self._choice.model
+        client, info = self._server.client, self._server.info
+        if self.can_start or self.state != IDLE or volume is None or task is None or model is None:
+            return
+        if client is not None and info is not None:
+            self._add(Order(volume, volume.GetID(), volume.GetName(), task, model, client, info))
+
+    def cancel(self) -> None:
+        """End what runs or waits for the volume and the network on screen."""
+        run = self._run_on_screen()
+        if run is not None:
+            self._remove(run)
+
+    def leave(self) -> None:
+        """The scene closes: nothing of it is classified any more."""
+        self._drop_all()
+
+    def close(self) -> None:
+        """The panel is going: the server removes what was uploaded."""
+        self._drop_all(wait=True)
+
+    def _run_on_screen(self) -> ClassifyRun | None:
+        volume, model = self._study.volume, self._choice.model
+        if volume is None or model is None:
+            return None
+        return next((run for run in self._runs if run.order.is_for(volume.GetID(), model.name)), None)
+
+    def _add(self, order: Order) -> None:
+        self._messages.settle(ABOUT)
+        self._runs.append(ClassifyRun(order, self._bench, self.changed.emit, self._on_end))
+        self._begin_next()
+        self.changed.emit()
+
+    def _begin_next(self) -> None:
+        if not self._runs or self._runs[0].state != WAITING:
+            return
+        run = self._runs[0]
+        # What is known of the volume on screen need not be asked again.
+        run.begin(self._study.place if run.order.volume is self._study.volume else None)
+
+    def _remove(self, run: ClassifyRun) -> None:
+        run.cancel()
+        self._runs.remove(run)
+        self._begin_next()
+        self.changed.emit()
+
+    def _on_end(self, run: ClassifyRun, outcome: Result | VptctError) -> None:
+        self._runs.remove(run)
+        if isinstance(outcome, VptctError):
+            self._tell(run, outcome)
+        else:
+            self._keep(run, outcome)
+        self._begin_next()
+        self.changed.emit()
+
+    def _keep(self, run: ClassifyRun, result: Result) -> None:
+        order = run.order
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
+        keep_result(order.volume, result, server=order.client.address, when=when, of=run.of)
+        if order.volume is not self._study.volume:
+            self._messages.tell(
+                INFO,
+                _("{name} is classified. Choose it to see the answer.").format(name=order.volume_name),
+                about=ABOUT,
+            )
+        self.finished.emit(order.volume, result)
+
+    def _tell(self, run: ClassifyRun, error: VptctError) -> None:
+        if isinstance(error, NotAgreedError):
+            self._messages.tell(INFO, error.message, error.hint, about=ABOUT)
+            return
+        self._messages.tell_error(error, about=ABOUT)
+        self._server.report(error)
+
+    def _on_volume_went(self, volume_id: str) -> None:
+        self._sessions.forget_volume(volume_id)
+        for run in [run for run in self._runs if run.order.volume_id == volume_id]:
+            name = run.order.volume_name
+            self._remove(run)
+            self._messages.tell(
+                WARNING, _("{name} is gone, so it is not classified.").format(name=name), about=ABOUT
+            )
+
+    def _on_left(self) -> None:
+        self._drop_all()
+
+    def _drop_all(self, *, wait: bool = False) -> None:
+        runs, self._runs = self._runs, []
+        for run in runs:
+            run.cancel()
+        self._sessions.forget_all(wait=wait)
+        self._messages.settle(ABOUT)
+        self.changed.emit()
+
+
+def why_not_answering(model: ModelInfo) -> str:
+    """Why a network cannot classify, in words; "" where it can."""
+    if model.trained:
+        return ""
+    return model.problem or _(
+        "{title} was never trained for this task. Label studies, then train it below."
+    ).format(title=model.title)
+
+
+def _why_no_server(state: str) -> str:
+    return {
+        "connecting": _("Wait for the server."),
+        "login": _("Log in to the server first."),
+        "away": _("The server does not answer. It is looked for again and again."),
+    }.get(state, _("Connect to a server first."))
