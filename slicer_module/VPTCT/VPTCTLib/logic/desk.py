@@ -15,9 +15,11 @@ from ..settings import Settings
 from ..ticker import Ticker
 from ..transport.retry import RetryRule
 from .choice import Choice
+from .classification import Classification
 from .messages import Messages
 from .questions import Questions, RememberedQuestions
 from .server_link import ServerLink
+from .study_on_screen import StudyOnScreen
 from .trainings import TrainingWatch
 from .versions import VersionsOfModel
 
@@ -62,6 +64,8 @@ class Desk:
         outbox: labels that wait.
         server: the server.
         choice: the task and the network.
+        study: on screen, and where the server has it.
+        classification: of it.
         trainings: what runs.
         versions: of the network; which one answers.
         scratch_folder: for files that may go when the module ends.
@@ -76,6 +80,13 @@ class Desk:
         self.scratch_folder = around.scratch_folder
         self.server = ServerLink(self.jobs, around.ticker, self.settings, self.messages, retry=around.retry)
         self.choice = Choice(self.server)
+        self.study = StudyOnScreen(
+            self.server, self.choice, self.jobs, self.messages, around.ticker, around.series_of_instance
+        )
+        self.classification = Classification(
+            self.server, self.choice, self.study, self.jobs, around.ticker, self.messages, self.questions,
+            self.settings, around.scratch_folder, around.clock,
+        )  # fmt: skip
         self.trainings = TrainingWatch(self.server, self.choice, self.jobs, self.messages, around.ticker)
         self.versions = VersionsOfModel(self.server, self.choice, self.trainings, self.jobs, self.messages)
 
@@ -86,13 +97,18 @@ class Desk:
             parameters: what it remembers.
         """
         self.choice.use(parameters)
+        self.study.use(parameters)
 
     def leave_scene(self) -> None:
         """The scene closes: what runs for a study of it is dropped. Labels that are kept are still sent."""
+        self.classification.leave()
+        self.study.leave()
         self.choice.use(None)
 
     def close(self) -> None:
         """End all that runs: the panel is going. What is kept on disk stays there."""
         self.trainings.close()
+        self.classification.close()
+        self.study.leave()
         self.server.close()
         self.jobs.close()
