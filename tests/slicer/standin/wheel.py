@@ -18,7 +18,8 @@ import pytest
 
 HOW_TO_INSTALL = (
     'pip install -e ".[dev]"; on Debian 12 or Ubuntu, what slicer-core and PySide6 need of the system: '
-    "apt-get install libegl1 libgl1 libglib2.0-0 libxkbcommon0 libdbus-1-3 libfontconfig1 fonts-dejavu-core"
+    "apt-get install libegl1 libgl1 libglib2.0-0 libxkbcommon0 libdbus-1-3 libfontconfig1 "
+    "libgssapi-krb5-2 fonts-dejavu-core"
 )
 _TESTS = str(Path(__file__).resolve().parents[2])
 
