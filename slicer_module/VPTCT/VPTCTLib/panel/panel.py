@@ -12,8 +12,9 @@ from ..logic.desk import Desk
 from .message_bar import MessageBar
 from .section import Section, Shortcut
 from .server_section import ServerSection
+from .training_section import TrainingSection
 
-SECTIONS: Sequence[type[Section]] = (ServerSection,)
+SECTIONS: Sequence[type[Section]] = (ServerSection, TrainingSection)
 
 
 class Panel:
