@@ -75,6 +75,8 @@ class _Picture:
         last = self._points[-1].epoch if self._points else 0
         first = self._points[0].epoch if self._points else 0
         self._text(self._left - 20, self._bottom + 2, 40, str(first or ""), qt.Qt.AlignHCenter)
+        middle = (self._left + self._right) // 2
+        self._text(middle - 40, self._bottom + 2, 80, _("epoch"), qt.Qt.AlignHCenter)
         if len(self._points) > 1:
             self._text(self._right - 20, self._bottom + 2, 40, str(last), qt.Qt.AlignHCenter)
 
