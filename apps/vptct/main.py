@@ -23,6 +23,7 @@ from typing import Any
 from lib import opening
 from lib.access.install import install as install_access
 from lib.active_conf import START
+from lib.additions import Additions
 from lib.archive_conf import is_archive
 from lib.conf import read_conf
 from lib.datastore import StudyDatastore
@@ -74,6 +75,8 @@ class VptctApp(MONAILabelApp):
         self.scorings = ScoringDesk.of(
             studies, self.served, self.labels_folder, self.model_store, lambda: self.datastore().studies
         )
+        folder = None if is_archive(studies) else Path(studies)
+        self.additions = Additions(folder, switched_on=self.served.add_studies)
         self._workspaces: list[Workspace] = []
         super().__init__(
             app_dir=app_dir,
@@ -195,7 +198,7 @@ class VptctApp(MONAILabelApp):
         active = plain_json(self.worklists.info(), self.without_folders)
         ours = server_info(self.served, self.model_store, self.labels_folder, state, training, active)
         kept_seconds = settings.MONAI_LABEL_SESSION_EXPIRY if self.sessions() is not None else None
-        ours["uploads"] = uploads_info(self.served.limits, kept_seconds)
+        ours["uploads"] = uploads_info(self.served.limits, kept_seconds, add_studies=self.additions.offered)
         ours["server_id"] = self._server_id
         return {**answer, "train_stats": self.desk.stats(), "vptct": ours}
 
@@ -225,6 +228,7 @@ class VptctApp(MONAILabelApp):
         if self.served.active.retrain == START:
             self.retraining.open()
         opening.clean_up([self.labels_folder.root, self.model_store.root])
+        self.additions.sweep()
         if is_archive(self.studies):
             # It may take a minute to answer, or never do.
             threading.Thread(target=self._look_around, name="vptct-opening", daemon=True).start()

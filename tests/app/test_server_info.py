@@ -62,9 +62,10 @@ def test_a_study_in_the_smallest_form_is_seen_by_the_network_as_the_study_itself
 
 def test_uploads_are_told_with_and_without_sessions() -> None:
     limits = Limits(upload_bytes=5 * 10**9)
-    told = {"max_bytes": 5 * 10**9, "sessions": True, "session_minutes": 60.0}
-    assert uploads_info(limits, 3600) == told
-    assert uploads_info(limits, None) == {**told, "sessions": False, "session_minutes": None}
+    told = {"max_bytes": 5 * 10**9, "sessions": True, "session_minutes": 60.0, "add_studies": True}
+    assert uploads_info(limits, 3600, add_studies=True) == told
+    without = {**told, "sessions": False, "session_minutes": None, "add_studies": False}
+    assert uploads_info(limits, None, add_studies=False) == without
 
 
 def test_a_server_has_one_id_for_its_studies_and_labels_however_often_it_starts(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ OFFERED = {
     ("GET", "/session/{session_id}"): "user",
     ("DELETE", "/session/{session_id}"): "user",
     ("GET", "/datastore/"): "user",
+    ("PUT", "/datastore/"): "annotator",
     ("HEAD", "/datastore/image"): "user",
     ("GET", "/datastore/image"): "user",
     ("GET", "/datastore/image/info"): "user",

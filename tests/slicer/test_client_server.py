@@ -246,6 +246,31 @@ def test_a_version_is_promoted_and_rolled_back(site) -> None:
         site.client("anna").versions.promote("nodule_tiny", 2)
 
 
+def test_a_study_of_this_computer_alone_becomes_one_of_the_server_and_is_labelled(
+    site, tmp_path: Path
+) -> None:
+    file = tmp_path / "Müller^Anna.nii"
+    # One voxel of air is water: other bytes than those of any study here.
+    content = bytearray((site.root / "studies" / "s00.nii").read_bytes())
+    content[-2:] = b"\0\0"
+    file.write_bytes(content)
+    anna, seen = site.client(), []
+    study = anna.studies.add(file, progress=lambda sent, size: seen.append((sent, size)))
+    assert study.startswith("upload-")
+    assert "Anna" not in study
+    assert seen[-1][0] == seen[-1][1] > len(content)
+    assert anna.studies.add(file) == study
+    assert anna.labels.save(study, ABSENT, if_version=0).version == 1
+    assert anna.access.info().uploads.add_studies
+    with pytest.raises(NotAllowedError, match="needs the role annotator"):
+        site.client("uwe").studies.add(file)
+    broken = tmp_path / "broken.nrrd"
+    broken.write_bytes(b"no study")
+    with pytest.raises(RefusedError) as refused:
+        anna.studies.add(broken)
+    assert (refused.value.status, refused.value.error) == (422, "UnreadableStudyError")
+
+
 def test_a_study_that_the_server_has_is_named_and_any_other_uploaded(site) -> None:
     client = site.client()
     folder = client.access.info().studies

@@ -52,7 +52,7 @@ class BodyLimit:
 def too_large(limit_bytes: int) -> TooLargeError:
     """The error for a body over the limit."""
     hint = (
-        "A label has some hundred bytes; studies go to /infer/ and /session/."
+        "A label has some hundred bytes; studies go to /infer/, /session/ and /datastore/."
         if limit_bytes == Limits.small_bytes
         else "Who runs the server sets the limit of uploads with --conf max_upload_gb."
     )

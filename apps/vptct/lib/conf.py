@@ -19,7 +19,7 @@ from .archive_conf import ArchiveConf, read_archive_conf
 from .limits import Limits, read_limits
 
 KEYS = (
-    "tasks", "models", "task_file", "device", "models_dir", "labels_dir", "logs", "reload",
+    "tasks", "models", "task_file", "device", "models_dir", "labels_dir", "logs", "reload", "add_studies",
     *limits.KEYS, *access_conf.KEYS, *archive_conf.KEYS, *active_conf.KEYS,
 )  # fmt: skip
 _SWITCH = {"on": True, "off": False}
@@ -38,6 +38,7 @@ class AppConf:
             place in ``vptct_home()``.
         logs: whether admins may read the server's log over HTTP.
         reload: whether admins may have the server look for studies, labels and models anew.
+        add_studies: whether annotators may add studies to the folder.
         limits: how large requests may be.
         access: who may ask.
         archive: how a DICOM archive is used.
@@ -52,6 +53,7 @@ class AppConf:
     labels_dir: Path | None = None
     logs: bool = False
     reload: bool = False
+    add_studies: bool = True
     limits: Limits = field(default_factory=Limits)
     access: AccessConf = field(default_factory=AccessConf)
     archive: ArchiveConf = field(default_factory=ArchiveConf)
@@ -82,6 +84,7 @@ def read_conf(conf: Mapping[str, str]) -> AppConf:
         labels_dir=_labels_dir(conf),
         logs=_switch(conf, "logs"),
         reload=_switch(conf, "reload"),
+        add_studies=_switch(conf, "add_studies", default="on"),
         limits=read_limits(conf),
         access=read_access_conf(conf),
         archive=read_archive_conf(conf),
@@ -120,7 +123,7 @@ def _labels_dir(conf: Mapping[str, str]) -> Path | None:
     return folder
 
 
-def _switch(conf: Mapping[str, str], key: str) -> bool:
-    if (value := conf.get(key, "off").lower()) not in _SWITCH:
+def _switch(conf: Mapping[str, str], key: str, *, default: str = "off") -> bool:
+    if (value := conf.get(key, default).lower()) not in _SWITCH:
         raise ConfigurationError(f"--conf {key} {value[:50]}: is unknown;", "choose from on, off.")
     return _SWITCH[value]

@@ -117,10 +117,8 @@ class StudyDatastore(Datastore):
         self.notes.add(image_id, info)
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> NoReturn:
-        """Not offered: what is copied into the folder is found by itself."""
-        raise NotOfferedError(
-            "studies are not added over HTTP;", "copy the study into the server's studies folder."
-        )
+        """Not offered: the server chooses the id, see ``Additions``."""
+        raise NotOfferedError("a study gets its id from the server;", "PUT /datastore/ adds one.")
 
     def remove_image(self, image_id: str) -> NoReturn:
         """Not offered."""

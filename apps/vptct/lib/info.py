@@ -85,17 +85,19 @@ def study_needs(models: Sequence[ModelSpec]) -> dict[str, float | None]:
     }
 
 
-def uploads_info(limits: Limits, session_seconds: int | None) -> dict[str, Any]:
+def uploads_info(limits: Limits, session_seconds: int | None, *, add_studies: bool) -> dict[str, Any]:
     """What an upload may be.
 
     Args:
         limits: say how large.
         session_seconds: how long an uploaded study is kept after its last use; None where none is.
+        add_studies: whether one may also become a study of this server.
     """
     return {
         "max_bytes": limits.upload_bytes,
         "sessions": session_seconds is not None,
         "session_minutes": None if session_seconds is None else session_seconds / 60,
+        "add_studies": add_studies,
     }
 
 

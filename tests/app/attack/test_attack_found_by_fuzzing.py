@@ -56,7 +56,7 @@ def test_the_body_of_a_request_for_the_next_study_may_be_anything(attacked: Rang
         ("DELETE", "/datastore/label", "GET, PUT"),
         ("PUT", "/datastore/image", "GET, HEAD"),
         ("DELETE", "/datastore/image", "GET, HEAD"),
-        ("PUT", "/datastore/", "GET"),
+        ("DELETE", "/datastore/", "GET, PUT"),
         ("PUT", "/datastore/label/info", "GET"),
         ("PUT", "/model/x", ""),
     ],

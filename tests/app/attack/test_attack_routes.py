@@ -89,6 +89,8 @@ ROUTES: dict[tuple[str, str], Ask] = {
     ),
     ("DELETE", "/session/{session_id}"): Ask({"session_id": NO_SESSION}),
     ("GET", "/datastore/"): Ask({}, {"output": "all"}),
+    ("PUT", "/datastore/"): Ask({}, {}, {"file": ("x.nii", b"x")}),
+    ("GET", "/datastore/series/{series_uid}"): Ask({"series_uid": "1.2.3"}, {"examination": "1.2"}),
     ("HEAD", "/datastore/image"): Ask({}, {"image": "ct.nii.gz", "check_sum": "0"}),
     ("GET", "/datastore/image"): Ask({}, {"image": "ct.nii.gz"}),
     ("GET", "/datastore/image/info"): Ask({}, {"image": "ct.nii.gz"}),

@@ -66,7 +66,7 @@ def _limit_bytes(conf: AppConf, prefix: str) -> Callable[[str, str], int]:
 
     def limit(method: str, path: str) -> int:
         brings_a_study = (method == "POST" and path.startswith(f"{prefix}/infer/")) or (
-            method == "PUT" and path.rstrip("/") == f"{prefix}/session"
+            method == "PUT" and path.rstrip("/") in (f"{prefix}/session", f"{prefix}/datastore")
         )
         return conf.limits.upload_bytes if brings_a_study else conf.limits.small_bytes
 

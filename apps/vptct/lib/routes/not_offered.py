@@ -17,7 +17,7 @@ _ANY = (*_READ, *_WRITE)
 _SLIDES = ("slide images are not read here;", "POST /infer/{model} reads CTs.")
 _NO_REMOVAL = ("a saved label is not removed;", "save a new version of it.")
 _NO_CHANGE = ("a saved label is not changed;", "save a new version of it.")
-_NO_UPLOAD = ("studies are not added over HTTP;", "copy the study into the server's studies folder.")
+_NO_UPLOAD = ("a study gets its id from the server;", "PUT /datastore/ adds one.")
 _NO_DELETION = ("studies are not removed over HTTP;", "remove it from the server's studies folder.")
 
 # The route, its methods, the message and the hint.
@@ -31,7 +31,6 @@ NOT_OFFERED = (
     ("/scoring/{rest:path}", _WRITE, "no scoring methods are here;", "POST /activelearning/scoring/{model}."),
     ("/proxy/{rest:path}", _ANY, "other servers are not asked from here;", "ask them themselves."),
     ("/ohif/{rest:path}", _ANY, "there is no viewer on this server;", "3D Slicer is one."),
-    ("/datastore/", ("PUT",), *_NO_UPLOAD),
     ("/datastore/image", ("PUT",), *_NO_UPLOAD),
     ("/datastore/", ("DELETE",), *_NO_DELETION),
     ("/datastore/image", ("DELETE",), *_NO_DELETION),
@@ -45,7 +44,7 @@ _TAKEN = MappingProxyType(
     {
         "/train/": ("GET", "DELETE"),
         "/train/{rest:path}": ("GET", "POST", "DELETE"),
-        "/datastore/": ("GET",),
+        "/datastore/": ("GET", "PUT"),
         "/datastore/image": ("GET", "HEAD"),
         "/datastore/label": ("GET", "PUT"),
         "/datastore/label/info": ("GET",),

@@ -19,10 +19,11 @@ from starlette.types import Receive, Scope, Send
 
 from vpt_plugin.ct.dicom_headers import is_dicom
 
-from ..errors import FULL_DISK, NothingThereError
+from ..additions import Additions
+from ..errors import FULL_DISK, NothingThereError, WrongFormError
 from ..names import checked_id, checked_uid
 from ..params import json_object
-from ..uploads import TEXT, described, form, text_of
+from ..uploads import FILE, TEXT, described, file_of, form, text_of
 from .download import Download, unreadable
 from .who import Annotator, HungUp, User
 
@@ -37,6 +38,35 @@ def datastore(person: User, output: Literal["stats", "train", "all"] | None = No
     if output == "all":
         return store.json()
     return store.datalist() if output == "train" else store.status()
+
+
+def additions(person: Annotator) -> Additions:
+    """A FastAPI dependency: what adds studies, asked before anything of the upload is read.
+
+    Raises:
+        NotOfferedError: studies cannot be added here.
+    """
+    found: Additions = app_instance().additions
+    found.require()
+    return found
+
+
+@router.put("/", summary="Add a study", openapi_extra=described(["file"], file=FILE))
+def add_study(
+    person: Annotator,
+    into: Annotated[Additions, Depends(additions)],
+    parts: Annotated[FormData, Depends(form)],
+    cancelled: HungUp,
+) -> dict[str, Any]:
+    """``file`` is a NIfTI, NRRD or MHA file, whole, which becomes a study of the server's folder.
+
+    The server chooses its id, ``image`` in the answer. The same file once more is the same study, ``new``
+    is false then. What cannot be read as a chest CT is refused and leaves nothing.
+    """
+    file = file_of(parts, "file")
+    if file is None:
+        raise WrongFormError("there is no file in the form;", "send the study in a part called file.")
+    return into.add(file, app_instance().datastore().studies, cancelled)
 
 
 @router.head("/image", summary="Is this study there?", response_class=Response)

@@ -54,11 +54,13 @@ class Uploads:
         max_bytes: of one request.
         sessions: whether a study may be uploaded once for several requests.
         session_minutes: how long it is kept after its last use; None without sessions.
+        add_studies: whether it may also become a study of the server, to be labelled there.
     """
 
     max_bytes: int
     sessions: bool
     session_minutes: float | None
+    add_studies: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,7 @@ def _uploads(fields: Fields) -> Uploads:
         max_bytes=fields.whole("max_bytes"),
         sessions=fields.flag("sessions"),
         session_minutes=fields.maybe(fields.number, "session_minutes"),
+        add_studies=fields.optional(fields.flag, "add_studies") or False,
     )
 
 

@@ -124,6 +124,31 @@ class Studies:
         answer = self._connection.json(Request("PUT", "/session/", form=form, patience=LONG), cancel)
         return read_session(answer)
 
+    def add(self, file: Path, *, progress: OnProgress = no_progress, cancel: Cancel | None = None) -> str:
+        """Make a file a study of the server, to be labelled there; its id.
+
+        To be sent again without harm where an answer is lost: the same bytes are the same study.
+
+        Args:
+            file: a NIfTI, NRRD or MHA file, whole and without a patient's name: others will look at it. Its
+                own name stays here.
+            progress: bytes so far and in all.
+            cancel: ends it; whether it was added is then not known.
+
+        Raises:
+            LocalFileError: the file cannot be read.
+            NotAllowedError: only annotators add studies.
+            NotOfferedError: this server takes none; ``Uploads.add_studies`` mostly tells before.
+            RefusedError: it cannot be read as a chest CT.
+        """
+        cancel = cancel if cancel is not None else Cancel()
+
+        def form() -> Form:
+            return Form(study_parts([file], "file"), progress, cancel)
+
+        request = Request("PUT", "/datastore/", form=form, patience=LONG, repeat=True)
+        return Fields(self._connection.json(request, cancel), "the added study").text("image")
+
     def forget_upload(self, session: UploadSession, cancel: Cancel | None = None) -> None:
         """Remove an uploaded study from the server; one that has expired is gone already."""
         try:
