@@ -26,7 +26,8 @@ TOO_NEW = {
 # What a part may import beside the standard library and the parts below it; "" is the client.
 BESIDE = {
     "": {"requests"},
-    "scene": {"numpy", "slicer", "vtk"},
+    # pydicom is of Slicer's own Python: its DICOM module stands on it.
+    "scene": {"numpy", "pydicom", "slicer", "vtk"},
     "logic": {"slicer", "vtk"},
     "panel": {"ctk", "numpy", "qt", "slicer", "vtk"},
 }

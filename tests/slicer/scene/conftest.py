@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,30 +12,49 @@ import pytest
 from numpy.typing import NDArray
 from standin.wheel import require_scene
 
-slicer = require_scene()
-
 
 @pytest.fixture
-def scene() -> Iterator[Any]:
-    """An empty scene with a red, a green and a yellow view of 300 x 200 pixels."""
-    scene = slicer.vtkMRMLScene()
-    slicer.mrmlScene = scene
+def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """An empty scene, the application's, with a red, a green and a yellow view of 300 x 200 pixels."""
+    slicer = require_scene()
+    scene, logic = slicer.vtkMRMLScene(), slicer.vtkSlicerApplicationLogic()
+    # Of the application nothing else is asked for.
+    application = SimpleNamespace(applicationLogic=lambda: logic, translate=lambda context, text: text)
+    monkeypatch.setattr(slicer, "mrmlScene", scene, raising=False)
+    monkeypatch.setattr(slicer, "app", application, raising=False)
+    logic.SetMRMLScene(scene)
+    logic.GetColorLogic().SetMRMLScene(scene)
+    logic.GetColorLogic().AddDefaultColorNodes()
+    logic.SetModuleLogic("Colors", logic.GetColorLogic())
+    add_cache(slicer, scene, tmp_path / "cache")
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
     for name, orientation in (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal")):
         view = scene.AddNewNodeByClass("vtkMRMLSliceNode")
         view.SetLayoutName(name)
         view.SetOrientation(orientation)
         view.SetDimensions(300, 200, 1)
-        composite = scene.AddNode(slicer.vtkMRMLSliceCompositeNode())
+        composite = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
         composite.SetLayoutName(name)
-    scene.AddNode(slicer.vtkMRMLSelectionNode())
+    scene.AddNewNodeByClass("vtkMRMLSelectionNode")
     yield scene
     scene.Clear(True)
+
+
+def add_cache(slicer: Any, scene: Any, folder: Path) -> None:
+    """Where a scene unpacks an MRB."""
+    folder.mkdir()
+    cache = slicer.vtkCacheManager()
+    cache.SetRemoteCacheDirectory(str(folder))
+    manager = slicer.vtkDataIOManager()
+    manager.SetCacheManager(cache)
+    scene.SetCacheManager(cache)
+    scene.SetDataIOManager(manager)
 
 
 @pytest.fixture
 def new_volume(scene: Any) -> Callable[..., Any]:
     """A volume node of these voxels (k, j, i) with this matrix from (i, j, k, 1) to RAS+."""
+    slicer = require_scene()
 
     def new(voxels: NDArray[Any], ijk_to_ras: NDArray[np.float64] | None = None, name: str = "CT") -> Any:
         volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
