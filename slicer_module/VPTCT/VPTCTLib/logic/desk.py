@@ -14,12 +14,18 @@ from ..scene.parameters import Parameters
 from ..settings import Settings
 from ..ticker import Ticker
 from ..transport.retry import RetryRule
+from .adding_studies import AddingStudies
 from .choice import Choice
 from .classification import Classification
+from .kept_labels import KeptLabels
+from .label_draft import LabelDraft
+from .label_history import History
 from .messages import Messages
 from .questions import Questions, RememberedQuestions
+from .reading_clock import ReadingClock
 from .server_link import ServerLink
 from .study_on_screen import StudyOnScreen
+from .submission import Submission
 from .trainings import TrainingWatch
 from .versions import VersionsOfModel
 
@@ -66,6 +72,12 @@ class Desk:
         choice: the task and the network.
         study: on screen, and where the server has it.
         classification: of it.
+        draft: the label form of it.
+        reading_clock: how long it is looked at.
+        kept_labels: labels on their way to the server.
+        history: what was said about it before.
+        adding: makes it a study of the server.
+        submission: makes labels of the form.
         trainings: what runs.
         versions: of the network; which one answers.
         scratch_folder: for files that may go when the module ends.
@@ -87,6 +99,21 @@ class Desk:
             self.server, self.choice, self.study, self.jobs, around.ticker, self.messages, self.questions,
             self.settings, around.scratch_folder, around.clock,
         )  # fmt: skip
+        self.draft = LabelDraft(
+            self.study, self.choice, self.classification, self.settings, self.messages, lambda: False
+        )
+        self.reading_clock = ReadingClock(self.draft, around.ticker, around.clock)
+        self.kept_labels = KeptLabels(self.outbox, self.server, self.jobs, around.ticker, self.messages)
+        self.history = History(
+            self.server, self.study, self.choice, self.kept_labels, self.jobs, self.messages, lambda: False
+        )
+        self.adding = AddingStudies(
+            self.server, self.study, self.questions, self.jobs, self.messages, around.scratch_folder
+        )
+        self.submission = Submission(
+            self.server, self.study, self.draft, self.history, self.kept_labels, self.adding, self.messages,
+            lambda study: None,
+        )  # fmt: skip
         self.trainings = TrainingWatch(self.server, self.choice, self.jobs, self.messages, around.ticker)
         self.versions = VersionsOfModel(self.server, self.choice, self.trainings, self.jobs, self.messages)
 
@@ -107,6 +134,7 @@ class Desk:
 
     def close(self) -> None:
         """End all that runs: the panel is going. What is kept on disk stays there."""
+        self.reading_clock.stop()
         self.trainings.close()
         self.classification.close()
         self.study.leave()

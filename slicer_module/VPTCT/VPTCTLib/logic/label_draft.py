@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 from ..contract.label import CONFIDENCES, STATES, StudyLabel
 from ..i18n import tr as _
 from ..scene.kept_draft import keep_draft, kept_draft
 from ..settings import PRESELECT, Settings
 from ..signal import Signal
+from .choice import Choice
+from .classification import Classification
 from .draft import FROM, PRESENT, TO, Draft, FindingDraft, Range, draft_from_text, draft_of, draft_to_text
 from .messages import WARNING, Messages
+from .study_on_screen import StudyOnScreen
 from .words import finding_in_words
-
-if TYPE_CHECKING:
-    from .choice import Choice
-    from .classification import Classification
-    from .study_on_screen import StudyOnScreen
 
 _ABOUT = "label form"
 

@@ -53,6 +53,8 @@ class Panel:
             key.setEnabled(False)
             key.setParent(None)
         self._keys = []
+        for section in self.sections.values():
+            section.leave()
 
     def close(self) -> None:
         """Hear no more of the logic."""

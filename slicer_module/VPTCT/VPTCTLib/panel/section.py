@@ -60,6 +60,9 @@ class Section:
     def enter(self) -> None:
         """The reader opens the module."""
 
+    def leave(self) -> None:
+        """The reader opens another module, or this one ends."""
+
     def close(self) -> None:
         """Hear no more of the logic."""
         for signal, slot in self._followed:
