@@ -184,3 +184,10 @@ def test_a_collapsed_section_hides_what_is_in_it_but_shows_nothing_that_was_hidd
     assert (seen.visible, unseen.visible) == (False, False)
     section.collapsed = False
     assert (seen.visible, unseen.visible) == (True, False)
+
+    section.collapsed = True
+    unseen.visible = True
+    seen.visible = False
+    assert (seen.visible, unseen.visible) == (False, False)
+    section.collapsed = False
+    assert (seen.visible, unseen.visible) == (False, True)

@@ -9,27 +9,49 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from standin.pythonqt import PythonQtObject
 
 
-class _Hidden:
-    """The children that a collapsed widget hides, and no others: what was hidden before stays so."""
+class _Contents(QtCore.QObject):
+    """The children of a section: hidden while it is collapsed, and then as they would have been without."""
 
     def __init__(self, owner: QtWidgets.QWidget) -> None:
+        super().__init__()
         self._owner = owner
-        self._children: list[QtWidgets.QWidget] = []
+        self._hidden: list[QtWidgets.QWidget] = []
+        self._collapsed = self._at_work = False
 
-    def hide(self) -> None:
+    def collapse(self, collapsed: bool) -> None:
+        """Hide those that are shown, or show those that this hid."""
+        self._collapsed = collapsed
         children = [child for child in self._owner.children() if child.isWidgetType()]
-        self._children = [child for child in children if not child.isHidden()]
-        for child in self._children:
-            child.hide()
+        changed = [child for child in children if not child.isHidden()] if collapsed else self._hidden
+        self._hidden = []
+        for child in changed:
+            child.installEventFilter(self)
+            self._put(child, not collapsed)
 
-    def show(self) -> None:
-        for child in self._children:
-            child.show()
-        self._children = []
+    def add(self, event: Any) -> None:
+        """A child came; before it is polished it is not yet made, and may not be touched."""
+        if event.type() == QtCore.QEvent.ChildPolished and event.child().isWidgetType():
+            event.child().installEventFilter(self)
+            if self._collapsed and not event.child().isHidden():
+                self._put(event.child(), False)
 
-    def add(self, child: QtWidgets.QWidget) -> None:
-        child.hide()
-        self._children.append(child)
+    def eventFilter(self, child: Any, event: Any) -> bool:
+        """What is shown or hidden in a collapsed section is so when it opens."""
+        if self._collapsed and not self._at_work:
+            if event.type() == QtCore.QEvent.ShowToParent:
+                self._put(child, False)
+            elif event.type() == QtCore.QEvent.HideToParent and child in self._hidden:
+                self._hidden.remove(child)
+        return False
+
+    def _put(self, child: QtWidgets.QWidget, shown: bool) -> None:
+        if not shown and child not in self._hidden:
+            self._hidden.append(child)
+        self._at_work = True
+        child.setVisible(shown)
+        # As if nobody had said so: otherwise Qt would not tell of a child that is hidden while it is hidden.
+        child.setAttribute(QtCore.Qt.WA_WState_ExplicitShowHide, False)
+        self._at_work = False
 
 
 class ctkCollapsibleButton(PythonQtObject, QtWidgets.QAbstractButton):  # noqa: N801
@@ -41,7 +63,7 @@ class ctkCollapsibleButton(PythonQtObject, QtWidgets.QAbstractButton):  # noqa: 
     def __init__(self, *arguments: Any) -> None:
         texts = [argument for argument in arguments if isinstance(argument, str)]
         super().__init__(*[argument for argument in arguments if isinstance(argument, QtWidgets.QWidget)])
-        self._hidden = _Hidden(self)
+        self._contents = _Contents(self)
         self.setText(texts[0] if texts else "")
         self.setCheckable(True)
         self.setChecked(True)
@@ -55,18 +77,14 @@ class ctkCollapsibleButton(PythonQtObject, QtWidgets.QAbstractButton):  # noqa: 
     collapsed = QtCore.Property(bool, lambda self: not self.isChecked(), _set_collapsed)
 
     def _toggled(self, is_open: bool) -> None:
-        if is_open:
-            self._hidden.show()
-        else:
-            self._hidden.hide()
+        self._contents.collapse(not is_open)
         self.updateGeometry()
         self.update()
         self.contentsCollapsed.emit(not is_open)
 
     def childEvent(self, event: Any) -> None:
         """What comes into a collapsed section is hidden, too."""
-        if event.added() and event.child().isWidgetType() and not self.isChecked():
-            self._hidden.add(event.child())
+        self._contents.add(event)
 
     def hitButton(self, position: Any) -> bool:
         """The header alone is the button."""
@@ -105,7 +123,7 @@ class ctkCollapsibleGroupBox(PythonQtObject, QtWidgets.QGroupBox):  # noqa: N801
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._hidden = _Hidden(self)
+        self._contents = _Contents(self)
         self.setCheckable(True)
         self.toggled.connect(self._toggled)
 
@@ -115,16 +133,12 @@ class ctkCollapsibleGroupBox(PythonQtObject, QtWidgets.QGroupBox):  # noqa: N801
     collapsed = QtCore.Property(bool, lambda self: not self.isChecked(), _set_collapsed)
 
     def _toggled(self, is_open: bool) -> None:
-        if is_open:
-            self._hidden.show()
-        else:
-            self._hidden.hide()
+        self._contents.collapse(not is_open)
         self.setMaximumHeight(QtWidgets.QWIDGETSIZE_MAX if is_open else 22)
 
     def childEvent(self, event: Any) -> None:
         """What comes into a collapsed group is hidden, too."""
-        if event.added() and event.child().isWidgetType() and not self.isChecked():
-            self._hidden.add(event.child())
+        self._contents.add(event)
 
     def paintEvent(self, event: Any) -> None:
         """An arrow in the place of the check box."""
