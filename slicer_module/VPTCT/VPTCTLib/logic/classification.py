@@ -90,6 +90,12 @@ class Classification:
         return run.progress if run is not None else None
 
     @property
+    def ahead(self) -> int | None:
+        """How many studies the server takes before this one; None where that is not known."""
+        run = self._run_on_screen()
+        return run.ahead if run is not None else None
+
+    @property
     def waits_for(self) -> str:
         """The volume that is classified now, while the one on screen waits in line; "" otherwise."""
         return self._runs[0].order.volume_name if self.state == WAITING else ""
@@ -132,6 +138,12 @@ class Classification:
         """The answer for the volume, task and network on screen; None where there is none."""
         kept = self.kept
         return kept.result if kept is not None else None
+
+    @property
+    def when(self) -> str:
+        """When ``result`` was given, as ``2026-11-20T20:31:05Z``; "" without one."""
+        kept = self.kept
+        return kept.when if kept is not None else ""
 
     @property
     def note(self) -> str:

@@ -98,6 +98,7 @@ class ClassifyRun:
         state: ``waiting`` until ``begin``; ``asking``, ``preparing``, ``uploading``, ``computing``; then
             ``idle``.
         progress: bytes sent and in all while uploading, slices while preparing; None otherwise.
+        ahead: how many studies the server takes before this one; None where that is not known.
         of: the fingerprint of the volume that was asked about.
     """
 
@@ -112,6 +113,7 @@ class ClassifyRun:
         self._bench, self._changed, self._ended = bench, changed, ended
         self.state = WAITING
         self.progress: tuple[int, int] | None = None
+        self.ahead: int | None = None
         self.of: Fingerprint | None = None
         self._revision = ""
         self._job: Job[Any] | None = None

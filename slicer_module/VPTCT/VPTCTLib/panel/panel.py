@@ -12,9 +12,10 @@ from ..logic.desk import Desk
 from .message_bar import MessageBar
 from .section import Section, Shortcut
 from .server_section import ServerSection
+from .study_section import StudySection
 from .training_section import TrainingSection
 
-SECTIONS: Sequence[type[Section]] = (ServerSection, TrainingSection)
+SECTIONS: Sequence[type[Section]] = (ServerSection, StudySection, TrainingSection)
 
 
 class Panel:

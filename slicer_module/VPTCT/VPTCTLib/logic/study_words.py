@@ -1,0 +1,102 @@
+"""Words of the study on screen: where it is, which network would answer, and how far the answer is."""
+
+from __future__ import annotations
+
+from ..contract.info import ModelInfo
+from ..i18n import tr as _
+from ..settings import UPLOAD_WHOLE, Settings
+from ..which_study import ARCHIVE, OnServer
+from .choice import Choice
+from .classification import Classification
+from .classify_run import ASKING, COMPUTING, PREPARING, UPLOADING, WAITING
+from .server_link import READY, ServerLink
+from .study_on_screen import StudyOnScreen
+from .study_upload import upload_in_words
+from .words import finding_in_words, pretraining_in_words
+
+
+def place_in_words(study: StudyOnScreen, server: ServerLink, choice: Choice, settings: Settings) -> str:
+    """Where the study on screen is; "" where nothing can be said of that."""
+    if study.volume is None or study.refusal or server.info is None:
+        return ""
+    if study.place is None:
+        return _("Looking for it on the server …") if server.state == READY else ""
+    if isinstance(study.place, OnServer):
+        if server.info.studies.kind == ARCHIVE:
+            return _("In the server's archive.")
+        return _("On the server as {study}.").format(study=study.place.study)
+    whole = settings.get(UPLOAD_WHOLE) or choice.task is None
+    what = upload_in_words(study.volume, None if whole or choice.task is None else choice.task.needs)
+    return _("Only on this computer: will be uploaded ({what}).").format(what=what)
+
+
+def model_title(model: ModelInfo) -> str:
+    """A network in a list."""
+    if not model.trained:
+        return _("{title} (not trained)").format(title=model.title)
+    return _("{title}, version {n}").format(title=model.title, n=model.version)
+
+
+def model_in_words(model: ModelInfo) -> tuple[str, ...]:
+    """What is known of a network, a line each; what speaks against trusting it is marked."""
+    if not model.trained:
+        return ()
+    pretraining = pretraining_in_words(model.pretraining) if model.pretraining else _("n/a")
+    calibrated = _("calibrated") if model.calibrated else _("not calibrated")
+    lines = [
+        _("Pretrained on {what}; trained on {n} studies; {calibrated}.").format(
+            what=pretraining, n=_number(model.trained_on), calibrated=calibrated
+        ),
+        *_auroc_lines(model),
+    ]
+    if model.synthetic:
+        lines.append(_("⚠ Trained on phantoms, not on patients."))
+    return tuple(lines)
+
+
+def state_in_words(classification: Classification) -> str:
+    """How far the classification of the volume on screen is; "" where none is under way."""
+    state, progress, ahead = classification.state, classification.progress, classification.ahead
+    if state == WAITING:
+        return _("Waits until {name} is classified.").format(name=classification.waits_for)
+    if state == ASKING:
+        return _("Asking the server for this study …")
+    if state == PREPARING:
+        return _("Preparing the study for the upload …")
+    if state == UPLOADING and progress is not None:
+        return _("Uploading: {done} of {all} MB").format(
+            all=_megabytes(progress[1]), done=_megabytes(progress[0])
+        )
+    if state == COMPUTING and ahead:
+        return _("Waits for its turn on the server: {n} before it.").format(n=ahead)
+    if state in (UPLOADING, COMPUTING):
+        return _("The server computes …")
+    return ""
+
+
+def others_in_words(classification: Classification) -> str:
+    """What is classified beside the volume on screen; "" for nothing."""
+    others = classification.others
+    return _("Also under way: {names}.").format(names=", ".join(others)) if others else ""
+
+
+def _auroc_lines(model: ModelInfo) -> list[str]:
+    measured = model.validation_auroc or {}
+    if not measured:
+        return [_("Validation AUROC: n/a")]
+    if len(measured) == 1:
+        return [_("Validation AUROC {figure}").format(figure=next(iter(measured.values())))]
+    return [
+        _("Validation AUROC, {finding}: {figure}").format(finding=finding_in_words(name), figure=figure)
+        for name, figure in measured.items()
+    ]
+
+
+def _number(count: int | None) -> str:
+    return _("n/a") if count is None else str(count)
+
+
+def _megabytes(size_bytes: int) -> str:
+    """Whole ones, but for what would be 0 of 0."""
+    megabytes = size_bytes / 1e6
+    return f"{megabytes:.0f}" if megabytes >= 10 or not size_bytes else f"{megabytes:.1f}"
