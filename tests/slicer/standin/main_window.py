@@ -7,10 +7,10 @@ from typing import Any
 import slicer
 from PySide6 import QtCore, QtWidgets
 
+from standin.layout_manager import LayoutManager
 from standin.pythonqt import PythonQtObject
-from standin.slices import LayoutManager
 
-_VIEW_PIXELS = 380
+_VIEW_PIXELS = 440
 _PANEL_PIXELS = 520
 
 
@@ -62,7 +62,7 @@ class MainWindow(PythonQtObject, QtWidgets.QMainWindow):
         row.addWidget(_grid(list(self.views.views.values())), 1)
         self.setCentralWidget(body)
         self.statusBar()
-        self.resize(_PANEL_PIXELS + 2 * _VIEW_PIXELS + 16, 2 * _VIEW_PIXELS + 40)
+        self.resize(_PANEL_PIXELS + 2 * _VIEW_PIXELS + 16, 2 * _VIEW_PIXELS + 76)
 
     def moduleSelector(self) -> ModuleSelector:
         """The list of modules."""
@@ -86,12 +86,14 @@ class MainWindow(PythonQtObject, QtWidgets.QMainWindow):
 
 
 def _grid(views: list[QtWidgets.QWidget]) -> QtWidgets.QWidget:
-    """Two by two, black where no view is, as Slicer's four-up view without its 3D view."""
+    """Two by two, as Slicer's four-up view, with nothing in its 3D view."""
     holder = QtWidgets.QWidget()
-    holder.setStyleSheet("background: black")
     grid = QtWidgets.QGridLayout(holder)
     grid.setContentsMargins(0, 0, 0, 0)
     grid.setSpacing(4)
     for place, view in enumerate(views):
         grid.addWidget(view, place // 2, place % 2)
+    empty = QtWidgets.QLabel()
+    empty.setStyleSheet("background: #7a7fb5")
+    grid.addWidget(empty, 1, 1)
     return holder
