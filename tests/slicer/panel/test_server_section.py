@@ -6,9 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 
 def test_a_reader_types_an_address_logs_in_and_out(
-    panel: Any, site: Any, wait_until: Callable[..., None], picture: Callable[[str], Path]
+    panel: Any,
+    site: Any,
+    wait_until: Callable[..., None],
+    picture: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ui, server = panel.panel.sections["ServerSection"].ui, panel.desk.server
     assert (ui.stateLabel.text, ui.loginFrame.visible, ui.connectButton.enabled) == (
@@ -31,11 +37,11 @@ def test_a_reader_types_an_address_logs_in_and_out(
     assert ui.stateLabel.text == "Connected as rita, reviewer"
     assert "Not a medical device" in ui.noticeLabel.text
     picture("server-ready")
-    site.relay.refuses = True
+    monkeypatch.setattr(site.relay, "refuses", True)
     server.refresh()
     wait_until(lambda: server.state == "away")
     picture("server-away")
-    site.relay.refuses = False
+    monkeypatch.setattr(site.relay, "refuses", False)
     wait_until(lambda: server.state == "ready")
     ui.logOutButton.click()
     assert (server.state, server.client, ui.loginFrame.visible) == ("login", None, True)

@@ -30,7 +30,7 @@ from ..transport.connection import Connection
 from ..transport.login import Login, TokenLogin
 from ..transport.retry import RetryRule
 from .login_state import ChangeableLogin, can_be_read_along, password_login
-from .messages import ERROR, Messages
+from .messages import ERROR, INFO, Messages
 from .server_look import Look, look_at, look_inside
 
 NONE, CONNECTING, READY, LOGIN, AWAY = "none", "connecting", "ready", "login", "away"
@@ -252,12 +252,14 @@ class ServerLink:
     def _is_ready(self, info: ServerInfo, person: Person) -> None:
         was, before = self.state, (self.info, self.person)
         self.person = person
+        if was != READY:
+            self._messages.settle(ABOUT)
         known_as = (info.server_id, info.version, self.reader)
         if self.client is not None and known_as != self._known_as:
+            self._tell_of_another(known_as)
             self.state = CONNECTING
             self._drop_what_was()
         self.info, self.state, self._known_as = info, READY, known_as
-        self._messages.settle(ABOUT)
         is_back = was != READY or self.client is None
         if self.client is None:
             self.client = self._client_of(self._login, self._retry)
@@ -268,6 +270,17 @@ class ServerLink:
             again, self._again = self._again, []
             for call in again:
                 call()
+
+    def _tell_of_another(self, known_as: tuple[str, ...]) -> None:
+        if known_as[0] != self._known_as[0]:
+            text = _("another server answers at this address now; all of it was loaded anew.")
+        elif known_as[1] != self._known_as[1]:
+            text = _("the server is of version {version} now; all of it was loaded anew.").format(
+                version=known_as[1]
+            )
+        else:
+            return
+        self._messages.tell(INFO, text, about=ABOUT)
 
     def _wants_login(self, error: VptctError | None) -> None:
         """Nobody is logged in, any more or yet. Who was stays known: their labels are still theirs."""
@@ -282,7 +295,9 @@ class ServerLink:
         if self.state != AWAY:
             self.state, self._looks_while_away = AWAY, 0
             hint = _("It is looked for every few seconds, and nothing is lost.")
-            self._messages.tell(ERROR, error.message, f"{error.hint} {hint}".strip(), about=ABOUT)
+            if self.client is None:
+                hint = f"{error.hint} {hint}".strip()
+            self._messages.tell(ERROR, error.message, hint, about=ABOUT)
             self.changed.emit()
         self._look_after(min(_SOON_SECONDS + self._looks_while_away, _LATER_SECONDS))
         self._looks_while_away += 1

@@ -17,7 +17,7 @@ def state_in_words(server: ServerLink) -> str:
         NONE: _("Not connected"),
         CONNECTING: _("Connecting..."),
         LOGIN: _("This server wants a login"),
-        AWAY: _("The server does not answer; it is looked for every few seconds"),
+        AWAY: _("Away: the server does not answer"),
     }[server.state]
 
 

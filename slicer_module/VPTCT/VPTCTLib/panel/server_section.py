@@ -83,7 +83,7 @@ class ServerSection(Section):
         info = server.info
         ui.noticeLabel.visible = info is not None
         if info is not None:
-            ui.noticeLabel.text = _("{notice} Server version {version}.").format(
+            ui.noticeLabel.text = _("{notice} (server\u00a0{version})").format(
                 notice=info.notice, version=info.version
             )
 

@@ -56,7 +56,8 @@ def _untrusted(error: Exception, server: str) -> UntrustedServerError:
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return UntrustedServerError(
             f"the certificate of {server} is not one that this computer trusts.",
-            "If your site has an authority of its own, choose its file in the settings.",
+            "If your institution has an authority of its own, choose its file as Certificates in the "
+            "settings of VPTCT (Edit > Application Settings).",
         )
     return UntrustedServerError(
         f"no protected connection to {server} comes about.", "Is it http instead of https?"
