@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,10 +47,18 @@ class Reader:
 
 
 @pytest.fixture
-def scene() -> Iterator[Any]:
+def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """An empty scene, which is Slicer's."""
     slicer = require_scene()
-    scene = slicer.mrmlScene = slicer.vtkMRMLScene()
+    scene, logic = slicer.vtkMRMLScene(), slicer.vtkSlicerApplicationLogic()
+    # Of the application nothing else is asked for: Slicer's readers of volumes want its logic.
+    application = SimpleNamespace(applicationLogic=lambda: logic, translate=lambda context, text: text)
+    monkeypatch.setattr(slicer, "mrmlScene", scene, raising=False)
+    monkeypatch.setattr(slicer, "app", application, raising=False)
+    logic.SetMRMLScene(scene)
+    logic.GetColorLogic().SetMRMLScene(scene)
+    logic.GetColorLogic().AddDefaultColorNodes()
+    logic.SetModuleLogic("Colors", logic.GetColorLogic())
     scene.AddNode(slicer.vtkMRMLSelectionNode())
     yield scene
     scene.Clear(True)

@@ -10,21 +10,30 @@ from typing import Callable
 from ..consent import Consents
 from ..jobs import Jobs
 from ..outbox import Outbox
-from ..scene.parameters import Parameters
+from ..scene.parameters import Parameters, scene_of
 from ..settings import Settings
 from ..ticker import Ticker
 from ..transport.retry import RetryRule
 from .adding_studies import AddingStudies
 from .choice import Choice
 from .classification import Classification
+from .downloads import Downloads
+from .evidence import Evidence
+from .evidence_views import EvidenceViews
+from .held_studies import HeldStudies
 from .kept_labels import KeptLabels
 from .label_draft import LabelDraft
 from .label_history import History
+from .lease_timer import LeaseTimer
 from .messages import Messages
+from .next_studies import NextStudies
 from .questions import Questions, RememberedQuestions
 from .reading_clock import ReadingClock
 from .server_link import ServerLink
+from .server_volumes import ServerVolumes
+from .study_ends import StudyEnds
 from .study_on_screen import StudyOnScreen
+from .study_routine import StudyRoutine, may_leave
 from .submission import Submission
 from .trainings import TrainingWatch
 from .versions import VersionsOfModel
@@ -73,11 +82,19 @@ class Desk:
         study: on screen, and where the server has it.
         classification: of it.
         draft: the label form of it.
+        evidence: where in the patient the answer comes from.
+        evidence_views: what of it Slicer's own views show.
         reading_clock: how long it is looked at.
         kept_labels: labels on their way to the server.
         history: what was said about it before.
         adding: makes it a study of the server.
+        server_volumes: the studies of the server that are in the scene.
+        held: what the server keeps for this reader.
+        study_ends: skips studies and gives them back.
+        leases: keep those that are open.
+        next_studies: asks for the next one and brings it.
         submission: makes labels of the form.
+        routine: what happens by itself from one study to the next.
         trainings: what runs.
         versions: of the network; which one answers.
         scratch_folder: for files that may go when the module ends.
@@ -102,6 +119,10 @@ class Desk:
         self.draft = LabelDraft(
             self.study, self.choice, self.classification, self.settings, self.messages, lambda: False
         )
+        self.evidence = Evidence(
+            self.study, self.classification, self.draft, self.settings, around.ticker, lambda: False
+        )
+        self.evidence_views = EvidenceViews(self.evidence, self.study)
         self.reading_clock = ReadingClock(self.draft, around.ticker, around.clock)
         self.kept_labels = KeptLabels(self.outbox, self.server, self.jobs, around.ticker, self.messages)
         self.history = History(
@@ -110,9 +131,26 @@ class Desk:
         self.adding = AddingStudies(
             self.server, self.study, self.questions, self.jobs, self.messages, around.scratch_folder
         )
+        self.server_volumes = ServerVolumes(
+            self.server, self.study, Downloads(self.jobs, around.scratch_folder), around.ticker
+        )
+        self.held = HeldStudies(self.server, self.jobs, self.settings.store)
+        self.study_ends = StudyEnds(self.server, self.held, self.jobs, self.messages)
+        self.leases = LeaseTimer(
+            self.server, self.held, self.jobs, self.messages, around.ticker, around.clock,
+            lambda study: self.server_volumes.find(study) is not None,
+        )  # fmt: skip
+        self.next_studies = NextStudies(
+            self.server, self.choice, self.server_volumes, self.held, self.leases, self.study_ends,
+            self.jobs, self.messages, lambda: may_leave(self.draft, self.questions),
+        )  # fmt: skip
         self.submission = Submission(
             self.server, self.study, self.draft, self.history, self.kept_labels, self.adding, self.messages,
-            lambda study: None,
+            self.next_studies.label_version_of,
+        )  # fmt: skip
+        self.routine = StudyRoutine(
+            self.settings, self.next_studies, self.server_volumes, self.study_ends, self.draft,
+            self.submission, self.classification,
         )  # fmt: skip
         self.trainings = TrainingWatch(self.server, self.choice, self.jobs, self.messages, around.ticker)
         self.versions = VersionsOfModel(self.server, self.choice, self.trainings, self.jobs, self.messages)
@@ -125,9 +163,12 @@ class Desk:
         """
         self.choice.use(parameters)
         self.study.use(parameters)
+        self.next_studies.use_scene(scene_of(parameters))
 
     def leave_scene(self) -> None:
         """The scene closes: what runs for a study of it is dropped. Labels that are kept are still sent."""
+        self.routine.leave_scene()
+        self.next_studies.leave_scene()
         self.classification.leave()
         self.study.leave()
         self.choice.use(None)
@@ -135,6 +176,9 @@ class Desk:
     def close(self) -> None:
         """End all that runs: the panel is going. What is kept on disk stays there."""
         self.reading_clock.stop()
+        self.evidence.close()
+        self.leases.close()
+        self.next_studies.leave_scene()
         self.trainings.close()
         self.classification.close()
         self.study.leave()

@@ -28,7 +28,8 @@ def when_in_words(utc: str | None) -> str:
     if utc is None:
         return _("n/a")
     try:
-        seconds = timegm(time.strptime(utc, "%Y-%m-%dT%H:%M:%SZ"))
+        # With or without a fraction of a second.
+        seconds = timegm(time.strptime(utc[:19], "%Y-%m-%dT%H:%M:%S"))
     except ValueError:
         return utc
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))

@@ -1,0 +1,300 @@
+"""NextStudies: asks the server which study to label next, and brings it to the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Callable
+
+import slicer
+
+from ..contract.next_study import NextStudy, Proposal
+from ..contract.worklist import TaskWorklist, Worklists
+from ..errors import LeaseError, VptctError
+from ..i18n import tr as _
+from ..jobs import Job, Jobs, Work
+from ..routes.worklist import Wish
+from ..signal import Signal
+from .choice import Choice
+from .held import Held
+from .held_studies import HeldStudies
+from .lease_timer import LeaseTimer
+from .messages import Messages
+from .next_study_told import ABOUT, tell_held_first, tell_none_came, tell_not_fetched, tell_nothing_left
+from .server_link import ServerLink
+from .server_volumes import Brought, ServerVolumes
+from .study_ends import StudyEnds
+from .worklist_words import StrategyOffer, first_waiting, proposal_of, strategy_offer
+
+IDLE, ASKING, DOWNLOADING, LOADING = "idle", "asking", "downloading", "loading"
+ROLE = "annotator"
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What the server said to who asked; ``offer`` None where they hold a study that comes first."""
+
+    state: Worklists
+    offer: NextStudy | None
+
+
+class NextStudies:
+    """One study after the other.
+
+    Args:
+        server: has the studies.
+        choice: of the task.
+        volumes: brings studies to the screen, and knows which ones are there.
+        held: what this reader holds.
+        leases: keeps those that are open.
+        ends: skips studies and gives them back.
+        jobs: for requests.
+        messages: tells what became of it.
+        may_leave: whether the study on screen may be left; asks the reader where something would wait there.
+
+    Attributes:
+        changed: anything below.
+        opened: a study was brought to the screen, with its id.
+        state: ``idle``, ``asking``, ``downloading`` or ``loading``.
+        coming: the id of the study that is on its way; "" for none.
+        progress: bytes so far and in all (0: not known); None where nothing is on its way.
+        offer: what the server said last; None before it did.
+        strategy: that was asked for last; "" for the server's first one.
+    """
+
+    def __init__(
+        self,
+        server: ServerLink,
+        choice: Choice,
+        volumes: ServerVolumes,
+        held: HeldStudies,
+        leases: LeaseTimer,
+        ends: StudyEnds,
+        jobs: Jobs,
+        messages: Messages,
+        may_leave: Callable[[], bool],
+    ) -> None:
+        self._server, self._choice, self._volumes = server, choice, volumes
+        self._held, self._leases, self._ends = held, leases, ends
+        self._jobs, self._messages, self._may_leave = jobs, messages, may_leave
+        self.changed, self.opened = Signal(), Signal()
+        self.state, self.coming, self.strategy = IDLE, "", ""
+        self.progress: tuple[int, int] | None = None
+        self.offer: NextStudy | None = None
+        self._asking: Job[_Answer] | None = None
+        self._proposals: dict[tuple[str, str], Proposal] = {}
+        server.left.connect(self._on_left)
+        for each in (server, choice, held, ends, volumes):
+            each.changed.connect(self.changed.emit)
+
+    @property
+    def task(self) -> str:
+        """The name of the chosen task; "" for none."""
+        return self._choice.task.name if self._choice.task is not None else ""
+
+    @property
+    def worklist(self) -> TaskWorklist | None:
+        """That of the chosen task; None where it is not known."""
+        return self._held.worklist(self.task)
+
+    @property
+    def strategies(self) -> tuple[StrategyOffer, ...]:
+        """For the menu, in the server's order."""
+        known, worklist = self._held.worklists, self.worklist
+        return tuple(
+            strategy_offer(each, worklist) for each in (known.strategies if known is not None else ())
+        )
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """The studies that the server keeps for this reader."""
+        return self._held.all
+
+    @property
+    def proposal(self) -> Proposal | None:
+        """That of the study on screen; None where it was not proposed to this reader."""
+        return self._proposals.get((self._volumes.on_screen, self.task))
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether ``proposal`` is still kept for this reader."""
+        return self.proposal is not None and self._held.of(self.proposal.study) is not None
+
+    @property
+    def ending(self) -> str:
+        """The id of the study that is being skipped or given back; "" for none."""
+        return self._ends.study
+
+    @property
+    def why_not(self) -> str:
+        """Why no study can be asked for now; "" where one can."""
+        if self._server.state != "ready":
+            return _("Connect to a server first.")
+        if not self.task:
+            return _("Choose a task first.")
+        if not self._server.may(ROLE):
+            return _("Your login does not allow it: labelling takes the role {role}.").format(role=ROLE)
+        if self.state != IDLE or self.ending:
+            return _("Wait until the server has answered, or cancel.")
+        return ""
+
+    def label_version_of(self, study: str) -> int | None:
+        """Upon which version a label of a proposed study is meant; None for any other."""
+        proposal = self._proposals.get((study, self.task))
+        return proposal.label_version if proposal is not None else None
+
+    def ask(self, strategy: str = "") -> None:
+        """Bring the next study; one that is held from before, and is not in the scene, comes first.
+
+        Args:
+            strategy: by which the server chooses; "" for its first one.
+        """
+        client, task = self._server.client, self.task
+        if self.why_not or client is None or not self._may_leave():
+            return
+        self.strategy = strategy
+        here = frozenset(each.study for each in self.held if self._volumes.find(each.study) is not None)
+        mine, wish = self._held.reading(), Wish(task, strategy or "auto")
+
+        def call(work: Work) -> _Answer:
+            state = client.worklist.state(work.cancel)
+            waits = first_waiting(mine(state), task, here) is not None
+            return _Answer(state, None if waits else client.worklist.next(wish, work.cancel))
+
+        self._messages.settle(ABOUT)
+        self._set(ASKING)
+        self._asking = self._jobs.start(
+            call, lambda answer: self._answered(answer, task, here), self._failed_to_ask
+        )
+
+    def open(self, study: str) -> None:
+        """Bring a study that is held: of an earlier session, or one whose volume is gone."""
+        held = self._held.of(study)
+        busy = self.state != IDLE or self.ending or self._server.state != "ready"
+        if held is None or busy or (study != self._volumes.on_screen and not self._may_leave()):
+            return
+        self._messages.settle(ABOUT)
+        self._choice.select_task(held.task)
+        self._bring(held)
+
+    def cancel(self) -> None:
+        """Bring no study, after all. One that is kept already stays in the list."""
+        if self._asking is not None:
+            self._asking.cancel()
+        self._volumes.cancel()
+
+    def skip(self, reason: str, comment: str = "") -> None:
+        """Give the study on screen back, never to get it again.
+
+        Args:
+            reason: one of ``SKIP_REASONS``.
+            comment: a line.
+        """
+        held = self._held.of(self._volumes.on_screen)
+        if held is not None and self._may_leave():
+            self._ends.skip(held, reason, comment)
+
+    def give_back(self, study: str = "") -> None:
+        """Let others have a study that is held; "" for the one on screen."""
+        held = self._held.of(study or self._volumes.on_screen)
+        if held is not None and (held.study != self._volumes.on_screen or self._may_leave()):
+            self._ends.give_back(held)
+
+    def use_scene(self, scene: slicer.vtkMRMLScene) -> None:
+        """Bring studies into this scene from now on."""
+        self._volumes.use(scene)
+        self._held.refresh()
+
+    def leave_scene(self) -> None:
+        """The scene closes: what is on its way is dropped. It stays held, and is offered again."""
+        if self._asking is not None:
+            self._asking.drop()
+        self._volumes.drop()
+        self._idle()
+
+    def labelled(self, study: str) -> None:
+        """A label of a study is on the server, which keeps it for nobody any more."""
+        self._proposals = {key: each for key, each in self._proposals.items() if key[0] != study}
+        self._held.forget(study)
+        self._held.refresh()
+
+    def _answered(self, answer: _Answer, task: str, here: Collection[str]) -> None:
+        self._held.see(answer.state)
+        if answer.offer is not None:
+            comes = self._take(answer.offer)
+        else:
+            comes = first_waiting(self.held, task, here)
+            if comes is not None:
+                tell_held_first(self._messages, comes.study, len(self.held))
+        if comes is None or task != self.task:
+            # The reader has chosen another task meanwhile: it is in the list.
+            self._idle()
+            return
+        self._bring(comes, is_new=answer.offer is not None)
+
+    def _take(self, offer: NextStudy) -> Held | None:
+        self.offer = offer
+        if not offer.proposals:
+            tell_nothing_left(self._messages, offer)
+            return None
+        proposal = offer.proposals[0]
+        held = self._held.take(proposal)
+        if held is not None:
+            self._proposals[held.study, held.task] = proposal
+            self._leases.starts(held.study)
+        return held
+
+    def _failed_to_ask(self, error: VptctError) -> None:
+        self._idle()
+        tell_none_came(self._messages, error)
+        self._held.refresh()
+        self._server.report(error)
+
+    def _bring(self, held: Held, *, is_new: bool = False) -> None:
+        client = self._server.client
+        if client is None:
+            return
+        self.coming = held.study
+        self._set(DOWNLOADING)
+        known = self._proposals.get((held.study, held.task))
+
+        def done(brought: Brought) -> None:
+            if brought.extended is not None:
+                self._held.extended(brought.extended)
+                self._leases.starts(held.study)
+            if known is None:
+                self._proposals[held.study, held.task] = proposal_of(held, brought.label_version or 0)
+            self._idle()
+            self._held.refresh()
+            self.opened.emit(held.study)
+
+        self._volumes.bring(
+            client, held, is_new=is_new, done=done,
+            failed=lambda error: self._failed_to_bring(held, error),
+            progress=self._on_progress, loading=lambda: self._set(LOADING),
+        )  # fmt: skip
+
+    def _failed_to_bring(self, held: Held, error: VptctError) -> None:
+        self._idle()
+        if isinstance(error, LeaseError):
+            self._messages.tell_error(error, about=ABOUT)
+            self._held.forget(held.study)
+            return
+        tell_not_fetched(self._messages, held.study, error)
+        self._server.report(error)
+
+    def _on_progress(self, done_bytes: int, all_bytes: int) -> None:
+        self.progress = (done_bytes, all_bytes)
+        self.changed.emit()
+
+    def _on_left(self) -> None:
+        self.offer, self._proposals = None, {}
+        self.leave_scene()
+
+    def _idle(self) -> None:
+        self._asking, self.coming, self.progress = None, "", None
+        self._set(IDLE)
+
+    def _set(self, state: str) -> None:
+        self.state = state
+        self.changed.emit()
