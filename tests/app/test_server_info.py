@@ -48,7 +48,8 @@ def test_a_model_trained_with_another_hu_window_counts_as_untrained_and_says_why
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 def test_a_study_in_the_smallest_form_is_seen_by_the_network_as_the_study_itself(task) -> None:
-    needs = study_needs([get_model("tiny"), get_model("swin_t")])
+    assert study_needs([get_model("tiny"), get_model("swin_t")])["pixels"] is None
+    needs = study_needs([get_model("mvit_b"), get_model("swin_t")])
     assert needs == {"hu_low": -1024, "hu_high": 3071, "pixels": 256}
     hu = np.random.default_rng(0).integers(MIN_HU, MAX_HU, (3, 512, 512), endpoint=True, dtype=np.int16)
     study = Volume(hu, (2.5, 0.7, 0.7), (0.0, 0.0, 0.0), np.eye(3)[:, ::-1].copy(), "noise")

@@ -75,14 +75,14 @@ def study_needs(models: Sequence[ModelSpec]) -> dict[str, float | None]:
     the range of HU then. That range is not the task's HU window: slices are reduced before they are put into
     it, the check for Hounsfield units looks for air, and warnings are of the mean and the spread of all.
 
+    ``pixels`` is None, which is whole slices, where the networks take slices of several sizes: reduced twice,
+    a slice is not the one that is reduced once, and a network may answer otherwise by some hundredths.
+
     Args:
         models: that may be asked about the study.
     """
-    return {
-        "hu_low": MIN_HU,
-        "hu_high": MAX_HU,
-        "pixels": max((spec.resize_px for spec in models), default=None),
-    }
+    sizes = {spec.resize_px for spec in models}
+    return {"hu_low": MIN_HU, "hu_high": MAX_HU, "pixels": sizes.pop() if len(sizes) == 1 else None}
 
 
 def uploads_info(limits: Limits, session_seconds: int | None, *, add_studies: bool) -> dict[str, Any]:
