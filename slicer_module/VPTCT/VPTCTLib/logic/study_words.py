@@ -41,11 +41,11 @@ def model_in_words(model: ModelInfo) -> tuple[str, ...]:
     """What is known of a network, a line each; what speaks against trusting it is marked."""
     if not model.trained:
         return ()
-    pretraining = pretraining_in_words(model.pretraining) if model.pretraining else _("n/a")
-    calibrated = _("calibrated") if model.calibrated else _("not calibrated")
     lines = [
-        _("Pretrained on {what}; trained on {n} studies; {calibrated}.").format(
-            what=pretraining, n=_number(model.trained_on), calibrated=calibrated
+        _("{pretraining}; trained on {n} studies; {calibrated}.").format(
+            pretraining=_pretraining(model.pretraining),
+            n=_("n/a") if model.trained_on is None else model.trained_on,
+            calibrated=_("calibrated") if model.calibrated else _("not calibrated"),
         ),
         *_auroc_lines(model),
     ]
@@ -92,8 +92,10 @@ def _auroc_lines(model: ModelInfo) -> list[str]:
     ]
 
 
-def _number(count: int | None) -> str:
-    return _("n/a") if count is None else str(count)
+def _pretraining(name: str | None) -> str:
+    if name == "none":
+        return _("Not pretrained")
+    return _("Pretrained on {what}").format(what=pretraining_in_words(name) if name else _("n/a"))
 
 
 def _megabytes(size_bytes: int) -> str:

@@ -120,10 +120,9 @@ class StudySection(Section):
         bar, classification = self.ui.classifyBar, self.desk.classification
         state, progress = classification.state, classification.progress
         bar.visible = state != IDLE
-        sends = state == UPLOADING and progress is not None and progress[0] < progress[1]
+        share = progress[0] / progress[1] if state == UPLOADING and progress is not None else 1
         # Without a maximum it says that something goes on, and not how far it is.
-        bar.maximum = 1000 if sends else 0
-        bar.value = round(1000 * progress[0] / progress[1]) if sends else 0
+        bar.maximum, bar.value = (1000, round(1000 * share)) if share < 1 else (0, 0)
         words = state_in_words(classification) if state != IDLE else classification.can_start
         self._say(self.ui.classifyStateLabel, words)
 
