@@ -55,20 +55,20 @@ def uncertainty_line(result: Result) -> str:
 def uncertainty_tip() -> str:
     """What the figures of ``uncertainty_line`` mean."""
     return _(
-        "Uncertainty is the entropy of the probability in bits: 0 where the network is sure, 1 where it could "
-        "as well toss a coin. Clips are the short runs of slices that it sees at once; their probabilities "
-        "differ by so much (standard deviation). A finding in one place makes them differ, too."
+        "Uncertainty is the entropy of the probability in bits: 0 where the network is sure, 1 where it "
+        "could as well toss a coin. Clips are the short runs of slices that it sees at once; their "
+        "probabilities differ by so much (standard deviation). A finding in one place makes them differ, too."
     )
 
 
-def warnings_of(result: Result, model: ModelInfo | None) -> tuple[str, ...]:
-    """All that the reader must know before the numbers: what the server warns of, and an older version.
+def warnings_of(result: Result, note: str) -> tuple[str, ...]:
+    """All that the reader must know before the numbers.
 
     Args:
         result: the answer.
-        model: the network as the server serves it now; None where it does not.
+        note: what is to be said beside it, such as that another version would answer now; "" for nothing.
     """
-    return (*(_sentence(each) for each in result.warnings), *_out_of_date(result, model))
+    return tuple(_sentence(each) for each in (*result.warnings, note) if each)
 
 
 def source_lines(result: Result, model: ModelInfo | None, when: str) -> tuple[str, ...]:
@@ -115,17 +115,6 @@ def _told_apart(one: float, other: float) -> tuple[str, str]:
     """Both with as many digits as it takes to see which is the larger; two where they are the same."""
     digits = next((n for n in (2, 3, 4) if f"{one:.{n}f}" != f"{other:.{n}f}"), 4 if one != other else 2)
     return f"{one:.{digits}f}", f"{other:.{digits}f}"
-
-
-def _out_of_date(result: Result, model: ModelInfo | None) -> tuple[str, ...]:
-    said = result.model.version
-    if model is None or model.version is None or model.version == said:
-        return ()
-    return (
-        _(
-            "This answer is of version {said}; version {served} is served now. Classify again to hear it."
-        ).format(said=said, served=model.version),
-    )
 
 
 def _sentence(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from ..contract.result import FindingResult, Result
 from ..scene.geometry import geometry_of
 from ..scene.jump import SliceWatch, align_to_volume, current_z, jump_to
+from ..scene.results import KeptResult
 from ..scene.volume_watch import can_be_read
 from ..settings import JUMP_TO_KEY_SLICE, Settings
 from ..signal import Signal
@@ -56,25 +57,38 @@ class Evidence:
         self.changed, self.moved = Signal(), Signal()
         self.profile: Profile | None = None
         self.here: float | None = None
+        self._kept: KeptResult | None = None
         self._shown: tuple[SliceAxis, FindingResult | None] | None = None
-        self._was_hidden = False
+        self._told: tuple[object, ...] = ()
         self._volume: Any = None
         self._watch: SliceWatch | None = None
         self._timer: Timer | None = None
-        for each in (study, classification, draft):
-            each.changed.connect(self.look)
+        # Which tells what changes in the study and in the choice, too.
+        classification.changed.connect(self.look)
         classification.finished.connect(self._on_answer)
+        draft.changed.connect(self._update)
         self.look()
 
     @property
     def is_hidden(self) -> bool:
         """Whether there is an answer that the reader must not see yet: this study is read blind."""
-        return self._is_blind() and self._classification.result is not None
+        return self._kept is not None and self._is_blind()
+
+    @property
+    def kept(self) -> KeptResult | None:
+        """The answer for the volume, task and network on screen, where the reader may see it."""
+        return None if self._is_blind() else self._kept
 
     @property
     def result(self) -> Result | None:
-        """The answer for the volume, task and network on screen, where the reader may see it."""
-        return None if self._is_blind() else self._classification.result
+        """What ``kept`` says."""
+        kept = self.kept
+        return None if kept is None else kept.result
+
+    @property
+    def volume(self) -> Any:
+        """The volume on screen; None where there is none that can be read."""
+        return self._volume
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -152,30 +166,38 @@ class Evidence:
     # What goes on
 
     def look(self) -> None:
-        """Look which study, answer and marks there are."""
+        """Look which study and answer there are, and whether the reader may see it."""
+        # Read once: it is a text of the scene.
+        self._kept = self._classification.kept
         volume = self._study.volume if can_be_read(self._study.volume) else None
         if volume is not self._volume:
             self._follow(volume)
-        profile, self._shown = self._profile(volume)
-        hidden = self.is_hidden
-        if (profile, hidden) != (self.profile, self._was_hidden):
-            self.profile, self._was_hidden = profile, hidden
+        self._update()
+
+    def _update(self) -> None:
+        """Look what the reader chose and marked."""
+        self.profile = self._profile()
+        told = (self.profile, self.kept, self.is_hidden, self.finding)
+        if told != self._told:
+            self._told = told
             self.changed.emit()
 
     def close(self) -> None:
         """Follow the views no more."""
         self._follow(None)
 
-    def _profile(self, volume: Any) -> tuple[Profile | None, tuple[SliceAxis, FindingResult | None] | None]:
-        """The profile of now; what was computed of an answer is kept as long as the answer is the same."""
-        if volume is None:
-            return None, None
-        geometry = geometry_of(volume)
+    def _profile(self) -> Profile | None:
+        """That of now; what was computed of an answer is kept as long as the answer is the same."""
+        if self._volume is None:
+            self._shown = None
+            return None
+        geometry = geometry_of(self._volume)
         shown = SliceAxis(geometry.first_z_mm, geometry.step_mm, geometry.slices), self.answer()
         ranges = tuple(self._draft.ranges(self.finding))
         if self.profile is not None and shown == self._shown:
-            return replace(self.profile, ranges=ranges), shown
-        return profile_of(*shown, ranges), shown
+            return replace(self.profile, ranges=ranges)
+        self._shown = shown
+        return profile_of(*shown, ranges)
 
     def _follow(self, volume: Any) -> None:
         """Watch the slices of this volume."""
@@ -200,6 +222,7 @@ class Evidence:
 
     def _on_answer(self, volume: Any, result: Result) -> None:
         """An answer came: show where it comes from, where the volume it is of is still on screen."""
+        # ``changed`` of the classification comes later.
         self.look()
         if volume is self._volume and self._settings.get(JUMP_TO_KEY_SLICE) and self.result is not None:
             align_to_volume(volume)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import qt
@@ -134,10 +134,9 @@ class EvidenceStrip:
     def _stays(self, scale: StripScale, profile: Profile) -> Any:
         """The backdrop, painted anew only where something of it is another."""
         palette = self._label.palette
-        look = _Look(
-            profile, scale.width_px, self._device_ratio(), palette.color(qt.QPalette.Base).rgb(),
-            self._font().toString(),
-        )  # fmt: skip
+        # The reader's ranges are painted on top.
+        answer, paper = replace(profile, ranges=()), palette.color(qt.QPalette.Base).rgb()
+        look = _Look(answer, scale.width_px, self._device_ratio(), paper, self._font().toString())
         if self._backdrop is None or self._backdrop[0] != look:
             ratio = look.device_ratio
             pixmap = qt.QPixmap(round(scale.width_px * ratio), round(HEIGHT_PX * ratio))

@@ -9,13 +9,21 @@ import qt
 import slicer
 
 from ..logic.desk import Desk
+from .evidence_section import EvidenceSection
+from .findings_section import FindingsSection
 from .message_bar import MessageBar
 from .section import Section, Shortcut
 from .server_section import ServerSection
 from .study_section import StudySection
 from .training_section import TrainingSection
 
-SECTIONS: Sequence[type[Section]] = (ServerSection, StudySection, TrainingSection)
+SECTIONS: Sequence[type[Section]] = (
+    ServerSection,
+    StudySection,
+    FindingsSection,
+    EvidenceSection,
+    TrainingSection,
+)
 
 
 class Panel:

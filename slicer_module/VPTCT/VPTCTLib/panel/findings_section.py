@@ -1,0 +1,85 @@
+"""FindingsSection: what the network says of the study on screen, in words and bars."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ..contract.result import Result
+from ..i18n import tr as _
+from ..logic.answer_words import finding_row, source_lines, uncertainty_line, uncertainty_tip, warnings_of
+from ..logic.desk import Desk
+from ..logic.messages import WARNING
+from .finding_row import FindingRow
+from .message_bar import COLOURS
+from .section import Section
+
+
+class FindingsSection(Section):
+    """Shows the answer for the volume, task and network on screen, and no other.
+
+    Args:
+        desk: the logic.
+        resource: gives the path of a file in the module's Resources.
+
+    Attributes:
+        rows: one per finding of the answer.
+    """
+
+    name = "FindingsSection"
+
+    def __init__(self, desk: Desk, resource: Callable[[str], str]) -> None:
+        super().__init__(desk, resource)
+        self.rows: list[FindingRow] = []
+        self._shown: Result | None = None
+        background, text = COLOURS[WARNING]
+        self.ui.warningLabel.styleSheet = (
+            f"QLabel {{ background: {background}; color: {text}; border-radius: 4px; padding: 5px; }}"
+        )
+        self.ui.uncertaintyLabel.toolTip = uncertainty_tip()
+        # The second tells of what else is said beside an answer: newer versions, another server.
+        for signal in (desk.evidence.changed, desk.classification.changed):
+            self.follow(signal, self._show)
+        self._show()
+
+    def _show(self) -> None:
+        result = self.desk.evidence.result
+        if result is not self._shown:
+            self._shown = result
+            self._make_rows(result)
+        for row in self.rows:
+            row.set_chosen(row.words.name == self.desk.evidence.finding)
+        self.ui.emptyLabel.text = (
+            _("This study is read blind: the network's answer is shown when your label is submitted.")
+            if self.desk.evidence.is_hidden
+            else _("No answer yet for this volume, task and network.")
+        )
+        self.ui.emptyLabel.visible = result is None
+        self._write(result)
+
+    def _write(self, result: Result | None) -> None:
+        """The words around the rows."""
+        model, info = self.desk.choice.model, self.desk.server.info
+        kept = self.desk.evidence.kept
+        warnings = () if result is None else warnings_of(result, self.desk.classification.note)
+        _put(self.ui.warningLabel, "\n".join(f"⚠ {each}" for each in warnings))
+        _put(self.ui.uncertaintyLabel, "" if result is None else uncertainty_line(result))
+        lines = () if kept is None else source_lines(kept.result, model, kept.when)
+        _put(self.ui.sourceLabel, "\n".join(lines))
+        _put(self.ui.noticeLabel, "" if result is None or info is None else info.notice)
+
+    def _make_rows(self, result: Result | None) -> None:
+        for row in self.rows:
+            row.widget.setParent(None)
+            row.widget.deleteLater()
+        findings = () if result is None else result.findings
+        clicked = self.desk.evidence.choose if len(findings) > 1 else None
+        self.rows = [FindingRow(finding_row(each), clicked) for each in findings]
+        for row in self.rows:
+            self.ui.rows.layout().addWidget(row.widget)
+        self.ui.rows.visible = bool(self.rows)
+
+
+def _put(label: Any, text: str) -> None:
+    """Show a text; a label without one takes no room."""
+    label.text = text
+    label.visible = bool(text)

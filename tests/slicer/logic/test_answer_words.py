@@ -1,0 +1,74 @@
+"""What a network's answer says, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from VPTCTLib.contract.estimate import Estimate
+from VPTCTLib.contract.info import ModelInfo
+from VPTCTLib.contract.result import AnsweringModel, ClipResult, FindingResult, Result
+from VPTCTLib.logic.answer_words import finding_row, source_lines, uncertainty_line, warnings_of
+
+
+def finding(probability: float, threshold: float | None, decision: str | None) -> FindingResult:
+    clips = (ClipResult(0, 31, (-180.0, -141.25), probability),)
+    return FindingResult("pulmonary_embolism", probability, threshold, decision, -160.0, clips)
+
+
+def result(*, version: int = 3, calibrated: bool = True, auroc: Any = None, warnings: Any = ()) -> Result:
+    model = AnsweringModel("swin_t", version, "kinetics", 212, calibrated, auroc)
+    return Result("pe", model, (finding(0.83, 0.41, "present"),), 0.66, 0.21, tuple(warnings), {}, {})
+
+
+def served(version: int | None) -> ModelInfo:
+    return ModelInfo(
+        "pe_swin_t", "pe", "swin_t", "Swin-T", version is not None, None, version, "kinetics", 212, False,
+        True, {}, {}, {},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("probability", "threshold", "decision", "words"),
+    [
+        (0.83, 0.41, "present", "present: 0.83, above the threshold 0.41"),
+        (0.41, 0.41, "present", "present: 0.41, at the threshold 0.41"),
+        (0.12, 0.41, "absent", "absent: 0.12, below the threshold 0.41"),
+        # Two digits would say that 0.41 is below 0.41.
+        (0.4099, 0.4101, "absent", "absent: 0.4099, below the threshold 0.4101"),
+        (0.83, None, None, "0.83; there is no threshold: decide yourself"),
+    ],
+)
+def test_the_decision_is_the_servers_in_words(
+    probability: float, threshold: float | None, decision: str | None, words: str
+) -> None:
+    row = finding_row(finding(probability, threshold, decision))
+    assert (row.title, row.decision, row.state) == ("Pulmonary embolism", words, decision or "")
+
+
+def test_uncertainty_is_told_with_its_scale() -> None:
+    assert uncertainty_line(result()) == "Uncertainty 0.66 of 1; clips differ by 0.21"
+
+
+def test_who_answered_is_told_with_interval_and_calibration() -> None:
+    lines = source_lines(result(auroc=Estimate(0.88, (0.81, 0.94), 60)), served(3), "")
+    assert lines == (
+        "Swin-T, version 3",
+        "Trained on 212 studies; pretraining: videos (Kinetics)",
+        "Validation AUROC 0.88 (0.81 to 0.94, n = 60)",
+        "Calibrated probabilities",
+    )
+
+
+def test_what_was_not_measured_is_not_available_and_what_is_not_calibrated_says_so() -> None:
+    lines = source_lines(result(calibrated=False), None, "2026-11-20T20:31:05Z")
+    assert lines[0].startswith("swin_t, version 3, answered 2026-11-2")
+    assert lines[2] == "Validation AUROC n/a"
+    assert lines[3].startswith("Not calibrated")
+
+
+def test_warnings_come_whole_with_what_is_to_be_said_beside_the_answer() -> None:
+    said = result(warnings=["slice spacing 5.0 mm is outside what it was trained on"])
+    assert warnings_of(said, "") == ("Slice spacing 5.0 mm is outside what it was trained on.",)
+    assert warnings_of(said, "Version 4 answers now.")[1] == "Version 4 answers now."
+    assert warnings_of(result(), "") == ()
