@@ -40,6 +40,14 @@ class qSlicerScriptedLoadableModule:  # noqa: N801
             self._widget.start()
         return self._widget
 
+    def unload(self) -> None:
+        """Slicer ends: the widget cleans up and is deleted."""
+        widget, self._widget = self.widgetRepresentation(), None
+        widget.exit()
+        slicer.app.moduleManager().remove(self.name)
+        slicer.util.mainWindow().take_module()
+        widget.deleteLater()
+
 
 class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):  # noqa: N801
     """Holds ``<Name>Widget`` of a module and calls it.
@@ -100,12 +108,9 @@ def load_module(path: Path) -> qSlicerScriptedLoadableModule:
 
 
 def unload_module(module: qSlicerScriptedLoadableModule) -> None:
-    """What happens when Slicer ends: the widget cleans up and is deleted."""
-    widget = module.widgetRepresentation()
-    widget.exit()
-    slicer.app.moduleManager().remove(module.name)
-    slicer.util.mainWindow().take_module()
-    widget.deleteLater()
+    """Leave no trace of a module, as if Slicer had ended."""
+    module.unload()
+    del slicer.selfTests[module.name]
     for name in (module.name.lower(), module.name + "Instance", module.name + "Widget"):
         if hasattr(slicer.modules, name):
             delattr(slicer.modules, name)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Any, Callable
 
 import qt
 
 
 class QtTimer:
-    """A timer of Qt that runs."""
+    """A timer of Qt that runs.
 
-    def __init__(self, seconds: float, call: Callable[[], object], *, once: bool) -> None:
-        self._call = call
-        self._timer = qt.QTimer()
+    Args:
+        seconds: until it calls.
+        call: what it calls.
+        once: whether it ends then; otherwise it calls again and again.
+        ended: told when it has ended, by itself or by ``stop``.
+    """
+
+    def __init__(
+        self, seconds: float, call: Callable[[], object], ended: Callable[[QtTimer], object], *, once: bool
+    ) -> None:
+        self._call, self._once, self._ended = call, once, ended
+        self._timer: Any = qt.QTimer()
         self._timer.setSingleShot(once)
         self._timer.setInterval(round(seconds * 1000))
         self._timer.connect("timeout()", self._due)
@@ -20,9 +29,19 @@ class QtTimer:
 
     def stop(self) -> None:
         """It calls no more."""
+        if self._timer is None:
+            return
         self._timer.stop()
+        # The connection holds this object, which holds the timer: only the timer's own end lets go of both.
+        self._timer.deleteLater()
+        self._timer = None
+        self._ended(self)
 
     def _due(self) -> None:
+        if self._timer is None:
+            return
+        if self._once:
+            self.stop()
         self._call()
 
 
@@ -34,24 +53,18 @@ class QtTicker:
 
     def every(self, seconds: float, call: Callable[[], object]) -> QtTimer:
         """Call again and again."""
-        return self._keep(QtTimer(seconds, call, once=False))
+        return self._keep(seconds, call, once=False)
 
     def after(self, seconds: float, call: Callable[[], object]) -> QtTimer:
         """Call once."""
-
-        def due() -> None:
-            self._timers.discard(timer)
-            call()
-
-        timer = QtTimer(seconds, due, once=True)
-        return self._keep(timer)
+        return self._keep(seconds, call, once=True)
 
     def close(self) -> None:
         """Stop all that still run."""
-        for timer in self._timers:
+        for timer in list(self._timers):
             timer.stop()
-        self._timers.clear()
 
-    def _keep(self, timer: QtTimer) -> QtTimer:
+    def _keep(self, seconds: float, call: Callable[[], object], *, once: bool) -> QtTimer:
+        timer = QtTimer(seconds, call, self._timers.discard, once=once)
         self._timers.add(timer)
         return timer
