@@ -32,7 +32,7 @@ def load_study(
     listed = vtk.vtkStringArray()
     for file in files:
         listed.InsertNextValue(str(file))
-    volume = logic.AddArchetypeVolume(str(files[0]), name, 0, listed)
+    volume = logic.AddArchetypeScalarVolume(str(files[0]), name, 0, listed)
     if volume is None:
         raise LocalFileError(
             f"3D Slicer cannot read the downloaded study {name}.",
