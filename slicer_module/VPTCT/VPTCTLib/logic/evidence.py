@@ -61,12 +61,13 @@ class Evidence:
         self._shown: tuple[SliceAxis, FindingResult | None] | None = None
         self._told: tuple[object, ...] = ()
         self._volume: Any = None
+        self._looked_at: Any = None
         self._watch: SliceWatch | None = None
         self._timer: Timer | None = None
         # Which tells what changes in the study and in the choice, too.
         classification.changed.connect(self.look)
         classification.finished.connect(self._on_answer)
-        draft.changed.connect(self._update)
+        draft.changed.connect(self._on_draft)
         self.look()
 
     @property
@@ -167,17 +168,27 @@ class Evidence:
 
     def look(self) -> None:
         """Look which study and answer there are, and whether the reader may see it."""
-        # Read once: it is a text of the scene.
-        self._kept = self._classification.kept
-        volume = self._study.volume if can_be_read(self._study.volume) else None
+        kept = self._classification.kept
+        if kept != self._kept:
+            # The same answer stays the same object: who shows it sees at once that nothing is new.
+            self._kept = kept
+        self._looked_at = self._study.volume
+        volume = self._looked_at if can_be_read(self._looked_at) else None
         if volume is not self._volume:
             self._follow(volume)
         self._update()
 
+    def _on_draft(self) -> None:
+        """The form is told of another volume before the rest: marks never meet a volume they are not of."""
+        if self._study.volume is self._looked_at:
+            self._update()
+        else:
+            self.look()
+
     def _update(self) -> None:
         """Look what the reader chose and marked."""
         self.profile = self._profile()
-        told = (self.profile, self.kept, self.is_hidden, self.finding)
+        told = (self._volume, self.profile, self.kept, self.is_hidden, self.finding)
         if told != self._told:
             self._told = told
             self.changed.emit()
