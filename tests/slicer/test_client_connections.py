@@ -33,6 +33,7 @@ from VPTCTLib.transport.request import Patience, Request, get
 from VPTCTLib.transport.retry import RetryRule
 from VPTCTLib.transport.upload import Form, no_progress, study_parts
 
+CONTRACT = Path(__file__).resolve().parents[1] / "contract"
 PERSON = {"username": "anna", "role": "annotator"}
 SAVED = {
     "image": "s", "label": "s.pe.0001", "version": 1, "sha256": "0", "saved": "", "previous_version": None,
@@ -76,7 +77,7 @@ def test_what_would_be_answered_the_same_is_not_asked_again(status: int) -> None
     assert isinstance(refused.value, ServerFailedError) == (status >= 500)
 
 
-def test_a_label_is_sent_again_only_upon_a_version_and_a_wish_for_a_study_never() -> None:
+def test_a_label_is_sent_again_only_upon_a_version_and_an_order_to_roll_back_never() -> None:
     with ScriptedServer([drop, answer(200, SAVED)]) as server:
         assert Client(connection(server)).labels.save("s", LABEL, if_version=0).version == 1
         first, second = server.asked
@@ -87,10 +88,34 @@ def test_a_label_is_sent_again_only_upon_a_version_and_a_wish_for_a_study_never(
         with pytest.raises(UnreachableError):
             client.labels.save("s", LABEL)
         with pytest.raises(UnreachableError):
-            client.worklist.next(Wish("pe"))
-        with pytest.raises(UnreachableError):
             client.versions.rollback("pe_tiny")
-        assert len(server.asked) == 3
+        assert len(server.asked) == 2
+
+
+def test_a_wish_for_a_study_is_sent_again_as_the_same_wish() -> None:
+    offer = json.loads((CONTRACT / "active.json").read_text(encoding="utf-8"))["next"]
+    with ScriptedServer([drop, half(b"x" * 10), answer(200, offer)]) as server:
+        worklist = Client(connection(server)).worklist
+        assert worklist.next(Wish("pe")).proposals[0].study == "p17--ct"
+        worklist.next(Wish("pe"))
+        *one, other = [json.loads(asked.body)["wish_id"] for asked in server.asked]
+    assert len({*one}) == 1 != len({*one, other})
+    assert len(one) == 3
+
+
+def test_of_an_older_server_a_study_is_asked_without_a_wish_and_once() -> None:
+    offer = json.loads((CONTRACT / "active.json").read_text(encoding="utf-8"))["next"]
+    unknown = answer(400, {"error": "BadRequestError", "detail": "the body: wish_id is unknown", "hint": ""})
+    with ScriptedServer([unknown, answer(200, offer), drop]) as server:
+        worklist = Client(connection(server)).worklist
+        assert worklist.next(Wish("pe")).proposals[0].study == "p17--ct"
+        with pytest.raises(UnreachableError):
+            worklist.next(Wish("pe"))
+        told = ["wish_id" in json.loads(asked.body) for asked in server.asked]
+    assert told == [True, False, False]
+    other = answer(400, {"error": "BadRequestError", "detail": "n must be a whole number.", "hint": ""})
+    with ScriptedServer([other]) as server, pytest.raises(RefusedError, match="whole number"):
+        Client(connection(server)).worklist.next(Wish("pe"))
 
 
 def test_the_client_waits_as_long_as_the_server_asks_for_but_not_for_minutes() -> None:

@@ -150,6 +150,10 @@ def test_the_next_study_and_the_worklists_are_read_as_agreed() -> None:
     assert task.agreement.findings["pulmonary_embolism"].kappa.value == 0.74
     # Two who always say the same of all: nothing is defined.
     assert (task.agreement.pairs[1].observed, task.agreement.pairs[1].kappa.value) == (1.0, None)
+    own, other = read_worklists(AGREED["worklists"][1]).leases
+    assert [(each.reader, each.holder, each.minutes) for each in (own, other)] == [
+        ("anna", "anna", 30.0), ("ben", "", 30.0),
+    ]  # fmt: skip
     info = read_info(golden("info"))
     assert (info.worklists.tasks[0].agreement, info.worklists.leases) == (None, ())
 
@@ -171,16 +175,17 @@ def test_a_label_is_written_as_it_is_read() -> None:
 
 
 def test_a_damaged_file_counts_for_the_newest_version() -> None:
-    history: LabelHistory = read_history(
-        {
-            "image": "s",
-            "task": "pe",
-            "versions": [],
-            "set_aside": [],
-            "damaged": [{"version": 3, "problem": ""}],
-        }
-    )
+    told = {
+        "image": "s",
+        "task": "pe",
+        "versions": [],
+        "set_aside": [],
+        "damaged": [{"version": 3, "problem": ""}],
+    }
+    history: LabelHistory = read_history(told)
     assert history.newest_version == 3
+    # What the server says of it counts: a file may be there that it does not even name.
+    assert read_history({**told, "newest_version": 4}).newest_version == 4
 
 
 def test_the_info_says_what_an_upload_needs_and_an_older_server_says_nothing_of_it() -> None:

@@ -25,7 +25,7 @@ from VPTCTLib.errors import (
     RefusedError,
     TrainingRefusedError,
 )
-from VPTCTLib.routes.worklist import Wish
+from VPTCTLib.routes.worklist import Wish, new_wish_id
 from VPTCTLib.transport.cancel import Cancel
 from VPTCTLib.transport.connection import Connection
 from VPTCTLib.transport.login import PasswordLogin
@@ -286,3 +286,23 @@ def test_a_study_that_the_server_has_is_named_and_any_other_uploaded(site) -> No
     assert which_study(Origin(series_uid=series), client, folder) == OnServer("p01--ct")
     with_examination = Origin(series_uid=series, examination=examination)
     assert which_study(with_examination, client, folder) == OnServer("p01--ct")
+
+
+def test_a_lost_answer_of_the_next_study_keeps_no_second_study(site) -> None:
+    client, wish, wish_id = site.client("ben"), Wish("nodule", "random"), new_wish_id()
+    (first,) = client.worklist.next(wish, wish_id=wish_id).proposals
+    (again,) = client.worklist.next(wish, wish_id=wish_id).proposals
+    assert (again.study, again.lease, again.why) == (first.study, first.lease, first.why)
+    (other,) = client.worklist.next(wish).proposals
+    assert other.study != first.study
+    held = {each.study: each for each in client.worklist.state().leases}
+    assert set(held) == {first.study, other.study}
+    assert (held[first.study].holder, held[first.study].minutes) == ("ben", 30.0)
+    # A reviewer sees who has it, and not by what it is held.
+    seen = {each.study: each for each in site.client("rita").worklist.state().leases}
+    assert (seen[first.study].reader, seen[first.study].holder) == ("ben", "")
+    for each in held:
+        assert client.worklist.extend(each).minutes == 30.0
+        client.worklist.give_back(each)
+    (new,) = client.worklist.next(wish, wish_id=wish_id).proposals
+    client.worklist.give_back(new.study)

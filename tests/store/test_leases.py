@@ -40,7 +40,8 @@ def test_a_lease_says_who_has_what_since_when_and_what_the_model_said(book: Leas
         assert held.leases == {"p01": lease}
     (offer,) = book.history().offers
     assert (offer.offer, offer.when, offer.probabilities) == (lease.offer, lease.since, lease.probabilities)
-    assert json.loads(json.dumps(lease.to_json())) == dataclasses.asdict(lease)
+    told = {name: value for name, value in dataclasses.asdict(lease).items() if name not in ("why", "wish")}
+    assert json.loads(json.dumps(lease.to_json())) == lease.kept() == told
 
 
 def test_what_one_reader_has_is_offered_to_nobody_else_and_its_holder_is_not_named(book: LeaseBook) -> None:
@@ -299,3 +300,58 @@ def test_whoever_chooses_may_offer_and_nothing_changes_meanwhile(book: LeaseBook
         assert held.leases == {}
         assert held.history.events == ()
     assert HistoryFile(book.folder / "history.jsonl").read() == book.history()
+
+
+WISH = "0123456789abcdef"
+
+
+def wished(study: str, wish: str = WISH, task: str = "pe") -> Order:
+    return Order(
+        study, task, "typical", probabilities={"pulmonary_embolism": 0.25}, why="Typical.", wish=wish
+    )
+
+
+def test_who_lost_the_answer_is_given_the_same_again_and_nobody_else_is(
+    book: LeaseBook, clock: Clock
+) -> None:
+    given = book.offer([wished("p02"), wished("p01")], "anna")
+    clock.seconds += MINUTE
+    assert book.again(WISH, "anna", "pe") == given
+    assert [(lease.why, lease.wish) for lease in given] == [("Typical.", WISH)] * 2
+    for wish, reader, task in (
+        (WISH, "otto", "pe"),
+        (WISH, "", "pe"),
+        ("f" * 16, "anna", "pe"),
+        (WISH, "anna", "x"),
+    ):
+        assert book.again(wish, reader, task) == []
+    # Nothing was given twice, and another program reads the same.
+    assert happened(book) == [("offered", "p02", "anna"), ("offered", "p01", "anna")]
+    assert LeaseBook(book.folder, clock=clock).again(WISH, "anna", "pe") == given
+
+
+def test_what_is_no_longer_theirs_is_not_given_again(book: LeaseBook, clock: Clock) -> None:
+    book.offer([wished("p01"), wished("p02"), wished("p03")], "anna")
+    book.labelled("p01", "anna", "pe")
+    book.labelled("p02", "otto", "pe")
+    assert [each.study for each in book.again(WISH, "anna", "pe")] == ["p03"]
+    clock.seconds += 31 * MINUTE
+    assert book.again(WISH, "anna", "pe") == []
+    assert happened(book)[-1] == ("expired", "p03", "anna")
+
+
+def test_a_reader_without_a_name_gets_the_holder_again_by_the_wish(book: LeaseBook) -> None:
+    (lease,) = book.offer([wished("p01")], "")
+    (again,) = book.again(WISH, "", "pe")
+    assert again.holder == lease.holder
+
+
+def test_a_wish_that_a_crash_left_half_written_is_in_the_history_when_it_is_told(
+    book: LeaseBook, clock: Clock
+) -> None:
+    (lease,) = book.offer([wished("p01")], "anna")
+    (book.folder / "history.jsonl").unlink()  # the crash came after the leases and before the history
+    (again,) = LeaseBook(book.folder, clock=clock).again(WISH, "anna", "pe")
+    assert (again.study, again.holder, again.wish, again.why) == ("p01", "anna", WISH, "Typical.")
+    assert again.offer != lease.offer
+    assert happened(LeaseBook(book.folder, clock=clock)) == [("offered", "p01", "anna")]

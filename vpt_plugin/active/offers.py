@@ -30,6 +30,7 @@ class Wish:
         date_to: the last StudyDate, as YYYYMMDD; "" for no bound.
         unseen: only studies that were never offered to this reader.
         reader: who asks; "" where nobody knows.
+        wish_id: whoever sends the same once more gets the same studies again; "" for none.
     """
 
     task: str
@@ -41,6 +42,7 @@ class Wish:
     date_to: str = ""
     unseen: bool = False
     reader: str = ""
+    wish_id: str = ""
 
 
 @dataclass(frozen=True)

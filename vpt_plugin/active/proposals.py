@@ -9,7 +9,7 @@ from vpt_plugin.active.offers import DOUBLE_READ, SECOND, AlikeStudies, NearestL
 from vpt_plugin.active.second_reading import WHY
 from vpt_plugin.active.view import View
 from vpt_plugin.errors import NotScoredError
-from vpt_plugin.store.leases import Order
+from vpt_plugin.store.leases import Lease, Order
 
 
 def refuse_unscored(wish: Wish, scores: StudyScores, pool: Pool) -> None:
@@ -78,4 +78,27 @@ def order_of(proposal: Proposal, wish: Wish, scores: StudyScores) -> Order:
         said or {},
         by.model if by else "",
         by.version if by else 0,
+        proposal.why,
+        wish.wish_id,
+    )
+
+
+def given_before(lease: Lease, label_version: int, study_date: str) -> Proposal:
+    """What a reader was told of a study that they have, as far as it was written down.
+
+    Args:
+        lease: theirs.
+        label_version: the newest one of the study.
+        study_date: as YYYYMMDD; "" where it is not known.
+    """
+    return Proposal(
+        lease.study,
+        lease.strategy,
+        float("nan"),
+        lease.why,
+        probabilities=lease.probabilities or None,
+        reading=lease.reading,
+        label_version=label_version,
+        lease=lease,
+        study_date=study_date,
     )

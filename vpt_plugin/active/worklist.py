@@ -11,7 +11,7 @@ import numpy as np
 from vpt_plugin.acquisition.strategies import STRATEGIES, AutoSettings, choose
 from vpt_plugin.active.chosen_scores import ScoreReader
 from vpt_plugin.active.offers import ActiveSettings, Offer, Proposal, Wish, WorklistState
-from vpt_plugin.active.proposals import order_of, proposal_of, refuse_unscored, second_reading
+from vpt_plugin.active.proposals import given_before, order_of, proposal_of, refuse_unscored, second_reading
 from vpt_plugin.active.second_reading import to_read_again
 from vpt_plugin.active.standing import Known, check_wish, standing
 from vpt_plugin.active.view import View
@@ -62,7 +62,8 @@ class Worklist:
     def next(self, wish: Wish) -> Offer:
         """The studies to label next, leased to the reader.
 
-        Two who ask at once wait for each other, also in two processes, so that no study is given to both.
+        Two who ask at once wait for each other, also in two processes, so that no study is given to both. The
+        same wish once more, by its ``wish_id``, is answered with the same studies while they are leased.
 
         Raises:
             UnknownTaskError, UnknownModelError: the wish names what is not there.
@@ -75,12 +76,23 @@ class Worklist:
         # Before the others have to wait: the first look may take seconds.
         view = self._view(wish)
         with self._leases.choosing() as held:
+            if given := self._given_before(view, wish):
+                return self._offer(view, held, wish, given)
             view, proposals = self._undisputed(view, held, wish)
             orders = [order_of(each, wish, view.scores) for each in proposals]
             leases = self._leases.offer(orders, wish.reader) if orders else []
         given = [replace(each, lease=lease) for each, lease in zip(proposals, leases, strict=True)]
         held = replace(held, leases={**held.leases, **{lease.study: lease for lease in leases}})
         return self._offer(view, held, wish, given)
+
+    def _given_before(self, view: View, wish: Wish) -> list[Proposal]:
+        """What this very wish was answered with, as far as its reader still has it."""
+        leases = self._leases.again(wish.wish_id, wish.reader, wish.task) if wish.wish_id else []
+        dates = view.scores.dates
+        return [
+            given_before(each, self._labels.newest_version(each.study, wish.task), dates.get(each.study, ""))
+            for each in leases
+        ]
 
     def ranked(self, wish: Wish) -> Offer:
         """The studies without a label in the order in which the strategy would give them; nothing is leased.

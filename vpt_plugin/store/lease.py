@@ -22,6 +22,7 @@ from vpt_plugin.store.worklist_history import (
 
 NAMELESS = "nameless-"
 SKIP_REASONS = ("poor_quality", "wrong_examination", UNREADABLE, "unsure", "other")
+_FOR_REPEATING = ("why", "wish")
 _MAX_NAME_CHARACTERS = 200
 _MAX_COMMENT_CHARACTERS = 2000
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -40,6 +41,8 @@ class Order:
     probabilities: Mapping[str, float] = field(default_factory=dict)
     model: str = ""
     version: int = 0
+    why: str = ""
+    wish: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Lease:
         holder: who extends it and gives it back: the reader's name, or for a reader without one a random text
             that nobody else knows.
         minutes: how long it lasts from when it is given or extended.
+        why: what the reader was told of the choice.
+        wish: by which its client asked, so that it can ask once more where the answer was lost; "" for none.
     """
 
     study: str
@@ -74,10 +79,18 @@ class Lease:
     offer: str = ""
     holder: str = ""
     minutes: float = 30.0
+    why: str = ""
+    wish: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The lease as JSON, for the file and for its holder alone: whoever knows ``holder`` may end it."""
-        return {**vars(self), "probabilities": dict(self.probabilities)}
+        """The lease as JSON, for its holder alone: whoever knows ``holder`` may end it."""
+        told = {name: value for name, value in vars(self).items() if name not in _FOR_REPEATING}
+        return {**told, "probabilities": dict(self.probabilities)}
+
+    def kept(self) -> dict[str, Any]:
+        """The lease as JSON for the file; an older version reads those that no client can ask for again."""
+        more = {name: getattr(self, name) for name in _FOR_REPEATING} if self.wish else {}
+        return {**self.to_json(), **more}
 
     def lives(self, now: float) -> bool:
         """Whether it is not over yet, at a time in seconds since 1970."""
@@ -178,6 +191,7 @@ def order_of(offer: Lease | WorklistEvent) -> Order:
     return Order(
         offer.study, offer.task, offer.strategy, offer.reading,
         offer.probabilities, offer.model, offer.version,
+        *((offer.why, offer.wish) if isinstance(offer, Lease) else ()),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from vpt_plugin.store.lease import CLOCKS_DIFFER_SECONDS, Lease, utc_seconds
 FILE_NAME = "leases.json"
 SCHEMA = "vptct.leases/1"
 _DAMAGED = "damaged-leases"
-_TEXTS = ("task", "reader", "strategy", "reading", "model", "offer", "holder")
+_TEXTS = ("task", "reader", "strategy", "reading", "model", "offer", "holder", "why", "wish")
 _logger = logging.getLogger(__name__)
 
 
@@ -62,7 +62,7 @@ class LeaseFile:
         Raises:
             OSError: the disk is full, the folder is not writable; what was there stays as it is.
         """
-        content = {"schema": SCHEMA, "leases": [lease.to_json() for lease in leases]}
+        content = {"schema": SCHEMA, "leases": [lease.kept() for lease in leases]}
         make_folder(self.path.parent)
         write_over(self.path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
         self._compare_clocks(now)

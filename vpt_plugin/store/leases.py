@@ -116,6 +116,28 @@ class LeaseBook:
         with self._ledger.taken():
             return self._give(self._ledger.tidied(self._clock()), orders, reader)
 
+    def again(self, wish: str, reader: str, task: str) -> list[Lease]:
+        """What a reader was given for a wish and still has, in that order; none for a wish that is new.
+
+        Args:
+            wish: as in ``Order``.
+            reader: who asked, "" without a name: who knows the wish is taken for who made it.
+            task: for which.
+
+        Raises:
+            LeaseError: as ``choosing``.
+            OSError: the disk is full.
+        """
+        asked = (wish, reader, task)
+        with self._ledger.taken():
+            leases, history = self._ledger.tidied(self._clock()), self._ledger.history()
+            mine = [each for each in leases.values() if (each.wish, each.reader, each.task) == asked]
+            return [
+                lease if history.is_open(lease.offer) else self._give_anew(leases, lease)
+                for lease in mine
+                if not history.labelled_after(lease.offer)
+            ]
+
     def extend(self, study: str, holder: str) -> Lease:
         """Let a lease last ``minutes`` from now, because its reader has the study open.
 
@@ -141,9 +163,7 @@ class LeaseBook:
                 self._ledger.keep(leases, now)
                 return leases[study]
             if lease is not None:
-                # A crash came between the lease and the history, when it was given or when it was to end.
-                del leases[study]
-                return self._give(leases, [order_of(lease)], lease.reader, holder)[0]
+                return self._give_anew(leases, lease)
             if order := order_again(history, study, holder):
                 return self._give(leases, [order], holder)[0]
             raise LeaseError(f"{study}: it is no longer in your hands.", "Ask for the next study.")
@@ -244,6 +264,11 @@ class LeaseBook:
             OSError: the file is there and cannot be read.
         """
         return self._ledger.history()
+
+    def _give_anew(self, leases: dict[str, Lease], lease: Lease) -> Lease:
+        """A crash came between the lease and the history, when it was given or when it was to end."""
+        del leases[lease.study]
+        return self._give(leases, [order_of(lease)], lease.reader, lease.holder)[0]
 
     def _give(
         self, leases: dict[str, Lease], orders: Sequence[Order], reader: str, holder: str = ""

@@ -77,7 +77,10 @@ def label_info(label: str, person: User, tag: str = FINAL) -> dict[str, Any]:
 
 @router.get("/history", summary="All versions of a study's label")
 def history(image: str, task: str, person: User) -> dict[str, Any]:
-    """Oldest first; with the labels that were set aside in a conflict, and files that cannot be read."""
+    """Oldest first; with the labels that were set aside in a conflict, and files that cannot be read.
+
+    ``newest_version`` is what ``if_version`` is compared with.
+    """
     store = app_instance().datastore()
     image, task = checked_id(image, "image"), checked_id(task, "task")
     versions = store.history(image, task)
@@ -91,6 +94,7 @@ def history(image: str, task: str, person: User) -> dict[str, Any]:
     return {
         "image": image,
         "task": task,
+        "newest_version": store.labels.newest_version(image, task),
         "versions": [_version(each) for each in versions],
         "set_aside": [_set_aside(each) for each in aside],
         "damaged": [_damaged(each) for each in damaged],

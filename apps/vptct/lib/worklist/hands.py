@@ -22,7 +22,7 @@ from .wishes import Wishes
 # Each who waits has a thread of the server, of which there are forty for all routes, and clients give up.
 _MAX_WAITING, PATIENCE_SECONDS = 16, 10.0
 # Of a lease, for others than its holder: who knows ``holder`` may end it.
-_LEASE_TOLD = ("study", "task", "reader", "strategy", "reading", "since", "until")
+_LEASE_TOLD = ("study", "task", "reader", "strategy", "reading", "since", "until", "minutes")
 _SKIP_TOLD = ("study", "task", "reader", "reason", "comment", "when")
 
 
@@ -83,7 +83,7 @@ class Hands:
             self._require(study)
 
     def extend(self, study: str, *, holder: str) -> dict[str, Any]:
-        """Keep a study for another while; until when.
+        """Keep a study for another while; until when, and how long a lease lasts.
 
         Raises:
             StudyNotFoundError, ArchiveError: there is no such study, or it is not known.
@@ -93,7 +93,7 @@ class Hands:
         """
         self._require_or_held(study)
         with self.turn():
-            return told_of_lease(self.leases.extend(study, _said(holder)))
+            return told_of_lease(self.leases.extend(study, _said(holder)), own=True)
 
     def give_back(self, study: str, *, holder: str) -> None:
         """Offer a study to others again. Where nobody has it, nothing is left to do.
@@ -151,10 +151,11 @@ class Hands:
         with self.turn():
             self.leases.unskip(study, by, task=task)
 
-    def leases_seen_by(self, person: Person, reader: str) -> list[dict[str, str]]:
+    def leases_seen_by(self, person: Person, reader: str) -> list[dict[str, Any]]:
         """One's own leases; all of them for a reviewer."""
         held = self.leases.held().values()
-        return [told_of_lease(each) for each in held if _may_see(person, reader, each.reader)]
+        seen = [each for each in held if _may_see(person, reader, each.reader)]
+        return [told_of_lease(each, own=bool(reader) and each.reader == reader) for each in seen]
 
     def skips_seen_by(self, person: Person, reader: str) -> list[dict[str, str]]:
         """One's own skips; all of them for a reviewer."""
@@ -192,9 +193,10 @@ def reachable() -> Iterator[None]:
         ) from error
 
 
-def told_of_lease(lease: Lease) -> dict[str, str]:
-    """A lease without what only its holder may know."""
-    return {name: getattr(lease, name) for name in _LEASE_TOLD}
+def told_of_lease(lease: Lease, *, own: bool) -> dict[str, Any]:
+    """A lease; to others without what only its holder may know."""
+    told = {name: getattr(lease, name) for name in _LEASE_TOLD}
+    return {**told, "holder": lease.holder if own else None}
 
 
 def _may_see(person: Person, reader: str, whose: str) -> bool:

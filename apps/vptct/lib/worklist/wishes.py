@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,9 @@ from ..params import HARMLESS, check_known
 # A batch that one reader has in their hands; more would keep studies from the others.
 MAX_STUDIES = 32
 _TEXTS = ("task", "model", "finding", "date_from", "date_to")
-KEYS = (*_TEXTS, "n", "unseen")
+KEYS = (*_TEXTS, "n", "unseen", "wish_id")
+# Made by clients, and of readers without a name all that tells whose studies they are.
+_WISH_ID = re.compile(r"[0-9A-Za-z_-]{16,64}")
 _SHOWN_CHARACTERS = 100
 
 
@@ -86,7 +89,9 @@ class Wishes:
         unseen = body.get("unseen", False)
         if not isinstance(unseen, bool):
             raise BadRequestError("unseen must be true or false.")
-        return Wish(**texts, strategy=strategy, n=_count(body), unseen=unseen, reader=reader)
+        return Wish(
+            **texts, strategy=strategy, n=_count(body), unseen=unseen, reader=reader, wish_id=_wish_id(body)
+        )
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -118,6 +123,18 @@ def text_of(body: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise BadRequestError(f"{name} must be a text.")
     return value.strip()
+
+
+def _wish_id(body: Mapping[str, Any]) -> str:
+    """By which a client asks once more; "" for none.
+
+    Raises:
+        BadRequestError: another one could guess it, or it is no plain text.
+    """
+    text = text_of(body, "wish_id")
+    if text and not _WISH_ID.fullmatch(text):
+        raise BadRequestError("wish_id must have 16 to 64 letters, digits, _ or -;", "make a random one.")
+    return text
 
 
 def _count(body: Mapping[str, Any]) -> int:

@@ -142,17 +142,23 @@ class DamagedVersion:
 
 @dataclass(frozen=True)
 class LabelHistory:
-    """All that was said about a study for a task, oldest first."""
+    """All that was said about a study for a task, oldest first.
+
+    ``told_version`` is the newest one, as the server has it; None where an older server does not tell.
+    """
 
     study: str
     task: str
     versions: tuple[LabelVersion, ...]
     set_aside: tuple[SetAsideLabel, ...]
     damaged: tuple[DamagedVersion, ...]
+    told_version: int | None = None
 
     @property
     def newest_version(self) -> int:
         """What ``if_version`` is compared with: the newest file counts, readable or not; 0 for none."""
+        if self.told_version is not None:
+            return self.told_version
         numbers = [each.version for each in self.versions] + [each.version for each in self.damaged]
         return max(numbers, default=0)
 
@@ -218,6 +224,7 @@ def read_history(data: object) -> LabelHistory:
         damaged=fields.parts(
             "damaged", lambda each: DamagedVersion(each.whole("version"), each.text("problem"))
         ),
+        told_version=fields.optional(fields.whole, "newest_version"),
     )
 
 

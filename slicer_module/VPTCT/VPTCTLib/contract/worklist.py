@@ -131,7 +131,17 @@ class TaskWorklist:
 
 @dataclass(frozen=True)
 class HeldStudy:
-    """A lease as others may see it, too."""
+    """A lease in the state, and in the answer to its extension.
+
+    Attributes:
+        study: its id.
+        task: it is to be labelled for.
+        reader: who has it.
+        reading: ``first`` or ``second``.
+        since, until: UTC; at ``until`` it is over, unless it is extended.
+        minutes: how long it lasts from an extension on; None where an older server does not tell.
+        holder: to be said when it is extended or given back; "" where it is somebody else's, or not told.
+    """
 
     study: str
     task: str
@@ -139,6 +149,8 @@ class HeldStudy:
     reading: str
     since: str
     until: str
+    minutes: float | None = None
+    holder: str = ""
 
 
 @dataclass(frozen=True)
@@ -195,8 +207,16 @@ def read_worklists(data: object) -> Worklists:
 
 def read_held(fields: Fields) -> HeldStudy:
     """A lease in the state, and in the answer to its extension."""
-    names = ("study", "task", "reader", "reading", "since", "until")
-    return HeldStudy(*(fields.text(name) for name in names))
+    return HeldStudy(
+        study=fields.text("study"),
+        task=fields.text("task"),
+        reader=fields.text("reader"),
+        reading=fields.text("reading"),
+        since=fields.text("since"),
+        until=fields.text("until"),
+        minutes=fields.optional(fields.number, "minutes"),
+        holder=fields.optional(fields.text, "holder") or "",
+    )
 
 
 def read_counts(fields: Fields) -> WorklistCounts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -9,10 +10,12 @@ from urllib.parse import quote
 from ..contract.fields import Fields
 from ..contract.next_study import NextStudy, read_next
 from ..contract.worklist import SKIP_REASONS, HeldStudy, Worklists, read_held, read_worklists
-from ..errors import LeaseError, NoOfferError
+from ..errors import LeaseError, NoOfferError, RefusedError
 from ..transport.cancel import Cancel
 from ..transport.connection import Connection
 from ..transport.request import Request, get
+
+_BAD_REQUEST = 400
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ class Wish:
     unseen: bool = False
 
 
+def new_wish_id() -> str:
+    """By which a wish is known when it is sent once more; nobody can guess it."""
+    return secrets.token_hex(16)
+
+
 class Worklist:
     """Asks for studies. Every function raises VptctError, see ``Connection.json``.
 
@@ -51,19 +59,37 @@ class Worklist:
     def __init__(self, connection: Connection, reader: str = "") -> None:
         self._connection = connection
         self._reader = reader
+        self._knows_wishes = True
 
-    def next(self, wish: Wish, cancel: Cancel | None = None) -> NextStudy:
-        """Studies to label next, kept for this reader. Not repeated: each answer keeps another study.
+    def next(self, wish: Wish, cancel: Cancel | None = None, *, wish_id: str = "") -> NextStudy:
+        """Studies to label next, kept for this reader.
+
+        Where the answer is lost the same is asked again, and answered with the same studies. An older server
+        would keep others each time: of that it is asked once.
+
+        Args:
+            wish: what the reader wants.
+            cancel: ends it.
+            wish_id: of ``new_wish_id``, to ask again later after a failure; "" for one that is new.
 
         Raises:
             NoOfferError: the strategy needs scores that are not there yet, or this reader holds too many.
         """
-        body = {**vars(wish), "client_id": self._reader}
-        strategy = body.pop("strategy")
-        path = f"/activelearning/{quote(strategy, safe='')}"
-        return read_next(
-            self._connection.json(Request("POST", path, json=body, conflict=NoOfferError), cancel)
-        )
+        if self._knows_wishes:
+            try:
+                return self._next(wish, cancel, wish_id or new_wish_id())
+            except RefusedError as error:
+                # An older server names the key that it does not know, and has kept nothing.
+                if error.status != _BAD_REQUEST or "wish_id" not in error.message:
+                    raise
+                self._knows_wishes = False
+        return self._next(wish, cancel, "")
+
+    def _next(self, wish: Wish, cancel: Cancel | None, wish_id: str) -> NextStudy:
+        body = {**vars(wish), "client_id": self._reader, **({"wish_id": wish_id} if wish_id else {})}
+        path = f"/activelearning/{quote(body.pop('strategy'), safe='')}"
+        request = Request("POST", path, json=body, repeat=bool(wish_id), conflict=NoOfferError)
+        return read_next(self._connection.json(request, cancel))
 
     def state(self, cancel: Cancel | None = None) -> Worklists:
         """What is known of the worklists, and which studies this reader holds."""
