@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass
+from functools import lru_cache
 
 import slicer
 
@@ -144,11 +145,7 @@ def _texts_of(volume: slicer.vtkMRMLScalarVolumeNode) -> list[slicer.vtkMRMLText
 def _read(text: slicer.vtkMRMLTextNode, now: Fingerprint) -> KeptResult | None:
     """What a text node keeps; None where it is of other voxels, or damaged."""
     try:
-        data = json.loads(text.GetText())
-        if data["schema"] != SCHEMA:
-            raise ValueError(f"it is of the kind {data['schema']!r}")
-        result, server, when = read_result(data["answer"]), str(data["server"]), str(data["when"])
-        of = read_fingerprint(data["volume"])
+        result, server, when, of = _parsed(text.GetText())
     except (ValueError, TypeError, KeyError, ContractError) as error:
         _log.warning("The result in %s cannot be read: %s", text.GetName(), error)
         return None
@@ -156,6 +153,16 @@ def _read(text: slicer.vtkMRMLTextNode, now: Fingerprint) -> KeptResult | None:
         return None
     findings, chart = (text.GetNodeReference(f"VPTCT.{role}") for role in ("findings", "chart"))
     return KeptResult(result, server, when, ResultNodes(text, findings, chart))
+
+
+@lru_cache(maxsize=16)
+def _parsed(text: str) -> tuple[Result, str, str, Fingerprint | None]:
+    """Result, server, time and fingerprint in a text; the same few are asked for all the time."""
+    data = json.loads(text)
+    if data["schema"] != SCHEMA:
+        raise ValueError(f"it is of the kind {data['schema']!r}")
+    result, server, when = read_result(data["answer"]), str(data["server"]), str(data["when"])
+    return result, server, when, read_fingerprint(data["volume"])
 
 
 def _remove(scene: slicer.vtkMRMLScene, text: slicer.vtkMRMLTextNode) -> None:
