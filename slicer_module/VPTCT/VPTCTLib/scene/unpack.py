@@ -94,7 +94,7 @@ def _read_slice(file: Path) -> _Slice | None:
 def _unzip(file: Path, progress: OnProgress, cancel: Cancel) -> list[Path]:
     """Every file of a zip under a number: names in it may point anywhere."""
     folder = file.parent / "slices"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     with zipfile.ZipFile(file) as archive:
         inside = [each for each in archive.infolist() if not each.is_dir()]
         room = _MOST_BYTES
