@@ -21,6 +21,8 @@ from VPTCTLib.logic.desk import Desk, Surroundings
 from VPTCTLib.panel.panel import Panel
 from VPTCTLib.panel.qt_questions import QtQuestions
 from VPTCTLib.panel.qt_ticker import QtTicker
+from VPTCTLib.panel.sample_data import register_sample_data
+from VPTCTLib.panel.settings_panel import SettingsPanel
 from VPTCTLib.panel.settings_store import SettingsStore
 from VPTCTLib.scene.parameters import Parameters
 from VPTCTLib.settings import Settings
@@ -42,6 +44,16 @@ class VPTCT(ScriptedLoadableModule):
         parent.acknowledgementText = _(
             "After Ke et al., Video Pretraining Advances 3D Deep Learning on Chest CT Tasks (PMLR 227, 2023)."
         )
+        self._settings_panel = None
+        slicer.app.connect("startupCompleted()", self._on_started)
+
+    def _on_started(self):
+        """All modules are there, and so is the settings dialog."""
+        register_sample_data(Path(__file__).parent / "Resources" / "Icons")
+        if self._settings_panel is not None or slicer.util.mainWindow() is None:
+            return
+        self._settings_panel = SettingsPanel(_settings())
+        slicer.app.settingsDialog().addPanel("VPTCT", self._settings_panel.widget)
 
 
 class VPTCTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -96,7 +108,7 @@ class VPTCTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         data = qt.QStandardPaths.writableLocation(qt.QStandardPaths.AppDataLocation)
         return Surroundings(
             ticker=self.ticker,
-            settings=Settings(SettingsStore(slicer.app.userSettings())),
+            settings=_settings(),
             questions=QtQuestions(),
             outbox_folder=Path(data) / "VPTCT" / "labels that wait",
             scratch_folder=self._scratch,
@@ -126,6 +138,11 @@ class VPTCTTest(ScriptedLoadableModuleTest):
         from VPTCTLib.selftest import run
 
         run(self.delayDisplay, **options)
+
+
+def _settings():
+    """What the reader chose on this computer."""
+    return Settings(SettingsStore(slicer.app.userSettings()))
 
 
 def _series_of_instance(instance_uid):

@@ -67,7 +67,7 @@ CA_BUNDLE = Setting(
     _("A file of certificate authorities (PEM), where your server's certificate is of your own institution."),
 )  # fmt: skip
 REFRESH_SECONDS = Setting(
-    "VPTCT.refresh_seconds", 20, _("Look at the server every so many seconds"),
+    "VPTCT.refresh_seconds", 20, _("Look at the server every"),
     _("How soon you see that the server is gone, is back, or has a new model."),
 )  # fmt: skip
 

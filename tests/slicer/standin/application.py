@@ -52,6 +52,9 @@ class SettingsDialog:
 
     def addPanel(self, title: str, panel: Any) -> None:
         """Add a page."""
+        import qt  # made after this file is read
+
+        panel.setSettings(qt.QSettings())
         self.panels[title] = panel
 
 

@@ -56,6 +56,7 @@ def _add_what_pythonqt_adds(qt: ModuleType) -> None:
     qt.QObject.name = property(
         lambda self: self.property("objectName"), lambda self, name: self.setProperty("objectName", name)
     )
+    qt.SIGNAL = lambda signature: f"2{signature}"
     qt.QMenu.exec_ = qt.QMenu.exec
     qt.QEventLoop.exec_ = qt.QEventLoop.exec
 
