@@ -24,7 +24,7 @@ from VPTCTLib.transport.retry import RetryRule
 missing_scene()
 
 QUICK_RETRY = RetryRule(first_wait_seconds=0.01, factor=1.0)
-STUDIES = 24
+STUDIES = 80
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Site:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory, spread_out: Callable[..., None]) -> Iterator[Site]:
-    """Two dozen small studies and one DICOM folder; two versions of one network for one of two tasks."""
+    """Small studies and one DICOM folder; two versions of one network for one of two tasks."""
     root = tmp_path_factory.mktemp("slicer site")
     tokens = _write_site(root, spread_out)
     conf = {

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from standin.wheel import require_scene
+
+slicer = require_scene()
+
 from VPTCTLib.contract.info import TaskInfo
 from VPTCTLib.contract.label import FindingLabel, StudyLabel
 from VPTCTLib.logic.label_draft import LabelDraft
@@ -17,8 +20,6 @@ from VPTCTLib.logic.messages import Messages
 from VPTCTLib.scene.kept_draft import keep_draft, kept_draft
 from VPTCTLib.settings import PRESELECT, Settings
 from VPTCTLib.signal import Signal
-
-slicer = require_scene()
 
 PE = TaskInfo("pe", "Pulmonary embolism", ("pulmonary_embolism",), 400, 1000, {})
 CHEST = TaskInfo("chest", "Chest", ("effusion", "emphysema"), 0, 1500, {})

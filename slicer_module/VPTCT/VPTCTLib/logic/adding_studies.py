@@ -115,7 +115,9 @@ class AddingStudies:
         if volume is self._study.volume:
             self._study.named(study)
         elif volume.GetScene() is not None:
-            mark_origin(volume, server=address, study=study)
+            info = self._server.info
+            server_id = info.server_id if info is not None else ""
+            mark_origin(volume, server=address, study=study, server_id=server_id)
 
     def _told(self, done: int, total: int) -> None:
         self.progress = (done, total)
