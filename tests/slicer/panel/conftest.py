@@ -40,6 +40,7 @@ def window(main_window: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The main window over an empty scene, with settings, data folder and dialogs of this test alone."""
     import qt
     import slicer
+    from standin import sample_data
     from standin.dialogs import dialogs
 
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
@@ -47,8 +48,11 @@ def window(main_window: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     qt.QSettings().clear()
     dialogs.clear()
     slicer.dicomDatabase.clear()
+    slicer.app.settingsDialog().panels.clear()
+    sample_data.registered.clear()
     yield main_window
     slicer.mrmlScene.Clear()
+    slicer.app.disconnect("startupCompleted()")
     assert dialogs.unused() == 0, "a dialog that a test answers was not shown"
 
 
