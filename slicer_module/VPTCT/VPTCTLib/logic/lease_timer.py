@@ -34,6 +34,8 @@ class LeaseTimer:
 
     Attributes:
         lost: a study is no longer kept for this reader, with its id.
+        sign_of_reader: asked at each look: where it gives another value, such as where the mouse is, somebody
+            sits before the screen.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class LeaseTimer:
         self._server, self._held, self._jobs, self._messages = server, held, jobs, messages
         self._clock, self._is_open = clock, is_open
         self.lost = Signal()
+        self.sign_of_reader: Callable[[], object] = lambda: None
+        self._last_sign: object = None
         self._since: dict[str, float] = {}
         self._asked: set[str] = set()
         self._active_at = clock()
@@ -69,6 +73,10 @@ class LeaseTimer:
         self._timer.stop()
 
     def _look(self) -> None:
+        sign = self.sign_of_reader()
+        if sign != self._last_sign:
+            self._last_sign = sign
+            self.reader_is_here()
         worklists = self._held.worklists
         if worklists is None or self._server.state != "ready":
             return

@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Callable
 
 import slicer
 
 from ..contract.next_study import NextStudy, Proposal
-from ..contract.worklist import TaskWorklist, Worklists
-from ..errors import LeaseError, VptctError
+from ..contract.worklist import TaskWorklist
+from ..errors import LeaseError, UnreachableError, VptctError
 from ..i18n import tr as _
 from ..jobs import Job, Jobs, Work
-from ..routes.worklist import Wish
 from ..signal import Signal
 from .choice import Choice
 from .held import Held
 from .held_studies import HeldStudies
 from .lease_timer import LeaseTimer
 from .messages import Messages
+from .next_question import NextAnswer, NextQuestion, first_waiting
 from .next_study_told import ABOUT, tell_held_first, tell_none_came, tell_not_fetched, tell_nothing_left
 from .server_link import ServerLink
 from .server_volumes import Brought, ServerVolumes
 from .study_ends import StudyEnds
-from .worklist_words import StrategyOffer, first_waiting, proposal_of, strategy_offer
+from .worklist_words import StrategyOffer, proposal_of, strategy_offer
 
 IDLE, ASKING, DOWNLOADING, LOADING = "idle", "asking", "downloading", "loading"
 ROLE = "annotator"
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """What the server said to who asked; ``offer`` None where they hold a study that comes first."""
-
-    state: Worklists
-    offer: NextStudy | None
 
 
 class NextStudies:
@@ -81,7 +72,9 @@ class NextStudies:
         self.state, self.coming, self.strategy = IDLE, "", ""
         self.progress: tuple[int, int] | None = None
         self.offer: NextStudy | None = None
-        self._asking: Job[_Answer] | None = None
+        self._asking: Job[NextAnswer] | None = None
+        # A question whose answer did not come: asked again, it gets the same one.
+        self._lost: NextQuestion | None = None
         self._proposals: dict[tuple[str, str], Proposal] = {}
         server.left.connect(self._on_left)
         for each in (server, choice, held, ends, volumes):
@@ -154,17 +147,19 @@ class NextStudies:
             return
         self.strategy = strategy
         here = frozenset(each.study for each in self.held if self._volumes.find(each.study) is not None)
-        mine, wish = self._held.reading(), Wish(task, strategy or "auto")
+        mine, lost = self._held.reading(), self._lost
+        is_lost = lost is not None and (lost.task, lost.strategy) == (task, strategy)
+        question = lost if lost is not None and is_lost else NextQuestion.new(task, strategy)
 
-        def call(work: Work) -> _Answer:
-            state = client.worklist.state(work.cancel)
-            waits = first_waiting(mine(state), task, here) is not None
-            return _Answer(state, None if waits else client.worklist.next(wish, work.cancel))
+        def call(work: Work) -> NextAnswer:
+            return question.ask(client, mine, here, work, is_asked_again=is_lost)
 
         self._messages.settle(ABOUT)
         self._set(ASKING)
         self._asking = self._jobs.start(
-            call, lambda answer: self._answered(answer, task, here), self._failed_to_ask
+            call,
+            lambda answer: self._answered(answer, task, here),
+            lambda error: self._failed_to_ask(question, error),
         )
 
     def open(self, study: str) -> None:
@@ -218,7 +213,8 @@ class NextStudies:
         self._held.forget(study)
         self._held.refresh()
 
-    def _answered(self, answer: _Answer, task: str, here: Collection[str]) -> None:
+    def _answered(self, answer: NextAnswer, task: str, here: Collection[str]) -> None:
+        self._lost = None
         self._held.see(answer.state)
         if answer.offer is not None:
             comes = self._take(answer.offer)
@@ -244,7 +240,8 @@ class NextStudies:
             self._leases.starts(held.study)
         return held
 
-    def _failed_to_ask(self, error: VptctError) -> None:
+    def _failed_to_ask(self, question: NextQuestion, error: VptctError) -> None:
+        self._lost = question if isinstance(error, UnreachableError) else None
         self._idle()
         tell_none_came(self._messages, error)
         self._held.refresh()
@@ -288,7 +285,7 @@ class NextStudies:
         self.changed.emit()
 
     def _on_left(self) -> None:
-        self.offer, self._proposals = None, {}
+        self.offer, self._lost, self._proposals = None, None, {}
         self.leave_scene()
 
     def _idle(self) -> None:

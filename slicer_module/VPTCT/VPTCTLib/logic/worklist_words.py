@@ -1,14 +1,14 @@
-"""The worklist in words: how long it is, which strategies can be asked for, and which study comes first."""
+"""The worklist in words: how long it is, what was labelled, which strategies can be asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ..contract.next_study import Lease, Proposal
 from ..contract.worklist import StrategyInfo, TaskWorklist
 from ..i18n import tr as _
 from .held import Held
+from .words import finding_in_words
 
 _EMBEDDINGS, _PROBABILITIES = "embeddings", "probabilities"
 
@@ -46,9 +46,17 @@ def worklist_in_words(worklist: TaskWorklist) -> str:
     return "; ".join((", ".join(parts), scored))
 
 
-def first_waiting(held: Sequence[Held], task: str, here: Collection[str]) -> Held | None:
-    """The first study that is held for a task and is not here; None where there is none."""
-    return next((each for each in held if each.task == task and each.study not in here), None)
+def label_counts_in_words(worklist: TaskWorklist) -> str:
+    """A line per finding: how many studies have it, have it not, or nobody can tell."""
+    return "\n".join(
+        _("{finding}: {present} present, {absent} absent, {indeterminate} indeterminate").format(
+            finding=finding_in_words(finding),
+            present=counts.get("present", 0),
+            absent=counts.get("absent", 0),
+            indeterminate=counts.get("indeterminate", 0),
+        )
+        for finding, counts in worklist.labels.items()
+    )
 
 
 def proposal_of(held: Held, label_version: int) -> Proposal:

@@ -12,6 +12,7 @@ from ..logic.desk import Desk
 from .evidence_section import EvidenceSection
 from .findings_section import FindingsSection
 from .message_bar import MessageBar
+from .next_section import NextSection
 from .section import Section, Shortcut
 from .server_section import ServerSection
 from .study_section import StudySection
@@ -22,6 +23,7 @@ SECTIONS: Sequence[type[Section]] = (
     StudySection,
     FindingsSection,
     EvidenceSection,
+    NextSection,
     TrainingSection,
 )
 
@@ -42,7 +44,8 @@ class Panel:
         self.widget = slicer.util.loadUI(resource("UI/VPTCT.ui"))
         self.ui: Any = slicer.util.childWidgetVariables(self.widget)
         self._messages = MessageBar(desk.messages, self.ui)
-        self.sections = {each.name: each(desk, resource) for each in SECTIONS}
+        self.sections: dict[str, Any] = {each.name: each(desk, resource) for each in SECTIONS}
+        self.sections["NextSection"].retrain_wanted.connect(self.sections["TrainingSection"].open)
         for section in self.sections.values():
             self.ui.sections.layout().addWidget(section.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
