@@ -128,6 +128,8 @@ def test_a_reduced_study_lies_where_the_whole_one_does(
     whole = as_the_server(volume)
     uploaded = read_study(written(snapshot(volume), needs(50), tmp_path))
 
+    # By these the server tells whether it knows such studies.
+    assert uploaded.provenance.reduced_from_mm == pytest.approx((2.4, 2.4))
     # 151 columns of 2.4 mm in 50 pixels; 140 rows are filled up to 151.
     assert uploaded.hu.shape == (whole.slices, 50, 50)
     assert uploaded.spacing_mm == pytest.approx((6, 151 * 2.4 / 50, 151 * 2.4 / 50))

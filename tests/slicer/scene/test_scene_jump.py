@@ -14,7 +14,7 @@ from standin.wheel import require_scene
 slicer = require_scene()
 
 from VPTCTLib.scene.geometry import geometry_of
-from VPTCTLib.scene.jump import SliceWatch, align_to_volume, current_z, jump_to, show_volume
+from VPTCTLib.scene.jump import SliceWatch, align_to_volume, current_z, jump_to, remark_on_place, show_volume
 
 PE = {"window_centre_hu": 400.0, "window_width_hu": 1000.0}
 NewVolume = Callable[..., Any]
@@ -213,6 +213,32 @@ def test_scrolling_calls_back_once_per_slice_until_it_is_stopped(scene: Any, new
     assert told == [6, 7, None]
 
 
+def test_moving_the_volume_under_the_views_calls_back(scene: Any, new_volume: NewVolume) -> None:
+    volume, told = new_volume(chest()), []
+    show_volume(volume, **PE)
+    red(scene).SetSliceOffset(5)
+    watch = SliceWatch(volume, told.append)
+
+    under_a_transform(scene, volume, np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 2.0], [0, 0, 0, 1]]))
+
+    assert told == [3]
+    assert remark_on_place(volume) == ""
+    watch.stop()
+
+
+def test_a_view_that_shows_the_volume_already_keeps_its_place(scene: Any, new_volume: NewVolume) -> None:
+    volume = new_volume(chest())
+    show_volume(volume, **PE)
+    red(scene).SetSliceOffset(3)
+    red(scene).SetFieldOfView(7, 7, 1)
+    slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")[1].SetBackgroundVolumeID(None)
+
+    show_volume(volume, **PE)
+
+    assert red(scene).GetSliceOffset() == 3
+    assert red(scene).GetFieldOfView()[0] == 7
+
+
 def test_a_warped_volume_is_jumped_to_where_its_middle_is_shown(scene: Any, new_volume: NewVolume) -> None:
     import vtk
 
@@ -234,6 +260,7 @@ def test_a_warped_volume_is_jumped_to_where_its_middle_is_shown(scene: Any, new_
 
     jump_to(volume, 6)
 
+    assert "bent by a transform" in remark_on_place(volume)
     matrix = slicer.util.arrayFromVTKMatrix(red(scene).GetSliceToRAS())
     assert matrix[:3, 2] @ shown == pytest.approx(matrix[:3, 2] @ matrix[:3, 3])
     assert shown[2] != pytest.approx(6, abs=1)

@@ -202,6 +202,22 @@ def test_a_damaged_result_is_none_and_is_told_in_the_log(
     assert "cannot be read" in caplog.text
 
 
+def test_a_scene_that_is_opened_again_has_its_results(
+    scene: Any, new_volume: NewVolume, tmp_path: Path
+) -> None:
+    keep(new_volume(voxels()), result())
+    save(scene, tmp_path / "day.mrb")
+    scene.Clear(True)
+    assert nodes_left(scene) == []
+
+    load(scene, tmp_path / "day.mrb")
+
+    (volume,) = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    kept = result_of(volume, "pe")
+    assert kept is not None
+    assert kept.result == result()
+
+
 @pytest.mark.parametrize("suffix", ["mrb", "mrml"])
 def test_a_saved_scene_brings_results_back_to_their_volumes(
     scene: Any, new_volume: NewVolume, tmp_path: Path, suffix: str

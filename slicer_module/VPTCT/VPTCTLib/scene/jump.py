@@ -12,6 +12,7 @@ from typing import Callable
 import slicer
 import vtk
 
+from ..i18n import tr as _
 from .nodes import nodes_of_class
 from .views import AXIAL, ShownVolume, meant_plane, slice_views
 
@@ -30,15 +31,16 @@ def show_volume(
     scene, shown = volume.GetScene(), volume.GetID()
     for selection in nodes_of_class(scene, "vtkMRMLSelectionNode"):
         selection.SetActiveVolumeID(shown)
-    composites = nodes_of_class(scene, "vtkMRMLSliceCompositeNode")
-    others = [each for each in composites if each.GetBackgroundVolumeID() != shown]
-    for composite in others:
-        composite.SetBackgroundVolumeID(shown)
-        composite.SetForegroundVolumeID(None)
-        composite.SetLabelVolumeID(None)
-    if others:
-        place = ShownVolume(volume)
-        for view in slice_views(scene):
+    changed = set()
+    for composite in nodes_of_class(scene, "vtkMRMLSliceCompositeNode"):
+        if composite.GetBackgroundVolumeID() != shown:
+            composite.SetBackgroundVolumeID(shown)
+            composite.SetForegroundVolumeID(None)
+            composite.SetLabelVolumeID(None)
+            changed.add(composite.GetLayoutName())
+    place = ShownVolume(volume)
+    for view in slice_views(scene):
+        if view.GetLayoutName() in changed:
             # Not the nearest plane: a transform may turn the volume by more than 45 degrees.
             place.turn(view, meant_plane(view) or place.plane_of(view))
             place.fit(view)
@@ -63,6 +65,16 @@ def jump_to(volume: slicer.vtkMRMLScalarVolumeNode, z_mm: float) -> None:
     for view in slice_views(volume.GetScene()):
         if place.plane_of(view) == AXIAL:
             view.JumpSliceByOffsetting(*place.centre(z_mm))
+
+
+def remark_on_place(volume: slicer.vtkMRMLScalarVolumeNode) -> str:
+    """What a reader should know of where a volume is shown; "" for nothing."""
+    transform = volume.GetParentTransformNode()
+    if transform is None or transform.IsTransformToWorldLinear():
+        return ""
+    return _(
+        "A transform bends this volume where it is shown: jumps go to the middle of a slice, not to its sides."
+    )
 
 
 def current_z(volume: slicer.vtkMRMLScalarVolumeNode) -> float | None:
@@ -91,12 +103,15 @@ class SliceWatch:
         self._changed = changed
         self._last = current_z(volume)
         self._tags: dict[slicer.vtkMRMLSliceNode, int] = {}
+        moved = volume.TransformModifiedEvent
+        self._volume_tag = volume.AddObserver(moved, self._look)
         # Layouts bring new views.
         self._scene_tag = self._scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, self._watch_views)
         self._watch_views()
 
     def stop(self) -> None:
         """Call back no more."""
+        self._volume.RemoveObserver(self._volume_tag)
         self._scene.RemoveObserver(self._scene_tag)
         for view, tag in self._tags.items():
             view.RemoveObserver(tag)

@@ -144,11 +144,10 @@ def _texts_of(volume: slicer.vtkMRMLScalarVolumeNode) -> list[slicer.vtkMRMLText
 
 def _read(text: slicer.vtkMRMLTextNode, now: Fingerprint) -> KeptResult | None:
     """What a text node keeps; None where it is of other voxels, or damaged."""
-    try:
-        result, server, when, of = _parsed(text.GetText())
-    except (ValueError, TypeError, KeyError, ContractError) as error:
-        _log.warning("The result in %s cannot be read: %s", text.GetName(), error)
+    parsed = _parsed(text.GetText())
+    if parsed is None:
         return None
+    result, server, when, of = parsed
     if of is None or not of.fits(now):
         return None
     findings, chart = (text.GetNodeReference(f"VPTCT.{role}") for role in ("findings", "chart"))
@@ -156,13 +155,17 @@ def _read(text: slicer.vtkMRMLTextNode, now: Fingerprint) -> KeptResult | None:
 
 
 @lru_cache(maxsize=16)
-def _parsed(text: str) -> tuple[Result, str, str, Fingerprint | None]:
-    """Result, server, time and fingerprint in a text; the same few are asked for all the time."""
-    data = json.loads(text)
-    if data["schema"] != SCHEMA:
-        raise ValueError(f"it is of the kind {data['schema']!r}")
-    result, server, when = read_result(data["answer"]), str(data["server"]), str(data["when"])
-    return result, server, when, read_fingerprint(data["volume"])
+def _parsed(text: str) -> tuple[Result, str, str, Fingerprint | None] | None:
+    """Result, server, time and fingerprint in a text; None in a damaged one. The same few are asked for often."""
+    try:
+        data = json.loads(text)
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"it is of the kind {data['schema']!r}")
+        result, server, when = read_result(data["answer"]), str(data["server"]), str(data["when"])
+        return result, server, when, read_fingerprint(data["volume"])
+    except (ValueError, TypeError, KeyError, ContractError) as error:
+        _log.warning("A result that the scene keeps cannot be read: %s", error)
+        return None
 
 
 def _remove(scene: slicer.vtkMRMLScene, text: slicer.vtkMRMLTextNode) -> None:
