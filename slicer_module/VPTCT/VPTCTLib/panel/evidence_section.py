@@ -61,9 +61,11 @@ class EvidenceSection(Section):
     def _show(self) -> None:
         evidence = self.desk.evidence
         self._show_findings()
+        has_study = evidence.profile is not None
         self.ui.emptyLabel.text = _("Show a chest CT to see its slices here.")
-        self.ui.emptyLabel.visible = evidence.profile is None
-        self.ui.strip.visible = evidence.profile is not None
+        self.ui.emptyLabel.visible = not has_study
+        for widget in (self.ui.strip, self.ui.jumps, self.ui.views):
+            widget.visible = has_study
         self.strip.show(evidence.profile, may_mark=evidence.may_mark)
         self._move()
         self._show_views()
@@ -74,7 +76,6 @@ class EvidenceSection(Section):
         ui.marksBox.checked, ui.foundBox.checked = views.shows_marks, views.shows_found
         ui.plotBox.checked = views.shows_plot
         has_threshold = evidence.profile is not None and evidence.profile.threshold is not None
-        ui.marksBox.enabled = evidence.profile is not None
         ui.foundBox.enabled = views.shows_found or has_threshold
         ui.plotBox.enabled = views.shows_plot or evidence.kept is not None
 

@@ -54,6 +54,7 @@ class FindingsSection(Section):
             else _("No answer yet for this volume, task and network.")
         )
         self.ui.emptyLabel.visible = result is None
+        self.ui.rows.visible = result is not None
         self._write(result)
 
     def _write(self, result: Result | None) -> None:
@@ -76,7 +77,6 @@ class FindingsSection(Section):
         self.rows = [FindingRow(finding_row(each), clicked) for each in findings]
         for row in self.rows:
             self.ui.rows.layout().addWidget(row.widget)
-        self.ui.rows.visible = bool(self.rows)
 
 
 def _put(label: Any, text: str) -> None:
