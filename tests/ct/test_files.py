@@ -384,3 +384,18 @@ def test_a_header_may_not_ask_for_more_voxels_than_any_ct_has(tmp_path):
 def test_a_name_that_the_system_cannot_hold_is_refused_like_any_other() -> None:
     with pytest.raises(UnreadableStudyError, match=r"cannot be read: "):
         read_study(Path("a" * 300 + ".nii"), name="long")
+
+
+@pytest.mark.parametrize(
+    ("text", "pixels_mm"),
+    [
+        ("0.703125 0.7", (0.703125, 0.7)), ("0.7", None), ("0.7 0.7 0.7", None), ("a b", None), ("0 1", None),
+        ("nan 1", None), ("1 nan", None), ("1 inf", None), ("-1 1", None), ("1e9 1", None),
+    ],
+)  # fmt: skip
+def test_a_file_of_reduced_slices_says_what_its_pixels_were_or_nothing(tmp_path, chest_hu, text, pixels_mm):
+    image = sitk.GetImageFromArray(chest_hu())
+    image.SetMetaData("VPTCT_pixels_mm", text)
+    sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
+    assert b"VPTCT_pixels_mm:=" in (tmp_path / "a.nrrd").read_bytes()[:2000]
+    assert read_study(tmp_path / "a.nrrd").provenance.reduced_from_mm == pixels_mm

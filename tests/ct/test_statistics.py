@@ -7,8 +7,9 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from vpt_plugin.ct.intensity import resize_slices
 from vpt_plugin.ct.statistics import _WORDS, StudyFacts, range_warnings, study_facts
-from vpt_plugin.ct.volume import Volume
+from vpt_plugin.ct.volume import Provenance, Volume
 from vpt_plugin.errors import ConfigurationError
 
 
@@ -68,3 +69,23 @@ def test_ranges_are_widened_by_a_twentieth(facts):
 def test_a_range_for_an_unknown_figure_is_an_error(facts):
     with pytest.raises(ConfigurationError, match="'spacing' is no study fact; choose from slices, slice_"):
         range_warnings(facts, {"spacing": (0, 1)})
+
+
+def test_slices_that_were_reduced_for_an_upload_are_judged_by_the_pixels_that_they_had():
+    rng = np.random.default_rng(0)
+    air_tissue_bone = np.repeat([-990, 40, 700], [140, 96, 20])
+    hu = rng.normal(0, 20, (4, 256, 256)) + air_tissue_bone
+    whole = Volume(
+        np.maximum(hu, -1024).astype(np.int16), (2.5, 0.7, 0.7), (0, 0, 0), np.eye(3)[:, ::-1], "study"
+    )
+    said = Provenance("nrrd", reduced_from_mm=(0.7, 0.7))
+    small = resize_slices(whole.hu, 64)
+    reduced = Volume(small, (2.5, 2.8, 2.8), (0, 0, 0), np.eye(3)[:, ::-1], "study", said)
+    own = {name: (value, value) for name, value in study_facts(whole).as_dict().items()}
+    facts = study_facts(reduced)
+    assert (facts.pixel_spacing_mm, facts.field_of_view_mm) == pytest.approx((0.7, 179.2))
+    assert range_warnings(facts, own, reduced=True) == []
+    assert range_warnings(facts, {"pixel_spacing_mm": (0.3, 0.5)}, reduced=True) == [
+        "pixel spacing 0.70 mm is outside what this model was trained on (0.30 to 0.50 mm)"
+    ]
+    assert len(range_warnings(facts, {"mean_hu": (-100, 100)}, reduced=True)) == 1

@@ -21,7 +21,7 @@ import SimpleITK as sitk  # noqa: N813  the name its documentation uses
 from vpt_plugin.ct.hounsfield import clamp_hu, require_finite
 from vpt_plugin.ct.payload import refuse_damaged_payload
 from vpt_plugin.ct.text_headers import refuse_pointer
-from vpt_plugin.ct.volume import PHANTOM_MARK, Provenance, Volume
+from vpt_plugin.ct.volume import PHANTOM_MARK, REDUCED_MARK, Provenance, Volume
 from vpt_plugin.errors import GeometryError, NotHounsfieldError, StudyError, UnreadableStudyError
 
 KINDS: MappingProxyType[str, str] = MappingProxyType(
@@ -96,8 +96,24 @@ def read_file(path: Path, study: str) -> Volume:
         # SimpleITK's axes run columns, rows, slices.
         direction=np.array(image.GetDirection()).reshape(3, 3)[:, ::-1].copy(),
         study=study,
-        provenance=Provenance(kind=kind, warnings=warnings, synthetic=_is_phantom(reader)),
+        provenance=Provenance(
+            kind=kind,
+            warnings=warnings,
+            synthetic=_is_phantom(reader),
+            reduced_from_mm=_reduced_from_mm(reader),
+        ),
     )
+
+
+def _reduced_from_mm(reader: sitk.ImageFileReader) -> tuple[float, float] | None:
+    """What the file says its pixels were; None where it says nothing, or nothing that can be."""
+    if not reader.HasMetaDataKey(REDUCED_MARK):
+        return None
+    try:
+        rows_mm, columns_mm = map(float, reader.GetMetaData(REDUCED_MARK)[:100].split())
+    except ValueError:
+        return None
+    return (rows_mm, columns_mm) if 0 < rows_mm < 100 and 0 < columns_mm < 100 else None
 
 
 def _is_phantom(reader: sitk.ImageFileReader) -> bool:

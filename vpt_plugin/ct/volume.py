@@ -17,6 +17,8 @@ from vpt_plugin.errors import GeometryError
 # Scanners pad with -2048 or -3024 outside the field of view; below air there is nothing to see.
 MIN_HU = -1024
 MAX_HU = 3071
+# What a file says whose slices a client reduced before it uploaded them: how large their pixels were.
+REDUCED_MARK = "VPTCT_pixels_mm"
 # What the file of a phantom says: Manufacturer in DICOM, the notes of the other formats.
 PHANTOM_MARK = "VPTCT phantom"
 
@@ -33,6 +35,7 @@ class Provenance:
         notes: what the reader decided, one sentence each: which series it chose and why, what it left out.
         warnings: what makes its reading doubtful, one sentence each.
         synthetic: the file says that it is a phantom.
+        reduced_from_mm: of slices that were reduced for an upload, what their pixels (rows, columns) were.
     """
 
     kind: str
@@ -42,6 +45,7 @@ class Provenance:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     synthetic: bool = False
+    reduced_from_mm: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -185,7 +185,8 @@ class Predictor:
                 f"({self.card.clip_slices} slices)"
             )
         if self.card.ranges:
-            warnings += range_warnings(study_facts(volume), self.card.ranges)
+            reduced = volume.provenance.reduced_from_mm is not None
+            warnings += range_warnings(study_facts(volume), self.card.ranges, reduced=reduced)
         return (*warnings, *volume.provenance.warnings)
 
     def _clip_answers(

@@ -125,7 +125,7 @@ def _header(geometry: StudyGeometry, reduction: Reduction) -> bytes:
     middle = geometry.middle_lps()
     origin = middle - (np.array(spacing) * (np.array(shape) - 1) / 2) @ directions
     steps = directions * np.array(spacing)[:, None]
-    lines = (
+    lines = [
         "NRRD0004",
         "type: int16",
         "dimension: 3",
@@ -136,7 +136,11 @@ def _header(geometry: StudyGeometry, reduction: Reduction) -> bytes:
         "endian: little",
         "encoding: gzip",
         f"space origin: {_vector(origin.tolist())}",
-    )
+    ]
+    if reduction.shape != geometry.shape[1:]:
+        # By the pixels as they were the server sees whether it knows such studies.
+        row_mm, column_mm = geometry.spacing_mm[1:]
+        lines.append(f"VPTCT_pixels_mm:={float(row_mm)!r} {float(column_mm)!r}")
     return ("\n".join(lines) + "\n\n").encode("ascii")
 
 
