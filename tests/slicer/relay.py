@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from contextlib import suppress
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 from listening import listening
 
 _PIECE_BYTES = 1 << 16
+_LINE_BYTES = 1 << 10
+_LOOK_MILLISECONDS = 10
 
 
 class Relay:
@@ -18,15 +21,21 @@ class Relay:
 
     Attributes:
         target: the address of the server; may change while it runs.
-        refuses: hang up on who comes.
+        refuses: hang up on who comes, and on who is held.
         loses_answers: so many times more, of requests that save (PUT): pass the request on, wait for the
             answer, and hang up instead.
+        asked: how the requests began that came, as ``PUT /session/``.
+        holds: requests that begin like this are not passed on while it says so; "" for none.
+        hung_up: set when a client closed its connection while it was held.
     """
 
     def __init__(self, target: str) -> None:
         self.target = target
         self.refuses = False
         self.loses_answers = 0
+        self.asked: list[str] = []
+        self.holds = ""
+        self.hung_up = threading.Event()
 
     def __enter__(self) -> Relay:
         self._listening = listening(self._pass)
@@ -43,6 +52,8 @@ class Relay:
         with client:
             if self.refuses:
                 return
+            if not self._is_let_through(client):
+                return
             try:
                 server = socket.create_connection((target.hostname, target.port), timeout=30)
             except OSError:
@@ -54,6 +65,22 @@ class Relay:
                 back.start()
                 _copy(client, server, False)
                 back.join()
+
+    def _is_let_through(self, client: socket.socket) -> bool:
+        """Note what a client asks, and keep it waiting where that is held; False where it hangs up then."""
+        with suppress(OSError):
+            line = client.recv(_LINE_BYTES, socket.MSG_PEEK).split(b"\r\n")[0].decode("latin-1")
+            self.asked.append(line)
+            watch = select.poll()
+            watch.register(client, select.POLLRDHUP)
+            while self.holds and line.startswith(self.holds):
+                if self.refuses:
+                    return False
+                if watch.poll(_LOOK_MILLISECONDS):
+                    self.hung_up.set()
+                    return False
+            return True
+        return False
 
 
 def _copy(source: socket.socket, target: socket.socket, loses: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,6 +40,15 @@ class Reader:
         self.ticker.until(lambda: self.desk.server.state == "login")
         self.desk.server.log_in_with_token(self.site.tokens[name])
         self.ticker.until(lambda: self.desk.server.state == "ready")
+
+    def classify_until(self, state: str) -> None:
+        """Click Classify, and wait until it is there; it goes no further before the ticker is turned."""
+        # The last part of an upload stays on its way: a small one would be over at the first look.
+        held = self.site.relay.holds
+        self.site.relay.holds = held or ("PUT /session/" if state == "uploading" else "")
+        self.desk.classification.start()
+        self.ticker.until(lambda: self.desk.classification.state == state)
+        self.site.relay.holds = held
 
     def wait(self) -> None:
         """Until nothing runs."""
@@ -108,7 +117,36 @@ def desk(around: Any, scene: Any) -> Iterator[Any]:
 def reader(desk: Any, ticker: HandTicker, answers: Answers, site: Any, scene: Any) -> Iterator[Reader]:
     """A reader who has not connected to the server yet: ``reader.log_in()``."""
     yield Reader(desk, ticker, answers, site, _parameters(scene))
-    site.relay.refuses, site.relay.loses_answers = False, 0
+    site.relay.refuses, site.relay.loses_answers, site.relay.holds = False, 0, ""
+
+
+@pytest.fixture
+def open_study(reader: Reader, scene: Any) -> Callable[..., Any]:
+    """Puts a phantom on screen: read from this computer's disk, or ``marked`` as a study of the server.
+
+    Takes its name in the scene, and the study of the server that it is.
+    """
+    import slicer
+    from VPTCTLib.scene.origin import mark_origin
+
+    def open_study(name: str = "CT 1", study: str = "s00.nii", *, marked: bool = False) -> Any:
+        volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+        storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
+        storage.SetFileName(str(reader.site.root / "studies" / study))
+        assert storage.ReadData(volume)
+        if marked:
+            mark_origin(volume, server=reader.site.relay.url, study=study)
+        reader.desk.study.select(volume)
+        return volume
+
+    return open_study
+
+
+@pytest.fixture
+def uploads(reader: Any) -> Callable[[], int]:
+    """How many uploads came to the server in this test."""
+    before = len(reader.site.relay.asked)
+    return lambda: sum(line.startswith("PUT /session/") for line in reader.site.relay.asked[before:])
 
 
 def _parameters(scene: Any) -> Any:

@@ -233,7 +233,13 @@ class Classification:
             self._messages.tell(INFO, error.message, error.hint, about=ABOUT)
             return
         self._messages.tell_error(error, about=ABOUT)
-        self._server.report(error)
+        self._server.report(error, lambda: self._again(run.order))
+
+    def _again(self, order: Order) -> None:
+        """The reader, whose login had ended, is back: what they asked for goes on."""
+        known = any(run.order.is_for(order.volume_id, order.model.name) for run in self._runs)
+        if order.volume.GetScene() is not None and not known:
+            self._add(order)
 
     def _on_volume_went(self, volume_id: str) -> None:
         self._sessions.forget_volume(volume_id)

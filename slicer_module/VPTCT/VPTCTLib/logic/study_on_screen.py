@@ -119,7 +119,8 @@ class StudyOnScreen:
         """The study of the volume was added to the server, under this id."""
         if self.volume is None:
             return
-        mark_origin(self.volume, server=self._server.address, study=study)
+        server_id = self._server.info.server_id if self._server.info is not None else ""
+        mark_origin(self.volume, server=self._server.address, study=study, server_id=server_id)
         self._forget_place()
         self._ask()
         self.changed.emit()

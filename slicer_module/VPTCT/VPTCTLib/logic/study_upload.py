@@ -78,8 +78,8 @@ class StudyUpload:
                 setting=UPLOAD_WHOLE.title
             )
         raise TooLargeError(
-            _("the study takes {n:.0f} MB, and this server takes up to {most:.0f} MB.").format(
-                n=size_bytes / 1e6, most=self.uploads.max_bytes / 1e6
+            _("the study takes {n} MB, and this server takes up to {most} MB.").format(
+                n=megabytes(size_bytes), most=megabytes(self.uploads.max_bytes)
             ),
             hint,
         )
@@ -96,6 +96,11 @@ def upload_in_words(volume: slicer.vtkMRMLScalarVolumeNode, needs: StudyNeeds | 
     pixels = rows * columns if needs is None or needs.pixels is None else min(rows * columns, needs.pixels**2)
     megabytes = slices * pixels * _BYTES_PER_PIXEL / 1e6
     return _("about {n} MB, no names").format(n=max(1, round(megabytes)))
+
+
+def megabytes(size_bytes: int) -> str:
+    """A number of bytes in MB: whole ones, but for small files."""
+    return f"{size_bytes / 1e6:.0f}" if size_bytes >= 10e6 else f"{size_bytes / 1e6:.1f}"
 
 
 def _folder_in(scratch_folder: Path) -> tempfile.TemporaryDirectory[str]:

@@ -11,7 +11,7 @@ from .classification import Classification
 from .classify_run import ASKING, COMPUTING, PREPARING, UPLOADING, WAITING
 from .server_link import READY, ServerLink
 from .study_on_screen import StudyOnScreen
-from .study_upload import upload_in_words
+from .study_upload import megabytes, upload_in_words
 from .words import finding_in_words, pretraining_in_words
 
 
@@ -65,7 +65,7 @@ def state_in_words(classification: Classification) -> str:
         return _("Preparing the study for the upload …")
     if state == UPLOADING and progress is not None:
         return _("Uploading: {done} of {all} MB").format(
-            all=_megabytes(progress[1]), done=_megabytes(progress[0])
+            all=megabytes(progress[1]), done=megabytes(progress[0])
         )
     if state == COMPUTING and ahead:
         return _("Waits for its turn on the server: {n} before it.").format(n=ahead)
@@ -96,9 +96,3 @@ def _pretraining(name: str | None) -> str:
     if name == "none":
         return _("Not pretrained")
     return _("Pretrained on {what}").format(what=pretraining_in_words(name) if name else _("n/a"))
-
-
-def _megabytes(size_bytes: int) -> str:
-    """Whole ones, but for what would be 0 of 0."""
-    megabytes = size_bytes / 1e6
-    return f"{megabytes:.0f}" if megabytes >= 10 or not size_bytes else f"{megabytes:.1f}"
