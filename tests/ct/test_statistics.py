@@ -73,8 +73,8 @@ def test_a_range_for_an_unknown_figure_is_an_error(facts):
 
 def test_slices_that_were_reduced_for_an_upload_are_judged_by_the_pixels_that_they_had():
     rng = np.random.default_rng(0)
-    air_tissue_bone = np.repeat([-990, 40, 700], [140, 96, 20])
-    hu = rng.normal(0, 20, (4, 256, 256)) + air_tissue_bone
+    bands = np.repeat([-1010, -800, 40, 700], [120, 40, 76, 20])  # air, lung, tissue, bone
+    hu = rng.normal(0, 10, (4, 256, 256)) + bands
     whole = Volume(
         np.maximum(hu, -1024).astype(np.int16), (2.5, 0.7, 0.7), (0, 0, 0), np.eye(3)[:, ::-1], "study"
     )
