@@ -266,6 +266,40 @@ def test_who_may_nothing_at_all_is_told_so_and_can_log_in_as_somebody_else(
         assert (desk.server.state, message(desk)) == ("login", "anna has no role. Ask for one.")
 
 
+def test_a_login_that_cannot_be_tried_now_is_told_and_can_be_tried_again(
+    desk: Bare, ticker: HandTicker
+) -> None:
+    with doors(BY_TOKEN, "anna", "user") as door:
+        door.plays["/auth/token"] = answer(429, {"detail": "too many logins are being tried.", "hint": ""})
+        told = connect(desk, ticker, door.url)
+        desk.server.log_in("anna", "password")
+        desk.server.report(UnreachableError("an answer that is late."))
+        ticker.until(lambda: not desk.server.logging_in)
+        assert (desk.server.state, told.states) == ("login", ["connecting", "login"])
+        assert "too many logins" in message(desk)
+        door.plays["/auth/token"] = drop
+        desk.server.log_in("anna", "password")
+        ticker.until(lambda: desk.server.state == "away")
+        ticker.until(lambda: desk.server.state == "login")
+        assert desk.messages.all == ()
+
+
+def test_a_login_of_somebody_else_that_fails_leaves_the_one_that_is_there(
+    desk: Bare, ticker: HandTicker
+) -> None:
+    with doors(BY_TOKEN, "anna", "user") as door:
+        connect(desk, ticker, door.url)
+        desk.server.log_in_with_token("one")
+        ticker.until(lambda: desk.server.state == "ready")
+        good = door.plays["/info/"]
+        door.plays["/info/"] = answer(401, REFUSED)
+        desk.server.log_in_with_token("wrong")
+        ticker.until(lambda: not desk.server.logging_in)
+        door.plays["/info/"] = good
+        look(desk, ticker)
+        assert (desk.server.state, desk.server.reader, door.tokens[-1]) == ("ready", "anna", "one")
+
+
 def test_logging_out_forgets_the_token_and_drops_what_was_the_readers(
     desk: Bare, ticker: HandTicker, site: Any
 ) -> None:
@@ -355,6 +389,7 @@ def test_without_a_login_the_readers_name_is_that_of_the_settings(desk: Bare, ti
         (answer(200, b"<html>A router</html>"), "no JSON"),
         (answer(404, {"detail": "Not Found"}), "404"),
         (answer(301, b"", Location="https://elsewhere"), "elsewhere"),
+        (answer(401, b"<html>A proxy</html>"), "401"),
     ],
 )
 def test_what_is_no_server_of_ours_is_told_and_not_asked_again(

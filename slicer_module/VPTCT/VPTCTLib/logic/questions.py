@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Callable, Protocol
 
 from ..consent import Consents
@@ -63,10 +62,6 @@ class RememberedQuestions:
     def consent(self, address: str) -> str:
         """When the reader agreed to uploads to this server, as ``2026-11-20T20:31:05Z``; "" where not."""
         return self._consents.given_at(address)
-
-    def consents(self, addresses: Sequence[str]) -> dict[str, str]:
-        """When the reader agreed, by the address; those where they did not are left out."""
-        return {each: self.consent(each) for each in addresses if self.consent(each)}
 
     def revoke(self, address: str) -> None:
         """From now on the reader is asked again before anything is uploaded to this server."""

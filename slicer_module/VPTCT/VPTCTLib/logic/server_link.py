@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Callable
 
 from ..address import server_address
@@ -15,23 +14,21 @@ from ..errors import (
     NotAllowedError,
     NotLoggedInError,
     NotNowError,
-    ServerFailedError,
-    TimedOutError,
     UnreachableError,
-    UntrustedServerError,
     VptctError,
 )
 from ..i18n import tr as _
-from ..jobs import Job, Jobs, Work
+from ..jobs import Jobs, Work
 from ..settings import CA_BUNDLE, READER, REFRESH_SECONDS, Settings
 from ..signal import Signal
-from ..ticker import Ticker, Timer
+from ..ticker import Ticker
 from ..transport.connection import Connection
 from ..transport.login import Login, TokenLogin
 from ..transport.retry import RetryRule
 from .login_state import ChangeableLogin, can_be_read_along, password_login
 from .messages import ERROR, INFO, Messages
-from .server_look import Look, look_at, look_inside
+from .server_look import Look, Looks, look_at, look_inside
+from .server_trouble import existing_file, may_come, tells_that_it_is_away
 
 NONE, CONNECTING, READY, LOGIN, AWAY = "none", "connecting", "ready", "login", "away"
 ABOUT = "server"
@@ -83,11 +80,9 @@ class ServerLink:
         retry: RetryRule | None = None,
     ) -> None:
         self.changed, self.ready, self.left = Signal(), Signal(), Signal()
-        self._jobs, self._ticker, self._settings, self._messages = jobs, ticker, settings, messages
-        self._retry = retry
+        self._settings, self._messages, self._retry = settings, messages, retry
+        self._looks = Looks(jobs, ticker)
         self._login = ChangeableLogin()
-        self._timer: Timer | None = None
-        self._job: Job[Look] | None = None
         self._forget()
 
     @property
@@ -114,7 +109,7 @@ class ServerLink:
         """Work with this server, and no more with the one before. What is no address is told."""
         try:
             wanted_address = server_address(address)
-            ca_bundle = _existing(self._settings.get(CA_BUNDLE))
+            ca_bundle = existing_file(self._settings.get(CA_BUNDLE))
         except (AddressError, LocalFileError) as error:
             self._messages.tell_error(error, about=ABOUT)
             return
@@ -170,8 +165,11 @@ class ServerLink:
         if isinstance(error, NotLoggedInError):
             if again is not None:
                 self._again.append(again)
-            self._wants_login(error)
-        elif _tells_that_it_is_away(error):
+            if not self.logging_in:
+                self._wants_login(error)
+        elif self.logging_in:
+            return  # How that ends tells more.
+        elif tells_that_it_is_away(error):
             self._is_away(error)
         elif isinstance(error, (UnreachableError, NotNowError, NotAllowedError)):
             # It may be busy, or the reader's role another one by now: the server itself can tell.
@@ -179,7 +177,7 @@ class ServerLink:
 
     def close(self) -> None:
         """Look no more."""
-        self._stop()
+        self._looks.stop()
 
     def _forget(self) -> None:
         self.state, self.address, self.logging_in = NONE, "", False
@@ -196,18 +194,13 @@ class ServerLink:
         return Client(connection, reader=self.reader)
 
     def _look(self) -> None:
-        self._stop()
         client, login = self._client_of(self._login, _ONCE), self._login
-        self._job = self._jobs.start(
-            lambda work: look_at(client, login, work.cancel), self._seen, self._not_seen
-        )
+        self._looks.now(lambda work: look_at(client, login, work.cancel), self._seen, self._not_seen)
 
-    def _look_after(self, seconds: float) -> None:
-        self._stop()
-        self._timer = self._ticker.after(seconds, self._look)
+    def _look_again(self) -> None:
+        self._looks.after(max(_SOON_SECONDS, self._settings.get(REFRESH_SECONDS)), self._look)
 
     def _try(self, wanted: LoginWanted, make: Callable[[], Login]) -> None:
-        self._stop()
         self.logging_in = True
         self._messages.settle(ABOUT)
         self.changed.emit()
@@ -222,7 +215,7 @@ class ServerLink:
             self._login.current = trial.current
             self._seen(look)
 
-        self._job = self._jobs.start(call, done, self._not_seen)
+        self._looks.now(call, done, self._not_logged_in)
 
     def _seen(self, look: Look) -> None:
         self.logging_in = False
@@ -230,24 +223,33 @@ class ServerLink:
             self._settings.remember_address(self.address)
             self._settings.connected = self.address
         self.login_wanted = look.login_wanted
-        self._look_after(max(_SOON_SECONDS, self._settings.get(REFRESH_SECONDS)))
+        self._look_again()
         if look.info is None or look.person is None:
             self._wants_login(None)
         else:
             self._is_ready(look.info, look.person)
 
     def _not_seen(self, error: VptctError) -> None:
-        self.logging_in = False
-        if isinstance(error, (NotLoggedInError, NotAllowedError)):
-            self._look_after(max(_SOON_SECONDS, self._settings.get(REFRESH_SECONDS)))
-            self._wants_login(error)
-        elif self.login_wanted is None and not _may_come(error):
+        if self.login_wanted is None and not may_come(error):
             # It never was a server of ours, or one that is not to be trusted: it is not asked again.
             self._leave()
             self._messages.tell_error(error, about=ABOUT)
             self.changed.emit()
+        elif isinstance(error, (NotLoggedInError, NotAllowedError)):
+            self._look_again()
+            self._wants_login(error)
         else:
             self._is_away(error)
+
+    def _not_logged_in(self, error: VptctError) -> None:
+        """A login that was tried came to nothing; who was logged in before still is."""
+        self.logging_in = False
+        if tells_that_it_is_away(error):
+            self._is_away(error)
+            return
+        self._look_again()
+        self._messages.tell_error(error, about=ABOUT)
+        self.changed.emit()
 
     def _is_ready(self, info: ServerInfo, person: Person) -> None:
         was, before = self.state, (self.info, self.person)
@@ -287,6 +289,8 @@ class ServerLink:
         self._login.forget()
         if error is not None:
             self._messages.tell_error(error, about=ABOUT)
+        elif self.state != LOGIN:
+            self._messages.settle(ABOUT)
         if self.state != LOGIN or error is not None:
             self.state = LOGIN
             self.changed.emit()
@@ -299,7 +303,7 @@ class ServerLink:
                 hint = f"{error.hint} {hint}".strip()
             self._messages.tell(ERROR, error.message, hint, about=ABOUT)
             self.changed.emit()
-        self._look_after(min(_SOON_SECONDS + self._looks_while_away, _LATER_SECONDS))
+        self._looks.after(min(_SOON_SECONDS + self._looks_while_away, _LATER_SECONDS), self._look)
         self._looks_while_away += 1
 
     def _drop_what_was(self) -> None:
@@ -312,44 +316,9 @@ class ServerLink:
 
     def _leave(self) -> None:
         """Drop the server and everything of it."""
-        self._stop()
+        self._looks.stop()
         was_there = self.client is not None
         self._forget()
         self._messages.settle(ABOUT)
         if was_there:
             self.left.emit()
-
-    def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-        if self._job is not None:
-            self._job.drop()
-        self._timer = self._job = None
-
-
-def _existing(ca_bundle: str) -> str:
-    """The file of certificates of the settings.
-
-    Raises:
-        LocalFileError: it is not there; requests itself would tell of a broken connection.
-    """
-    if ca_bundle and not Path(ca_bundle).is_file():
-        raise LocalFileError(
-            _("the file of certificates {path} is not there.").format(path=ca_bundle),
-            _("Choose another one, or none, in the settings of VPTCT (Edit > Application Settings)."),
-        )
-    return ca_bundle
-
-
-def _may_come(error: VptctError) -> bool:
-    """Whether the first look failed for what may pass, and not because this is no server of ours."""
-    if isinstance(error, UnreachableError):
-        return not isinstance(error, UntrustedServerError)
-    return isinstance(error, (NotNowError, ServerFailedError))
-
-
-def _tells_that_it_is_away(error: VptctError) -> bool:
-    """Whether nobody can be asked at the moment; what takes too long, or is busy, may answer others."""
-    if isinstance(error, UnreachableError):
-        return not isinstance(error, (TimedOutError, UntrustedServerError))
-    return isinstance(error, NotNowError) and not error.own_words
