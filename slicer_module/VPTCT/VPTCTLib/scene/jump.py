@@ -72,9 +72,7 @@ def remark_on_place(volume: slicer.vtkMRMLScalarVolumeNode) -> str:
     transform = volume.GetParentTransformNode()
     if transform is None or transform.IsTransformToWorldLinear():
         return ""
-    return _(
-        "A transform bends this volume where it is shown: jumps go to the middle of a slice, not to its sides."
-    )
+    return _("A transform bends this volume where it is shown: jumps go to the middle of a slice alone.")
 
 
 def current_z(volume: slicer.vtkMRMLScalarVolumeNode) -> float | None:

@@ -156,7 +156,7 @@ def _read(text: slicer.vtkMRMLTextNode, now: Fingerprint) -> KeptResult | None:
 
 @lru_cache(maxsize=16)
 def _parsed(text: str) -> tuple[Result, str, str, Fingerprint | None] | None:
-    """Result, server, time and fingerprint in a text; None in a damaged one. The same few are asked for often."""
+    """Result, server, time and fingerprint in a text, asked for often; None in a damaged one."""
     try:
         data = json.loads(text)
         if data["schema"] != SCHEMA:
