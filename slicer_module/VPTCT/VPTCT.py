@@ -78,6 +78,9 @@ class VPTCTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndCloseEvent, self._on_scene_is_there)
         self.addObserver(scene, scene.EndImportEvent, self._on_scene_is_there)
         self._on_scene_is_there()
+        if self.parent.isEntered:
+            # A reload comes while the module is open, and Slicer does not open it again.
+            self.panel.enter()
 
     def enter(self):
         """The reader opens the module."""

@@ -60,6 +60,12 @@ def test_its_keys_work_while_it_is_open_and_no_longer(panel: Any, window: Any) -
     assert keys_of(window) == there
 
 
+def test_its_keys_work_again_after_a_reload(panel: Any, window: Any) -> None:
+    before = keys_of(window)
+    panel.onReload()
+    assert keys_of(window) == before
+
+
 def test_it_outlives_the_closing_of_its_scene(panel: Any) -> None:
     for name in ("first", "second"):
         volume = new_volume(name)

@@ -63,6 +63,11 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):  # noqa: N801
         self._entered = False
         QtWidgets.QVBoxLayout(self)
 
+    @property
+    def isEntered(self) -> bool:
+        """Whether the module is open."""
+        return self._entered
+
     def self(self) -> Any:
         """The module's own object."""
         return self._python
