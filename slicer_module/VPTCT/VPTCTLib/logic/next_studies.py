@@ -19,7 +19,14 @@ from .held_studies import HeldStudies
 from .lease_timer import LeaseTimer
 from .messages import Messages
 from .next_question import NextAnswer, NextQuestion, first_waiting
-from .next_study_told import ABOUT, tell_held_first, tell_none_came, tell_not_fetched, tell_nothing_left
+from .next_study_told import (
+    ABOUT,
+    settle_old,
+    tell_held_first,
+    tell_none_came,
+    tell_not_fetched,
+    tell_nothing_left,
+)
 from .server_link import ServerLink
 from .server_volumes import Brought, ServerVolumes
 from .study_ends import StudyEnds
@@ -146,7 +153,7 @@ class NextStudies:
         if self.why_not or client is None or not self._may_leave():
             return
         self.strategy = strategy
-        here = frozenset(each.study for each in self.held if self._volumes.find(each.study) is not None)
+        here = self._volumes.studies
         mine, lost = self._held.reading(), self._lost
         is_lost = lost is not None and (lost.task, lost.strategy) == (task, strategy)
         question = lost if lost is not None and is_lost else NextQuestion.new(task, strategy)
@@ -154,7 +161,7 @@ class NextStudies:
         def call(work: Work) -> NextAnswer:
             return question.ask(client, mine, here, work, is_asked_again=is_lost)
 
-        self._messages.settle(ABOUT)
+        settle_old(self._messages)
         self._set(ASKING)
         self._asking = self._jobs.start(
             call,
@@ -168,7 +175,7 @@ class NextStudies:
         busy = self.state != IDLE or self.ending or self._server.state != "ready"
         if held is None or busy or (study != self._volumes.on_screen and not self._may_leave()):
             return
-        self._messages.settle(ABOUT)
+        settle_old(self._messages)
         self._choice.select_task(held.task)
         self._bring(held)
 

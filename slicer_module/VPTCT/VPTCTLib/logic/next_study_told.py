@@ -6,8 +6,15 @@ from ..contract.next_study import NextStudy
 from ..errors import CancelledError, UnreachableError, VptctError
 from ..i18n import tr as _
 from .messages import ERROR, INFO, Messages
+from .study_ends import ABOUT as END
 
 ABOUT = "next study"
+
+
+def settle_old(messages: Messages) -> None:
+    """The reader goes on: what was told of the study before is over."""
+    messages.settle(ABOUT)
+    messages.settle(END)
 
 
 def tell_held_first(messages: Messages, study: str, count: int) -> None:

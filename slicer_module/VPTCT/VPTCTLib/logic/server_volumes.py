@@ -72,12 +72,14 @@ class ServerVolumes:
         """The id of the study on screen; "" where that is none of the server's."""
         return self._study_of(self._screen.volume) if self._screen.volume is not None else ""
 
+    @property
+    def studies(self) -> frozenset[str]:
+        """The ids of all studies of the server that are in the scene, as they came."""
+        return frozenset(filter(None, map(self._study_of, self._volumes())))
+
     def find(self, study: str) -> slicer.vtkMRMLScalarVolumeNode | None:
         """The volume of a study of the server, as it came; None where it is not in the scene."""
-        if self._scene is None:
-            return None
-        volumes = nodes_of_class(self._scene, "vtkMRMLScalarVolumeNode")
-        return next((each for each in volumes if self._study_of(each) == study), None)
+        return next((each for each in self._volumes() if self._study_of(each) == study), None)
 
     def remove(self, study: str) -> None:
         """Remove a study's volume with all that belongs to it; nothing happens where it is not there."""
@@ -154,16 +156,21 @@ class ServerVolumes:
         volume = self.find(study)
         if volume is None and brought.files and self._scene is not None:
             volume = load_study(self._scene, brought.files, name=study)
-            mark_origin(volume, server=self._server.address, study=study)
+            mark_origin(volume, server=self._server.address, study=study, server_id=self._server_id)
         self._screen.select(volume)
+
+    def _volumes(self) -> list[slicer.vtkMRMLScalarVolumeNode]:
+        return nodes_of_class(self._scene, "vtkMRMLScalarVolumeNode") if self._scene is not None else []
 
     def _study_of(self, volume: slicer.vtkMRMLScalarVolumeNode) -> str:
         if not can_be_read(volume):
             return ""
-        info = self._server.info
         origin = origin_of(volume, lambda uid: "")
-        is_ours = origin.is_from(self._server.address, info.server_id if info is not None else "")
-        return origin.study if is_ours else ""
+        return origin.study if origin.is_from(self._server.address, self._server_id) else ""
+
+    @property
+    def _server_id(self) -> str:
+        return self._server.info.server_id if self._server.info is not None else ""
 
 
 def _fetch(client: Client, held: Held, folder: Path, work: Work, *, is_new: bool, is_here: bool) -> Brought:
