@@ -91,15 +91,20 @@ def panel(window: Any, no_slot_errors: list[BaseException]) -> Iterator[Any]:
 
 
 @pytest.fixture
-def picture(window: Any, tmp_path: Path) -> Callable[[str], Path]:
-    """``picture(name)`` saves the whole window as name.png in VPT_SCREENSHOTS, else in the test's folder."""
+def picture(window: Any, tmp_path: Path) -> Callable[..., Path]:
+    """``picture(name)`` saves the whole window as name.png in VPT_SCREENSHOTS, else in the test's folder.
+
+    ``picture(name, widget)`` scrolls the panel to the widget first.
+    """
     folder = Path(os.environ.get("VPT_SCREENSHOTS") or tmp_path)
 
-    def take(name: str) -> Path:
+    def take(name: str, widget: Any = None) -> Path:
         from standin.waiting import let_events_go_on
 
         window.draw()
         let_events_go_on(0.05)
+        if widget is not None:
+            window.scroll_to(widget)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}.png"
         assert window.grab().save(str(path))

@@ -31,7 +31,7 @@ def keys_of(window: Any) -> list[str]:
     return [key.key.toString() for key in window.findChildren(qt.QShortcut)]
 
 
-def test_the_module_loads_and_shows_its_panel(panel: Any, picture: Callable[[str], Path]) -> None:
+def test_the_module_loads_and_shows_its_panel(panel: Any, picture: Callable[..., Path]) -> None:
     assert slicer.modules.vptct.title == "Chest CT Video Networks (VPTCT)"
     assert panel.panel.widget.visible
     picture("panel-empty")

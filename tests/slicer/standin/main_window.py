@@ -10,7 +10,7 @@ from PySide6 import QtCore, QtWidgets
 from standin.layout_manager import LayoutManager
 from standin.pythonqt import PythonQtObject
 
-_VIEW_PIXELS = 440
+_VIEW_PIXELS = 480
 _PANEL_PIXELS = 520
 
 
@@ -78,6 +78,11 @@ class MainWindow(PythonQtObject, QtWidgets.QMainWindow):
     def take_module(self) -> None:
         """Empty the panel."""
         self._panel.takeWidget()
+
+    def scroll_to(self, widget: Any) -> None:
+        """Bring a part of the module's panel to the top of what is seen of it."""
+        top = widget.mapTo(self._panel.widget(), QtCore.QPoint(0, 0)).y()
+        self._panel.verticalScrollBar().setValue(top)
 
     def draw(self) -> None:
         """Show the slices as they are now."""
