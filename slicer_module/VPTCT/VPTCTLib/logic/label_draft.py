@@ -14,9 +14,9 @@ from ..signal import Signal
 from .choice import Choice
 from .classification import Classification
 from .draft import FROM, PRESENT, TO, Draft, FindingDraft, Range, draft_from_text, draft_of, draft_to_text
+from .label_words import finding_list_in_words
 from .messages import WARNING, Messages
 from .study_on_screen import StudyOnScreen
-from .words import finding_in_words
 
 _ABOUT = "label form"
 
@@ -129,11 +129,11 @@ class LabelDraft:
             return _("This label was submitted; change something to submit a newer one.")
         if unconfirmed := [name for name in self.findings if self.is_from_network(name)]:
             return _("Confirm or change what the network filled in: {findings}.").format(
-                findings=_list(unconfirmed)
+                findings=finding_list_in_words(unconfirmed)
             )
         if all(state is None for state in self.states.values()):
             return _("Say whether it is present, absent or indeterminate: {findings}.").format(
-                findings=_list(self.findings)
+                findings=finding_list_in_words(self.findings)
             )
         return ""
 
@@ -333,7 +333,3 @@ def _after(now: Draft, taken: Draft) -> Draft:
     left = max(0.0, now.seconds_spent - taken.seconds_spent)
     same = replace(now, seconds_spent=taken.seconds_spent) == taken
     return replace(now, seconds_spent=0.0 if same else left, is_kept=same)
-
-
-def _list(findings: tuple[str, ...] | list[str]) -> str:
-    return ", ".join(finding_in_words(name) for name in findings)

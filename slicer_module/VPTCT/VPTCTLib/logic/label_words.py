@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from ..contract.label import FindingLabel, StudyLabel
 from ..i18n import tr as _
+from ..kept_label import KeptLabel
 from .draft import Range
-from .words import finding_in_words
+from .words import finding_in_words, when_in_words
 
 
 def state_in_words(state: str) -> str:
@@ -55,6 +57,11 @@ def label_in_words(label: StudyLabel) -> str:
     return "\n".join(lines)
 
 
+def finding_list_in_words(findings: Iterable[str]) -> str:
+    """``Effusion, Emphysema``."""
+    return ", ".join(finding_in_words(name) for name in findings)
+
+
 def labels_in_words(count: int) -> str:
     """How many labels wait."""
     return _("1 label waits") if count == 1 else _("{n} labels wait").format(n=count)
@@ -63,3 +70,10 @@ def labels_in_words(count: int) -> str:
 def host_in_words(address: str) -> str:
     """``https://ct.example.org/reading`` as ``ct.example.org``."""
     return urlsplit(address).netloc or address
+
+
+def kept_label_in_words(kept: KeptLabel) -> str:
+    """A label on this computer: of which study, since when, and what it says."""
+    return _("{study}, {when}\n{label}").format(
+        study=kept.study, when=when_in_words(kept.label.created), label=label_in_words(kept.label)
+    )

@@ -11,6 +11,8 @@ import slicer
 from ..logic.desk import Desk
 from .evidence_section import EvidenceSection
 from .findings_section import FindingsSection
+from .history_section import HistorySection
+from .label_section import LabelSection
 from .message_bar import MessageBar
 from .next_section import NextSection
 from .section import Section, Shortcut
@@ -23,8 +25,10 @@ SECTIONS: Sequence[type[Section]] = (
     StudySection,
     FindingsSection,
     EvidenceSection,
+    LabelSection,
     NextSection,
     TrainingSection,
+    HistorySection,
 )
 
 
