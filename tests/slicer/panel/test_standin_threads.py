@@ -6,8 +6,6 @@ import threading
 import time
 from typing import Any
 
-import pytest
-
 
 def test_the_longest_time_without_an_answer_is_measured(app: Any) -> None:
     import qt
@@ -17,10 +15,11 @@ def test_the_longest_time_without_an_answer_is_measured(app: Any) -> None:
     with LagMeter() as quiet:
         let_events_go_on(0.3)
     with LagMeter() as busy:
-        qt.QTimer.singleShot(50, lambda: time.sleep(0.2))
-        let_events_go_on(0.4)
-    assert quiet.ticks > 20
-    assert busy.longest_ms == pytest.approx(200, abs=60)
+        qt.QTimer.singleShot(50, lambda: time.sleep(0.5))
+        let_events_go_on(0.2)
+    assert quiet.ticks > 5
+    assert busy.longest_ms >= 495
+    # A computer that is busy with something else makes gaps, too.
     assert quiet.longest_ms < busy.longest_ms / 2
 
 
