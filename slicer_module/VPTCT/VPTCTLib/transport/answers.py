@@ -19,6 +19,7 @@ from ..errors import (
     ServerFailedError,
     TooLargeError,
 )
+from .error_names import kind_of
 
 _BY_STATUS: Mapping[int, type[RefusedError]] = {
     401: NotLoggedInError,
@@ -69,10 +70,11 @@ def refused(
             status=status,
             own_words=False,
         )
-    kind = conflict if status == CONFLICT else _BY_STATUS.get(status, _other(status))
     told = _told(content)
     detail, hint = told.get("detail"), told.get("hint")
     own_words = isinstance(detail, str) and isinstance(hint, str)
+    name = str(told.get("error", ""))[:100] if own_words else ""
+    kind = kind_of(name, conflict) or _by_status(status, conflict)
     if not own_words:
         detail, hint = f"the server, or a proxy before it, answered {status} {reason}".strip() + ".", ""
     error = kind(
@@ -81,15 +83,18 @@ def refused(
         status=status,
         retry_after_seconds=_seconds(headers.get("Retry-After")),
         own_words=own_words,
-        error=str(told.get("error", ""))[:100] if own_words else "",
+        error=name,
     )
     if isinstance(error, LabelConflictError) and "conflict" in told:
         error.conflict = read_conflict(told["conflict"])
     return error
 
 
-def _other(status: int) -> type[RefusedError]:
-    return ServerFailedError if status >= 500 else RefusedError
+def _by_status(status: int, conflict: type[RefusedError]) -> type[RefusedError]:
+    """For an answer of a proxy, or of another version of the server."""
+    if status == CONFLICT:
+        return conflict
+    return _BY_STATUS.get(status, ServerFailedError if status >= 500 else RefusedError)
 
 
 def _told(content: bytes) -> Mapping[str, Any]:
