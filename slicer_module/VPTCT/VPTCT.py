@@ -116,6 +116,7 @@ class VPTCTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             outbox_folder=Path(data) / "VPTCT" / "labels that wait",
             scratch_folder=self._scratch,
             series_of_instance=_series_of_instance,
+            examination_of_series=_examination_of_series,
         )
 
     def _on_scene_closes(self, caller=None, event=None):
@@ -154,3 +155,9 @@ def _series_of_instance(instance_uid):
     if database is None or not database.isOpen:
         return ""
     return database.instanceValue(instance_uid, "0020,000e")
+
+
+def _examination_of_series(series_uid):
+    """The StudyInstanceUID of a series in Slicer's DICOM database; "" where it is not there."""
+    database = slicer.dicomDatabase
+    return database.studyForSeries(series_uid) if database is not None and database.isOpen else ""

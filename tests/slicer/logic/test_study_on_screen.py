@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from standin.wheel import require_scene
-from VPTCTLib.which_study import OnServer, ToUpload
+from VPTCTLib.which_study import OnServer, Origin, ToUpload
 
 slicer = require_scene()
 
@@ -147,6 +147,18 @@ def test_what_could_not_be_asked_is_asked_when_the_server_is_back(reader, open_s
     assert reader.desk.study.place is None
     reader.site.relay.refuses = False
     assert known(reader) == OnServer("s00.nii")
+
+
+def test_a_dicom_series_that_the_server_has_is_named_by_its_id_there(reader, open_study) -> None:
+    import pydicom
+
+    header = pydicom.dcmread(next((reader.site.root / "studies" / "p01" / "ct").iterdir()))
+    series = Origin(series_uid=header.SeriesInstanceUID, examination=header.StudyInstanceUID)
+    reader.desk.study.origin_of = lambda volume: series
+    reader.log_in()
+    open_study()
+    assert known(reader) == OnServer("p01--ct")
+    assert reader.desk.study.series_uid == header.SeriesInstanceUID
 
 
 def test_another_reader_or_no_server_asks_anew(reader, open_study) -> None:

@@ -42,6 +42,11 @@ class DicomDatabase:
         path = self.fileForInstance(instance_uid)
         return self.fileValue(path, tag) if path else ""
 
+    def studyForSeries(self, series_uid: str) -> str:
+        """The StudyInstanceUID of a series, "" where it is not known."""
+        of_series = (path for path in self._files.values() if self.fileValue(path, "0020,000e") == series_uid)
+        return next((self.fileValue(path, "0020,000d") for path in of_series), "")
+
     def fileValue(self, path: str, tag: str) -> str:
         """A value by its tag; "" where it is not there."""
         group, element = (int(part, 16) for part in tag.split(","))

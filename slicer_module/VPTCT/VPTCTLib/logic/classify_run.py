@@ -193,7 +193,9 @@ class ClassifyRun:
         if self._is_over():
             return False
         order = self.order
-        what = upload_in_words(order.volume, self._needs())
+        what = _("{name} goes as {what}, nor other data of the patient.").format(
+            name=order.volume_name, what=upload_in_words(order.volume, self._needs())
+        )
         agreed = self._bench.questions.may_upload(order.client.address, why, what)
         if self._is_over():
             return False

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Callable
 
 from ..consent import Consents
 from ..jobs import Jobs
 from ..outbox import Outbox
+from ..scene.origin import origin_of
 from ..scene.parameters import Parameters, scene_of
 from ..settings import Settings
 from ..ticker import Ticker
 from ..transport.retry import RetryRule
 from .adding_studies import AddingStudies
+from .blind_reading import is_read_blind
 from .choice import Choice
 from .classification import Classification
 from .downloads import Downloads
@@ -51,6 +54,7 @@ class Surroundings:
         scratch_folder: for files that are made for an upload or come from a download; emptied at the end.
         series_of_instance: the SeriesInstanceUID of a SOPInstanceUID, "" where it is not known; of Slicer's
             DICOM database.
+        examination_of_series: the StudyInstanceUID of a SeriesInstanceUID, likewise.
         clock: seconds since 1970.
         retry: how often the server is asked again, where that is safe.
     """
@@ -61,6 +65,7 @@ class Surroundings:
     outbox_folder: Path
     scratch_folder: Path
     series_of_instance: Callable[[str], str] = lambda uid: ""
+    examination_of_series: Callable[[str], str] = lambda uid: ""
     clock: Callable[[], float] = time.time
     retry: RetryRule = field(default_factory=RetryRule)
 
@@ -110,27 +115,13 @@ class Desk:
         self.server = ServerLink(self.jobs, around.ticker, self.settings, self.messages, retry=around.retry)
         self.choice = Choice(self.server)
         self.study = StudyOnScreen(
-            self.server, self.choice, self.jobs, self.messages, around.ticker, around.series_of_instance
-        )
+            self.server, self.choice, self.jobs, self.messages, around.ticker,
+            lambda volume: origin_of(volume, around.series_of_instance, around.examination_of_series),
+        )  # fmt: skip
         self.classification = Classification(
             self.server, self.choice, self.study, self.jobs, around.ticker, self.messages, self.questions,
             self.settings, around.scratch_folder, around.clock,
         )  # fmt: skip
-        self.draft = LabelDraft(
-            self.study, self.choice, self.classification, self.settings, self.messages, lambda: False
-        )
-        self.evidence = Evidence(
-            self.study, self.classification, self.draft, self.settings, around.ticker, lambda: False
-        )
-        self.evidence_views = EvidenceViews(self.evidence, self.study)
-        self.reading_clock = ReadingClock(self.draft, around.ticker, around.clock)
-        self.kept_labels = KeptLabels(self.outbox, self.server, self.jobs, around.ticker, self.messages)
-        self.history = History(
-            self.server, self.study, self.choice, self.kept_labels, self.jobs, self.messages, lambda: False
-        )
-        self.adding = AddingStudies(
-            self.server, self.study, self.questions, self.jobs, self.messages, around.scratch_folder
-        )
         self.server_volumes = ServerVolumes(
             self.server, self.study, Downloads(self.jobs, around.scratch_folder), around.ticker
         )
@@ -144,6 +135,24 @@ class Desk:
             self.server, self.choice, self.server_volumes, self.held, self.leases, self.study_ends,
             self.jobs, self.messages, lambda: may_leave(self.draft, self.questions),
         )  # fmt: skip
+        is_blind = partial(is_read_blind, self.next_studies, self.server_volumes)
+        self.draft = LabelDraft(
+            self.study, self.choice, self.classification, self.settings, self.messages, is_blind
+        )
+        self.evidence = Evidence(
+            self.study, self.classification, self.draft, self.settings, around.ticker, is_blind
+        )
+        self.evidence_views = EvidenceViews(self.evidence, self.study)
+        self.reading_clock = ReadingClock(self.draft, around.ticker, around.clock)
+        self.kept_labels = KeptLabels(self.outbox, self.server, self.jobs, around.ticker, self.messages)
+        self.history = History(
+            self.server, self.study, self.choice, self.kept_labels, self.jobs, self.messages, is_blind
+        )
+        for look in (self.draft.follow, self.evidence.look, self.history.follow):
+            self.next_studies.changed.connect(look)
+        self.adding = AddingStudies(
+            self.server, self.study, self.questions, self.jobs, self.messages, around.scratch_folder
+        )
         self.submission = Submission(
             self.server, self.study, self.draft, self.history, self.kept_labels, self.adding, self.messages,
             self.next_studies.label_version_of,

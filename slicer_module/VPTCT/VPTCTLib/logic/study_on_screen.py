@@ -12,7 +12,7 @@ from ..contract.info import StudiesState
 from ..errors import UnreachableError, VptctError
 from ..jobs import Job, Jobs, Work
 from ..scene.jump import show_volume
-from ..scene.origin import mark_origin, origin_of
+from ..scene.origin import mark_origin
 from ..scene.parameters import Parameters, scene_of
 from ..scene.refusal import refusal_of
 from ..scene.volume_watch import VolumeWatch, can_be_read
@@ -44,7 +44,7 @@ class StudyOnScreen:
         jobs: ask the server.
         messages: tell what went wrong, as ``study``.
         ticker: of the main thread.
-        series_of_instance: the SeriesInstanceUID of a SOPInstanceUID, of Slicer's DICOM database.
+        origin_of: where a volume came from; asks Slicer's DICOM database.
 
     Attributes:
         changed: any of these.
@@ -52,6 +52,7 @@ class StudyOnScreen:
         volume: the chosen one; None where none is.
         place: where its study is; None where that is not known yet.
         refusal: why it cannot be classified; "" where it can.
+        origin_of: as given.
     """
 
     def __init__(
@@ -61,10 +62,10 @@ class StudyOnScreen:
         jobs: Jobs,
         messages: Messages,
         ticker: Ticker,
-        series_of_instance: Callable[[str], str],
+        origin_of: Callable[[slicer.vtkMRMLScalarVolumeNode], Origin],
     ) -> None:
         self._server, self._choice, self._jobs, self._messages = server, choice, jobs, messages
-        self._series_of_instance = series_of_instance
+        self.origin_of = origin_of
         self._parameters: Parameters | None = None
         self._question: _Question | None = None
         self._job: Job[OnServer | ToUpload] | None = None
@@ -86,12 +87,9 @@ class StudyOnScreen:
 
     @property
     def series_uid(self) -> str:
-        """SeriesInstanceUID of the DICOM series that it was loaded from; "" where it is not known."""
-        return self.origin_of(self.volume).series_uid if self.volume is not None else ""
-
-    def origin_of(self, volume: slicer.vtkMRMLScalarVolumeNode) -> Origin:
-        """Where a volume came from."""
-        return origin_of(volume, self._series_of_instance)
+        """SeriesInstanceUID of the DICOM series that it was loaded from; "" where that is not known."""
+        there = self.volume is not None and not self.refusal
+        return self.origin_of(self.volume).series_uid if there else ""
 
     def use(self, parameters: Parameters) -> None:
         """Work on the volume that a scene remembers, else on the one that it shows."""
