@@ -284,6 +284,16 @@ def test_hovering_tells_slice_and_probability(hand: Hand) -> None:
     assert hand.told == []
 
 
+def test_hovering_in_the_lane_tells_what_one_can_do_there(hand: Hand) -> None:
+    import qt
+
+    hand.strip.show(_profile(ranges=((-150.0, -100.0),)))
+    hand.move(hand.in_lane(-60.0), held=False)
+    assert qt.QToolTip.text().endswith("Drag to mark positive slices.")
+    hand.move(hand.in_lane(-120.0), held=False)
+    assert "Marked from \u2212150.0 to \u2212100.0 mm" in qt.QToolTip.text()
+
+
 def test_it_is_as_wide_as_the_panel(hand: Hand) -> None:
     hand.label.resize(300, 190)
     assert hand.strip.scale().width_px == hand.label.pixmap.width() == 300

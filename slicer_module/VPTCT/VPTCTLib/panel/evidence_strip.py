@@ -56,6 +56,7 @@ class EvidenceStrip:
         label.setMaximumHeight(HEIGHT_PX)
         label.setMouseTracking(True)
         label.setFocusPolicy(qt.Qt.StrongFocus)
+        label.setAccessibleName(_("Probability along the patient; arrow keys go from slice to slice"))
         self.mouse = StripMouse(label, self)
         label.installEventFilter(self.mouse)
 
@@ -100,17 +101,31 @@ class EvidenceStrip:
         width = max(_LEAST_WIDTH_PX, self._label.width)
         return StripScale(width, HEIGHT_PX, metrics.height(), left, self._profile.axis)
 
-    def words_at(self, z_mm: float) -> str:
-        """What is at this z, for a tip."""
+    def words_at(self, z_mm: float, *, in_lane: bool = False) -> str:
+        """What is at this z, for a tip; ``in_lane`` also what one can do there."""
         if self._profile is None:
             return ""
-        axis = self._profile.axis
-        words = _("z {z} mm, slice {n} of {of} from the feet").format(
-            z=number(axis.snap(z_mm), 1), n=axis.slice_of(z_mm) + 1, of=axis.slices
-        )
-        if self._profile.curve is None:
-            return words
-        return _("{words}\nprobability {value:.2f}").format(words=words, value=self._profile.curve.at(z_mm))
+        axis, curve = self._profile.axis, self._profile.curve
+        lines = [
+            _("z {z} mm, slice {n} of {of} from the feet").format(
+                z=number(axis.snap(z_mm), 1), n=axis.slice_of(z_mm) + 1, of=axis.slices
+            )
+        ]
+        if curve is not None:
+            lines.append(_("probability {value:.2f}").format(value=curve.at(z_mm)))
+        if in_lane and self._may_mark:
+            lines.append(self._what_to_do(z_mm))
+        return "\n".join(lines)
+
+    def _what_to_do(self, z_mm: float) -> str:
+        """In the lane for marks."""
+        half = 0.0 if self._profile is None else self._profile.axis.step_mm / 2
+        for low, high in self.mouse.ranges:
+            if low - half <= z_mm <= high + half:
+                return _("Marked from {low} to {high} mm. Drag an end, or double-click to remove it.").format(
+                    low=number(low, 1), high=number(high, 1)
+                )
+        return _("Drag to mark positive slices.")
 
     def paint(self) -> None:
         """Paint what changes on a copy of what stays."""
@@ -127,6 +142,8 @@ class EvidenceStrip:
             if self.mouse.pointer_mm is not None:
                 strip.pointer(self.mouse.pointer_mm)
             strip.cursor(self._here)
+            if self._label.hasFocus():
+                strip.focus()
         finally:
             painter.end()
         self._label.setPixmap(pixmap)

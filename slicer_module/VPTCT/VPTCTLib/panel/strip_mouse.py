@@ -83,6 +83,8 @@ class StripMouse(qt.QObject):  # type: ignore[misc]
             qt.QEvent.Resize: self._look_changed,
             qt.QEvent.PaletteChange: self._look_changed,
             qt.QEvent.FontChange: self._look_changed,
+            qt.QEvent.FocusIn: self._look_changed,
+            qt.QEvent.FocusOut: self._look_changed,
         }.get(event.type())
         return handler is not None and self._strip.profile is not None and handler(event)
 
@@ -118,9 +120,11 @@ class StripMouse(qt.QObject):  # type: ignore[misc]
                 self._draft = min(self._drag.fixed_mm, z), max(self._drag.fixed_mm, z)
             # The slice views go along: one sees where the edge comes to lie.
             self._strip.jumped.emit(z)
-        over_edge = scale.in_lane(place.y()) and scale.edge_at(place.x(), self.ranges) is not None
+        in_lane = scale.in_lane(place.y())
+        over_edge = in_lane and scale.edge_at(place.x(), self.ranges) is not None
         self._label.setCursor(qt.QCursor(qt.Qt.SizeHorCursor if over_edge else qt.Qt.CrossCursor))
-        qt.QToolTip.showText(self._label.mapToGlobal(place), self._strip.words_at(z), self._label)
+        words = self._strip.words_at(z, in_lane=in_lane)
+        qt.QToolTip.showText(self._label.mapToGlobal(place), words, self._label)
         self._strip.paint()
         return True
 

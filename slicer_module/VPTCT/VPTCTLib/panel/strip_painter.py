@@ -26,6 +26,7 @@ class Inks:
         curve: of the network.
         cursor: the slice on screen.
         mark: of the reader.
+        focus: around what has the keys.
     """
 
     paper: Any
@@ -33,18 +34,23 @@ class Inks:
     curve: Any
     cursor: Any
     mark: Any
+    focus: Any
 
     @staticmethod
     def of(palette: Any) -> Inks:
         """Those that can be told apart on this palette."""
-        paper, ink = palette.color(qt.QPalette.Base), palette.color(qt.QPalette.Text)
+        # Copies: in Slicer a palette gives colours that are gone when it is.
+        paper, ink, focus = (
+            qt.QColor(palette.color(role))
+            for role in (qt.QPalette.Base, qt.QPalette.Text, qt.QPalette.Highlight)
+        )
         names = (
             ("#64b5f6", "#ffb74d", "#4db6ac")
             if paper.lightness() < 128
             else ("#1565c0", "#d84315", "#00796b")
         )
         curve, cursor, mark = (qt.QColor(name) for name in names)
-        return Inks(paper, ink, curve, cursor, mark)
+        return Inks(paper, ink, curve, cursor, mark, focus)
 
 
 def clear(colour: Any, alpha: int) -> Any:
@@ -108,6 +114,17 @@ class StripPainter:
             self._painter.fillRect(bar, qt.QBrush(clear(self._inks.mark, 225 if index == chosen else 150)))
             for x in (left, left + wide):
                 self._line(x, scale.lane_top_px, x, scale.lane_bottom_px, self._inks.mark, 2.5)
+
+    def focus(self) -> None:
+        """The keys are for the strip: a frame around the plot, as around any field that has them."""
+        scale = self._scale
+        path = qt.QPainterPath()
+        path.addRect(
+            qt.QRectF(
+                scale.left_px, scale.top_px, scale.right_px - scale.left_px, scale.bottom_px - scale.top_px
+            )
+        )
+        self._painter.strokePath(path, qt.QPen(self._inks.focus, 1.5))
 
     def pointer(self, z_mm: float) -> None:
         """Where the mouse is."""
