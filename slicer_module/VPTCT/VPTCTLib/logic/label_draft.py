@@ -261,6 +261,7 @@ class LabelDraft:
 
     def follow(self) -> None:
         """Look which study, task and answer there are."""
+        before = (self._volume, self._task, self._draft, self._chosen)
         volume = self._study.volume
         task = self._choice.task.name if volume is not None and self._choice.task is not None else ""
         if volume is not self._volume or task != self._task:
@@ -270,7 +271,8 @@ class LabelDraft:
         if self._chosen not in self.findings:
             self._chosen = self.findings[0] if self.findings else ""
         self._see_answer()
-        self.changed.emit()
+        if before != (self._volume, self._task, self._draft, self._chosen):
+            self.changed.emit()
 
     def write(self) -> None:
         """Have the scene keep it, with the time that was spent."""
