@@ -198,6 +198,12 @@ GOOD_UI = """<?xml version="1.0" encoding="UTF-8"?>
         ("<receiver>selector", "<receiver>other", "selector is not told of the scene"),
         ("<class>qMRMLNodeComboBox", "<class>ctkX", "qMRMLNodeComboBox is not declared as a custom widget"),
         ("<class>qMRMLNodeComboBox", "<class>ctkX", "ctkX is declared and not used"),
+        (
+            '<property name="toolTip">',
+            '<property name="focusPolicy"><enum>Qt::FocusPolicy::StrongFocus</enum></property>'
+            '<property name="toolTip">',
+            "Qt::FocusPolicy::StrongFocus is written as Qt 6 does",
+        ),
         ('"buddy"', '"other"', "label has a mnemonic and no buddy"),
         ("<class>Toy", "<class>Other", "do not have the same name"),
         ('class="qMRMLWidget"', 'class="QWidget"', "no qMRMLWidget"),

@@ -38,7 +38,7 @@ class UiFile:
         """All that is wrong with it."""
         rules = (
             self._top, self._names, self._tab_order, self._tool_tips, self._buddies, self._custom_widgets,
-            self._icons, self._scene,
+            self._icons, self._scene, self._enums,
         )  # fmt: skip
         return [f"{self.path.name}: {problem}" for rule in rules for problem in rule()]
 
@@ -109,6 +109,12 @@ class UiFile:
         for name, widget in self.widgets.items():
             if widget.get("class", "").startswith("qMRMLNode") and name not in told:
                 yield f"{name} is not told of the scene"
+
+    def _enums(self) -> Iterator[str]:
+        for each in self.root.iter():
+            for value in (each.text or "").split("|") if each.tag in ("enum", "set") else ():
+                if value.count("::") > 1:
+                    yield f"{value} is written as Qt 6 does: Qt 5 cannot read it"
 
 
 def _text(widget: ElementTree.Element, name: str) -> str:
