@@ -112,8 +112,8 @@ class VptctApp(MONAILabelApp):
         if self.served.device == "cpu":
             keep_freed_memory()
         predictors = Predictors(self.model_store, device=self.served.device)
-        in_hand = FairQueue(STUDIES_IN_HAND, busy=self.scorings.aside.busy)
-        workplace = Workplace(predictors, self.labels_folder, in_hand)
+        self._in_hand = FairQueue(STUDIES_IN_HAND, busy=self.scorings.aside.busy)
+        workplace = Workplace(predictors, self.labels_folder, self._in_hand)
         tasks = [ClassifyTask(t, spec, workplace) for t in self.served.tasks for spec in self.served.models]
         return {task.name: task for task in tasks}
 
@@ -200,6 +200,7 @@ class VptctApp(MONAILabelApp):
         kept_seconds = settings.MONAI_LABEL_SESSION_EXPIRY if self.sessions() is not None else None
         ours["uploads"] = uploads_info(self.served.limits, kept_seconds, add_studies=self.additions.offered)
         ours["server_id"] = self._server_id
+        ours["inference"] = {"running": self._in_hand.inside, "waiting": self._in_hand.waiting}
         return {**answer, "train_stats": self.desk.stats(), "vptct": ours}
 
     @cached_property

@@ -21,6 +21,7 @@ LATER = {
     "running.total", "scoring.problem",
     "studies.score", "studies.probabilities", "studies.nearest_labelled", "studies.cluster",
     "studies.study_date", "kappa.value", "prevalence.value", "auroc.value", "findings.readers",
+    "needs.pixels", "uploads.session_minutes", "leases.holder",
     "findings.observed", "agreement_on.present", "agreement_on.absent", "agreement_on.indeterminate",
 }  # fmt: skip
 # Whatever a trainer takes, and whatever was asked of it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,3 +89,26 @@ def test_where_its_file_is_no_id_the_server_has_none_and_says_so(
     (tmp_path / FILE).write_text(content, encoding="utf-8")
     assert server_id(tmp_path, "/ct", tmp_path) is None
     assert "no id" in caplog.text
+
+
+def test_who_asks_for_an_answer_learns_how_many_come_before(serve) -> None:
+    running = serve()
+
+    def told() -> dict[str, int]:
+        return dict(running.ask("GET", "/info/").json()["vptct"]["inference"])
+
+    queue = running.app._in_hand
+
+    def wait_for_a_turn() -> None:
+        with queue.turn():
+            pass
+
+    assert told() == {"running": 0, "waiting": 0}
+    with queue.turn(), queue.turn():
+        waits = threading.Thread(target=wait_for_a_turn)
+        waits.start()
+        while not queue.waiting:
+            time.sleep(0.005)
+        assert told() == {"running": 2, "waiting": 1}
+    waits.join()
+    assert told() == {"running": 0, "waiting": 0}

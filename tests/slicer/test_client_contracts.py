@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from VPTCTLib.contract.info import StudyNeeds, Uploads, read_info
+from VPTCTLib.contract.info import Inference, StudyNeeds, Uploads, read_info
 from VPTCTLib.contract.label import FindingLabel, LabelHistory, read_history, read_label
 from VPTCTLib.contract.next_study import read_next
 from VPTCTLib.contract.result import read_result
@@ -193,10 +193,13 @@ def test_the_info_says_what_an_upload_needs_and_an_older_server_says_nothing_of_
     assert info.uploads == Uploads(max_bytes=4_000_000_000, sessions=True, session_minutes=60.0)
     assert info.tasks[0].needs == StudyNeeds(hu_low=-1024.0, hu_high=3071.0, pixels=256)
     assert len(info.server_id) == 32
+    assert info.inference == Inference(running=1, waiting=2)
     older = golden("info")
-    del older["vptct"]["uploads"], older["vptct"]["server_id"], older["vptct"]["tasks"][0]["needs"]
+    for name in ("uploads", "server_id", "inference"):
+        del older["vptct"][name]
+    del older["vptct"]["tasks"][0]["needs"]
     info = read_info(older)
-    assert (info.uploads, info.server_id, info.tasks[0].needs) == (None, "", None)
+    assert (info.uploads, info.server_id, info.inference, info.tasks[0].needs) == (None, "", None, None)
     without = golden("info")
     without["vptct"]["uploads"] = {"max_bytes": 5, "sessions": False, "session_minutes": None}
     without["vptct"]["server_id"] = None

@@ -46,6 +46,11 @@ class FairQueue:
         """How many wait at this moment."""
         return len(self._waiting)
 
+    @property
+    def inside(self) -> int:
+        """How many have their turn at this moment."""
+        return self._width - self._free
+
     @contextmanager
     def turn(self, cancelled: Callable[[], bool] | None = None) -> Iterator[None]:
         """Wait for a turn, and have it for the length of the ``with`` block.

@@ -64,6 +64,17 @@ class Uploads:
 
 
 @dataclass(frozen=True)
+class Inference:
+    """How many studies the server classifies at the moment, and how many wait for their turn.
+
+    Who asks now comes after all of them.
+    """
+
+    running: int
+    waiting: int
+
+
+@dataclass(frozen=True)
 class TaskInfo:
     """A task.
 
@@ -134,6 +145,7 @@ class ServerInfo:
         worklists: what is known of the next studies.
         server_id: the same under every address of the server; "" where it tells none.
         uploads: what they may be; None where an older server does not tell.
+        inference: who is being answered; None where an older server does not tell.
     """
 
     version: str
@@ -145,6 +157,7 @@ class ServerInfo:
     worklists: Worklists
     server_id: str = ""
     uploads: Uploads | None = None
+    inference: Inference | None = None
 
     def task(self, name: str) -> TaskInfo | None:
         """The task of that name; None where it is not served."""
@@ -174,7 +187,12 @@ def read_info(data: object) -> ServerInfo:
         worklists=read_worklists(fields.inner("active").data),
         server_id=(fields.optional(fields.text, "server_id") or ""),
         uploads=fields.optional(lambda name: fields.part(name, _uploads), "uploads"),
+        inference=fields.optional(lambda name: fields.part(name, _inference), "inference"),
     )
+
+
+def _inference(fields: Fields) -> Inference:
+    return Inference(fields.whole("running"), fields.whole("waiting"))
 
 
 def _uploads(fields: Fields) -> Uploads:
