@@ -76,7 +76,7 @@ def state_in_words(classification: Classification) -> str:
 
 def others_in_words(classification: Classification) -> str:
     """What is classified beside the volume on screen; "" for nothing."""
-    others = classification.others
+    others = [name for name in classification.others if name != classification.waits_for]
     return _("Also under way: {names}.").format(names=", ".join(others)) if others else ""
 
 
