@@ -17,6 +17,11 @@ from standin.wheel import require_scene
 slicer = require_scene()
 
 MODULE = Path(__file__).resolve().parents[3] / "slicer_module" / "VPTCT"
+# Of Slicer's main window and its toolbars: a key that two things have does neither there.
+KEYS_OF_SLICER = {
+    *(f"Ctrl+{key}" for key in "0123456`FHOSWXYZCVP"), "Ctrl+Left", "Ctrl+Right", "Ctrl+Shift+A",
+    "Ctrl+Shift+T", "Ctrl+Shift+Space", "Ctrl+Shift+Z",
+}  # fmt: skip
 PANEL_TEST = MODULE / "Testing" / "Python" / "VPTCTPanelTest.py"
 
 
@@ -58,6 +63,10 @@ def test_its_keys_work_while_it_is_open_and_no_longer(panel: Any, window: Any) -
     assert keys_of(window) == []
     slicer.util.selectModule("VPTCT")
     assert keys_of(window) == there
+
+
+def test_its_keys_are_none_of_slicers_own(panel: Any, window: Any) -> None:
+    assert KEYS_OF_SLICER & set(keys_of(window)) == set()
 
 
 def test_its_keys_work_again_after_a_reload(panel: Any, window: Any) -> None:
