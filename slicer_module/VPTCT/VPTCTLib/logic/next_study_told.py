@@ -27,8 +27,14 @@ def tell_held_first(messages: Messages, study: str, count: int) -> None:
 
 
 def tell_nothing_left(messages: Messages, offer: NextStudy) -> None:
-    """There is none; why, the server says."""
-    messages.tell(INFO, _("No study is left for you to label."), " ".join(offer.warnings), about=ABOUT)
+    """There is none: where all studies are, and what the server says of it."""
+    counts = offer.worklist
+    where = _("{labelled} labelled, {held} in readers' hands, {skipped} skipped, {unreadable} unreadable.")
+    words = where.format(
+        labelled=counts.labelled, held=counts.held, skipped=counts.skipped, unreadable=counts.unreadable
+    )
+    text = _("No study is left for you to label: {where}").format(where=words)
+    messages.tell(INFO, text, " ".join(offer.warnings), about=ABOUT)
 
 
 def tell_none_came(messages: Messages, error: VptctError) -> None:

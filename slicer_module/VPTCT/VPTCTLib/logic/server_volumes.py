@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -10,7 +11,7 @@ import slicer
 
 from ..client import Client
 from ..contract.worklist import HeldStudy
-from ..errors import VptctError
+from ..errors import UnexpectedError, VptctError
 from ..jobs import OnProgress, Work
 from ..scene.load import load_study
 from ..scene.nodes import nodes_of_class, volume_of
@@ -25,6 +26,7 @@ from .held import Held
 from .server_link import ServerLink
 from .study_on_screen import StudyOnScreen
 
+_log = logging.getLogger(__name__)
 # So that the window says what it does before it is busy with the file.
 _A_MOMENT_SECONDS = 0.05
 
@@ -128,13 +130,10 @@ class ServerVolumes:
 
         def show(fetched: Fetched[Brought]) -> None:
             self._download = None
-            try:
-                self._show(held.study, fetched.value)
-            except VptctError as error:
+            error = self._shown(held.study, fetched)
+            if error is not None:
                 failed(error)
                 return
-            finally:
-                fetched.close()
             done(fetched.value)
 
         self._download = self._downloads.start(fetch, arrived, failed, progress)
@@ -151,6 +150,20 @@ class ServerVolumes:
         if self._download is not None:
             self._download.drop()
         self._download = self._timer = None
+
+    def _shown(self, study: str, fetched: Fetched[Brought]) -> VptctError | None:
+        """Put a study on the screen, and remove its files; what went wrong, or None."""
+        try:
+            self._show(study, fetched.value)
+        except VptctError as known:
+            return known
+        except Exception as unknown:
+            # Of our own making: the reader must not wait for this study for ever.
+            _log.exception("a study cannot be shown")
+            return UnexpectedError(unknown)
+        finally:
+            fetched.close()
+        return None
 
     def _show(self, study: str, brought: Brought) -> None:
         volume = self.find(study)

@@ -1,0 +1,190 @@
+"""What a reader holds: kept for longer while they work on it, lost, and done, with what follows by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+HALF_SECONDS = 15 * 60
+
+
+@pytest.fixture
+def ben(reader: Any) -> Iterator[Any]:
+    """Ben before a study that came just now; leases last 30 minutes. Nobody looks at the server by itself."""
+    from VPTCTLib.settings import REFRESH_SECONDS
+
+    reader.desk.settings.set(REFRESH_SECONDS, 100_000)
+    reader.log_in("ben")
+    reader.wait()
+    bring(reader)
+    yield reader
+    reader.site.relay.refuses, reader.site.relay.holds = False, ""
+    worklist = reader.site.client("ben").worklist
+    for held in worklist.state().leases:
+        worklist.give_back(held.study)
+
+
+def bring(reader: Any) -> str:
+    reader.desk.next_studies.ask("random")
+    reader.ticker.until(lambda: reader.desk.next_studies.state == "idle")
+    reader.wait()
+    return str(reader.desk.next_studies.proposal.study)
+
+
+def pass_time(reader: Any, seconds: float) -> None:
+    """So much time goes by, and what was asked then is answered."""
+    reader.ticker.turn(seconds)
+    reader.wait()
+
+
+def extensions(reader: Any) -> int:
+    return sum(line.startswith("PUT /activelearning/leases/") for line in reader.site.relay.asked)
+
+
+def until_on_server(reader: Any) -> str:
+    (lease,) = reader.site.client("ben").worklist.state().leases
+    return str(lease.until)
+
+
+def test_a_study_is_kept_for_longer_at_half_its_time_where_the_reader_works_on_it(ben: Any) -> None:
+    began, before = extensions(ben), until_on_server(ben)
+    ben.desk.leases.reader_is_here()
+    pass_time(ben, HALF_SECONDS - 20)
+    assert extensions(ben) == began
+    ben.desk.leases.reader_is_here()
+    pass_time(ben, 40)
+    assert extensions(ben) == began + 1
+    assert until_on_server(ben) > before
+    assert ben.desk.held.all[0].until == until_on_server(ben)
+    pass_time(ben, HALF_SECONDS - 60)
+    assert extensions(ben) == began + 1, "at half of the new time, and not before"
+
+
+def test_a_study_before_which_nobody_sits_is_left_to_others_and_kept_again_on_return(ben: Any) -> None:
+    began = extensions(ben)
+    pass_time(ben, HALF_SECONDS + 30)
+    assert extensions(ben) == began
+    mouse = [(10, 10)]
+    ben.desk.leases.sign_of_reader = lambda: mouse[0]
+    pass_time(ben, 15)
+    assert extensions(ben) == began + 1, "where the mouse is was not known before"
+    pass_time(ben, 2 * HALF_SECONDS)
+    assert extensions(ben) == began + 1, "it has not moved"
+    mouse[0] = (10, 11)
+    pass_time(ben, 15)
+    assert extensions(ben) == began + 2
+
+
+def test_a_study_that_is_not_in_the_scene_is_not_kept_for_longer(ben: Any, scene: Any) -> None:
+    began = extensions(ben)
+    scene.RemoveNode(ben.desk.study.volume)
+    pass_time(ben, HALF_SECONDS)
+    ben.desk.leases.reader_is_here()
+    pass_time(ben, 60)
+    assert extensions(ben) == began
+    assert len(ben.desk.held.all) == 1
+
+
+def test_a_lost_study_is_told_and_can_still_be_labelled_upon_its_version(ben: Any) -> None:
+    study = ben.desk.next_studies.proposal.study
+    ben.site.client("ben").worklist.skip(study, "unsure", task="nodule")
+    pass_time(ben, HALF_SECONDS - 5)
+    ben.desk.leases.reader_is_here()
+    pass_time(ben, 30)
+    message = ben.desk.messages.current
+    assert message.text.startswith(f"{study} is no longer kept for you")
+    assert "can still submit your label" in message.hint
+    assert (ben.desk.next_studies.is_kept, ben.desk.next_studies.label_version_of(study)) == (False, 0)
+    assert ben.desk.study.study == study
+
+
+def test_a_server_that_is_away_is_asked_again_until_the_study_is_kept(ben: Any) -> None:
+    before = until_on_server(ben)
+    pass_time(ben, HALF_SECONDS - 5)
+    ben.desk.leases.reader_is_here()
+    ben.site.relay.refuses = True
+    pass_time(ben, 20)
+    told = [each.text for each in ben.desk.messages.all]
+    assert any(text.startswith("The server was not reached to keep") for text in told)
+    ben.site.relay.refuses = False
+    ben.ticker.until(lambda: ben.desk.server.state == "ready")
+    pass_time(ben, 20)
+    assert until_on_server(ben) > before
+    assert ben.desk.messages.all == ()
+
+
+def label(reader: Any) -> None:
+    reader.desk.draft.set_state("lung_nodule", "absent")
+    reader.desk.submission.submit()
+    reader.ticker.until(lambda: reader.desk.draft.is_kept)
+    reader.wait()
+
+
+def test_a_label_ends_the_lease_and_the_volume_goes_when_the_next_study_comes(ben: Any, scene: Any) -> None:
+    import slicer
+
+    mine = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "an examination of before")
+    slicer.util.updateVolumeFromArray(mine, slicer.util.arrayFromVolume(ben.desk.study.volume))
+    labelled = ben.desk.study.volume
+    label(ben)
+    assert ben.desk.held.all == ()
+    assert (ben.desk.study.volume, ben.desk.next_studies.proposal) == (labelled, None), "it is still shown"
+    worklist = ben.desk.next_studies.worklist.worklist
+    assert worklist.labelled >= 1
+    nodes_before = scene.GetNumberOfNodes()
+    study = bring(ben)
+    assert labelled.GetScene() is None
+    assert mine.GetScene() is scene, "what the reader loaded stays"
+    assert ben.desk.study.study == study
+    assert scene.GetNumberOfNodes() <= nodes_before, "nothing of a labelled study stays behind"
+
+
+def test_a_labelled_study_stays_where_the_reader_set_that_or_says_more_about_it(ben: Any) -> None:
+    from VPTCTLib.settings import REMOVE_DONE
+
+    first = ben.desk.study.volume
+    label(ben)
+    ben.desk.draft.set_comment("one more thing")
+    bring(ben)
+    assert first.GetScene() is not None
+    ben.desk.settings.set(REMOVE_DONE, False)
+    second = ben.desk.study.volume
+    label(ben)
+    bring(ben)
+    assert second.GetScene() is not None
+
+
+def test_by_setting_the_next_study_comes_after_a_label_and_is_classified(ben: Any) -> None:
+    from VPTCTLib.settings import CLASSIFY_NEXT, NEXT_AFTER_SUBMIT
+
+    ben.desk.settings.set(NEXT_AFTER_SUBMIT, True)
+    ben.desk.settings.set(CLASSIFY_NEXT, True)
+    first = ben.desk.next_studies.proposal.study
+    label(ben)
+    ben.ticker.until(lambda: ben.desk.classification.result is not None)
+    second = ben.desk.next_studies.proposal.study
+    assert second != first
+    assert ben.desk.study.study == second
+    ben.desk.next_studies.skip("unsure")
+    ben.ticker.until(
+        lambda: ben.desk.next_studies.proposal and ben.desk.next_studies.proposal.study != second
+    )
+    ben.ticker.until(lambda: ben.desk.classification.result is not None)
+
+
+def test_a_reader_without_a_name_is_told_what_they_hold_from_notes_of_this_computer() -> None:
+    from VPTCTLib.logic.held import Held, NotedHolders
+
+    store: dict[str, str] = {}
+    held = Held("p17--ct", "pe", "first", "2026-11-21T14:18:16Z", "nameless-7f")
+    NotedHolders(store).note("http://here", [held])
+    NotedHolders(store).note("http://there", [replace(held, study="p18--ct")])
+    assert NotedHolders(store).of("http://here") == (held,)
+    NotedHolders(store).note("http://here", [])
+    assert NotedHolders(store).of("http://here") == ()
+    assert [each.study for each in NotedHolders(store).of("http://there")] == ["p18--ct"]
+    for damaged in ("no json", "[]", '{"http://here": 3}', '{"http://here": [{"study": "x"}]}'):
+        assert NotedHolders({"VPTCT.held": damaged}).of("http://here") == ()
