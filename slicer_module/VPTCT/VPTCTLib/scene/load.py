@@ -1,8 +1,13 @@
-"""Load: a study that was downloaded becomes a volume of the scene."""
+"""Load: a study that was downloaded becomes a volume of the scene.
+
+Its files are read in a worker, by the reader that Slicer has for them, which is no part of the scene; the
+main thread puts what came of it into the scene, which copies nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import slicer
@@ -10,40 +15,84 @@ import vtk
 
 from ..errors import LocalFileError
 
+# Until the volume is shown, which sets the task's; Slicer would else look at all voxels for one.
+_CENTRE_HU, _WIDTH_HU = 40, 400
+_GREY = "vtkMRMLColorTableNodeGrey"
 
-def load_study(
-    scene: slicer.vtkMRMLScene, files: Sequence[Path], *, name: str
-) -> slicer.vtkMRMLScalarVolumeNode:
-    """Read a study in the main thread, which waits for it: Slicer's readers work there alone.
 
-    Nothing is added to the DICOM database. The files may be removed afterwards.
+@dataclass(frozen=True)
+class ReadStudy:
+    """Voxels that are in no scene yet.
+
+    Attributes:
+        image: without a place: its spacing is 1, its origin 0.
+        ras_to_ijk: where the voxels lie.
+    """
+
+    image: vtk.vtkImageData
+    ras_to_ijk: vtk.vtkMatrix4x4
+
+
+def read_files(files: Sequence[Path]) -> ReadStudy:
+    """Read a study; in a worker.
 
     Args:
-        scene: it goes into.
         files: as ``ready_to_load`` gives them: one file, or those of a DICOM series in order.
-        name: of the volume; the study's id, which is no patient's name.
 
     Raises:
         LocalFileError: Slicer cannot read it.
     """
-    logic = slicer.vtkSlicerVolumesLogic()
-    logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
-    logic.SetMRMLScene(scene)
-    listed = vtk.vtkStringArray()
+    reader = slicer.vtkITKArchetypeImageSeriesScalarReader()
+    reader.SetArchetype(str(files[0]))
+    reader.ResetFileNames()
     for file in files:
-        listed.InsertNextValue(str(file))
-    volume = logic.AddArchetypeScalarVolume(str(files[0]), name, 0, listed)
-    if volume is None:
+        reader.AddFileName(str(file))
+    reader.SetSingleFile(len(files) == 1)
+    # As the scene reads its own files: the values as they are, and where they lie in a matrix of its own.
+    reader.SetOutputScalarTypeToNative()
+    reader.SetDesiredCoordinateOrientationToNative()
+    reader.SetUseNativeOriginOn()
+    reader.Update()
+    image = vtk.vtkImageData()
+    image.ShallowCopy(reader.GetOutput())
+    if reader.GetErrorCode() or image.GetPointData().GetScalars() is None:
         raise LocalFileError(
-            f"3D Slicer cannot read the downloaded study {name}.",
-            "Its error log (View > Error Log) may tell why.",
+            "3D Slicer cannot read the downloaded study.", "Its error log (View > Error Log) may tell why."
         )
-    _forget_files(scene, volume)
-    return volume
+    image.SetOrigin(0, 0, 0)
+    image.SetSpacing(1, 1, 1)
+    matrix = vtk.vtkMatrix4x4()
+    matrix.DeepCopy(reader.GetRasToIjkMatrix())
+    return ReadStudy(image, matrix)
 
 
-def _forget_files(scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Let the volume be saved with the scene like any other: where it was read from is soon gone."""
-    storage = volume.GetStorageNode()
-    if storage is not None:
-        scene.RemoveNode(storage)
+def add_study(scene: slicer.vtkMRMLScene, study: ReadStudy, *, name: str) -> slicer.vtkMRMLScalarVolumeNode:
+    """A new volume; in the main thread. Nothing is added to the DICOM database.
+
+    Args:
+        scene: it goes into.
+        study: that was read.
+        name: of the volume; the study's id, which is no patient's name.
+    """
+    volume = slicer.vtkMRMLScalarVolumeNode()
+    volume.SetName(scene.GenerateUniqueName(name))
+    volume.SetRASToIJKMatrix(study.ras_to_ijk)
+    volume.SetAndObserveImageData(study.image)
+    display = slicer.vtkMRMLScalarVolumeDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(_WIDTH_HU, _CENTRE_HU)
+    display.SetAndObserveColorNodeID(_GREY)
+    scene.AddNode(display)
+    volume.SetAndObserveDisplayNodeID(display.GetID())
+    return scene.AddNode(volume)
+
+
+def load_study(
+    scene: slicer.vtkMRMLScene, files: Sequence[Path], *, name: str
+) -> slicer.vtkMRMLScalarVolumeNode:
+    """Both at once, where the main thread may wait.
+
+    Raises:
+        LocalFileError: Slicer cannot read it.
+    """
+    return add_study(scene, read_files(files), name=name)
