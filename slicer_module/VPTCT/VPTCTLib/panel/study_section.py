@@ -70,7 +70,6 @@ class StudySection(Section):
         self._show_button()
         self._show_progress()
         self._say(self.ui.othersLabel, others_in_words(self.desk.classification))
-        self._say(self.ui.noteLabel, self.desk.classification.note)
 
     def _show_volume(self) -> None:
         desk, selector = self.desk, self.ui.volumeSelector
