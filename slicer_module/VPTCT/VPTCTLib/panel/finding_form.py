@@ -19,7 +19,7 @@ _CHOSEN = "QPushButton:checked { background: palette(highlight); color: palette(
 _FILLED_IN = "QPushButton:checked { border: 2px dashed palette(highlight); padding: 3px; }"
 _FRAME = "#findingForm { border: 1px solid palette(highlight); border-radius: 4px; }"
 _NO_FRAME = "#findingForm { border: 1px solid transparent; }"
-_KEYS = {"present": "Ctrl+Shift+P", "absent": "Ctrl+Shift+A", "indeterminate": "Ctrl+Shift+I"}
+_KEYS = {"present": "Ctrl+Shift+P", "absent": "Ctrl+Shift+B", "indeterminate": "Ctrl+Shift+I"}
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class FindingForm(qt.QObject):  # type: ignore[misc]
             FROM, _("From here"), _("Positive slices begin at the slice on screen (Ctrl+Shift+F)")
         )
         self.to_button = self._end_button(
-            TO, _("To here"), _("Positive slices end at the slice on screen (Ctrl+Shift+T)")
+            TO, _("To here"), _("Positive slices end at the slice on screen (Ctrl+Shift+E)")
         )
         self.confidence_box = qt.QComboBox()
         self.confidence_box.setToolTip(_("How sure you are that it is there"))

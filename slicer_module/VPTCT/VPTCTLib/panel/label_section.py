@@ -54,10 +54,10 @@ class LabelSection(Section):
         """All of the form but its comment."""
         return (
             Shortcut("Ctrl+Shift+P", _("The finding is present"), lambda: self._say("present")),
-            Shortcut("Ctrl+Shift+A", _("The finding is absent"), lambda: self._say("absent")),
+            Shortcut("Ctrl+Shift+B", _("The finding is absent"), lambda: self._say("absent")),
             Shortcut("Ctrl+Shift+I", _("The finding is indeterminate"), lambda: self._say("indeterminate")),
             Shortcut("Ctrl+Shift+F", _("Positive slices begin here"), lambda: self._mark(FROM)),
-            Shortcut("Ctrl+Shift+T", _("Positive slices end here"), lambda: self._mark(TO)),
+            Shortcut("Ctrl+Shift+E", _("Positive slices end here"), lambda: self._mark(TO)),
             Shortcut("Ctrl+Shift+S", _("Submit the label"), self.desk.submission.submit),
         )
 
