@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -57,6 +58,13 @@ def test_a_slot_gets_no_more_than_it_takes(button: Any) -> None:
     button.connect("clicked(bool)", lambda: got.append("clicked"))
     button.click()
     assert got == ["clicked"]
+
+
+def test_a_partial_gets_all_arguments_of_the_signature(button: Any) -> None:
+    got: list[tuple[str, bool]] = []
+    button.connect("clicked(bool)", partial(lambda name, checked: got.append((name, checked)), "pe"))
+    button.click()
+    assert got == [("pe", False)]
 
 
 def test_what_is_disconnected_is_not_called(button: Any) -> None:

@@ -120,15 +120,13 @@ def _signal(obj: Any, signature: str) -> Any:
 
 
 def _with_fewer_arguments(call: Callable[..., Any], arguments: list[str]) -> Callable[..., Any]:
-    """PythonQt drops the arguments that the signature does not name or the function does not take."""
-    try:
-        parameters = inspect.signature(call).parameters.values()
-    except (TypeError, ValueError):
-        taken = len(arguments)
-    else:
-        by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        taken = sum(parameter.kind in by_place for parameter in parameters)
-        if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
-            taken = len(arguments)
-    taken = min(taken, len(arguments))
+    """PythonQt drops the arguments that the signature does not name or that a function does not take.
+
+    What is called otherwise, such as a ``functools.partial``, gets all of the signature.
+    """
+    taken = len(arguments)
+    if inspect.isfunction(call) or inspect.ismethod(call):
+        code = call.__code__
+        if not code.co_flags & inspect.CO_VARARGS:
+            taken = min(taken, code.co_argcount - inspect.ismethod(call))
     return lambda *given: call(*given[:taken])
