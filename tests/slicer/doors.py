@@ -52,12 +52,13 @@ class Doors:
         return [asked.headers.get("Authorization", "")[7:] for asked in self.server.asked]
 
     def _play(self, connection: socket.socket) -> None:
-        self.plays[self.server.asked[-1].path](connection)
+        path = self.server.here.asked.path.partition("?")[0]
+        self.plays.get(path, answer(404, {"detail": f"no {path} here.", "hint": ""}))(connection)
 
 
 @contextmanager
 def doors(login: dict[str, Any] = NO_LOGIN, name: str = "", role: str = "admin") -> Iterator[Doors]:
-    """One that runs within the ``with`` block; it asks one after the other, as a look at a server does."""
+    """One that runs within the ``with`` block."""
     made = Doors(login, name, role)
     with made.server:
         yield made

@@ -35,6 +35,7 @@ class ScriptedServer:
         plays: one per connection, in their order.
         tls: makes connections protected.
         asked: what came.
+        here: its ``asked`` is what came on the connection of the thread that looks.
         hung_up: set when a client closed its connection while a play held it open.
     """
 
@@ -42,6 +43,7 @@ class ScriptedServer:
     tls: ssl.SSLContext | None = None
     reads_body: bool = True
     asked: list[Asked] = field(default_factory=list)
+    here: threading.local = field(default_factory=threading.local)
     hung_up: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> ScriptedServer:
@@ -64,7 +66,8 @@ class ScriptedServer:
                 if self.tls is None
                 else self.tls.wrap_socket(connection, server_side=True) as plain
             ):
-                self.asked.append(_read(plain, self.reads_body))
+                self.here.asked = _read(plain, self.reads_body)
+                self.asked.append(self.here.asked)
                 play(plain)
         except OSError:
             self.hung_up.set()

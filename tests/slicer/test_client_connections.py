@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import json
-import ssl
+import socket
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from authority import new_authority
 from scripted_server import ScriptedServer, answer, drip, drop, half, silence, slow_reader
 from VPTCTLib.client import Client
 from VPTCTLib.contract.label import FindingLabel, StudyLabel
@@ -287,10 +286,26 @@ def test_a_password_of_another_program_is_not_sent(tmp_path: Path, monkeypatch: 
         assert "Authorization" not in proxy.asked[0].headers
 
 
+def test_no_connection_stays_open_not_even_after_a_refusal_that_somebody_keeps() -> None:
+    gone = threading.Event()
+
+    def refuse(client: socket.socket) -> None:
+        body = b'{"detail": "no.", "hint": ""}'
+        client.sendall(b"HTTP/1.1 403 No\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        assert client.recv(1) == b""
+        gone.set()
+
+    with ScriptedServer([refuse]) as server:
+        with pytest.raises(RefusedError) as kept:
+            name_of(server)
+        assert gone.wait(2)
+        assert kept.value.status == 403
+
+
 def test_a_certificate_is_checked_and_a_sites_own_authority_can_be_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    certificate, context = _authority(tmp_path)
+    certificate, context = new_authority(tmp_path)
     with ScriptedServer([answer(200, PERSON)], tls=context) as server:
         with pytest.raises(UntrustedServerError, match="certificate"):
             name_of(server)
@@ -304,31 +319,3 @@ def test_a_certificate_is_checked_and_a_sites_own_authority_can_be_given(
         with pytest.raises(CancelledError):
             connection(server, ca_bundle=str(certificate)).json(get("/x"), cancel)
         assert server.hung_up.wait(5)
-
-
-def _authority(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate for 127.0.0.1 that nobody trusts, and a server's TLS with it."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    pem = serialization.Encoding.PEM
-    (folder / "cert.pem").write_bytes(made.public_bytes(pem))
-    no_password = serialization.NoEncryption()
-    (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, no_password))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    return folder / "cert.pem", context

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authority import new_authority
 from doors import BY_TOKEN, doors, info
 from hand_ticker import HandTicker
 from scripted_server import ScriptedServer, answer, drop, silence
@@ -410,6 +411,19 @@ def test_a_typing_error_changes_nothing_but_is_told(desk: Bare, ticker: HandTick
             desk.server.connect(typed)
             assert (desk.server.state, desk.server.address) == ("ready", door.url)
             assert "secret" not in message(desk)
+
+
+def test_a_certificate_that_is_not_trusted_names_the_setting_that_helps(
+    desk: Bare, ticker: HandTicker, tmp_path: Path
+) -> None:
+    certificate, context = new_authority(tmp_path)
+    with ScriptedServer([answer(200, BY_TOKEN)], tls=context) as server:
+        connect(desk, ticker, server.url)
+        assert desk.server.state == "none"
+        assert "choose its file as Certificates in the settings of VPTCT" in message(desk)
+        desk.settings.set(CA_BUNDLE, str(certificate))
+        connect(desk, ticker, server.url)
+        assert desk.server.state == "login"
 
 
 def test_a_file_of_certificates_that_is_gone_is_named(desk: Bare, ticker: HandTicker, tmp_path: Path) -> None:

@@ -7,21 +7,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doors import BY_TOKEN, Doors, doors
+
+KEYCLOAK = {"login": "keycloak", "enabled": True, "realm": "http://login.example.org/ct", "client_id": "ct"}
+Wait = Callable[..., None]
+
+
+@pytest.fixture
+def section(panel: Any) -> Any:
+    """The section of the open module."""
+    return panel.panel.sections["ServerSection"]
+
+
+def connect(section: Any, wait_until: Wait, address: str) -> None:
+    """Type an address, press the button, and wait for what comes of it."""
+    section.ui.addressBox.setEditText(address)
+    section.ui.connectButton.click()
+    wait_until(lambda: section.desk.server.state != "connecting")
 
 
 def test_a_reader_types_an_address_logs_in_and_out(
-    panel: Any,
-    site: Any,
-    wait_until: Callable[..., None],
-    picture: Callable[[str], Path],
-    monkeypatch: pytest.MonkeyPatch,
+    section: Any, site: Any, wait_until: Wait, picture: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ui, server = panel.panel.sections["ServerSection"].ui, panel.desk.server
-    assert (ui.stateLabel.text, ui.loginFrame.visible, ui.connectButton.enabled) == (
-        "Not connected",
-        False,
-        False,
-    )
+    ui, server = section.ui, section.desk.server
+    assert ui.stateLabel.text == "Not connected"
+    assert (ui.loginFrame.visible, ui.connectButton.enabled) == (False, False)
     picture("server-none")
     ui.addressBox.setEditText(site.relay.url)
     ui.connectButton.click()
@@ -35,13 +45,120 @@ def test_a_reader_types_an_address_logs_in_and_out(
     assert (ui.stateLabel.text, ui.secretEdit.text) == ("Logging in...", "")
     wait_until(lambda: server.state == "ready")
     assert ui.stateLabel.text == "Connected as rita, reviewer"
+    assert "train networks" in ui.stateLabel.toolTip
     assert "Not a medical device" in ui.noticeLabel.text
     picture("server-ready")
     monkeypatch.setattr(site.relay, "refuses", True)
     server.refresh()
     wait_until(lambda: server.state == "away")
+    assert ui.stateLabel.text.startswith("Away")
     picture("server-away")
-    monkeypatch.setattr(site.relay, "refuses", False)
+    monkeypatch.undo()
     wait_until(lambda: server.state == "ready")
     ui.logOutButton.click()
     assert (server.state, server.client, ui.loginFrame.visible) == ("login", None, True)
+
+
+def test_servers_that_were_used_are_in_the_list_and_none_is_connected_to_by_itself(
+    panel: Any, section: Any, wait_until: Wait
+) -> None:
+    with doors() as door:
+        connect(section, wait_until, door.url)
+        section.ui.connectButton.click()
+        assert (section.desk.server.state, section.ui.connectButton.text) == ("none", "Connect")
+        section.desk.settings.remember_address("https://ct.example.org")
+        panel.onReload()
+        section = panel.panel.sections["ServerSection"]
+        box = section.ui.addressBox
+        assert [box.itemText(index) for index in range(box.count)] == ["https://ct.example.org", door.url]
+        assert (box.currentText, section.desk.server.state) == ("https://ct.example.org", "none")
+
+
+def test_after_a_reload_the_server_of_before_is_connected_to(
+    panel: Any, section: Any, wait_until: Wait
+) -> None:
+    import slicer
+
+    with doors() as door:
+        connect(section, wait_until, door.url)
+        panel.onReload()
+        slicer.util.selectModule("Welcome")
+        slicer.util.selectModule("VPTCT")
+        section = panel.panel.sections["ServerSection"]
+        wait_until(lambda: section.desk.server.state == "ready")
+        assert section.ui.addressBox.currentText == door.url
+
+
+def test_what_is_being_typed_is_not_overwritten_and_enter_connects(section: Any, wait_until: Wait) -> None:
+    with doors() as first, doors() as second:
+        connect(section, wait_until, first.url)
+        section.ui.addressBox.setEditText(second.url)
+        assert section.ui.connectButton.text == "Connect"
+        section.desk.server.refresh()
+        wait_until(lambda: section.desk.jobs.running == 0)
+        assert section.ui.addressBox.currentText == second.url
+        section.ui.addressBox.lineEdit().returnPressed.emit()
+        wait_until(lambda: section.desk.server.state == "ready")
+        assert section.desk.server.address == second.url
+
+
+def test_a_password_is_asked_for_with_a_name_and_what_could_be_read_along_is_warned_of(
+    section: Any, wait_until: Wait, picture: Callable[[str], Path]
+) -> None:
+    ui = section.ui
+    with doors(KEYCLOAK) as door:
+        connect(section, wait_until, door.url)
+        assert (ui.nameEdit.visible, ui.secretLabel.text) == (True, "Password:")
+        assert "not encrypted" in ui.warningLabel.text
+        ui.secretEdit.text = "secret"
+        assert not ui.logInButton.enabled
+        ui.nameEdit.text = "anna"
+        assert ui.logInButton.enabled
+        ui.loginKindBox.setCurrentIndex(1)
+        assert (ui.nameEdit.visible, ui.secretLabel.text, ui.logInButton.enabled) == (False, "Token:", True)
+        ui.loginKindBox.setCurrentIndex(0)
+        picture("server-login-warning")
+
+
+def test_a_wrong_token_is_told_and_the_form_stays(
+    panel: Any, section: Any, site: Any, wait_until: Wait
+) -> None:
+    ui = section.ui
+    connect(section, wait_until, site.relay.url)
+    ui.secretEdit.text = "no token"
+    ui.secretEdit.returnPressed.emit()
+    wait_until(lambda: not section.desk.server.logging_in)
+    assert panel.panel.ui.messageFrame.visible
+    assert (ui.loginFrame.visible, ui.secretEdit.enabled, ui.secretEdit.text) == (True, True, "")
+
+
+def test_a_consent_is_shown_and_revoked(section: Any, wait_until: Wait, dialogs: Any) -> None:
+    import qt
+
+    with doors() as door:
+        connect(section, wait_until, door.url)
+        assert not section.ui.consentLabel.visible
+        dialogs.answer(qt.QMessageBox.Cancel, qt.QMessageBox.Yes)
+        ask = section.desk.questions.may_upload
+        assert not ask(door.url, "The server does not have it.", "24 slices, 3 MB.")
+        assert ask(door.url, "The server does not have it.", "24 slices, 3 MB.")
+        assert door.url in dialogs.shown[0].text
+        assert "agreed" in section.ui.consentLabel.text
+        section.ui.revokeButton.click()
+        assert not section.ui.revokeButton.visible
+        assert not section.desk.questions.consent(door.url)
+
+
+def test_studies_that_the_server_cannot_read_are_told(section: Any, wait_until: Wait) -> None:
+    with doors() as door:
+        connect(section, wait_until, door.url)
+        assert "the archive refuses the connection" in section.ui.warningLabel.text
+
+
+def test_nothing_is_cut_at_300_pixels(section: Any, wait_until: Wait) -> None:
+    def as_narrow_as_can_be(door: Doors) -> int:
+        connect(section, wait_until, door.url)
+        return int(section.widget.minimumSizeHint().width())
+
+    with doors(KEYCLOAK) as keycloak, doors(BY_TOKEN) as by_token, doors() as free:
+        assert max(as_narrow_as_can_be(each) for each in (keycloak, by_token, free)) <= 300

@@ -138,6 +138,8 @@ class Connection:
             if broken or sockets.closed_because:
                 raise failure_of(error, self.address, request.patience, sockets) from error
             raise
+        finally:
+            sockets.end()
 
     def _session(self, sockets: Sockets, request: Request, token: str) -> requests.Session:
         session = requests.Session()

@@ -32,6 +32,11 @@ class Sockets:
         """End them in both directions: who reads or writes gets an error. The first reason stays."""
         with self._lock:
             self.closed_because = self.closed_because or because
+        self.end()
+
+    def end(self) -> None:
+        """End them: urllib3 leaves that to Python's memory, where who keeps an error keeps them open."""
+        with self._lock:
             sockets = list(self._sockets)
         for each in sockets:
             _end(each)
