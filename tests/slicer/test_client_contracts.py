@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,11 @@ def test_the_info_says_what_an_upload_needs_and_an_older_server_says_nothing_of_
     assert info.tasks[0].needs == StudyNeeds(hu_low=-1024.0, hu_high=3071.0, pixels=256)
     assert len(info.server_id) == 32
     assert info.inference == Inference(running=1, waiting=2)
+    # A network that is asked alone takes slices of its own size, whatever the others of its task take.
+    alone = replace(info.models[0], pixels=112)
+    assert info.tasks[0].needs_of(alone) == StudyNeeds(hu_low=-1024.0, hu_high=3071.0, pixels=112)
+    assert info.tasks[0].needs_of(replace(alone, pixels=None)) == info.tasks[0].needs
+    assert replace(info.tasks[0], needs=None).needs_of(alone) is None
     older = golden("info")
     for name in ("uploads", "server_id", "inference"):
         del older["vptct"][name]

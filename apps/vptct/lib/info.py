@@ -76,7 +76,8 @@ def study_needs(models: Sequence[ModelSpec]) -> dict[str, float | None]:
     it, the check for Hounsfield units looks for air, and warnings are of the mean and the spread of all.
 
     ``pixels`` is None, which is whole slices, where the networks take slices of several sizes: reduced twice,
-    a slice is not the one that is reduced once, and a network may answer otherwise by some hundredths.
+    a slice is not the one that is reduced once, and a network may answer otherwise by some hundredths. Each
+    network tells its own size, for who asks one alone.
 
     Args:
         models: that may be asked about the study.
@@ -110,6 +111,7 @@ def _model_info(task: ReadingTask, spec: ModelSpec, store: ModelStore) -> dict[s
         "task": task.name,
         "network": spec.name,
         "title": spec.title,
+        "pixels": spec.resize_px,
         "trained": card is not None,
         "problem": problem,
         "version": card.version if card else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .estimate import Estimate, read_estimates
@@ -95,6 +95,12 @@ class TaskInfo:
     labels: Mapping[str, int]
     needs: StudyNeeds | None = None
 
+    def needs_of(self, model: ModelInfo) -> StudyNeeds | None:
+        """What an upload must hold that only this network is asked about: slices of its own size."""
+        if self.needs is None or model.pixels is None:
+            return self.needs
+        return replace(self.needs, pixels=model.pixels)
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -114,6 +120,7 @@ class ModelInfo:
         thresholds: by finding; None for one that has none.
         validation_auroc: by finding.
         settings: of a training, those that have a default; {} where the server does not train it.
+        pixels: the server makes slices this large for it; None where an older server does not tell.
     """
 
     name: str
@@ -130,6 +137,7 @@ class ModelInfo:
     thresholds: Mapping[str, float | None] | None
     validation_auroc: Mapping[str, Estimate] | None
     settings: Mapping[str, Any]
+    pixels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -246,4 +254,5 @@ def _model(fields: Fields, trainers: Fields) -> ModelInfo:
         thresholds=fields.maybe(fields.numbers_or_null, "thresholds"),
         validation_auroc=read_estimates(fields, "validation_auroc"),
         settings=trainers.inner(name).inner("config").data if name in trainers.data else {},
+        pixels=fields.optional(fields.whole, "pixels"),
     )

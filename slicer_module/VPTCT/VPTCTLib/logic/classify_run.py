@@ -2,87 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Callable
 
-import slicer
-
-from ..client import Client
-from ..contract.info import ModelInfo, ServerInfo, StudyNeeds, TaskInfo
+from ..contract.info import ServerInfo
 from ..contract.login import UploadSession
 from ..contract.result import Result
 from ..errors import NotThereError, VptctError
 from ..i18n import tr as _
-from ..jobs import Job, Jobs, OnProgress, Work
+from ..jobs import Job, OnProgress, Work
 from ..scene.export import snapshot
 from ..scene.fingerprint import Fingerprint, fingerprint_of, revision
-from ..settings import UPLOAD_WHOLE, Settings
-from ..ticker import Ticker
-from ..which_study import OnServer, Origin, ToUpload, which_study
-from .questions import Questions
+from ..which_study import OnServer, ToUpload, which_study
+from .classify_order import Bench, NotAgreedError, NotKeptError, Order
+from .line_watch import LineWatch, in_line
 from .study_upload import StudyUpload, upload_in_words
-from .upload_sessions import Uploaded, UploadSessions
+from .upload_sessions import Uploaded
 
 IDLE, WAITING, ASKING = "idle", "waiting", "asking"
 PREPARING, UPLOADING, COMPUTING = "preparing", "uploading", "computing"
-
-
-@dataclass(frozen=True)
-class Order:
-    """What the reader asked for, and of whom.
-
-    Attributes:
-        volume: the node.
-        volume_id: of the node, which is known when it is gone, too.
-        volume_name: in words, likewise.
-        task, model: that are to answer.
-        client: to the server, as the reader who is logged in.
-        info: what the server said last.
-    """
-
-    volume: slicer.vtkMRMLScalarVolumeNode
-    volume_id: str
-    volume_name: str
-    task: TaskInfo
-    model: ModelInfo
-    client: Client
-    info: ServerInfo
-
-    def is_for(self, volume_id: str, model: str) -> bool:
-        """Whether it is for this volume and this network."""
-        return (self.volume_id, self.model.name) == (volume_id, model)
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What all runs work with.
-
-    Attributes:
-        jobs: for all that takes time.
-        ticker: of the main thread.
-        questions: before anything is uploaded.
-        settings: whether studies are uploaded whole.
-        sessions: what was uploaded before.
-        scratch_folder: for files on their way.
-        origin_of: where a volume came from.
-    """
-
-    jobs: Jobs
-    ticker: Ticker
-    questions: Questions
-    settings: Settings
-    sessions: UploadSessions
-    scratch_folder: Path
-    origin_of: Callable[[slicer.vtkMRMLScalarVolumeNode], Origin]
-
-
-class NotKeptError(VptctError):
-    """The answer is of no use, for the volume is another one by now, or gone."""
-
-
-class NotAgreedError(VptctError):
-    """The reader does not want the study to leave this computer."""
 
 
 class ClassifyRun:
@@ -114,6 +51,7 @@ class ClassifyRun:
         self.state = WAITING
         self.progress: tuple[int, int] | None = None
         self.ahead: int | None = None
+        self._line: LineWatch | None = None
         self.of: Fingerprint | None = None
         self._revision = ""
         self._job: Job[Any] | None = None
@@ -135,6 +73,7 @@ class ClassifyRun:
     def cancel(self) -> None:
         """End it; the connection is closed, by which the server stops, too. ``ended`` is not called."""
         self.state, self.progress, self._cancelled = IDLE, None, True
+        self._leave_line()
         if self._job is not None:
             # Not dropped: an upload that has just come to its end is still to be kept or removed.
             self._job.cancel()
@@ -165,16 +104,14 @@ class ClassifyRun:
             else:
                 self._end(error)
 
-        self._start(
-            COMPUTING,
-            lambda work: order.client.studies.classify(order.model.name, study, work.cancel),
-            self._end,
-            failed,
-        )
+        def call(work: Work) -> Result:
+            return order.client.studies.classify(order.model.name, study, work.cancel)
+
+        self._compute(call, failed)
 
     def _upload(self, why: str) -> None:
         order, bench = self.order, self._bench
-        needs = self._needs()
+        needs = bench.needs(order)
         upload = StudyUpload(
             order.client, snapshot(order.volume), needs, order.info.uploads, order.model.name,
             bench.scratch_folder,
@@ -194,7 +131,7 @@ class ClassifyRun:
             return False
         order = self.order
         what = _("{name} goes as {what}, nor other data of the patient.").format(
-            name=order.volume_name, what=upload_in_words(order.volume, self._needs())
+            name=order.volume_name, what=upload_in_words(order.volume, self._bench.needs(order))
         )
         agreed = self._bench.questions.may_upload(order.client.address, why, what)
         if self._is_over():
@@ -202,9 +139,6 @@ class ClassifyRun:
         if not agreed:
             self._end(NotAgreedError(_("Nothing was uploaded, so nothing was classified.")))
         return agreed
-
-    def _needs(self) -> StudyNeeds | None:
-        return None if self._bench.settings.get(UPLOAD_WHOLE) else self.order.task.needs
 
     def _send(self, upload: StudyUpload, uploaded: Uploaded, why: str) -> None:
         sessions = self._bench.sessions
@@ -244,7 +178,28 @@ class ClassifyRun:
         def call(work: Work) -> Result:
             return order.client.studies.classify_upload(order.model.name, session, work.cancel)
 
-        self._start(COMPUTING, call, self._end, failed)
+        self._compute(call, failed)
+
+    def _compute(self, call: Callable[[Work], Result], failed: Callable[[VptctError], object]) -> None:
+        """Get in line on the server, and be answered."""
+        bench, client = self._bench, self.order.client
+
+        def seen(info: ServerInfo) -> None:
+            self.ahead = in_line(info)
+            self._start(COMPUTING, call, self._end, failed)
+            if self.ahead:
+                self._line = LineWatch(client, bench.jobs, bench.ticker, self.ahead, self._moves_up)
+
+        self._start(COMPUTING, lambda work: client.access.info(work.cancel), seen)
+
+    def _moves_up(self, ahead: int) -> None:
+        self.ahead = ahead
+        self._changed()
+
+    def _leave_line(self) -> None:
+        if self._line is not None:
+            self._line.stop()
+        self._line, self.ahead = None, None
 
     def _start(
         self,
@@ -265,6 +220,7 @@ class ClassifyRun:
                 done(value)
 
         def broke(error: VptctError) -> None:
+            self._leave_line()
             if not self._is_over():
                 (failed or self._end)(error)
 
@@ -296,4 +252,5 @@ class ClassifyRun:
 
     def _end(self, outcome: Result | VptctError) -> None:
         self.state, self.progress = IDLE, None
+        self._leave_line()
         self._ended(self, outcome)

@@ -25,8 +25,10 @@ def place_in_words(study: StudyOnScreen, server: ServerLink, choice: Choice, set
         if server.info.studies.kind == ARCHIVE:
             return _("In the server's archive.")
         return _("On the server as {study}.").format(study=study.place.study)
-    whole = settings.get(UPLOAD_WHOLE) or choice.task is None
-    what = upload_in_words(study.volume, None if whole or choice.task is None else choice.task.needs)
+    needs = None
+    if choice.task is not None and not settings.get(UPLOAD_WHOLE):
+        needs = choice.task.needs if choice.model is None else choice.task.needs_of(choice.model)
+    what = upload_in_words(study.volume, needs)
     return _("Only on this computer: will be uploaded ({what}).").format(what=what)
 
 
@@ -68,7 +70,11 @@ def state_in_words(classification: Classification) -> str:
             all=megabytes(progress[1]), done=megabytes(progress[0])
         )
     if state == COMPUTING and ahead:
-        return _("Waits for its turn on the server: {n} before it.").format(n=ahead)
+        return (
+            _("Waits on the server behind {n} others.").format(n=ahead)
+            if ahead > 1
+            else _("Waits on the server behind another one.")
+        )
     if state in (UPLOADING, COMPUTING):
         return _("The server computes …")
     return ""
