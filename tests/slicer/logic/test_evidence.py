@@ -19,6 +19,7 @@ from VPTCTLib.logic.label_draft import LabelDraft
 from VPTCTLib.logic.messages import Messages
 from VPTCTLib.scene.jump import current_z
 from VPTCTLib.scene.marks import _boxes as boxes_of
+from VPTCTLib.scene.marks import show_ranges
 from VPTCTLib.scene.results import keep_result, result_of
 from VPTCTLib.settings import JUMP_TO_KEY_SLICE, Settings
 from VPTCTLib.signal import Signal
@@ -81,7 +82,7 @@ class Desk:
         self.evidence = Evidence(
             self.study, self.classification, self.draft, self.settings, self.ticker, lambda: self.blind
         )
-        self.views = EvidenceViews(self.evidence, self.study)
+        self.views = EvidenceViews(self.evidence)
 
     def new_volume(self, name: str = "CT", *, flipped: bool = False) -> Any:
         volume = self.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
@@ -299,6 +300,21 @@ def test_boxes_stay_with_their_volume(desk: Desk) -> None:
     assert boxes_of(first) == boxes_of(second) == []
     desk.show(first)
     assert len(boxes_of(first)) == 1
+    desk.show(None)
+    assert boxes_of(first) == []
+
+
+def test_boxes_that_a_saved_scene_brought_are_drawn_only_where_they_belong_and_are_wished(
+    desk: Desk,
+) -> None:
+    first, second = desk.new_volume("first"), desk.new_volume("second")
+    for volume in (first, second):
+        for name in ("effusion", "effusion (network)"):
+            show_ranges(volume, name, [(-50.0, -30.0)], colour=(1, 0, 0))
+    desk.show(first)
+    assert boxes_of(second) == []
+    # Nothing is marked in the form, and the network's slices are not wished.
+    assert boxes_of(first) == []
 
 
 def test_the_plot_view_shows_the_answer_on_screen_and_goes_as_it_came(desk: Desk) -> None:
@@ -312,5 +328,24 @@ def test_the_plot_view_shows_the_answer_on_screen_and_goes_as_it_came(desk: Desk
     assert plot.GetPlotChartNode() is desk.evidence.kept.nodes.chart
     desk.hear(volume, answer(version=4, effusion=12))
     assert plot.GetPlotChartNode() is desk.evidence.kept.nodes.chart is not None
+    desk.show(desk.new_volume("another"))
+    assert plot.GetPlotChartNode() is None
+    desk.show(volume)
+    assert plot.GetPlotChartNode() is desk.evidence.kept.nodes.chart is not None
     desk.views.show_plot(False)
     assert layout.GetViewArrangement() == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+
+
+def test_a_chart_that_a_saved_scene_shows_goes_when_another_volume_comes(desk: Desk) -> None:
+    plot = desk.scene.AddNewNodeByClass("vtkMRMLPlotViewNode")
+    volume = desk.new_volume()
+    desk.show(volume)
+    desk.hear(volume, answer(effusion=41))
+    own = desk.scene.AddNewNodeByClass("vtkMRMLPlotChartNode")
+    plot.SetPlotChartNodeID(desk.evidence.kept.nodes.chart.GetID())
+    desk.show(desk.new_volume("another"))
+    assert plot.GetPlotChartNode() is None
+    # A chart of the reader's own is none of ours.
+    plot.SetPlotChartNodeID(own.GetID())
+    desk.show(volume)
+    assert plot.GetPlotChartNode() is own

@@ -142,7 +142,7 @@ class Desk:
         self.evidence = Evidence(
             self.study, self.classification, self.draft, self.settings, around.ticker, is_blind
         )
-        self.evidence_views = EvidenceViews(self.evidence, self.study)
+        self.evidence_views = EvidenceViews(self.evidence)
         self.reading_clock = ReadingClock(self.draft, around.ticker, around.clock)
         self.kept_labels = KeptLabels(self.outbox, self.server, self.jobs, around.ticker, self.messages)
         self.history = History(

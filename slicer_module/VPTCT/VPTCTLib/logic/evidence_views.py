@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import slicer
-
-from ..scene.marks import clear_ranges, remove_ranges_of_missing_volumes, show_ranges
-from ..scene.plot_view import leave_plot_layout, show_chart
+from ..scene.marks import keep_only_ranges, show_ranges
+from ..scene.plot_view import hide_other_charts, leave_plot_layout, show_chart
 from ..signal import Signal
 from .profile import Range
 
 if TYPE_CHECKING:
     from .evidence import Evidence
-    from .study_on_screen import StudyOnScreen
+
+Colour = tuple[float, float, float]
 
 # As on the strip.
-_MARK_COLOUR = (0.0, 0.6, 0.53)
-_FOUND_COLOUR = (0.2, 0.55, 0.9)
+_MARK_COLOUR: Colour = (0.0, 0.6, 0.53)
+_FOUND_COLOUR: Colour = (0.2, 0.55, 0.9)
 # Boxes of the network are told from those of the reader by this in their names.
 _BY_NETWORK = "{finding} (network)"
 
@@ -27,7 +26,6 @@ class EvidenceViews:
 
     Args:
         evidence: that is drawn.
-        study: whose volume it is drawn on.
 
     Attributes:
         changed: any of these.
@@ -36,14 +34,14 @@ class EvidenceViews:
         shows_plot: the curves of all findings, in Slicer's plot view.
     """
 
-    def __init__(self, evidence: Evidence, study: StudyOnScreen) -> None:
+    def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
         self.changed = Signal()
         self.shows_marks, self.shows_found, self.shows_plot = True, False, False
         self._drawn: dict[str, tuple[Any, tuple[Range, ...]]] = {}
         self._chart: Any = None
+        self._scene: Any = None
         evidence.changed.connect(self._draw)
-        study.watch.went.connect(self._on_volume_went)
         self._draw()
 
     def show_marks(self, wanted: bool) -> None:
@@ -67,34 +65,36 @@ class EvidenceViews:
         self.changed.emit()
 
     def _draw(self) -> None:
-        finding, profile = self._evidence.finding, self._evidence.profile
-        wanted: dict[str, tuple[tuple[Range, ...], tuple[float, float, float]]] = {}
-        if profile is not None and finding and self.shows_marks:
-            wanted[finding] = profile.ranges, _MARK_COLOUR
-        if profile is not None and finding and self.shows_found:
-            wanted[_BY_NETWORK.format(finding=finding)] = profile.found, _FOUND_COLOUR
-        self._clear_others(wanted)
-        volume = self._evidence.volume
+        volume, wanted = self._evidence.volume, self._wanted()
+        if volume is not None:
+            self._scene = volume.GetScene()
+        if self._scene is not None:
+            # Also those that a saved scene brought: in this volume they are somewhere else.
+            keep_only_ranges(self._scene, volume, tuple(wanted))
+        self._drawn = {name: drawn for name, drawn in self._drawn.items() if name in wanted}
         for name, (ranges, colour) in wanted.items():
-            if self._drawn.get(name, (None, ())) != (volume, ranges):
+            if self._drawn.get(name) != (volume, ranges):
                 show_ranges(volume, name, ranges, colour=colour)
                 self._drawn[name] = volume, ranges
         self._draw_plot()
 
-    def _clear_others(self, wanted: Any) -> None:
-        for name, (volume, _ranges) in list(self._drawn.items()):
-            if name not in wanted or volume is not self._evidence.volume:
-                del self._drawn[name]
-                if volume.GetScene() is not None:
-                    clear_ranges(volume, name)
+    def _wanted(self) -> dict[str, tuple[tuple[Range, ...], Colour]]:
+        """Ranges and colour of the boxes, by what they are called."""
+        finding, profile = self._evidence.finding, self._evidence.profile
+        wanted: dict[str, tuple[tuple[Range, ...], Colour]] = {}
+        if profile is not None and finding and self.shows_marks:
+            wanted[finding] = profile.ranges, _MARK_COLOUR
+        if profile is not None and finding and self.shows_found:
+            wanted[_BY_NETWORK.format(finding=finding)] = profile.found, _FOUND_COLOUR
+        return wanted
 
     def _draw_plot(self) -> None:
-        """Once per answer, so that a reader who chooses another chart keeps it."""
-        kept = self._evidence.kept
-        chart = kept.nodes.chart if self.shows_plot and kept is not None else None
-        if chart is not None and chart is not self._chart:
-            show_chart(chart)
-        self._chart = chart
-
-    def _on_volume_went(self, _volume_id: str) -> None:
-        remove_ranges_of_missing_volumes(slicer.mrmlScene)
+        """Once per answer, so that who chooses another chart keeps it; none of another volume stays."""
+        kept, volume = self._evidence.kept, self._evidence.volume
+        chart = None if kept is None else kept.nodes.chart
+        if volume is not None:
+            hide_other_charts(volume.GetScene(), chart)
+        wanted = chart if self.shows_plot else None
+        if wanted is not None and wanted is not self._chart:
+            show_chart(wanted)
+        self._chart = wanted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import slicer
@@ -62,6 +62,16 @@ def clear_ranges(volume: slicer.vtkMRMLScalarVolumeNode, finding: str = "") -> N
     """Remove the boxes of a volume, of one finding or of all."""
     for box in _boxes(volume, finding):
         volume.GetScene().RemoveNode(box)
+
+
+def keep_only_ranges(
+    scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLScalarVolumeNode | None, findings: Collection[str]
+) -> None:
+    """Remove all boxes of a scene but those of these findings of this volume."""
+    for box in nodes_of_class(scene, _CLASS):
+        finding = box.GetAttribute(_FINDING)
+        if finding and not (volume_of(box) is volume and finding in findings):
+            scene.RemoveNode(box)
 
 
 def remove_ranges_of_missing_volumes(scene: slicer.vtkMRMLScene) -> None:

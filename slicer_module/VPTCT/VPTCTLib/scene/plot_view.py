@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import slicer
 
-from .nodes import nodes_of_class
+from .nodes import VOLUME, nodes_of_class
 
 # Where the layout before is remembered; a saved scene that opens with the plot can close it, too.
 _BEFORE = "VPTCT.layoutBefore"
@@ -29,6 +29,23 @@ def show_chart(chart: slicer.vtkMRMLPlotChartNode) -> None:
         selection.SetActivePlotChartID(chart.GetID())
     for view in nodes_of_class(scene, "vtkMRMLPlotViewNode"):
         view.SetPlotChartNodeID(chart.GetID())
+
+
+def hide_other_charts(scene: slicer.vtkMRMLScene, chart: slicer.vtkMRMLPlotChartNode | None = None) -> None:
+    """Take results' charts out of the plot views: those that are not of what is on screen.
+
+    Args:
+        scene: with the views.
+        chart: that may stay.
+    """
+    for view in nodes_of_class(scene, "vtkMRMLPlotViewNode"):
+        shown = view.GetPlotChartNode()
+        if shown is not None and shown is not chart and shown.GetNodeReferenceID(VOLUME):
+            view.SetPlotChartNodeID(None)
+    for selection in nodes_of_class(scene, "vtkMRMLSelectionNode"):
+        shown = scene.GetNodeByID(selection.GetActivePlotChartID() or "")
+        if shown is not None and shown is not chart and shown.GetNodeReferenceID(VOLUME):
+            selection.SetActivePlotChartID(None)
 
 
 def leave_plot_layout(scene: slicer.vtkMRMLScene) -> None:
