@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from standin.wheel import require_scene
 
 slicer = require_scene()
@@ -112,6 +113,24 @@ def test_what_a_job_brings_after_a_reload_goes_nowhere(panel: Any, wait_until: C
     slicer.app.processEvents()
     assert heard == []
     assert slicer.modules.VPTCTWidget is not before
+
+
+def test_it_works_without_a_main_window_as_slicers_generic_tests_have_it(
+    app: Any, window: Any, monkeypatch: pytest.MonkeyPatch, no_slot_errors: list[BaseException]
+) -> None:
+    from standin.module_loader import load_module, unload_module
+
+    monkeypatch.setattr(slicer.util, "mainWindow", lambda: None)
+    app.set_window(None)
+    module = load_module(MODULE / "VPTCT.py")
+    try:
+        module.widgetRepresentation().enter()
+        volume = new_volume("Chest")
+        slicer.modules.VPTCTWidget.logic.getParameterNode().volume = volume
+        app.processEvents()
+    finally:
+        unload_module(module)
+        app.set_window(window)
 
 
 def test_nothing_holds_the_panel_after_it_is_gone(window: Any, no_slot_errors: list[BaseException]) -> None:

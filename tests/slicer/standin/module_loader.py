@@ -45,7 +45,8 @@ class qSlicerScriptedLoadableModule:  # noqa: N801
         widget, self._widget = self.widgetRepresentation(), None
         widget.exit()
         slicer.app.moduleManager().remove(self.name)
-        slicer.util.mainWindow().take_module()
+        if slicer.util.mainWindow() is not None:
+            slicer.util.mainWindow().take_module()
         widget.deleteLater()
 
 
