@@ -285,7 +285,7 @@ def test_a_fault_while_a_study_is_shown_leaves_the_reader_able_to_go_on(
         raise RuntimeError("no memory is left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(server_volumes, "load_study", fails)
+        patch.setattr(server_volumes, "add_study", fails)
         ben.desk.next_studies.ask("random")
         idle(ben)
     (study,) = held(ben)

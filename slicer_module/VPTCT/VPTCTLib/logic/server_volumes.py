@@ -13,7 +13,7 @@ from ..client import Client
 from ..contract.worklist import HeldStudy
 from ..errors import UnexpectedError, VptctError
 from ..jobs import OnProgress, Work
-from ..scene.load import load_study
+from ..scene.load import ReadStudy, add_study, read_files
 from ..scene.nodes import nodes_of_class, volume_of
 from ..scene.origin import mark_origin, origin_of
 from ..scene.results import forget_results
@@ -36,12 +36,12 @@ class Brought:
     """A study that was fetched.
 
     Attributes:
-        files: to be loaded; () where it is in the scene already.
+        read: its voxels; None where it is in the scene already.
         extended: its lease; None where it was given just now.
         label_version: its newest label's, 0 for none; None where it was given just now.
     """
 
-    files: tuple[Path, ...]
+    read: ReadStudy | None
     extended: HeldStudy | None
     label_version: int | None
 
@@ -167,8 +167,8 @@ class ServerVolumes:
 
     def _show(self, study: str, brought: Brought) -> None:
         volume = self.find(study)
-        if volume is None and brought.files and self._scene is not None:
-            volume = load_study(self._scene, brought.files, name=study)
+        if volume is None and brought.read is not None and self._scene is not None:
+            volume = add_study(self._scene, brought.read, name=study)
             mark_origin(volume, server=self._server.address, study=study, server_id=self._server_id)
         self._screen.select(volume)
 
@@ -192,7 +192,7 @@ def _fetch(client: Client, held: Held, folder: Path, work: Work, *, is_new: bool
         extended = client.worklist.extend(held.study, holder=held.holder, cancel=work.cancel)
         label_version = client.labels.history(held.study, held.task, work.cancel).newest_version
     if is_here:
-        return Brought((), extended, label_version)
+        return Brought(None, extended, label_version)
     file = client.studies.download(held.study, folder, progress=work.progress, cancel=work.cancel)
     files = ready_to_load(file, progress=no_progress, cancel=work.cancel)
-    return Brought(files, extended, label_version)
+    return Brought(read_files(files), extended, label_version)
