@@ -12,6 +12,7 @@ from authority import new_authority
 from doors import BY_TOKEN, doors, info
 from hand_ticker import HandTicker
 from scripted_server import ScriptedServer, answer, drop, silence
+from vpt_plugin.store.tokens import TokenFile
 from VPTCTLib.contract.login import LoginWanted
 from VPTCTLib.errors import (
     LeaseError,
@@ -235,6 +236,24 @@ def test_a_login_that_is_taken_back_is_asked_for_again_and_what_was_begun_goes_o
         client.access.who_am_i()
         assert door.tokens[-1] == "two"
         assert desk.messages.all == ()
+
+
+def test_the_real_server_takes_a_token_back_and_the_reader_logs_in_with_the_next_one(
+    desk: Bare, ticker: HandTicker, site: Any
+) -> None:
+    file = TokenFile(site.root / "tokens")
+    first = file.add("tom", "user")
+    connect(desk, ticker, site.relay.url)
+    desk.server.log_in_with_token(first)
+    ticker.until(lambda: desk.server.state == "ready")
+    told = Told(desk.server)
+    file.remove("tom")
+    look(desk, ticker)
+    assert (desk.server.state, desk.server.reader, told.signals) == ("login", "tom", [])
+    desk.server.log_in("tom", file.add("tom", "annotator"))
+    ticker.until(lambda: desk.server.state == "ready")
+    assert (told.signals, desk.server.may("annotator")) == (["ready"], True)
+    file.remove("tom")
 
 
 def test_a_look_that_gets_401_asks_for_the_login_and_another_reader_gets_a_clean_desk(

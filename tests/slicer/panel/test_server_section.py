@@ -109,7 +109,7 @@ def test_a_password_is_asked_for_with_a_name_and_what_could_be_read_along_is_war
     with doors(KEYCLOAK) as door:
         connect(section, wait_until, door.url)
         assert (ui.nameEdit.visible, ui.secretLabel.text) == (True, "Password:")
-        assert "not encrypted" in ui.warningLabel.text
+        assert "unencrypted" in ui.warningLabel.text
         ui.secretEdit.text = "secret"
         assert not ui.logInButton.enabled
         ui.nameEdit.text = "anna"

@@ -39,7 +39,7 @@ def warnings_in_words(server: ServerLink) -> str:
     if server.state == LOGIN and server.can_be_read_along:
         warnings.append(
             _(
-                "This connection is not encrypted: others on the network can read your password. "
+                "Your password or token would travel unencrypted: others on the network could read it. "
                 "Ask for an address that begins with https."
             )
         )
