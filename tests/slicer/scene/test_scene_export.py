@@ -29,7 +29,7 @@ from VPTCTLib.errors import CancelledError, LocalFileError
 from VPTCTLib.scene.export import VolumeSnapshot, snapshot, write_study
 from VPTCTLib.scene.fingerprint import revision
 from VPTCTLib.scene.geometry import geometry_of
-from VPTCTLib.scene.load import load_study
+from VPTCTLib.scene.load import add_study, read_files
 from VPTCTLib.scene.refusal import refusal_of
 from VPTCTLib.scene.unpack import ready_to_load
 from VPTCTLib.transport.cancel import Cancel
@@ -238,7 +238,7 @@ def test_a_real_ct_is_answered_the_same(scene: Any, real_data: Path, predict: An
     server = read_study(packed)
     files = ready_to_load(packed, progress=lambda done, total: None, cancel=Cancel())
     began = time.perf_counter()
-    volume = load_study(scene, files, name="LIDC-IDRI-0001")
+    volume = add_study(scene, read_files(files), name="LIDC-IDRI-0001")
     loading = time.perf_counter() - began
 
     whole, figures = predict(server), []

@@ -24,7 +24,7 @@ from vpt_plugin.data.phantom import PhantomConfig, make_phantom, write_dicom
 from VPTCTLib.errors import CancelledError, LocalFileError
 from VPTCTLib.scene import unpack
 from VPTCTLib.scene.export import snapshot
-from VPTCTLib.scene.load import load_study
+from VPTCTLib.scene.load import add_study, read_files
 from VPTCTLib.scene.unpack import ready_to_load
 from VPTCTLib.transport.cancel import Cancel
 
@@ -69,7 +69,7 @@ def test_a_zip_of_shuffled_slices_is_the_study_of_the_server(
 ) -> None:
     packed = zipped(dicom, tmp_path / "study.zip")
 
-    volume = load_study(scene, ready(packed), name="1.2.840.1")
+    volume = add_study(scene, read_files(ready(packed)), name="1.2.840.1")
 
     assert_as_the_server(volume, read_study(packed))
     assert volume.GetName() == "1.2.840.1"
@@ -96,7 +96,7 @@ def test_a_file_of_any_format_is_the_study_of_the_server(scene: Any, tmp_path: P
     file = tmp_path / f"study{ending}"
     sitk.WriteImage(oblique_and_flipped(), str(file))
 
-    volume = load_study(scene, ready(file), name="study 7")
+    volume = add_study(scene, read_files(ready(file)), name="study 7")
 
     assert_as_the_server(volume, read_study(file))
     assert volume.GetDisplayNode().GetColorNode() is not None
@@ -165,6 +165,6 @@ def test_what_slicer_cannot_read_is_told_in_words(scene: Any, tmp_path: Path, ca
     file = tmp_path / "study.nrrd"
     file.write_bytes(b"NRRD0004\n")
     with pytest.raises(LocalFileError, match="cannot read the downloaded study"):
-        load_study(scene, [file], name="7")
+        add_study(scene, read_files([file]), name="7")
     assert slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") == []
     capfd.readouterr()

@@ -85,14 +85,3 @@ def add_study(scene: slicer.vtkMRMLScene, study: ReadStudy, *, name: str) -> sli
     scene.AddNode(display)
     volume.SetAndObserveDisplayNodeID(display.GetID())
     return scene.AddNode(volume)
-
-
-def load_study(
-    scene: slicer.vtkMRMLScene, files: Sequence[Path], *, name: str
-) -> slicer.vtkMRMLScalarVolumeNode:
-    """Both at once, where the main thread may wait.
-
-    Raises:
-        LocalFileError: Slicer cannot read it.
-    """
-    return add_study(scene, read_files(files), name=name)

@@ -51,7 +51,7 @@ def ready_to_load(file: Path, *, progress: OnProgress, cancel: Cancel) -> tuple[
         if file.suffix.lower() == ".zip":
             return in_order(_unzip(file, progress, cancel))
         if file.name.lower().endswith(".nii.gz"):
-            # Slicer would unpack it while its window waits.
+            # Slicer's reader unpacks it, too, but takes one that is cut short for a whole one.
             return (_gunzip(file, cancel),)
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
         raise LocalFileError(f"the downloaded study cannot be unpacked: {error}.", _DAMAGED) from error
