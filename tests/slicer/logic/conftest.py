@@ -43,12 +43,15 @@ class Reader:
 
     def classify_until(self, state: str) -> None:
         """Click Classify, and wait until it is there; it goes no further before the ticker is turned."""
-        # The last part of an upload stays on its way: a small one would be over at the first look.
-        held = self.site.relay.holds
-        self.site.relay.holds = held or ("PUT /session/" if state == "uploading" else "")
+        relay = self.site.relay
+        held = {"uploading": "PUT /session/", "computing": "POST /infer/"}.get(state, "")
+        before, held_before = len(relay.asked), relay.holds
+        relay.holds = held_before or held
         self.desk.classification.start()
         self.ticker.until(lambda: self.desk.classification.state == state)
-        self.site.relay.holds = held
+        self.ticker.until(lambda: not held or any(line.startswith(held) for line in relay.asked[before:]))
+        # What the server says from now on comes when the ticker is turned.
+        relay.holds = held_before
 
     def wait(self) -> None:
         """Until nothing runs."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from standin.wheel import require_scene
 from VPTCTLib.scene.results import result_of
-from VPTCTLib.settings import UPLOAD_WHOLE
+from VPTCTLib.settings import REFRESH_SECONDS, UPLOAD_WHOLE
 
 slicer = require_scene()
 
@@ -134,6 +134,7 @@ def test_an_answer_goes_to_the_volume_it_was_asked_for_and_is_never_shown_with_a
     assert reader.desk.messages.current.text == "CT 1 is classified. Choose it to see the answer."
     reader.desk.study.select(first)
     assert classification.result == result_of(first, "nodule").result
+    assert reader.desk.messages.current is None
 
 
 def test_an_answer_is_not_shown_for_another_task_or_network(reader, open_study) -> None:
@@ -146,6 +147,7 @@ def test_an_answer_is_not_shown_for_another_task_or_network(reader, open_study) 
     reader.wait()
     assert classification.result is None
     assert result_of(volume, "pe") is None
+    assert reader.desk.messages.current is None, "its volume is on screen"
     reader.desk.choice.select_task("nodule")
     assert classification.result.task == "nodule"
 
@@ -165,6 +167,18 @@ def test_a_second_volume_waits_in_line_and_each_gets_its_answer(reader, open_stu
     reader.ticker.until(lambda: not classification.others)
     assert [result_of(volume, "nodule") is not None for volume in (first, second)] == [True, True]
     assert classification.result is None
+
+
+def test_a_volume_that_is_no_ct_any_more_when_its_turn_comes_is_told(reader, open_study) -> None:
+    reader.log_in()
+    open_study("CT 1", marked=True)
+    reader.classify_until("computing")
+    second = open_study("CT 2")
+    reader.desk.classification.start()
+    slicer.util.updateVolumeFromArray(second, slicer.util.arrayFromVolume(second) * 0)
+    reader.ticker.until(lambda: not reader.desk.classification.others)
+    reader.ticker.until(lambda: reader.desk.classification.state == "idle")
+    assert "not the Hounsfield units" in reader.desk.messages.current.text
 
 
 def test_cancelling_the_first_lets_the_second_begin(reader, open_study) -> None:
@@ -221,3 +235,37 @@ def test_why_it_cannot_start_is_said_in_words(reader, open_study) -> None:
     reader.desk.choice.select_task("nodule")
     slicer.util.updateVolumeFromArray(volume, slicer.util.arrayFromVolume(volume) * 0)
     assert "not the Hounsfield units" in classification.can_start
+
+
+def test_how_many_come_before_is_told_and_only_ever_less(reader, open_study, monkeypatch) -> None:
+    from VPTCTLib.contract.info import Inference
+    from VPTCTLib.logic.study_words import state_in_words
+    from VPTCTLib.routes.access import Access
+
+    reader.log_in()
+    open_study(marked=True)
+    real = Access.info
+    lines = [
+        Inference(running=1, waiting=1),
+        Inference(1, 2),
+        Inference(1, 3),
+        Inference(1, 1),
+        Inference(1, 0),
+    ]
+
+    def info(self: Any, cancel: Any = None) -> Any:
+        return replace(real(self, cancel), inference=lines.pop(0) if len(lines) > 1 else lines[0])
+
+    monkeypatch.setattr(Access, "info", info)
+    reader.desk.settings.set(REFRESH_SECONDS, 100_000)
+    seen: list[str] = []
+    classification = reader.desk.classification
+    classification.changed.connect(lambda: seen.append(state_in_words(classification)))
+    reader.site.relay.holds = "POST /infer/"
+    classification.start()
+    reader.ticker.until(lambda: classification.ahead == 0)
+    reader.site.relay.holds = ""
+    reader.ticker.until(lambda: classification.state == "idle")
+    told = [words for words in dict.fromkeys(seen) if words.startswith("Waits")]
+    assert told == ["Waits on the server behind 2 others.", "Waits on the server behind another one."]
+    assert classification.ahead is None

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Callable
 
+import slicer
+
 from ..contract.info import ModelInfo
 from ..contract.result import Result
 from ..errors import VptctError
@@ -20,7 +22,8 @@ from ..settings import Settings
 from ..signal import Signal
 from ..ticker import Ticker
 from .choice import Choice
-from .classify_run import IDLE, WAITING, Bench, ClassifyRun, NotAgreedError, Order
+from .classify_order import Bench, NotAgreedError, Order
+from .classify_run import IDLE, WAITING, ClassifyRun
 from .messages import INFO, WARNING, Messages
 from .questions import Questions
 from .server_link import READY, ServerLink
@@ -70,10 +73,11 @@ class Classification:
             jobs, ticker, questions, settings, self._sessions, scratch_folder, study.origin_of
         )
         self._runs: list[ClassifyRun] = []
+        self._told_of: slicer.vtkMRMLScalarVolumeNode | None = None
         server.changed.connect(self.changed.emit)
         server.left.connect(self._on_left)
         choice.changed.connect(self.changed.emit)
-        study.changed.connect(self.changed.emit)
+        study.changed.connect(self._on_study)
         study.watch.went.connect(self._on_volume_went)
 
     @property
@@ -221,6 +225,7 @@ class Classification:
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
         keep_result(order.volume, result, server=order.client.address, when=when, of=run.of)
         if order.volume is not self._study.volume:
+            self._told_of = order.volume
             self._messages.tell(
                 INFO,
                 _("{name} is classified. Choose it to see the answer.").format(name=order.volume_name),
@@ -241,6 +246,13 @@ class Classification:
         if order.volume.GetScene() is not None and not known:
             self._add(order)
 
+    def _on_study(self) -> None:
+        if self._told_of is not None and self._told_of is self._study.volume:
+            # The reader did what the message asked for.
+            self._told_of = None
+            self._messages.settle(ABOUT)
+        self.changed.emit()
+
     def _on_volume_went(self, volume_id: str) -> None:
         self._sessions.forget_volume(volume_id)
         for run in [run for run in self._runs if run.order.volume_id == volume_id]:
@@ -257,6 +269,7 @@ class Classification:
         runs, self._runs = self._runs, []
         for run in runs:
             run.cancel()
+        self._told_of = None
         self._sessions.forget_all(wait=wait)
         self._messages.settle(ABOUT)
         self.changed.emit()

@@ -12,6 +12,7 @@ from ..i18n import tr as _
 from ..jobs import Job, OnProgress, Work
 from ..scene.export import snapshot
 from ..scene.fingerprint import Fingerprint, fingerprint_of, revision
+from ..scene.refusal import refusal_of
 from ..which_study import OnServer, ToUpload, which_study
 from .classify_order import Bench, NotAgreedError, NotKeptError, Order
 from .line_watch import LineWatch, in_line
@@ -64,6 +65,11 @@ class ClassifyRun:
             place: where the study is; None where that is not known.
         """
         volume = self.order.volume
+        refusal = refusal_of(volume)
+        if refusal:
+            # It waited in line, and is another one by now.
+            self._end(NotKeptError(refusal))
+            return
         self.of, self._revision = fingerprint_of(volume), revision(volume)
         if place is None:
             self._ask()

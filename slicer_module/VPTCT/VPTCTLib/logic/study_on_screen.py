@@ -106,8 +106,6 @@ class StudyOnScreen:
 
     def select(self, volume: slicer.vtkMRMLScalarVolumeNode | None) -> None:
         """Work on this volume, and show it."""
-        if volume is self.volume:
-            return
         self._take(volume)
         task = self._choice.task
         if volume is not None and task is not None and can_be_read(volume):
@@ -130,15 +128,16 @@ class StudyOnScreen:
         self.changed.emit()
 
     def _take(self, volume: slicer.vtkMRMLScalarVolumeNode | None) -> None:
-        self.volume = volume
         if self._parameters is not None and self._parameters.volume is not volume:
             self._parameters.volume = volume
-        self.watch.follow(volume)
-        self._on_volume_changed()
+        if volume is not self.volume:
+            self.volume = volume
+            self.watch.follow(volume)
+            self._on_volume_changed()
 
     def _on_came(self, volume: slicer.vtkMRMLScalarVolumeNode) -> None:
         if self.volume is None:
-            self._take(volume)
+            self.select(volume)
 
     def _on_went(self, volume_id: str) -> None:
         if self.volume is not None and self.volume.GetScene() is None:

@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 from slicer.i18n import tr as _
 
-from ..logic.classify_run import IDLE, UPLOADING
+from ..logic.classify_run import COMPUTING, IDLE
 from ..logic.desk import Desk
 from ..logic.study_words import (
     model_in_words,
@@ -119,7 +119,7 @@ class StudySection(Section):
         bar, classification = self.ui.classifyBar, self.desk.classification
         state, progress = classification.state, classification.progress
         bar.visible = state != IDLE
-        share = progress[0] / progress[1] if state == UPLOADING and progress is not None else 1
+        share = progress[0] / progress[1] if progress is not None and state != COMPUTING else 1
         # Without a maximum it says that something goes on, and not how far it is.
         bar.maximum, bar.value = (1000, round(1000 * share)) if share < 1 else (0, 0)
         words = state_in_words(classification) if state != IDLE else classification.can_start
