@@ -8,6 +8,9 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from standin.pythonqt import PythonQtObject
 
+# Qt's QWIDGETSIZE_MAX, which PySide6 has no name for.
+_ANY_PIXELS = (1 << 24) - 1
+
 
 class _Contents(QtCore.QObject):
     """The children of a section: hidden while it is collapsed, and then as they would have been without."""
@@ -134,7 +137,7 @@ class ctkCollapsibleGroupBox(PythonQtObject, QtWidgets.QGroupBox):  # noqa: N801
 
     def _toggled(self, is_open: bool) -> None:
         self._contents.collapse(not is_open)
-        self.setMaximumHeight(QtWidgets.QWIDGETSIZE_MAX if is_open else 22)
+        self.setMaximumHeight(_ANY_PIXELS if is_open else 22)
 
     def childEvent(self, event: Any) -> None:
         """What comes into a collapsed group is hidden, too."""
