@@ -355,6 +355,12 @@ def test_a_wrong_token_as_the_password_is_refused(server: FastAPI, password: str
     assert (response.status_code, response.json()["detail"]) == (401, "wrong name or token.")
 
 
+def test_a_file_of_tokens_has_no_refresh_tokens(server: FastAPI, people: dict[str, dict[str, str]]) -> None:
+    token = people["annotator"]["Authorization"].removeprefix("Bearer ")
+    refused = ask(server, "/auth/token", "POST", data={"refresh_token": token})
+    assert (refused.status_code, refused.json()["detail"]) == (401, "this server has no refresh tokens.")
+
+
 def test_somebody_elses_token_as_the_password_is_refused(
     server: FastAPI, people: dict[str, dict[str, str]]
 ) -> None:
@@ -367,7 +373,8 @@ def test_somebody_elses_token_as_the_password_is_refused(
     [
         b"", b"username=a", b"username=a&password=b&password=c", b"\xff\xfe", b"{}",
         b"username=%ff&password=b", b"username=a&password=b" + b"&x=y" * 30,
-        b"username=a&password=" + b"b" * 20_000,
+        b"username=a&password=" + b"b" * 20_000, b"refresh_token=a&refresh_token=b",
+        b"refresh_token=a&username=b",
     ],
 )  # fmt: skip
 def test_what_is_no_name_and_password_is_a_400(server: FastAPI, body: bytes) -> None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -55,12 +56,14 @@ class FakeKeycloak:
         keys: what the realm's key set holds.
         passwords: who gets a token for which password.
         asked: the paths that were asked for.
+        refresh_tokens: whose each is that was given and not used yet.
     """
 
     url: str
     keys: list[dict[str, Any]] = field(default_factory=lambda: [jwk(KEY, "one", use="sig", alg="RS256")])
     passwords: dict[str, str] = field(default_factory=lambda: {"alice": "wonder land&"})
     asked: list[str] = field(default_factory=list)
+    refresh_tokens: dict[str, str] = field(default_factory=dict)
     status: int = 200
     body: bytes | None = None
 
@@ -73,9 +76,18 @@ class FakeKeycloak:
         if path == f"{PATH}/token" and form["client_id"] == ["ct-app"] and form["grant_type"] == ["password"]:
             (name,), (password,) = form["username"], form["password"]
             if self.passwords.get(name) == password:
-                return 200, {"access_token": signed(preferred_username=name), "refresh_token": "r"}
+                return 200, self.granted(name)
             return 401, {"error": "invalid_grant", "error_description": "Invalid user credentials"}
+        if path == f"{PATH}/token" and form["grant_type"] == ["refresh_token"]:
+            name = self.refresh_tokens.pop(form.get("refresh_token", [""])[0], "")
+            return (200, self.granted(name)) if name else (400, {"error": "invalid_grant"})
         return 404, {"error": "no such thing"}
+
+    def granted(self, name: str) -> dict[str, str]:
+        """Tokens of which the second is good for one more grant."""
+        again = secrets.token_hex(8)
+        self.refresh_tokens[again] = name
+        return {"access_token": signed(preferred_username=name), "refresh_token": again}
 
 
 @pytest.fixture
@@ -86,7 +98,7 @@ def keycloak() -> Iterator[FakeKeycloak]:
 
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])
-            self.tell(parse_qs(self.rfile.read(length).decode(), strict_parsing=True))
+            self.tell(parse_qs(self.rfile.read(length).decode(), strict_parsing=True, keep_blank_values=True))
 
         def tell(self, form: dict[str, list[str]]) -> None:
             status, answer = realm.answer(self.path, form)
@@ -383,7 +395,17 @@ def test_a_realm_that_answers_nonsense_is_a_503(keycloak: FakeKeycloak, body: by
 
 def test_a_name_and_a_password_give_keycloaks_token(login: KeycloakLogin) -> None:
     token = login.token("alice", "wonder land&")
-    assert login.person(token) == Person("alice", "annotator")
+    assert login.person(token.access_token) == Person("alice", "annotator")
+
+
+def test_a_refresh_token_gives_the_next_token_once(login: KeycloakLogin) -> None:
+    first = login.token("alice", "wonder land&")
+    second = login.renewed(first.refresh_token)
+    assert login.person(second.access_token) == Person("alice", "annotator")
+    assert second.refresh_token not in ("", first.refresh_token)
+    for wrong in (first.refresh_token, "", "x"):
+        with pytest.raises(NotLoggedInError, match="the login has run out"):
+            login.renewed(wrong)
 
 
 def test_a_wrong_password_is_told_without_a_500(login: KeycloakLogin) -> None:
@@ -445,6 +467,11 @@ def test_a_real_server_lets_in_whom_keycloak_knows(
         form = {"username": "alice", "password": "wonder land&"}
         answer = process.http.post(f"{process.url}/auth/token", data=form).json()
         assert answer["token_type"] == "bearer"
+        again = {"refresh_token": answer["refresh_token"]}
+        renewed = process.http.post(f"{process.url}/auth/token", data=again).json()
+        assert set(renewed) == {"access_token", "token_type", "refresh_token"}
+        assert status("GET", "/info/", renewed["access_token"]) == 200
+        assert process.http.post(f"{process.url}/auth/token", data=again).status_code == 401
         valid = process.http.get(
             f"{process.url}/auth/token/valid", headers={"Authorization": f"Bearer {answer['access_token']}"}
         )

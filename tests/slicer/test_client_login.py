@@ -62,6 +62,29 @@ def test_a_token_that_was_taken_back_is_replaced_once() -> None:
         assert asked.headers["Authorization"] == "Bearer given"
 
 
+def test_a_refresh_token_of_the_server_takes_the_place_of_the_password() -> None:
+    now = [1000.0]
+    first, second, third = (web_token(until) for until in (1300.0, 1600.0, 1900.0))
+    login = PasswordLogin("anna", "secret &", clock=lambda: now[0])
+    plays = [
+        answer(200, {**given(first), "refresh_token": "r1"}), answer(200, PERSON),
+        answer(200, {**given(second), "refresh_token": "r2"}), answer(200, PERSON),
+        # Taken back by Keycloak before its time; and an answer without another one for the next time.
+        answer(401, RUN_OUT), answer(200, given(third)), answer(200, PERSON),
+        answer(401, RUN_OUT),
+    ]  # fmt: skip
+    with ScriptedServer(plays) as server:
+        client = Client(Connection(server.url, login=login))
+        for now[0] in (1000.0, 1280.0, 1281.0):
+            assert client.access.who_am_i().name == "anna"
+        bodies = [asked.body.decode() for asked in server.asked if asked.path == "/auth/token"]
+        assert bodies == ["username=anna&password=secret+%26", "refresh_token=r1", "refresh_token=r2"]
+        assert "secret" not in str(vars(login))
+        now[0] = 1880.0
+        with pytest.raises(NotLoggedInError, match=r"run out\. Log in again"):
+            client.access.who_am_i()
+
+
 def test_keycloak_refreshes_a_token_without_the_password() -> None:
     now = [1000.0]
     first, second, third = (web_token(until) for until in (1300.0, 1600.0, 1900.0))

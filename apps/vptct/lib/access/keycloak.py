@@ -19,7 +19,7 @@ from vpt_plugin.store.tokens import ROLES
 
 from .bind import is_loopback
 from .errors import NotLoggedInError
-from .login import HOW_TO_LOG_IN
+from .login import HOW_TO_LOG_IN, Granted
 from .person import Person
 from .realm import Realm
 
@@ -98,14 +98,21 @@ class KeycloakLogin:
             raise _refused(f"the token has no name in {self.conf.name_claim!r}.")
         return Person(name, self._role(claims))
 
-    def token(self, username: str, password: str) -> str:
-        """The token that Keycloak gives for them.
+    def token(self, username: str, password: str) -> Granted:
+        """The tokens that Keycloak gives for them.
 
         Raises:
             NotLoggedInError: Keycloak says that they are wrong.
             LoginServiceError: Keycloak cannot be asked.
         """
         return self._realm.password_grant(self.conf.client_id, username, password)
+
+    def renewed(self, refresh_token: str) -> Granted:
+        """The tokens that Keycloak gives for a refresh token; it may take that one back.
+
+        Raises: as ``token``.
+        """
+        return self._realm.refresh_grant(self.conf.client_id, refresh_token)
 
     def _claims(self, token: str) -> Mapping[str, Any]:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,19 @@ _logger = logging.getLogger(__name__)
 # A broken file is told again after this time, not at every request.
 _TELL_AGAIN_SECONDS = 60.0
 HOW_TO_LOG_IN = "Send the header: Authorization: Bearer TOKEN"
+
+
+@dataclass(frozen=True)
+class Granted:
+    """What somebody gets who logs in.
+
+    Attributes:
+        access_token: to be sent with every request.
+        refresh_token: for which there is another one when it has run out; "" where it does not.
+    """
+
+    access_token: str
+    refresh_token: str = ""
 
 
 class Login(Protocol):
@@ -37,11 +51,19 @@ class Login(Protocol):
             LoginServiceError: it cannot be found out at the moment.
         """
 
-    def token(self, username: str, password: str) -> str:
+    def token(self, username: str, password: str) -> Granted:
         """A token for a name and a password.
 
         Raises:
             NotLoggedInError: they are wrong.
+            LoginServiceError: it cannot be found out at the moment.
+        """
+
+    def renewed(self, refresh_token: str) -> Granted:
+        """A token for a refresh token.
+
+        Raises:
+            NotLoggedInError: it is none, or has run out.
             LoginServiceError: it cannot be found out at the moment.
         """
 
@@ -55,9 +77,13 @@ class NoLogin:
         """The local administrator."""
         return LOCAL
 
-    def token(self, username: str, password: str) -> str:
+    def token(self, username: str, password: str) -> Granted:
         """No token: none is needed."""
-        return ""
+        return Granted("")
+
+    def renewed(self, refresh_token: str) -> Granted:
+        """No token, either."""
+        return Granted("")
 
 
 class TokenFileLogin:
@@ -93,7 +119,7 @@ class TokenFileLogin:
             )
         return person
 
-    def token(self, username: str, password: str) -> str:
+    def token(self, username: str, password: str) -> Granted:
         """The password itself, which is the token: so clients log in that ask for a name and a password."""
         person = self._find(password)
         if person is None or person.name != username:
@@ -102,7 +128,11 @@ class TokenFileLogin:
                 "The name is that of the token, the password is the token itself.",
                 token_given=True,
             )
-        return password
+        return Granted(password)
+
+    def renewed(self, refresh_token: str) -> Granted:
+        """Refused: a token of the file does not run out, so there is none to renew it with."""
+        raise NotLoggedInError("this server has no refresh tokens.", HOW_TO_LOG_IN, token_given=True)
 
     def _find(self, token: str) -> Person | None:
         try:

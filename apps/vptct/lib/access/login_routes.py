@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import parse_qs
 
@@ -16,7 +18,7 @@ from ..errors import BadRequestError
 from .errors import NotLoggedInError, TooManyLoginsError
 from .gate import WRONG_TOKEN_SECONDS, logged_in
 from .keycloak import KeycloakLogin, keycloak_settings
-from .login import Login
+from .login import Granted, Login
 from .person import Person
 
 router = APIRouter(prefix="/auth", tags=["Auth"])
@@ -25,6 +27,7 @@ router = APIRouter(prefix="/auth", tags=["Auth"])
 _MAX_FORM_BYTES = 16 << 10
 # With the second that a wrong password costs, so many passwords can be tried in a second, and no more.
 _LOGINS = threading.BoundedSemaphore(8)
+_REFRESH = "refresh_token"
 _FORM = {
     "requestBody": {
         "required": True,
@@ -32,10 +35,10 @@ _FORM = {
             "application/x-www-form-urlencoded": {
                 "schema": {
                     "type": "object",
-                    "required": ["username", "password"],
                     "properties": {
                         "username": {"type": "string"},
                         "password": {"type": "string", "format": "password"},
+                        "refresh_token": {"type": "string", "format": "password"},
                     },
                 }
             }
@@ -63,21 +66,25 @@ def login_wanted(login: Annotated[Login, Depends(_login)]) -> dict[str, Any]:
 
 @router.post("/token", summary="Get a token for a name and a password", openapi_extra=_FORM)
 async def token(request: Request, login: Annotated[Login, Depends(_login)]) -> dict[str, str | None]:
-    """With a file of tokens the password is the token; with Keycloak it is Keycloak that checks both."""
+    """With a file of tokens the password is the token; with Keycloak it is Keycloak that checks both.
+
+    Where it gives a ``refresh_token``, too, that one alone in the form gives the next token.
+    """
     if login.kind == "none":
         return {"access_token": None, "token_type": None}
-    username, password = await _name_and_password(request)
+    ask = _asked(login, await _fields(request))
     if not _LOGINS.acquire(blocking=False):
         raise TooManyLoginsError("too many logins are being tried.", "Try again in a few seconds.")
     try:
         # A limiter of its own gives it a thread however many inferences wait in theirs.
-        given = await to_thread.run_sync(login.token, username, password, limiter=CapacityLimiter(1))
+        given = await to_thread.run_sync(ask, limiter=CapacityLimiter(1))
     except NotLoggedInError:
         await asyncio.sleep(WRONG_TOKEN_SECONDS)
         raise
     finally:
         _LOGINS.release()
-    return {"access_token": given, "token_type": "bearer"}
+    again = {"refresh_token": given.refresh_token} if given.refresh_token else {}
+    return {"access_token": given.access_token, "token_type": "bearer", **again}
 
 
 @router.get("/token/valid", summary="Who am I?")
@@ -93,8 +100,24 @@ async def token_valid(person: Annotated[Person, Depends(logged_in)]) -> dict[str
     }
 
 
-async def _name_and_password(request: Request) -> tuple[str, str]:
-    """The two fields of the form.
+def _asked(login: Login, fields: dict[str, list[str]]) -> Callable[[], Granted]:
+    """What is to be asked of the login.
+
+    Raises:
+        BadRequestError: neither a name and a password nor a refresh token is there, once each.
+    """
+    try:
+        if _REFRESH in fields and not {"username", "password"} & fields.keys():
+            (refresh_token,) = fields[_REFRESH]
+            return partial(login.renewed, refresh_token)
+        (username,), (password,) = fields["username"], fields["password"]
+    except (ValueError, KeyError) as error:
+        raise _no_login() from error
+    return partial(login.token, username, password)
+
+
+async def _fields(request: Request) -> dict[str, list[str]]:
+    """The fields of the form.
 
     Raises:
         BadRequestError: too long, or no such form.
@@ -105,11 +128,13 @@ async def _name_and_password(request: Request) -> tuple[str, str]:
         if len(body) > _MAX_FORM_BYTES:
             raise BadRequestError("a name and a password are not that long.")
     try:
-        form = parse_qs(body.decode("ascii"), max_num_fields=20, errors="strict", keep_blank_values=True)
-        (username,), (password,) = form["username"], form["password"]
-    except (ValueError, KeyError) as error:
-        raise BadRequestError(
-            "no name and password, or not as a form.",
-            "Send username=...&password=... as application/x-www-form-urlencoded.",
-        ) from error
-    return username, password
+        return parse_qs(body.decode("ascii"), max_num_fields=20, errors="strict", keep_blank_values=True)
+    except ValueError as error:
+        raise _no_login() from error
+
+
+def _no_login() -> BadRequestError:
+    return BadRequestError(
+        "no name and password, or not as a form.",
+        "Send username=...&password=... as application/x-www-form-urlencoded.",
+    )

@@ -13,6 +13,7 @@ import requests
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from .errors import LoginServiceError, NotLoggedInError
+from .login import Granted
 
 _logger = logging.getLogger(__name__)
 # For so long keys are believed: one that was withdrawn from the realm then opens nothing any more.
@@ -69,20 +70,23 @@ class Realm:
                 raise _unreachable()
             return self._named(name)
 
-    def password_grant(self, client_id: str, username: str, password: str) -> str:
-        """A token for a name and a password, as Keycloak gives it.
+    def password_grant(self, client_id: str, username: str, password: str) -> Granted:
+        """Tokens for a name and a password, as Keycloak gives them.
 
         Raises:
             NotLoggedInError: Keycloak says that they are wrong.
             LoginServiceError: Keycloak cannot be asked, or does not give tokens for passwords.
         """
+        form = {"username": username, "password": password, "grant_type": "password"}
+        return self._granted({"client_id": client_id, **form}, "wrong name or password.", "Try again.")
+
+    def refresh_grant(self, client_id: str, refresh_token: str) -> Granted:
+        """Tokens for a refresh token, which Keycloak may take back. Raises: as ``password_grant``."""
+        form = {"refresh_token": refresh_token, "grant_type": "refresh_token"}
+        return self._granted({"client_id": client_id, **form}, "the login has run out.", "Log in again.")
+
+    def _granted(self, form: dict[str, str], refused: str, hint: str) -> Granted:
         url = self._address("token_endpoint")
-        form = {
-            "client_id": client_id,
-            "username": username,
-            "password": password,
-            "grant_type": "password",
-        }
         try:
             # Not to wherever it might send on to: the form holds a password.
             response = requests.post(url, data=form, timeout=self._timeout_seconds, allow_redirects=False)
@@ -92,9 +96,10 @@ class Realm:
         told = answer if isinstance(answer, dict) else {}
         token = told.get("access_token")
         if response.status_code == 200 and isinstance(token, str) and token:
-            return token
+            again = told.get("refresh_token")
+            return Granted(token, again if isinstance(again, str) else "")
         if told.get("error") == "invalid_grant":
-            raise NotLoggedInError("wrong name or password.", "Try again.", token_given=True)
+            raise NotLoggedInError(refused, hint, token_given=True)
         _logger.error(
             "Keycloak gives no token: %d %.200r %.200r",
             response.status_code,

@@ -47,6 +47,19 @@ class Person:
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """What one gets who logs in.
+
+    Attributes:
+        access: to be sent with every request; "" from a server that wants no login.
+        refresh: for which there is another one; "" where there is none.
+    """
+
+    access: str
+    refresh: str = ""
+
+
+@dataclass(frozen=True)
 class UploadSession:
     """A study that was uploaded.
 
@@ -75,10 +88,13 @@ def read_person(data: object) -> Person:
     return Person(name=fields.text("username"), role=fields.text("role"))
 
 
-def read_token(data: object) -> str:
-    """The answer of ``POST /auth/token``; "" from a server that wants no login."""
+def read_tokens(data: object) -> Tokens:
+    """The answer of ``POST /auth/token``."""
     fields = Fields(data, "the token")
-    return fields.maybe(fields.text, "access_token") or ""
+    return Tokens(
+        access=fields.maybe(fields.text, "access_token") or "",
+        refresh=fields.optional(fields.text, "refresh_token") or "",
+    )
 
 
 def read_session(data: object) -> UploadSession:

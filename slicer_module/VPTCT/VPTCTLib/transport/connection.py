@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Callable
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Callable
 import requests
 
 from ..address import is_this_computer, server_address
-from ..contract.login import read_token
+from ..contract.login import Tokens, read_tokens
 from ..errors import (
     ContractError,
     LocalFileError,
@@ -103,8 +103,8 @@ class Connection:
                 cancel.wait(wait_of(error, wait))
 
     def _logged_in(self, request: Request, cancel: Cancel, into: Download | None) -> bytes:
-        def ask(username: str, password: str) -> str:
-            return self._ask_for_token(username, password, cancel)
+        def ask(fields: Mapping[str, str]) -> Tokens:
+            return self._ask_for_token(fields, cancel)
 
         token = self._login.token(ask)
         try:
@@ -114,11 +114,9 @@ class Connection:
                 raise
         return self._once(request, self._login.token(ask), cancel, into)
 
-    def _ask_for_token(self, username: str, password: str, cancel: Cancel) -> str:
-        fields = {"username": username, "password": password}
-        return read_token(
-            decoded(self._once(Request("POST", "/auth/token", fields=fields), "", cancel, None))
-        )
+    def _ask_for_token(self, fields: Mapping[str, str], cancel: Cancel) -> Tokens:
+        request = Request("POST", "/auth/token", fields=fields)
+        return read_tokens(decoded(self._once(request, "", cancel, None)))
 
     def _once(self, request: Request, token: str, cancel: Cancel, into: Download | None) -> bytes:
         """One attempt on a connection of its own."""

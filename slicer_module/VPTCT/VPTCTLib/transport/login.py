@@ -6,10 +6,13 @@ import base64
 import json
 import threading
 import time
+from collections.abc import Mapping
 from typing import Callable, Protocol
 
-# Asks the server for the token of a name and a password.
-AskForToken = Callable[[str, str], str]
+from ..contract.login import Tokens
+
+# Asks the server for the tokens of ``username`` and ``password``, or of a ``refresh_token``.
+AskForToken = Callable[[Mapping[str, str]], Tokens]
 # A token that runs out within this time is replaced before an upload begins with it.
 _SOON_SECONDS = 60.0
 
@@ -60,9 +63,9 @@ class TokenLogin:
 class PasswordLogin:
     """A name and a password, which the server exchanges for a token, by Keycloak where it uses that.
 
-    The server hands out no refresh token. So that nobody has to log in again every few minutes, name and
-    password stay in memory until this object goes; they are never written anywhere. Where Keycloak can be
-    reached from this computer, ``KeycloakLogin`` does without.
+    Where the server hands on a refresh token of Keycloak's, name and password are forgotten once they were
+    exchanged. Otherwise, so that nobody has to log in again every few minutes, they stay in memory until this
+    object goes; they are never written anywhere.
 
     Args:
         username: of the reader.
@@ -71,8 +74,7 @@ class PasswordLogin:
     """
 
     def __init__(self, username: str, password: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._username = username
-        self._password = password
+        self._fields = {"username": username, "password": password}
         self._clock = clock
         self._current = ""
         self._lock = threading.Lock()
@@ -81,13 +83,13 @@ class PasswordLogin:
         """The present one; a new one where there is none, or where it is about to run out.
 
         Raises:
-            NotLoggedInError: the name or the password is wrong.
+            NotLoggedInError: the name or the password is wrong, or the login has ended.
             VptctError: the server cannot be asked.
         """
         with self._lock:
             until = runs_out_at(self._current)
             if not self._current or (until is not None and until - self._clock() < _SOON_SECONDS):
-                self._current = ask(self._username, self._password)
+                self._exchange(ask)
             return self._current
 
     def renew(self, refused: str, ask: AskForToken) -> bool:
@@ -97,9 +99,16 @@ class PasswordLogin:
         """
         with self._lock:
             if self._current == refused:
-                self._current = ask(self._username, self._password)
+                self._exchange(ask)
             # A file of tokens gives the same one again, which is refused again.
             return self._current != refused
+
+    def _exchange(self, ask: AskForToken) -> None:
+        given = ask(self._fields)
+        self._current = given.access
+        # It may give a new one each time, and take the old one back.
+        if given.refresh:
+            self._fields = {"refresh_token": given.refresh}
 
 
 def runs_out_at(token: str) -> float | None:
