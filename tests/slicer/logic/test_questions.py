@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from answers_to_questions import Answers
 from VPTCTLib.consent import Consents
@@ -40,6 +43,34 @@ def test_a_no_is_asked_again(questions: RememberedQuestions, answers: Answers) -
     assert answers.asked == [A, A]
 
 
+def server(address: str, server_id: str) -> Any:
+    """One that is ready."""
+    return SimpleNamespace(address=address, info=SimpleNamespace(server_id=server_id))
+
+
+def test_another_server_at_the_same_address_is_asked_for_anew_also_after_a_restart(
+    questions: RememberedQuestions, answers: Answers, store: dict[str, str]
+) -> None:
+    questions.meet(server(A, "one"))
+    questions.may_upload(A, "", "")
+    questions.meet(server(A, "one"))
+    next_day = RememberedQuestions(answers, Consents(store), lambda: 0.0)
+    next_day.meet(server(B, "two"))
+    next_day.meet(server(A, "one"))
+    assert next_day.consent(A)
+    next_day.meet(server(A, "two"))
+    assert not next_day.consent(A)
+
+
+def test_a_consent_for_a_server_that_told_no_id_then_stays(
+    questions: RememberedQuestions, store: dict[str, str]
+) -> None:
+    questions.meet(server(A, ""))
+    questions.may_upload(A, "", "")
+    questions.meet(server(A, "one"))
+    assert questions.consent(A)
+
+
 def test_after_it_was_revoked_it_is_asked_again(questions: RememberedQuestions, answers: Answers) -> None:
     changes: list[str] = []
     questions.changed.connect(lambda: changes.append(questions.consent(A)))
@@ -57,6 +88,8 @@ def test_other_questions_are_asked_each_time(questions: RememberedQuestions, ans
     assert answers.told == [("It is lost.", "Stop")] * 2
 
 
-@pytest.mark.parametrize("stored", ["broken", "[]", '{"https://a.example.org": 7}'])
+@pytest.mark.parametrize(
+    "stored", ["broken", "[]", '{"https://a.example.org": 7}', '{"https://a.example.org": ["", "id"]}']
+)
 def test_a_consent_that_cannot_be_read_is_none(stored: str) -> None:
     assert not Consents({"VPTCT.uploads": stored}).given(A)

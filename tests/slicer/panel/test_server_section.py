@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from doors import BY_TOKEN, Doors, doors
+from scripted_server import ScriptedServer, silence
 
 KEYCLOAK = {"login": "keycloak", "enabled": True, "realm": "http://login.example.org/ct", "client_id": "ct"}
 Wait = Callable[..., None]
@@ -138,7 +139,14 @@ def test_a_consent_is_shown_and_revoked(section: Any, wait_until: Wait, dialogs:
     with doors() as door:
         connect(section, wait_until, door.url)
         assert not section.ui.consentLabel.visible
-        dialogs.answer(qt.QMessageBox.Cancel, qt.QMessageBox.Yes)
+
+        def look_and_leave(dialog: Any) -> int:
+            assert dialog.button(qt.QMessageBox.Yes).text == "Upload"
+            assert dialog.defaultButton() == dialog.button(qt.QMessageBox.Cancel)
+            assert "24 slices, 3 MB." in dialog.informativeText
+            return int(qt.QMessageBox.Cancel)
+
+        dialogs.answer(look_and_leave, qt.QMessageBox.Yes)
         ask = section.desk.questions.may_upload
         assert not ask(door.url, "The server does not have it.", "24 slices, 3 MB.")
         assert ask(door.url, "The server does not have it.", "24 slices, 3 MB.")
@@ -147,6 +155,24 @@ def test_a_consent_is_shown_and_revoked(section: Any, wait_until: Wait, dialogs:
         section.ui.revokeButton.click()
         assert not section.ui.revokeButton.visible
         assert not section.desk.questions.consent(door.url)
+
+
+def test_the_window_goes_on_while_a_server_says_nothing_and_cancel_leaves_it(
+    section: Any, wait_until: Wait
+) -> None:
+    from standin.lag_meter import LagMeter
+    from standin.waiting import let_events_go_on
+
+    with ScriptedServer([silence]) as server, LagMeter() as meter:
+        section.ui.addressBox.setEditText(server.url)
+        section.ui.connectButton.click()
+        let_events_go_on(0.5)
+        assert section.ui.stateLabel.text == "Connecting..."
+        section.ui.connectButton.click()
+        assert section.ui.stateLabel.text == "Not connected"
+        assert server.hung_up.wait(2)
+    # A server that is waited for would hold it for half a minute; other tests measure more closely.
+    assert meter.longest_ms < 1000
 
 
 def test_studies_that_the_server_cannot_read_are_told(section: Any, wait_until: Wait) -> None:

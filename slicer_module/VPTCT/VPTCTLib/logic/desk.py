@@ -113,6 +113,7 @@ class Desk:
         self.outbox = Outbox(around.outbox_folder, clock=around.clock)
         self.scratch_folder = around.scratch_folder
         self.server = ServerLink(self.jobs, around.ticker, self.settings, self.messages, retry=around.retry)
+        self.server.ready.connect(lambda: self.questions.meet(self.server))
         self.choice = Choice(self.server)
         self.study = StudyOnScreen(
             self.server, self.choice, self.jobs, self.messages, around.ticker,
@@ -185,6 +186,7 @@ class Desk:
     def close(self) -> None:
         """End all that runs: the panel is going. What is kept on disk stays there."""
         self.reading_clock.stop()
+        self.kept_labels.close()
         self.evidence.close()
         self.leases.close()
         self.next_studies.leave_scene()

@@ -7,6 +7,7 @@ from typing import Callable, Protocol
 
 from ..consent import Consents
 from ..signal import Signal
+from .server_link import ServerLink
 
 
 class Questions(Protocol):
@@ -43,7 +44,16 @@ class RememberedQuestions:
         self._asked = asked
         self._consents = consents
         self._clock = clock
+        self._met: dict[str, str] = {}
         self.changed = Signal()
+
+    def meet(self, server: ServerLink) -> None:
+        """This server is there. A consent that was given for another one at the same address is revoked."""
+        server_id = server.info.server_id if server.info is not None else ""
+        self._met[server.address] = server_id
+        meant = self._consents.given_for(server.address)
+        if meant and server_id != meant:
+            self.revoke(server.address)
 
     def may_upload(self, address: str, why: str, what: str) -> bool:
         """As ``Questions.may_upload``; yes without a question where the reader said so before."""
@@ -51,7 +61,8 @@ class RememberedQuestions:
             return True
         if not self._asked.may_upload(address, why, what):
             return False
-        self._consents.give(address, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock())))
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
+        self._consents.give(address, when, self._met.get(address, ""))
         self.changed.emit()
         return True
 

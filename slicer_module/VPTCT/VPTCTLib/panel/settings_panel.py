@@ -115,8 +115,10 @@ class SettingsPanel:
 
     def _agreed(self) -> dict[str, str]:
         return {
-            address: _("{address}, agreed on {when}").format(address=address, when=when_in_words(when))
-            for address, when in self._consents.all.items()
+            address: _("{address}, agreed on {when}").format(
+                address=address, when=when_in_words(consent.when)
+            )
+            for address, consent in self._consents.all.items()
         }
 
     def _forget(self, address: str) -> None:
