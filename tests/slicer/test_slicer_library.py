@@ -27,7 +27,7 @@ TOO_NEW = {
 BESIDE = {
     "": {"requests"},
     # pydicom is of Slicer's own Python: its DICOM module stands on it.
-    "scene": {"numpy", "pydicom", "slicer", "vtk"},
+    "scene": {"numpy", "pydicom", "slicer", "vtk", "vtkITK"},
     "logic": {"slicer", "vtk"},
     "panel": {"ctk", "numpy", "qt", "slicer", "vtk"},
 }

@@ -15,6 +15,12 @@ import vtk
 
 from ..errors import LocalFileError
 
+try:
+    from vtkITK import vtkITKArchetypeImageSeriesScalarReader as _Reader
+except ImportError:
+    # Slicer's scene without the application has it in one module with all the rest.
+    from slicer import vtkITKArchetypeImageSeriesScalarReader as _Reader
+
 # Until the volume is shown, which sets the task's; Slicer would else look at all voxels for one.
 _CENTRE_HU, _WIDTH_HU = 40, 400
 _GREY = "vtkMRMLColorTableNodeGrey"
@@ -42,7 +48,7 @@ def read_files(files: Sequence[Path]) -> ReadStudy:
     Raises:
         LocalFileError: Slicer cannot read it.
     """
-    reader = slicer.vtkITKArchetypeImageSeriesScalarReader()
+    reader = _Reader()
     reader.SetArchetype(str(files[0]))
     reader.ResetFileNames()
     for file in files:
