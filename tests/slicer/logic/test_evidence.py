@@ -18,7 +18,6 @@ from VPTCTLib.logic.evidence_views import EvidenceViews
 from VPTCTLib.logic.label_draft import LabelDraft
 from VPTCTLib.logic.messages import Messages
 from VPTCTLib.scene.jump import current_z
-from VPTCTLib.scene.marks import _boxes as boxes_of
 from VPTCTLib.scene.marks import show_ranges
 from VPTCTLib.scene.results import keep_result, result_of
 from VPTCTLib.settings import JUMP_TO_KEY_SLICE, Settings
@@ -268,6 +267,19 @@ def test_a_volume_that_goes_takes_all_with_it(desk: Desk) -> None:
     desk.ticker.turn(1)
     desk.evidence.step(1)
     desk.evidence.jump(0.0)
+
+
+def boxes_of(volume: Any, finding: str = "") -> list[Any]:
+    """The boxes of a volume in the scene, of one finding or of all."""
+    scene = slicer.mrmlScene
+    name = "vtkMRMLMarkupsROINode"
+    every = [scene.GetNthNodeByClass(index, name) for index in range(scene.GetNumberOfNodesByClass(name))]
+    return [
+        box
+        for box in every
+        if box.GetNodeReference("VPTCT.volume") is volume
+        and finding in ("", box.GetAttribute("VPTCT.markedFinding"))
+    ]
 
 
 def sizes_along_z(boxes: list[Any]) -> list[float]:

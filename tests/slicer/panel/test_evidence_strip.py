@@ -320,7 +320,7 @@ def test_it_is_as_fine_as_the_screen(window: Any, no_slot_errors: Any) -> None:
 
 
 def test_the_slice_on_screen_is_painted_where_it_is(hand: Hand) -> None:
-    from VPTCTLib.panel.strip_painter import Inks
+    from VPTCTLib.panel.inks import Inks
 
     colour = Inks.of(hand.label.palette).cursor
     scale = hand.strip.scale()

@@ -105,8 +105,8 @@ def test_the_bar_is_as_long_as_the_probability_and_has_a_notch_at_the_threshold(
     panel: Any, hear: Any, wait_until: Any, main_window: Any
 ) -> None:
     import qt
+    from VPTCTLib.panel.inks import Inks
     from VPTCTLib.panel.probability_bar import ProbabilityBar
-    from VPTCTLib.panel.strip_painter import Inks
 
     label = qt.QLabel()
     label.resize(200, 18)

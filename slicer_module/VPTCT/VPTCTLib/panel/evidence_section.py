@@ -66,9 +66,15 @@ class EvidenceSection(Section):
         self.ui.emptyLabel.visible = not has_study
         for widget in (self.ui.strip, self.ui.jumps, self.ui.views):
             widget.visible = has_study
-        self.strip.show(evidence.profile, may_mark=evidence.may_mark)
+        self.strip.show(evidence.profile, may_mark=evidence.may_mark, note=self._note())
         self._move()
         self._show_views()
+
+    def _note(self) -> str:
+        """Why there is no curve."""
+        if self.desk.evidence.is_hidden:
+            return _("Read blind: shown when your label is saved")
+        return _("No answer yet")
 
     def _show_views(self) -> None:
         """What can be drawn in Slicer's views, and what is."""

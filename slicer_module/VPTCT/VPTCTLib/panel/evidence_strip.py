@@ -10,8 +10,9 @@ import qt
 from ..i18n import tr as _
 from ..logic.profile import Profile
 from ..signal import Signal
+from .inks import Inks
 from .strip_mouse import StripMouse
-from .strip_painter import Inks, StripPainter, number
+from .strip_painter import StripPainter, number
 from .strip_scale import StripScale
 
 HEIGHT_PX = 190
@@ -24,6 +25,7 @@ class _Look:
     """What the backdrop depends on."""
 
     profile: Profile
+    note: str
     width_px: int
     device_ratio: float
     paper: int
@@ -50,7 +52,7 @@ class EvidenceStrip:
         self._label = label
         self._profile: Profile | None = None
         self._here: float | None = None
-        self._may_mark = True
+        self._may_mark, self._note = True, ""
         self._backdrop: tuple[_Look, Any] | None = None
         label.setMinimumSize(_LEAST_WIDTH_PX, HEIGHT_PX)
         label.setMaximumHeight(HEIGHT_PX)
@@ -79,11 +81,17 @@ class EvidenceStrip:
         """Whether there is a finding to mark slices of."""
         return self._may_mark
 
-    def show(self, profile: Profile | None, *, may_mark: bool = True) -> None:
-        """Show a finding; None for nothing."""
+    def show(self, profile: Profile | None, *, may_mark: bool = True, note: str = "") -> None:
+        """Show a finding.
+
+        Args:
+            profile: what is known of it; None for nothing.
+            may_mark: whether slices can be marked.
+            note: stands where the curve would be, as long as there is none.
+        """
         if profile is None or self._profile is None or profile.ranges != self._profile.ranges:
             self.mouse.forget()
-        self._profile, self._may_mark = profile, may_mark
+        self._profile, self._may_mark, self._note = profile, may_mark, note
         self.paint()
 
     def move_to(self, z_mm: float | None) -> None:
@@ -153,7 +161,8 @@ class EvidenceStrip:
         palette = self._label.palette
         # The reader's ranges are painted on top.
         answer, paper = replace(profile, ranges=()), palette.color(qt.QPalette.Base).rgb()
-        look = _Look(answer, scale.width_px, self._device_ratio(), paper, self._font().toString())
+        note, font = self._note, self._font().toString()
+        look = _Look(answer, note, scale.width_px, self._device_ratio(), paper, font)
         if self._backdrop is None or self._backdrop[0] != look:
             ratio = look.device_ratio
             pixmap = qt.QPixmap(round(scale.width_px * ratio), round(HEIGHT_PX * ratio))
@@ -161,7 +170,7 @@ class EvidenceStrip:
             pixmap.fill(qt.QColor(0, 0, 0, 0))
             painter = self._painter_of(pixmap)
             try:
-                StripPainter(painter, scale, Inks.of(palette)).backdrop(profile)
+                StripPainter(painter, scale, Inks.of(palette)).backdrop(profile, self._note)
             finally:
                 painter.end()
             self._backdrop = look, pixmap

@@ -6,7 +6,7 @@ from typing import Any
 
 import qt
 
-from .strip_painter import Inks, clear
+from .inks import Inks, clear
 
 _HEIGHT_PX = 18
 _NOTCH_PX = 5

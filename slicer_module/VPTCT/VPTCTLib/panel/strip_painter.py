@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import qt
@@ -11,53 +10,10 @@ import qt
 from ..i18n import tr as _
 from ..logic.curve import Curve
 from ..logic.profile import Profile, Range
+from .inks import Inks, clear
 from .strip_scale import StripScale
 
 _CLIPS_SHOWN_APART = 120
-
-
-@dataclass(frozen=True)
-class Inks:
-    """The colours, for a light or a dark panel.
-
-    Attributes:
-        paper: behind the plot.
-        ink: words, frame and key slice; fainter ones are made of it.
-        curve: of the network.
-        cursor: the slice on screen.
-        mark: of the reader.
-        focus: around what has the keys.
-    """
-
-    paper: Any
-    ink: Any
-    curve: Any
-    cursor: Any
-    mark: Any
-    focus: Any
-
-    @staticmethod
-    def of(palette: Any) -> Inks:
-        """Those that can be told apart on this palette."""
-        # Copies: in Slicer a palette gives colours that are gone when it is.
-        paper, ink, focus = (
-            qt.QColor(palette.color(role))
-            for role in (qt.QPalette.Base, qt.QPalette.Text, qt.QPalette.Highlight)
-        )
-        names = (
-            ("#64b5f6", "#ffb74d", "#4db6ac")
-            if paper.lightness() < 128
-            else ("#1565c0", "#d84315", "#00796b")
-        )
-        curve, cursor, mark = (qt.QColor(name) for name in names)
-        return Inks(paper, ink, curve, cursor, mark, focus)
-
-
-def clear(colour: Any, alpha: int) -> Any:
-    """The colour, so much of 255 to be seen."""
-    made = qt.QColor(colour)
-    made.setAlpha(alpha)
-    return made
 
 
 def number(value: float, digits: int = 0) -> str:
@@ -77,8 +33,13 @@ class StripPainter:
     def __init__(self, painter: Any, scale: StripScale, inks: Inks) -> None:
         self._painter, self._scale, self._inks = painter, scale, inks
 
-    def backdrop(self, profile: Profile) -> None:
-        """What stays while the reader scrolls and drags: plot, axes, threshold and key slice."""
+    def backdrop(self, profile: Profile, note: str) -> None:
+        """What stays while the reader scrolls and drags: plot, axes, threshold, key slice.
+
+        Args:
+            profile: what is shown.
+            note: stands where the curve would be.
+        """
         scale = self._scale
         frame = qt.QRectF(
             scale.left_px, scale.top_px, scale.right_px - scale.left_px, scale.bottom_px - scale.top_px
@@ -89,7 +50,7 @@ class StripPainter:
             self._clips(profile)
             self._curve(profile.curve, profile.threshold)
         else:
-            self._words(frame, _("No answer yet"), clear(self._inks.ink, 130), qt.Qt.AlignCenter)
+            self._words(frame, note, clear(self._inks.ink, 130), qt.Qt.AlignCenter)
         self._outline(frame, 90)
         if profile.threshold is not None:
             self._threshold(profile, profile.threshold)
