@@ -215,6 +215,10 @@ class KeptLabels:
         address = self._server.address
         self._change(lambda: self._outbox.move(labels, address))
 
+    def close(self) -> None:
+        """Send no more; what is here stays."""
+        self._stop_retry()
+
     def _change(self, call: Callable[[], object]) -> None:
         self._jobs.start(lambda work: call(), lambda _: self.send(), self._not_changed)
 
