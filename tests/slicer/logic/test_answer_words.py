@@ -8,7 +8,7 @@ import pytest
 from VPTCTLib.contract.estimate import Estimate
 from VPTCTLib.contract.info import ModelInfo
 from VPTCTLib.contract.result import AnsweringModel, ClipResult, FindingResult, Result
-from VPTCTLib.logic.answer_words import finding_row, source_lines, uncertainty_line, warnings_of
+from VPTCTLib.logic.answer_words import finding_row, source_lines, source_tip, uncertainty_line, warnings_of
 
 
 def finding(probability: float, threshold: float | None, decision: str | None) -> FindingResult:
@@ -51,20 +51,20 @@ def test_uncertainty_is_told_with_its_scale() -> None:
 
 
 def test_who_answered_is_told_with_interval_and_calibration() -> None:
-    lines = source_lines(result(auroc=Estimate(0.88, (0.81, 0.94), 60)), served(3), "")
-    assert lines == (
+    said = result(auroc=Estimate(0.88, (0.81, 0.94), 60))
+    assert source_lines(said, served(3), "") == (
         "Swin-T, version 3",
-        "Trained on 212 studies; pretraining: videos (Kinetics)",
-        "Validation AUROC 0.88 (0.81 to 0.94, n = 60)",
-        "Calibrated probabilities",
+        "Validation AUROC 0.88 (0.81 to 0.94, n = 60); calibrated",
     )
+    assert source_tip(said).startswith("Trained on 212 studies; pretraining: videos (Kinetics).")
 
 
 def test_what_was_not_measured_is_not_available_and_what_is_not_calibrated_says_so() -> None:
-    lines = source_lines(result(calibrated=False), None, "2026-11-20T20:31:05Z")
+    said = result(calibrated=False)
+    lines = source_lines(said, None, "2026-11-20T20:31:05Z")
     assert lines[0].startswith("swin_t, version 3, answered 2026-11-2")
-    assert lines[2] == "Validation AUROC n/a"
-    assert lines[3].startswith("Not calibrated")
+    assert lines[1] == "Validation AUROC n/a; not calibrated"
+    assert source_tip(said).endswith("eight need not have it.")
 
 
 def test_warnings_come_whole_with_what_is_to_be_said_beside_the_answer() -> None:

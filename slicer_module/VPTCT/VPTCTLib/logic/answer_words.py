@@ -72,7 +72,7 @@ def warnings_of(result: Result, note: str) -> tuple[str, ...]:
 
 
 def source_lines(result: Result, model: ModelInfo | None, when: str) -> tuple[str, ...]:
-    """Who answered, when, how it was trained, and how well it does.
+    """Who answered, when, and how well it does.
 
     Args:
         result: the answer.
@@ -86,13 +86,26 @@ def source_lines(result: Result, model: ModelInfo | None, when: str) -> tuple[st
     auroc = said.validation_auroc
     return (
         who if not when else _("{who}, answered {when}").format(who=who, when=when_in_words(when)),
-        _("Trained on {n} studies; pretraining: {pretraining}").format(
-            n=said.trained_on, pretraining=pretraining_in_words(said.pretraining)
+        _("Validation AUROC {auroc}; {calibrated}").format(
+            auroc=_("n/a") if auroc is None else auroc,
+            calibrated=_("calibrated") if said.calibrated else _("not calibrated"),
         ),
-        _("Validation AUROC {auroc}").format(auroc=_("n/a") if auroc is None else auroc),
-        _("Calibrated probabilities")
-        if said.calibrated
-        else _("Not calibrated: 0.8 need not mean that 8 of 10 such studies have it"),
+    )
+
+
+def source_tip(result: Result) -> str:
+    """How the network that answered came to be, and what its figures mean."""
+    said = result.model
+    return "\n".join(
+        (
+            _("Trained on {n} studies; pretraining: {pretraining}.").format(
+                n=said.trained_on, pretraining=pretraining_in_words(said.pretraining)
+            ),
+            _("AUROC on studies it was not trained on, with its 95 % interval: 1 is perfect, 0.5 is chance."),
+            _("Calibrated: of ten studies with a probability of 0.8, eight have it.")
+            if said.calibrated
+            else _("Not calibrated: of ten studies with a probability of 0.8, eight need not have it."),
+        )
     )
 
 

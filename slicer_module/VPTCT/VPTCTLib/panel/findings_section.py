@@ -6,7 +6,14 @@ from typing import Any, Callable
 
 from ..contract.result import Result
 from ..i18n import tr as _
-from ..logic.answer_words import finding_row, source_lines, uncertainty_line, uncertainty_tip, warnings_of
+from ..logic.answer_words import (
+    finding_row,
+    source_lines,
+    source_tip,
+    uncertainty_line,
+    uncertainty_tip,
+    warnings_of,
+)
 from ..logic.desk import Desk
 from ..logic.messages import WARNING
 from .finding_row import FindingRow
@@ -66,6 +73,7 @@ class FindingsSection(Section):
         _put(self.ui.uncertaintyLabel, "" if result is None else uncertainty_line(result))
         lines = () if kept is None else source_lines(kept.result, model, kept.when)
         _put(self.ui.sourceLabel, "\n".join(lines))
+        self.ui.sourceLabel.toolTip = "" if result is None else source_tip(result)
         _put(self.ui.noticeLabel, "" if result is None or info is None else info.notice)
 
     def _make_rows(self, result: Result | None) -> None:
