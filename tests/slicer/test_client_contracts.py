@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from VPTCTLib.contract.info import Inference, StudyNeeds, Uploads, read_info
-from VPTCTLib.contract.label import FindingLabel, LabelHistory, read_history, read_label
+from VPTCTLib.contract.label import FindingLabel, LabelHistory, read_history, read_label, read_saved
 from VPTCTLib.contract.next_study import read_next
 from VPTCTLib.contract.result import read_result
 from VPTCTLib.contract.training import read_training, read_trainings
@@ -211,3 +211,23 @@ def test_the_info_says_what_an_upload_needs_and_an_older_server_says_nothing_of_
     without["vptct"]["server_id"] = None
     info = read_info(without)
     assert (info.uploads, info.server_id) == (Uploads(5, sessions=False, session_minutes=None), "")
+
+
+def test_what_is_told_of_studies_and_their_labels_is_read_as_agreed() -> None:
+    agreed = golden("datastore")
+    history = read_history(agreed["history"])
+    assert (history.newest_version, len(history.versions), len(history.set_aside)) == (3, 1, 1)
+    assert history.versions[0].label.findings["pulmonary_embolism"].slices_mm == ((-142.5, -118.0),)
+    assert (history.damaged[0].version, history.set_aside[0].settled) == (3, False)
+    saved = read_saved(agreed["saved"])
+    assert (saved.study, saved.version, saved.previous_annotator) == ("p17--ct", 2, "ben")
+
+
+def test_versions_that_could_not_be_compared_are_told_with_why() -> None:
+    agreed = json.loads(json.dumps(golden("versions")))
+    why = "The new version cannot be compared with the served one: too few validation studies."
+    nothing = {"figure": None, "served": None, "candidate": None, "gain": None}
+    agreed["versions"][2]["comparison"] = {"with_version": 3, "better": False, "sentence": why, **nothing}
+    comparison = read_versions(agreed).versions[2].comparison
+    assert comparison is not None
+    assert (comparison.sentence, comparison.figure, comparison.gain) == (why, None, None)

@@ -13,17 +13,17 @@ class Comparison:
     """Two versions side by side.
 
     Attributes:
-        figure: what was compared, such as ``auroc``.
-        served, candidate: the figure of each.
-        gain: candidate minus served.
+        figure: what was compared, such as ``auroc``; None where there were too few studies to compare on.
+        served, candidate: the figure of each; None with it.
+        gain: candidate minus served; None with it.
         better: whether that is enough by the rule of the training.
         sentence: the same in words.
     """
 
-    figure: str
-    served: Estimate
-    candidate: Estimate
-    gain: Estimate
+    figure: str | None
+    served: Estimate | None
+    candidate: Estimate | None
+    gain: Estimate | None
     better: bool
     sentence: str
 
@@ -31,10 +31,10 @@ class Comparison:
 def read_comparison(fields: Fields) -> Comparison:
     """The comparison in an outcome, or in a version."""
     return Comparison(
-        figure=fields.text("figure"),
-        served=fields.part("served", read_estimate),
-        candidate=fields.part("candidate", read_estimate),
-        gain=fields.part("gain", read_estimate),
+        figure=fields.maybe(fields.text, "figure"),
+        served=fields.part_or_none("served", read_estimate),
+        candidate=fields.part_or_none("candidate", read_estimate),
+        gain=fields.part_or_none("gain", read_estimate),
         better=fields.flag("better"),
         sentence=fields.text("sentence"),
     )
