@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pydicom
 import pytest
 from contract_files import CONTRACT, differences, golden
 from lib.training.record import STATES
 from lib.training.told import _STATUS
 
+from vpt_plugin.ct.volume import Volume
+from vpt_plugin.data.phantom import write_dicom, write_nrrd
 from vpt_plugin.labels import StudyLabel
 
 
@@ -75,3 +82,32 @@ def test_the_agreed_label_is_saved_as_it_was_sent(client, study: str) -> None:
     back = client.get("/datastore/label", params={"label": saved.json()["label"], "tag": "final"})
     assert back.json() == golden("label.json")
     assert hashlib.sha256(back.content).hexdigest() == saved.json()["sha256"]
+
+
+def test_what_is_told_of_studies_and_their_labels_is_as_agreed(serve, tmp_path: Path) -> None:
+    agreed, running = golden("datastore.json"), serve()
+    hu = np.repeat(np.array([-900, 40], dtype=np.int16), 128).reshape(4, 8, 8, order="F")
+    volume = Volume(hu, (2.5, 1.0, 1.0), (0.0, 0.0, 0.0), np.eye(3)[:, ::-1].copy(), "p")
+    write_dicom(volume, tmp_path / "studies" / "p01")
+    write_nrrd(volume, tmp_path / "ct.nrrd")
+    uid = pydicom.dcmread(next((tmp_path / "studies" / "p01").iterdir())).SeriesInstanceUID
+    assert differences(running.ask("GET", f"/datastore/series/{uid}").json(), agreed["series"]) == []
+    file = {"file": ("ct.nrrd", (tmp_path / "ct.nrrd").read_bytes())}
+    added = running.ask("PUT", "/datastore/", files=file).json()
+    assert differences(added, agreed["added"]) == []
+
+    query, label = {"image": added["image"], "task": "pe"}, golden("label.json")
+
+    def save(annotator: str, if_version: int) -> Any:
+        content = json.dumps({**label, "annotator": annotator}).encode()
+        params = {"image": added["image"], "if_version": if_version}
+        return running.ask("PUT", "/datastore/label", params=params, files={"label": ("l.json", content)})
+
+    assert save("ben", 0).status_code == 200
+    assert differences(save("anna", 1).json(), agreed["saved"]) == []
+    assert save("cleo", 1).status_code == 409
+    labels = tmp_path / "studies" / "labels" / "final" / added["image"]
+    (labels / "pe.0003.json").write_bytes(b"")
+    told = running.ask("GET", "/datastore/label/history", params=query).json()
+    assert differences(told, agreed["history"]) == []
+    assert (told["newest_version"], len(told["set_aside"]), len(told["damaged"])) == (3, 1, 1)
