@@ -12,7 +12,6 @@ from authority import new_authority
 from doors import BY_TOKEN, doors, info
 from hand_ticker import HandTicker
 from scripted_server import ScriptedServer, answer, drop, silence
-from vpt_plugin.store.tokens import TokenFile
 from VPTCTLib.contract.login import LoginWanted
 from VPTCTLib.errors import (
     LeaseError,
@@ -28,6 +27,8 @@ from VPTCTLib.logic.messages import Messages
 from VPTCTLib.logic.server_link import ServerLink
 from VPTCTLib.settings import CA_BUNDLE, READER, REFRESH_SECONDS, Settings
 from VPTCTLib.transport.retry import RetryRule
+
+from vpt_plugin.store.tokens import TokenFile
 
 QUICK = RetryRule(first_wait_seconds=0.01, factor=1.0)
 
@@ -78,9 +79,11 @@ class Told:
     def __init__(self, server: Any) -> None:
         self.signals: list[str] = []
         self.states: list[str] = []
+        self.left_by: list[str] = []
         self._server = server
         server.ready.connect(lambda: self.signals.append("ready"))
         server.left.connect(lambda: self.signals.append("left"))
+        server.left.connect(lambda: self.left_by.append(server.reader))
         server.changed.connect(self._changed)
 
     def _changed(self) -> None:
@@ -185,6 +188,15 @@ def test_while_it_is_away_it_is_asked_after_2_3_4_5_and_5_seconds(desk: Bare, ti
         assert desk.messages.all == ()
 
 
+def test_whoever_hears_that_it_is_away_may_leave_it(desk: Bare, ticker: HandTicker) -> None:
+    with doors() as door:
+        connect(desk, ticker, door.url)
+        desk.server.changed.connect(lambda: desk.server.state == "away" and desk.server.disconnect())
+        desk.server.report(UnreachableError("the connection broke."))
+        ticker.turn(60)
+        assert (desk.server.state, desk.messages.all) == ("none", ())
+
+
 def test_what_an_error_of_a_request_says_of_the_server(desk: Bare, ticker: HandTicker) -> None:
     with doors() as door:
         connect(desk, ticker, door.url)
@@ -273,6 +285,7 @@ def test_a_look_that_gets_401_asks_for_the_login_and_another_reader_gets_a_clean
         desk.server.log_in_with_token("two")
         ticker.until(lambda: desk.server.state == "ready")
         assert (told.signals, again, desk.server.reader) == (["left", "ready"], [], "ben")
+        assert told.left_by == ["anna"]
 
 
 def test_who_may_nothing_at_all_is_told_so_and_can_log_in_as_somebody_else(
@@ -328,6 +341,7 @@ def test_logging_out_forgets_the_token_and_drops_what_was_the_readers(
     client = server.client
     server.log_out()
     assert (server.state, server.client, server.reader, told.signals) == ("login", None, "", ["left"])
+    assert told.left_by == ["anna"]
     with pytest.raises(NotLoggedInError):
         client.access.info()
     look(desk, ticker)

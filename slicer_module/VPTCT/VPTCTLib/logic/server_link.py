@@ -60,6 +60,7 @@ class ServerLink:
         changed: any of these.
         ready: the server can be asked; again each time it is back.
         left: it is another server, another reader, or none: all that belongs to the old one is to be dropped.
+            ``reader`` is still the old one where only that changes.
     """
 
     state: str
@@ -88,8 +89,7 @@ class ServerLink:
     @property
     def reader(self) -> str:
         """Under which name this reader works: of the login, else of the settings."""
-        name = self.person.name if self.person is not None else ""
-        return name or self._settings.get(READER).strip()
+        return self._name_of(self.person)
 
     @property
     def can_be_read_along(self) -> bool:
@@ -142,8 +142,9 @@ class ServerLink:
         if not self._login.is_there:
             return
         self._login.forget()
-        self.person, self.state, self.logging_in = None, LOGIN, False
+        self.state, self.logging_in = LOGIN, False
         self._drop_what_was()
+        self.person = None
         self._messages.settle(ABOUT)
         self.changed.emit()
         self._look()
@@ -188,6 +189,9 @@ class ServerLink:
         self._known_as: tuple[str, ...] = ()
         self._looks_while_away = 0
         self._again: list[Callable[[], object]] = []
+
+    def _name_of(self, person: Person | None) -> str:
+        return (person.name if person is not None else "") or self._settings.get(READER).strip()
 
     def _client_of(self, login: ChangeableLogin, retry: RetryRule | None) -> Client:
         connection = Connection(self.address, login=login, ca_bundle=self._ca_bundle, retry=retry)
@@ -253,15 +257,14 @@ class ServerLink:
 
     def _is_ready(self, info: ServerInfo, person: Person) -> None:
         was, before = self.state, (self.info, self.person)
-        self.person = person
         if was != READY:
             self._messages.settle(ABOUT)
-        known_as = (info.server_id, info.version, self.reader)
+        known_as = (info.server_id, info.version, self._name_of(person))
         if self.client is not None and known_as != self._known_as:
             self._tell_of_another(known_as)
             self.state = CONNECTING
             self._drop_what_was()
-        self.info, self.state, self._known_as = info, READY, known_as
+        self.info, self.person, self.state, self._known_as = info, person, READY, known_as
         is_back = was != READY or self.client is None
         if self.client is None:
             self.client = self._client_of(self._login, self._retry)
@@ -296,15 +299,17 @@ class ServerLink:
             self.changed.emit()
 
     def _is_away(self, error: VptctError) -> None:
-        if self.state != AWAY:
+        is_news = self.state != AWAY
+        if is_news:
             self.state, self._looks_while_away = AWAY, 0
+        self._looks.after(min(_SOON_SECONDS + self._looks_while_away, _LATER_SECONDS), self._look)
+        self._looks_while_away += 1
+        if is_news:
             hint = _("It is looked for every few seconds, and nothing is lost.")
             if self.client is None:
                 hint = f"{error.hint} {hint}".strip()
             self._messages.tell(ERROR, error.message, hint, about=ABOUT)
             self.changed.emit()
-        self._looks.after(min(_SOON_SECONDS + self._looks_while_away, _LATER_SECONDS), self._look)
-        self._looks_while_away += 1
 
     def _drop_what_was(self) -> None:
         """Everything of the server as it was, or of the reader that was; the connection stays."""
