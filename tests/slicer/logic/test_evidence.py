@@ -185,6 +185,18 @@ def test_the_finding_that_is_chosen_in_the_form_is_the_one_that_is_shown(desk: D
     assert desk.slice_on_screen() == 12
 
 
+def test_without_a_server_a_saved_answer_can_be_looked_at_but_not_marked(desk: Desk) -> None:
+    volume = desk.new_volume()
+    desk.choice.task = None
+    desk.show(volume)
+    desk.hear(volume, answer(effusion=41, emphysema=12))
+    assert (desk.evidence.finding, desk.evidence.may_mark) == ("effusion", False)
+    assert desk.slice_on_screen() == 41
+    desk.evidence.choose("emphysema")
+    desk.evidence.jump_to_key_slice()
+    assert desk.slice_on_screen() == 12
+
+
 def test_one_goes_from_peak_to_peak_and_slice_by_slice_to_the_ends(desk: Desk) -> None:
     volume = desk.new_volume()
     desk.show(volume)

@@ -57,6 +57,8 @@ class Evidence:
         self.changed, self.moved = Signal(), Signal()
         self.profile: Profile | None = None
         self.here: float | None = None
+        # For a scene that is looked at without a server, and so without a form.
+        self._looked_for = ""
         self._kept: KeptResult | None = None
         self._shown: tuple[SliceAxis, FindingResult | None] | None = None
         self._told: tuple[object, ...] = ()
@@ -93,17 +95,25 @@ class Evidence:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """The names of the task's findings."""
-        return self._draft.findings
+        """The names of the task's findings; of the answer's, where no server tells of tasks."""
+        result = self.result
+        if self._draft.findings or result is None:
+            return self._draft.findings
+        return tuple(each.name for each in result.findings)
 
     @property
     def finding(self) -> str:
         """The name of the chosen one; "" for none."""
-        return self._draft.finding
+        findings = self.findings
+        if self._draft.finding or not findings:
+            return self._draft.finding
+        return self._looked_for if self._looked_for in findings else findings[0]
 
     def choose(self, finding: str) -> None:
         """Look at this finding from now on."""
+        self._looked_for = finding
         self._draft.choose(finding)
+        self._update()
 
     def answer(self) -> FindingResult | None:
         """What the network says of the chosen finding."""
