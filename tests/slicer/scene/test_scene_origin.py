@@ -13,7 +13,7 @@ from standin.wheel import require_scene
 
 slicer = require_scene()
 
-from VPTCTLib.scene.origin import mark_origin, origin_of
+from VPTCTLib.scene.origin import mark_origin, note_arrival, origin_of
 from VPTCTLib.scene.refusal import refusal_of
 from VPTCTLib.which_study import Origin
 
@@ -87,20 +87,14 @@ def test_a_copy_is_the_same_study_until_it_is_changed(scene: Any, new_volume: Ne
     assert origin(copy).study == ""
 
 
-def loaded(scene: Any, folder: Path, instances: int = 6) -> Any:
-    """As Slicer's DICOM module leaves a volume: read from files, with the UIDs of its instances."""
-    file = folder / "study.nrrd"
-    sitk.WriteImage(sitk.GetImageFromArray(chest()), str(file))
-    logic = slicer.vtkSlicerVolumesLogic()
-    logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
-    logic.SetMRMLScene(scene)
-    volume = logic.AddArchetypeScalarVolume(str(file), "6: Chest", 0, None)
+def of_a_series(volume: Any, instances: int = 6) -> Any:
+    """As Slicer's DICOM module leaves a volume: with the UIDs of its instances, and no file to go by."""
     volume.SetAttribute("DICOM.instanceUIDs", " ".join(f"{SERIES}.{number}" for number in range(instances)))
     return volume
 
 
-def test_a_dicom_series_is_known_by_the_database(scene: Any, tmp_path: Path) -> None:
-    volume = loaded(scene, tmp_path)
+def test_a_dicom_series_is_known_by_the_database(new_volume: NewVolume) -> None:
+    volume = of_a_series(new_volume(chest()))
     volume.GetDisplayNode().SetWindowLevel(1500, -600)
 
     assert origin(volume) == Origin(series_uid=SERIES, examination=EXAMINATION)
@@ -109,17 +103,51 @@ def test_a_dicom_series_is_known_by_the_database(scene: Any, tmp_path: Path) -> 
     assert origin_of(volume, lambda uid: f"1.2.{uid[-1]}") == Origin()
 
 
-def test_a_part_or_a_copy_of_a_series_or_a_changed_one_is_not_the_series(scene: Any, tmp_path: Path) -> None:
-    volume = loaded(scene, tmp_path)
+def test_a_part_of_a_series_or_a_changed_one_is_not_the_series(scene: Any, new_volume: NewVolume) -> None:
+    assert origin(of_a_series(new_volume(chest()), instances=5)) == Origin()
+    assert origin(of_a_series(new_volume(chest()), instances=1)) == Origin()
+    volume = of_a_series(new_volume(chest()))
+    note_arrival(volume)
     copy = slicer.vtkSlicerVolumesLogic.CloneVolume(scene, volume, "copy")
-    assert copy.GetAttribute("DICOM.instanceUIDs")
-    assert origin(copy) == Origin()
-    assert origin(loaded(scene, tmp_path, instances=5)) == Origin()
-    assert origin(loaded(scene, tmp_path, instances=1)) == Origin()
-
     slicer.util.arrayFromVolume(volume)[0, 0, 0] = 5
     slicer.util.arrayFromVolumeModified(volume)
+
+    note_arrival(volume)
+
     assert origin(volume) == Origin()
+    assert origin(copy).series_uid == SERIES
+    slicer.util.updateVolumeFromArray(copy, chest()[:, :4])
+    assert origin(copy) == Origin()
+
+
+def test_a_changed_volume_that_becomes_a_study_of_the_server_is_that_and_no_series(
+    new_volume: NewVolume,
+) -> None:
+    volume = of_a_series(new_volume(chest()))
+    note_arrival(volume)
+    slicer.util.updateVolumeFromArray(volume, chest() + 1)
+
+    mark_origin(volume, server=HOME, study=STUDY)
+
+    assert origin(volume) == Origin(server=HOME, study=STUDY)
+
+
+def test_a_volume_that_was_changed_since_it_was_read_from_files_is_not_what_they_hold(
+    scene: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "study.nrrd"
+    sitk.WriteImage(sitk.GetImageFromArray(chest()), str(file))
+    logic = slicer.vtkSlicerVolumesLogic()
+    logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
+    logic.SetMRMLScene(scene)
+    as_read, changed = (
+        of_a_series(logic.AddArchetypeScalarVolume(str(file), "CT", 0, None)) for _ in range(2)
+    )
+    slicer.util.arrayFromVolume(changed)[0, 0, 0] = 5
+    slicer.util.arrayFromVolumeModified(changed)
+
+    assert origin(as_read).series_uid == SERIES
+    assert origin(changed) == Origin()
 
 
 def test_a_chest_ct_is_not_refused(new_volume: NewVolume) -> None:

@@ -11,6 +11,7 @@ from ..signal import Signal
 from ..ticker import Ticker, Timer
 from .fingerprint import revision
 from .nodes import nodes_of_class
+from .origin import note_arrival
 
 # Readers of files add a volume first and fill it then.
 _A_MOMENT_SECONDS = 0.1
@@ -50,6 +51,8 @@ class VolumeWatch:
         self._observe(scene, scene.NodeRemovedEvent, self._on_removed)
         for composite in nodes_of_class(scene, "vtkMRMLSliceCompositeNode"):
             self._observe(composite, vtk.vtkCommand.ModifiedEvent, self._on_shown)
+        for volume in filter(can_be_read, nodes_of_class(scene, "vtkMRMLScalarVolumeNode")):
+            note_arrival(volume)
         shown = self.shown()
         self._shown = shown.GetID() if shown is not None else ""
 
@@ -120,6 +123,7 @@ class VolumeWatch:
         for volume_id in reversed(new):
             volume = self._scene.GetNodeByID(volume_id) if self._scene is not None else None
             if can_be_read(volume):
+                note_arrival(volume)
                 self.came.emit(volume)
 
     def _observe(self, observed: Any, event: int, call: Any) -> None:
