@@ -95,7 +95,7 @@ def test_a_lost_study_is_told_and_can_still_be_labelled_upon_its_version(ben: An
     ben.desk.leases.reader_is_here()
     pass_time(ben, 30)
     message = ben.desk.messages.current
-    assert message.text.startswith(f"{study} is no longer kept for you")
+    assert message.text.startswith(f"Study {study} is no longer kept for you")
     assert "can still submit your label" in message.hint
     assert (ben.desk.next_studies.is_kept, ben.desk.next_studies.label_version_of(study)) == (False, 0)
     assert ben.desk.study.study == study

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -136,7 +137,7 @@ def test_a_download_that_is_cancelled_leaves_nothing_but_the_lease(ben: Any) -> 
     study = start_download(ben)
     ben.desk.next_studies.cancel()
     idle(ben)
-    assert told(ben).startswith(f"{study} was not fetched.")
+    assert told(ben).startswith(f"Study {study} was not fetched.")
     assert held(ben) == [study]
     assert list(ben.desk.scratch_folder.iterdir()) == []
     ben.site.relay.holds = ""
@@ -158,12 +159,23 @@ def test_a_scene_that_closes_during_a_download_gets_no_volume_later(ben: Any, sc
     assert bring(ben) == study
 
 
+def test_a_module_that_is_closed_during_a_download_leaves_nothing_but_the_lease(ben: Any) -> None:
+    study = start_download(ben)
+    ben.desk.close()
+    ben.site.relay.holds = ""
+    end = time.monotonic() + 5
+    while ben.desk.jobs.running and time.monotonic() < end and list(ben.desk.scratch_folder.iterdir()):
+        time.sleep(0.01)
+    assert list(ben.desk.scratch_folder.iterdir()) == []
+    assert held_on_server(ben) == [study]
+
+
 def test_a_server_that_goes_during_a_download_keeps_the_study_for_the_reader(ben: Any) -> None:
     study = start_download(ben)
     ben.site.relay.refuses = True
     idle(ben)
     messages = [each.text for each in ben.desk.messages.all]
-    assert any(text.startswith(f"{study} did not come: ") for text in messages)
+    assert any(text.startswith(f"Study {study} did not come: ") for text in messages)
     assert held(ben) == [study]
     ben.site.relay.refuses, ben.site.relay.holds = False, ""
     ben.ticker.until(lambda: ben.desk.server.state == "ready")
@@ -177,7 +189,7 @@ def test_a_server_that_is_away_is_not_asked_and_an_end_that_fails_is_told(ben: A
     ben.desk.next_studies.skip("unsure")
     ben.wait()
     messages = [each.text for each in ben.desk.messages.all]
-    assert any(text.startswith(f"{study} may still be in your hands: ") for text in messages)
+    assert any(text.startswith(f"Study {study} may still be in your hands: ") for text in messages)
     assert (held(ben), ben.desk.next_studies.is_kept) == ([study], True)
     assert ben.desk.next_studies.why_not == "Connect to a server first."
 
@@ -186,7 +198,7 @@ def test_a_skipped_study_is_given_back_with_its_reason_and_stays_on_screen(ben: 
     study = bring(ben)
     ben.desk.next_studies.skip("other", "a phantom, no patient")
     ben.wait()
-    assert told(ben).startswith(f"{study} was skipped")
+    assert told(ben).startswith(f"Study {study} was skipped")
     assert held(ben) == held_on_server(ben) == []
     assert (ben.desk.study.study, ben.desk.next_studies.is_kept) == (study, False)
     skips = ben.site.client("ben").worklist.state().skips
@@ -198,7 +210,7 @@ def test_what_is_given_back_twice_is_no_trouble(ben: Any) -> None:
     ben.site.client("ben").worklist.give_back(study)
     ben.desk.next_studies.give_back()
     ben.wait()
-    assert told(ben).startswith(f"{study} was given back")
+    assert told(ben).startswith(f"Study {study} was given back")
     assert held(ben) == []
 
 
@@ -289,7 +301,7 @@ def test_a_fault_while_a_study_is_shown_leaves_the_reader_able_to_go_on(
         ben.desk.next_studies.ask("random")
         idle(ben)
     (study,) = held(ben)
-    assert told(ben).startswith(f"{study} did not come: something went wrong in this module")
+    assert told(ben).startswith(f"Study {study} did not come: something went wrong in this module")
     assert list(ben.desk.scratch_folder.iterdir()) == []
     assert bring(ben) == study
 

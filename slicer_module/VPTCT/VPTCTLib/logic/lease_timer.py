@@ -115,7 +115,9 @@ class LeaseTimer:
         if isinstance(error, (LeaseError, NotThereError)):
             self._messages.tell(
                 WARNING,
-                _("{study} is no longer kept for you ({why})").format(study=held.study, why=error.message),
+                _("Study {study} is no longer kept for you ({why})").format(
+                    study=held.study, why=error.message
+                ),
                 _("You can still submit your label of it; another reader may be at work on it, too."),
                 about=ABOUT,
             )

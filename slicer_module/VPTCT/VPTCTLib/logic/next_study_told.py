@@ -53,8 +53,8 @@ def tell_none_came(messages: Messages, error: VptctError) -> None:
 def tell_not_fetched(messages: Messages, study: str, error: VptctError) -> None:
     """The server keeps a study for the reader, but it is not on the screen."""
     if isinstance(error, CancelledError):
-        level, text = INFO, _("{study} was not fetched.").format(study=study)
+        level, text = INFO, _("Study {study} was not fetched.").format(study=study)
     else:
-        level, text = ERROR, _("{study} did not come: {why}").format(study=study, why=error.message)
+        level, text = ERROR, _("Study {study} did not come: {why}").format(study=study, why=error.message)
     hint = _("It stays in the list of studies that you hold, and can be opened there.")
     messages.tell(level, text, hint, about=ABOUT)

@@ -11,6 +11,7 @@ from .held import Held
 from .words import finding_in_words, when_in_words
 
 SECOND = "second"
+_MOST_CHARACTERS, _END_CHARACTERS = 36, 16
 
 
 def reasons_in_words() -> Mapping[str, str]:
@@ -26,7 +27,7 @@ def reasons_in_words() -> Mapping[str, str]:
 
 def title_of(proposal: Proposal) -> str:
     """Which study, its date, and whether it is a second reading."""
-    parts = [proposal.study]
+    parts = [short(proposal.study)]
     if proposal.study_date is not None:
         parts.append(_date(proposal.study_date))
     if proposal.reading == SECOND:
@@ -58,7 +59,7 @@ def details(proposal: Proposal) -> tuple[str, ...]:
         nearest = proposal.nearest_labelled
         lines.append(
             _("Most like it of those labelled: {study} (distance {d:.2f}; 0 is alike, 1 is unlike)").format(
-                study=nearest.study, d=nearest.distance
+                study=short(nearest.study), d=nearest.distance
             )
         )
     if proposal.cluster is not None:
@@ -91,13 +92,22 @@ def coming_in_words(study: str, state: str, progress: tuple[int, int] | None) ->
     if not study:
         return _("The server is asked.")
     if state == "loading":
-        return _("{study} is opened.").format(study=study)
+        return _("{study} is opened.").format(study=short(study))
     if progress is None:
-        return _("{study} is fetched.").format(study=study)
+        return _("{study} is fetched.").format(study=short(study))
     done, total = progress
     if not total:
-        return _("{study} is fetched: {n:.1f} MB so far.").format(study=study, n=done / 1e6)
-    return _("{study} is fetched: {n:.1f} of {m:.1f} MB.").format(study=study, n=done / 1e6, m=total / 1e6)
+        return _("{study} is fetched: {n:.1f} MB so far.").format(study=short(study), n=done / 1e6)
+    return _("{study} is fetched: {n:.1f} of {m:.1f} MB.").format(
+        study=short(study), n=done / 1e6, m=total / 1e6
+    )
+
+
+def short(study: str) -> str:
+    """An id without its middle where it is too long for a narrow panel, as UIDs are."""
+    return (
+        study if len(study) <= _MOST_CHARACTERS else f"{study[:_END_CHARACTERS]}…{study[-_END_CHARACTERS:]}"
+    )
 
 
 def time_of(utc: str) -> str:

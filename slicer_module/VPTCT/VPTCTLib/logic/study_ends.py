@@ -53,7 +53,7 @@ class StudyEnds:
             lambda work: client.worklist.skip(
                 held.study, reason, task=held.task, comment=comment, holder=held.holder, cancel=work.cancel
             ),
-            _("{study} was skipped: you will not get it again.").format(study=held.study),
+            _("Study {study} was skipped: you will not get it again.").format(study=held.study),
         )
 
     def give_back(self, held: Held) -> None:
@@ -64,7 +64,7 @@ class StudyEnds:
         self._ask(
             held.study,
             lambda work: client.worklist.give_back(held.study, holder=held.holder, cancel=work.cancel),
-            _("{study} was given back: others may get it, and you, too.").format(study=held.study),
+            _("Study {study} was given back: others may get it, and you, too.").format(study=held.study),
         )
 
     def _ask(self, study: str, call: Callable[[Work], None], good: str) -> None:
@@ -93,7 +93,7 @@ class StudyEnds:
         if isinstance(error, UnreachableError):
             self._messages.tell(
                 ERROR,
-                _("{study} may still be in your hands: {why}").format(study=study, why=error.message),
+                _("Study {study} may still be in your hands: {why}").format(study=study, why=error.message),
                 _("Try again when the server is back; it is in the list of studies that you hold."),
                 about=ABOUT,
             )

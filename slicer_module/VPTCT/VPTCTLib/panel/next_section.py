@@ -190,6 +190,9 @@ class NextSection(Section):
         worklists = self.desk.held.worklists
         strategies = {each.name: each for each in (worklists.strategies if worklists is not None else ())}
         _say(ui.proposalTitleLabel, title_of(proposal))
+        ui.proposalTitleLabel.toolTip = _(
+            "The study on screen, as the server proposed it to you: {study}"
+        ).format(study=proposal.study)
         _say(ui.proposalWhyLabel, why(proposal, strategies))
         _say(ui.proposalKeptLabel, kept_in_words(self.desk.held.of(proposal.study)))
         told = details(proposal)
@@ -221,7 +224,7 @@ class NextSection(Section):
     def _show_held(self) -> None:
         ui, held = self.ui, self._next.held
         on_screen = self._next.proposal.study if self._next.proposal is not None else ""
-        others = [each for each in held if each.study != on_screen]
+        others = [each for each in held if each.study not in (on_screen, self._next.coming)]
         ui.heldFrame.visible = bool(others)
         ui.heldLabel.text = _("Also kept for you:") if on_screen else _("Kept for you:")
         chosen, lines = self._chosen(), [held_in_words(each) for each in others]
