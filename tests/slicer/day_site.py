@@ -1,0 +1,106 @@
+"""The site of a reader's whole day: phantoms of which some are labelled, one version, a real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+from relay import Relay
+from server_process import ServerProcess
+
+STUDIES = 22
+LABELLED = 16
+
+
+@dataclass(frozen=True)
+class DaySite:
+    """What the reader's day is about.
+
+    Attributes:
+        relay: what the reader's computer asks; it can refuse.
+        token: of the reader, a reviewer.
+        root: holds ``studies`` and ``mine``, a phantom that only the reader's computer has.
+        truth: what is true of each study, as the JSON of a label.
+    """
+
+    relay: Relay
+    token: str
+    root: Path
+    truth: dict[str, Any]
+
+    def ask(self, method: str, path: str, **options: Any) -> Any:
+        """What the server itself says, not by way of the panel."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        answer = requests.request(
+            method, f"{self.relay.target}{path}", headers=headers, timeout=60, **options
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@contextmanager
+def day_site(root: Path, spread_out: Callable[..., None]) -> Iterator[DaySite]:
+    """Start it; 16 of 22 studies are labelled, so that a training can begin."""
+    from vpt_plugin.store.tokens import TokenFile
+
+    truth = _write_studies(root)
+    _publish(root, spread_out)
+    token = TokenFile(root / "tokens").add("rita", "reviewer")
+    conf = {
+        "tasks": "nodule", "models": "tiny", "device": "cpu", "scoring": "off",
+        "models_dir": str(root / "models"), "token_file": str(root / "tokens"),
+    }  # fmt: skip
+    environment = {"VPTCT_HOME": str(root / "home")}
+    with (
+        ServerProcess(root / "studies", conf=conf, environment=environment) as process,
+        Relay(process.url) as relay,
+    ):
+        site = DaySite(relay, token, root, truth)
+        for study in sorted(truth)[:LABELLED]:
+            label = ("label.json", json.dumps(truth[study]).encode())
+            site.ask("PUT", "/datastore/label", params={"image": study}, files={"label": label})
+        yield site
+        process.kill()
+
+
+def _write_studies(root: Path) -> dict[str, Any]:
+    from vpt_plugin.data.phantom import PhantomConfig, make_phantom, write_nifti
+
+    config = PhantomConfig(pixels=64, slice_spacings_mm=(5.0,), nodule_diameters_mm=(34.0, 48.0))
+    (root / "studies").mkdir()
+    truth = {}
+    for seed in range(STUDIES + 1):
+        phantom = make_phantom(seed, config=config, nodule=seed % 2 == 0, contrast=False, emboli=False)
+        if seed == STUDIES:
+            write_nifti(phantom.volume, root / "mine.nii")
+            break
+        write_nifti(phantom.volume, root / "studies" / f"p{seed:02d}.nii")
+        truth[f"p{seed:02d}.nii"] = {**phantom.labels["nodule"].to_json(), "annotator": ""}
+    return truth
+
+
+def _publish(root: Path, spread_out: Callable[..., None]) -> None:
+    import torch
+
+    from vpt_plugin.ct.reader import read_study
+    from vpt_plugin.models.card import Estimate, ModelCard
+    from vpt_plugin.models.catalog import get_model
+    from vpt_plugin.models.classifier import new_classifier
+    from vpt_plugin.tasks import TASKS
+    from vpt_plugin.training.model_store import ModelStore
+
+    classifier = new_classifier(get_model("tiny"), TASKS["nodule"].findings, seed=0)
+    with torch.no_grad():
+        spread_out(classifier, TASKS["nodule"], read_study(root / "studies" / "p00.nii"))
+    card = ModelCard(
+        task="nodule", model="tiny", findings=("lung_nodule",), pretraining="none",
+        clip_slices=get_model("tiny").clip_slices, trained_on=70, synthetic=True, calibrated=True,
+        validation_auroc={"lung_nodule": Estimate(0.71, (0.58, 0.83), 60)},
+        thresholds={"lung_nodule": 0.5}, created="2026-11-20T20:31:05Z",
+    )  # fmt: skip
+    ModelStore(root / "models").publish(classifier, card)
