@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from doors import doors
+from scripted_server import answer
+from VPTCTLib.logic.held import Held, NotedHolders
 
+GOLDEN = Path(__file__).resolve().parents[2] / "contract" / "active.json"
 HALF_SECONDS = 15 * 60
 
 
@@ -175,9 +181,29 @@ def test_by_setting_the_next_study_comes_after_a_label_and_is_classified(ben: An
     ben.ticker.until(lambda: ben.desk.classification.result is not None)
 
 
-def test_a_reader_without_a_name_is_told_what_they_hold_from_notes_of_this_computer() -> None:
-    from VPTCTLib.logic.held import Held, NotedHolders
+def test_on_a_server_without_login_a_nameless_reader_finds_what_they_held_and_what_is_over_goes(
+    reader: Any,
+) -> None:
+    desk, agreed = reader.desk, json.loads(GOLDEN.read_text(encoding="utf-8"))
+    with doors() as server:
+        held = Held("p17--ct", "pe", "first", "2026-11-20T14:18:16Z", "nameless-7f")
+        NotedHolders(desk.settings.store).note(server.url, [held])
+        server.plays["/activelearning/"] = answer(200, agreed["state"])
+        over = {"detail": "p17--ct: it is no longer in your hands.", "hint": "Ask for the next study."}
+        server.plays["/activelearning/leases/p17--ct"] = answer(409, over)
+        desk.server.connect(server.url)
+        reader.ticker.until(lambda: desk.server.state == "ready")
+        reader.wait()
+        assert desk.held.all == (held,), "not what the server says of anna"
+        desk.next_studies.open("p17--ct")
+        reader.ticker.until(lambda: desk.next_studies.state == "idle")
+        assert "holder=nameless-7f" in server.server.asked[-1].path
+        assert desk.held.all == NotedHolders(desk.settings.store).of(server.url) == ()
+        assert desk.messages.current.text == over["detail"]
+        desk.server.disconnect()
 
+
+def test_a_reader_without_a_name_is_told_what_they_hold_from_notes_of_this_computer() -> None:
     store: dict[str, str] = {}
     held = Held("p17--ct", "pe", "first", "2026-11-21T14:18:16Z", "nameless-7f")
     NotedHolders(store).note("http://here", [held])

@@ -68,6 +68,7 @@ class HeldStudies:
     def reading(self) -> Callable[[Worklists], tuple[Held, ...]]:
         """What finds the reader's studies in an answer of the server; any thread may call it."""
         reader, noted = self._server.reader, self._noted.of(self._server.address)
+        # An older server tells the holder in its offer alone.
         holders = {each.study: each.holder for each in self.all}
 
         def mine(state: Worklists) -> tuple[Held, ...]:
@@ -76,7 +77,13 @@ class HeldStudies:
             # A reviewer is told those of the others, too.
             leases = [each for each in state.leases if each.reader == reader]
             return tuple(
-                Held(each.study, each.task, each.reading, each.until, holders.get(each.study, ""))
+                Held(
+                    each.study,
+                    each.task,
+                    each.reading,
+                    each.until,
+                    each.holder or holders.get(each.study, ""),
+                )
                 for each in leases
             )
 
