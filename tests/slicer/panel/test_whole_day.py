@@ -43,6 +43,12 @@ class Day:
     def desk(self) -> Any:
         return self.opened.desk
 
+    def look_at(self, section: str) -> None:
+        """Scroll to a section."""
+        import slicer
+
+        slicer.util.mainWindow().scroll_to(self.opened.panel.sections[f"{section}Section"].widget)
+
     def until(self, condition: Callable[[], object]) -> None:
         self.wait_until(condition, WAIT_SECONDS)
 
@@ -153,6 +159,7 @@ def test_a_whole_day(day: Day, dialogs: Any, picture: Callable[[str], Path]) -> 
     geometry = day.desk.evidence.profile.axis
     low, high = geometry.z_of(4), geometry.z_of(9)
     day.say_present_from_to(low, high)
+    day.look_at("Label")
     picture("3 labelled")
     with LagMeter() as lag_of_label:
         day.submit()
@@ -210,6 +217,7 @@ def _train(day: Day, picture: Callable[[str], Path]) -> int:
         day.until(lambda: day.desk.trainings.curve)
         assert ui.trainingLabel.text.startswith(("Epoch", "Validates"))
         assert ui.stopButton.visible
+    day.look_at("Training")
     picture("4 training")
     with LagMeter() as lag_of_rest:
         day.until(lambda: ended)
@@ -222,5 +230,6 @@ def _train(day: Day, picture: Callable[[str], Path]) -> int:
         ui.versionsTable.selectRow(0)
         ui.promoteButton.click()
     day.until(lambda: day.desk.choice.model.version == version)
+    day.look_at("Training")
     picture("5 trained")
     return version

@@ -178,8 +178,10 @@ class TrainingSection(Section):
             button.toolTip = why or tip
         version = next((each for each in self._versions.newest_first if each.version == chosen), None)
         ui.reportButton.enabled = version is not None and version.report
-        ui.comparisonLabel.text = self._comparison(version) if version is not None else ""
-        ui.comparisonLabel.visible = bool(ui.comparisonLabel.text)
+        text = self._comparison(version) if version is not None else ""
+        ui.comparisonLabel.text = text
+        # The training that has just ended says the same of its version above.
+        ui.comparisonLabel.visible = bool(text) and text not in ui.trainingLabel.text
 
     def _comparison(self, version: Version) -> str:
         return version.comparison.sentence if version.comparison is not None else (version.problem or "")
