@@ -41,7 +41,8 @@ class _Picture:
 
     def __init__(self, painter: Any, points: Sequence[CurvePoint], width: int, palette: Any) -> None:
         self._painter, self._points = painter, points
-        self._ink = palette.color(qt.QPalette.WindowText)
+        # A copy: the palette's own colour ends with it.
+        self._ink = qt.QColor(palette.color(qt.QPalette.WindowText))
         self._faint = qt.QColor(self._ink)
         self._faint.setAlpha(60)
         self._left, self._right = _LEFT, width - _RIGHT
