@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 
-def new_volume(name: str = "CT") -> Any:
-    """30 slices of 6 mm from z = 0 on, with air around a body, that no server has."""
+def new_volume(name: str = "CT", *, body_hu: int = 40) -> Any:
+    """30 slices of 6 mm from z = 0 on, with air around a body; of another density it is another study."""
     import slicer
 
     volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     voxels = np.full((30, 40, 40), -1000, np.int16)
-    voxels[:, 8:32, 8:32] = 40
+    voxels[:, 8:32, 8:32] = body_hu
     slicer.util.updateVolumeFromArray(volume, voxels)
     volume.SetIJKToRASDirections(-1, 0, 0, 0, -1, 0, 0, 0, 1)
     volume.SetSpacing(8.0, 8.0, 6.0)

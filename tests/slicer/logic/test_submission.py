@@ -115,9 +115,7 @@ def test_a_label_said_while_the_server_is_away_waits_and_is_sent_once_when_it_is
     anna.ticker.until(lambda: desk.server.state == "away")
     assert desk.submission.waiting == 1
     host = anna.site.relay.url.partition("//")[2]
-    assert desk.submission.status == (
-        f"Kept on this computer: 1 label waits for {host}; they are sent when it is back."
-    )
+    assert desk.submission.status == (f"Kept on this computer: 1 label waits for {host}, until it is back.")
     anna.site.relay.refuses = False
     assert states(anna) == []
     anna.ticker.until(lambda: desk.submission.waiting == 0)
@@ -224,7 +222,7 @@ def test_labels_of_a_server_that_has_moved_are_offered_and_sent_to_its_new_addre
 
 def test_a_study_of_this_computer_is_added_to_the_server_whole_and_labelled(anna: Any) -> None:
     desk = anna.desk
-    desk.study.select(new_volume())
+    desk.study.select(new_volume(body_hu=41))
     anna.ticker.until(lambda: desk.study.place is not None)
     assert desk.study.study == ""
     anna.answers.yes = False
@@ -239,6 +237,24 @@ def test_a_study_of_this_computer_is_added_to_the_server_whole_and_labelled(anna
     anna.study = desk.study.study
     assert states(anna) == ["present"]
     assert desk.submission.status.startswith("Saved on the server as version 1, ")
+
+
+def test_a_study_that_turns_out_to_be_labelled_already_is_a_conflict_and_no_silent_correction(
+    anna: Any,
+) -> None:
+    desk = anna.desk
+    for state in ("present", "absent"):
+        volume = new_volume(body_hu=42)
+        desk.study.select(volume)
+        anna.ticker.until(lambda: desk.study.place is not None)
+        say_and_submit(anna, state)
+        anna.ticker.until(lambda: desk.study.study)
+        anna.wait()
+        anna.study = desk.study.study
+    assert states(anna) == ["present"]
+    ((kept, theirs),) = [(each.kept, each.theirs) for each in desk.kept_labels.conflicts]
+    assert kept.label.findings["lung_nodule"].state == "absent"
+    assert theirs.findings["lung_nodule"].state == "present"
 
 
 def test_nobody_is_asked_twice_who_agreed_to_uploads_before(anna: Any) -> None:

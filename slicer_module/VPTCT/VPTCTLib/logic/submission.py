@@ -89,9 +89,10 @@ class Submission:
         self._messages.settle(ABOUT)
         taken, label = self._draft.taken(), self._draft.to_label(self._study.series_uid)
         if self._study.study:
-            self._keep(self._study.study, taken, label)
+            self._keep(self._target(self._study.study, label.task), taken, label)
         else:
-            self._adding.add(lambda study: self._keep(study, taken, label))
+            # The server may know the very same study, with labels that this reader has not seen: upon none.
+            self._adding.add(lambda study: self._keep(Target(study, 0), taken, label))
 
     @property
     def status(self) -> str:
@@ -119,7 +120,7 @@ class Submission:
             return _("The server is being asked whether it has this study.")
         return _("Whether the server has this study is not known; submit the label when it is back.")
 
-    def _keep(self, study: str, taken: TakenDraft, label: StudyLabel) -> None:
+    def _keep(self, target: Target, taken: TakenDraft, label: StudyLabel) -> None:
         self._keeping = True
 
         def kept() -> None:
@@ -131,19 +132,19 @@ class Submission:
             self._keeping = False
             self.changed.emit()
 
-        self._kept.keep(Target(study, self._upon(study, label.task)), label, kept, failed)
+        self._kept.keep(target, label, kept, failed)
         self.changed.emit()
 
-    def _upon(self, study: str, task: str) -> int | None:
-        """The version that the label follows: of the proposal, else the newest that the reader has seen."""
+    def _target(self, study: str, task: str) -> Target:
+        """Upon the version of the proposal, else the newest that the reader has seen."""
         known = self._label_version_of(study)
-        if known is None and study == self._study.study:
+        if known is None:
             known = self._history.newest_version
         own = self._kept.saved_here(study, task)
-        if own is None:
-            return known
-        # Their own label of a moment ago, which neither of the two may know yet.
-        return own.version if known is None else max(own.version, known)
+        if own is not None:
+            # Their own label of a moment ago, which neither of the two may know yet.
+            known = own.version if known is None else max(own.version, known)
+        return Target(study, known)
 
     def _status_of_this(self) -> str:
         if self._adding.is_busy:
@@ -162,17 +163,13 @@ class Submission:
     def _status_of_waiting(self) -> str:
         if not self.waiting or (self._kept.sending and self._kept.problem is None):
             return ""
-        return _("Kept on this computer: {labels} for {server}; {then}").format(
-            labels=labels_in_words(self.waiting),
-            server=host_in_words(self._server.address),
-            then=self._when_they_are_sent(),
-        )
-
-    def _when_they_are_sent(self) -> str:
+        words = {"labels": labels_in_words(self.waiting), "server": host_in_words(self._server.address)}
         if self._server.state == AWAY:
-            return _("they are sent when it is back.")
+            return _("Kept on this computer: {labels} for {server}, until it is back.").format(**words)
         if self._server.state == LOGIN:
-            return _("they are sent when you are logged in again.")
-        if self._kept.problem is not None:
-            return _("they are sent again soon: {why}").format(why=self._kept.problem.message)
-        return _("they are sent again soon.")
+            return _("Kept on this computer: {labels} for {server}, until you log in again.").format(**words)
+        why = "" if self._kept.problem is None else self._kept.problem.message
+        return (
+            _("Kept on this computer: {labels} for {server}, which is asked again soon.").format(**words)
+            + f" {why[:1].upper()}{why[1:]}"
+        ).strip()

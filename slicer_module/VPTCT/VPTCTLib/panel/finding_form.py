@@ -62,7 +62,8 @@ class FindingForm(qt.QObject):  # type: ignore[misc]
         self.widget.setObjectName("findingForm")
         self.range_rows: list[Any] = []
         rows = qt.QVBoxLayout(self.widget)
-        rows.setContentsMargins(6, 4, 6, 6)
+        # Room for the frame, where there is one.
+        rows.setContentsMargins(*((6, 4, 6, 6) if is_one_of_many else (0, 0, 0, 4)))
         rows.setSpacing(4)
         rows.addWidget(_bold(finding_in_words(name)))
         self._note = _wrapped(_("From the network: confirm it, or say something else."))
@@ -84,7 +85,8 @@ class FindingForm(qt.QObject):  # type: ignore[misc]
         for each, button in self.buttons.items():
             button.checked = each == state
             button.setStyleSheet(_FILLED_IN if filled_in else _CHOSEN)
-        self._details.visible = state == PRESENT
+        self._details.visible = state is not None
+        self.from_button.visible = self.to_button.visible = state == PRESENT
         confidence = self._draft.confidence(self._name)
         self.confidence_box.setCurrentIndex(CONFIDENCES.index(confidence))
         self._show_ranges(self._draft.ranges(self._name))
@@ -143,7 +145,10 @@ class FindingForm(qt.QObject):  # type: ignore[misc]
             TO, _("To here"), _("Positive slices end at the slice on screen (Ctrl+Shift+E)")
         )
         self.confidence_box = qt.QComboBox()
-        self.confidence_box.setToolTip(_("How sure you are that it is there"))
+        self.confidence_box.setToolTip(_("How sure you are of what you say"))
+        # As narrow as the panel wants it.
+        self.confidence_box.setSizeAdjustPolicy(qt.QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        self.confidence_box.setMinimumContentsLength(6)
         for each in CONFIDENCES:
             words = confidence_in_words(each)
             self.confidence_box.addItem(words if each else _("Confidence: {words}").format(words=words))

@@ -49,6 +49,10 @@ class HistorySection(Section):
         if history.rows != self._rows:
             self._rows = history.rows
             self._fill(self._rows)
+        count = len(self._rows)
+        ui.historyButton.text = (
+            _("Labels of this study ({n})").format(n=count) if count else _("Labels of this study")
+        )
         ui.emptyLabel.text = self._why_empty()
         ui.emptyLabel.visible = not self._rows
         ui.historyTable.visible = bool(self._rows)

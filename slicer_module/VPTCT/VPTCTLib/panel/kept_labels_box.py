@@ -88,14 +88,14 @@ class KeptLabelsBox:
             self._kept.drop(kept)
 
     def _moved(self, labels: Sequence[KeptLabel]) -> Any:
-        words = _("{labels} for {old}, which is this very server under an address of before.").format(
+        words = _("{labels} for {old}, which is this very server under an earlier address.").format(
             labels=labels_in_words(len(labels)), old=_hosts(labels)
         )
         send = (_("Send here"), _("Send them to this server"), lambda: self._kept.send_here(labels))
         return _row(words, (send,))
 
     def _elsewhere(self, server: str, labels: Sequence[KeptLabel]) -> Any:
-        words = _("{labels} for {server}; they are sent when you connect to it.").format(
+        words = _("{labels} for {server}, until you connect to it.").format(
             labels=labels_in_words(len(labels)), server=host_in_words(server)
         )
         if not self._address():
@@ -122,12 +122,10 @@ class KeptLabelsBox:
 
 def _of_another(reader: str, count: int) -> str:
     if not reader:
-        return _("{labels} without a reader's name; sent when nobody's name is set.").format(
+        return _("{labels} that no reader's name is on, until nobody is logged in.").format(
             labels=labels_in_words(count)
         )
-    return _("{labels} for {reader}, to be sent under that name alone.").format(
-        labels=labels_in_words(count), reader=reader
-    )
+    return _("{labels} until {reader} works here again.").format(labels=labels_in_words(count), reader=reader)
 
 
 def _hosts(labels: Sequence[KeptLabel]) -> str:

@@ -78,7 +78,8 @@ class LabelSection(Section):
         ui.emptyLabel.text = draft.missing
         ui.emptyLabel.visible = not draft.is_open
         filled_in = [name for name in draft.findings if draft.is_from_network(name)]
-        ui.confirmButton.visible = len(filled_in) > 0
+        ui.confirmButton.visible = bool(filled_in)
+        ui.confirmButton.text = _("Confirm all of these") if len(filled_in) > 1 else _("Confirm")
         ui.commentEdit.enabled = ui.clearButton.enabled = draft.is_open
         if ui.commentEdit.plainText != draft.comment:
             ui.commentEdit.setPlainText(draft.comment)
