@@ -114,7 +114,7 @@ def test_a_server_that_is_away_is_asked_again_until_the_study_is_kept(ben: Any) 
     ben.site.relay.refuses = True
     pass_time(ben, 20)
     told = [each.text for each in ben.desk.messages.all]
-    assert any(text.startswith("The server was not reached to keep") for text in told)
+    assert any(" could not be kept for you longer: " in text for text in told)
     ben.site.relay.refuses = False
     ben.ticker.until(lambda: ben.desk.server.state == "ready")
     pass_time(ben, 20)

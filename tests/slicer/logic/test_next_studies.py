@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from VPTCTLib.contract.worklist import ScoringRun, read_worklists
+from VPTCTLib.logic.worklist_words import worklist_in_words
+
+GOLDEN = Path(__file__).resolve().parents[2] / "contract" / "active.json"
 
 
 @pytest.fixture
@@ -266,6 +272,22 @@ def test_strategies_that_lack_what_they_need_say_so(ben: Any) -> None:
     ben.desk.choice.select_task("pe")
     offered = {each.name: each.why_not for each in ben.desk.next_studies.strategies}
     assert offered["uncertain"] == "needs a trained network"
+
+
+def test_the_worklist_is_told_in_one_line() -> None:
+    agreed = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    worklist = read_worklists(agreed["state"]).tasks[0]
+    counts = replace(worklist.worklist, free=334, held=3, labelled=60, skipped=0, unreadable=0)
+    scoring = replace(worklist.scoring, offered=True, scored=280, studies=400, running=None, problem=None)
+    worklist = replace(worklist, worklist=counts, scoring=scoring)
+    assert worklist_in_words(worklist) == "334 to label, 3 held, 60 labelled; 280 of 400 scored"
+    run = ScoringRun("swin_t", 3, 280, 400, 300.0)
+    running = replace(worklist, scoring=replace(scoring, running=run))
+    assert worklist_in_words(running).endswith("; 280 of 400 scored (about 5 min left)")
+    stuck = replace(worklist, scoring=replace(scoring, problem="the disk is full"))
+    assert worklist_in_words(stuck).endswith("; 280 of 400 scored, and no more: the disk is full")
+    off = replace(worklist, scoring=replace(scoring, offered=False, scored=0))
+    assert worklist_in_words(off) == "334 to label, 3 held, 60 labelled"
 
 
 def test_where_nothing_is_left_the_reader_is_told_where_all_studies_are(

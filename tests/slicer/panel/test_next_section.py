@@ -145,7 +145,7 @@ def test_what_the_network_said_is_closed_until_the_reader_opens_it(
             probabilities={"lung_nodule": 0.52},
             nearest_labelled=Nearest("p17--ct", 0.41), cluster=Cluster(4, 12, 3),
         )  # fmt: skip
-        return replace(offer, proposals=(proposal,))
+        return replace(offer, proposals=(proposal,), warnings=("12 studies are not scored yet.",))
 
     monkeypatch.setattr(worklist, "next", scored)
     ui.nextButton.click()
@@ -154,6 +154,7 @@ def test_what_the_network_said_is_closed_until_the_reader_opens_it(
     assert ui.proposalTitleLabel.text == f"{proposal.study}, 2026-03-01, second reading"
     assert "52" not in ui.proposalWhyLabel.text
     assert ui.proposalWhyLabel.text.startswith("Uncertain and diverse: ")
+    assert ui.proposalWarningsLabel.text == "12 studies are not scored yet."
     assert ui.proposalDetailsBox.visible
     assert ui.proposalDetailsBox.collapsed
     assert not ui.proposalDetailsLabel.visible

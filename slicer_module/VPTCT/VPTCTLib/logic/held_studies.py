@@ -8,7 +8,7 @@ from typing import Callable
 
 from ..contract.info import ServerInfo
 from ..contract.next_study import Proposal
-from ..contract.worklist import HeldStudy, TaskWorklist, Worklists
+from ..contract.worklist import HeldStudy, StrategyInfo, TaskWorklist, Worklists
 from ..errors import VptctError
 from ..jobs import Jobs
 from ..signal import Signal
@@ -43,6 +43,11 @@ class HeldStudies:
     def of(self, study: str) -> Held | None:
         """The one of this id; None where this reader does not hold it."""
         return next((each for each in self.all if each.study == study), None)
+
+    @property
+    def strategies(self) -> tuple[StrategyInfo, ...]:
+        """By which a study can be chosen, in the server's order; () where they are not known."""
+        return self.worklists.strategies if self.worklists is not None else ()
 
     def worklist(self, task: str) -> TaskWorklist | None:
         """That of a task; None where it is not known."""

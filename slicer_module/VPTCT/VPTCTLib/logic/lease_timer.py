@@ -8,7 +8,6 @@ from ..contract.worklist import HeldStudy
 from ..errors import LeaseError, NotThereError, VptctError
 from ..i18n import tr as _
 from ..jobs import Jobs
-from ..signal import Signal
 from ..ticker import Ticker
 from .held import Held
 from .held_studies import HeldStudies
@@ -33,7 +32,6 @@ class LeaseTimer:
         is_open: whether a study is open here.
 
     Attributes:
-        lost: a study is no longer kept for this reader, with its id.
         sign_of_reader: asked at each look: where it gives another value, such as where the mouse is, somebody
             sits before the screen.
     """
@@ -50,7 +48,6 @@ class LeaseTimer:
     ) -> None:
         self._server, self._held, self._jobs, self._messages = server, held, jobs, messages
         self._clock, self._is_open = clock, is_open
-        self.lost = Signal()
         self.sign_of_reader: Callable[[], object] = lambda: None
         self._last_sign: object = None
         self._since: dict[str, float] = {}
@@ -122,11 +119,12 @@ class LeaseTimer:
                 about=ABOUT,
             )
             self._held.forget(held.study)
-            self.lost.emit(held.study)
             return
         self._messages.tell(
             WARNING,
-            _("The server was not reached to keep {study} for you longer.").format(study=held.study),
+            _("Study {study} could not be kept for you longer: {why}").format(
+                study=held.study, why=error.message
+            ),
             _("It is tried again every {n} seconds; it is yours until {until}.").format(
                 n=round(LOOK_SECONDS), until=when_in_words(held.until)
             ),

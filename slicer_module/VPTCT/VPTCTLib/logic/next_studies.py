@@ -13,20 +13,13 @@ from ..errors import LeaseError, UnreachableError, VptctError
 from ..i18n import tr as _
 from ..jobs import Job, Jobs, Work
 from ..signal import Signal
+from . import next_study_told as told
 from .choice import Choice
 from .held import Held
 from .held_studies import HeldStudies
 from .lease_timer import LeaseTimer
 from .messages import Messages
 from .next_question import NextAnswer, NextQuestion, first_waiting
-from .next_study_told import (
-    ABOUT,
-    settle_old,
-    tell_held_first,
-    tell_none_came,
-    tell_not_fetched,
-    tell_nothing_left,
-)
 from .server_link import ServerLink
 from .server_volumes import Brought, ServerVolumes
 from .study_ends import StudyEnds
@@ -100,10 +93,8 @@ class NextStudies:
     @property
     def strategies(self) -> tuple[StrategyOffer, ...]:
         """For the menu, in the server's order."""
-        known, worklist = self._held.worklists, self.worklist
-        return tuple(
-            strategy_offer(each, worklist) for each in (known.strategies if known is not None else ())
-        )
+        worklist = self.worklist
+        return tuple(strategy_offer(each, worklist) for each in self._held.strategies)
 
     @property
     def held(self) -> tuple[Held, ...]:
@@ -138,6 +129,12 @@ class NextStudies:
             return _("Wait until the server has answered, or cancel.")
         return ""
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the server says that a reader of ``proposal`` should know."""
+        offered = self.offer.proposals if self.offer is not None else ()
+        return self.offer.warnings if self.offer is not None and self.proposal in offered else ()
+
     def label_version_of(self, study: str) -> int | None:
         """Upon which version a label of a proposed study is meant; None for any other."""
         proposal = self._proposals.get((study, self.task))
@@ -153,15 +150,14 @@ class NextStudies:
         if self.why_not or client is None or not self._may_leave():
             return
         self.strategy = strategy
-        here = self._volumes.studies
-        mine, lost = self._held.reading(), self._lost
+        here, mine, lost = self._volumes.studies, self._held.reading(), self._lost
         is_lost = lost is not None and (lost.task, lost.strategy) == (task, strategy)
         question = lost if lost is not None and is_lost else NextQuestion.new(task, strategy)
 
         def call(work: Work) -> NextAnswer:
             return question.ask(client, mine, here, work, is_asked_again=is_lost)
 
-        settle_old(self._messages)
+        told.settle_old(self._messages)
         self._set(ASKING)
         self._asking = self._jobs.start(
             call,
@@ -175,7 +171,7 @@ class NextStudies:
         busy = self.state != IDLE or self.ending or self._server.state != "ready"
         if held is None or busy or (study != self._volumes.on_screen and not self._may_leave()):
             return
-        settle_old(self._messages)
+        told.settle_old(self._messages)
         self._choice.select_task(held.task)
         self._bring(held)
 
@@ -228,7 +224,7 @@ class NextStudies:
         else:
             comes = first_waiting(self.held, task, here)
             if comes is not None:
-                tell_held_first(self._messages, comes.study, len(self.held))
+                told.tell_held_first(self._messages, comes.study, len(self.held))
         if comes is None or task != self.task:
             # The reader has chosen another task meanwhile: it is in the list.
             self._idle()
@@ -238,7 +234,7 @@ class NextStudies:
     def _take(self, offer: NextStudy) -> Held | None:
         self.offer = offer
         if not offer.proposals:
-            tell_nothing_left(self._messages, offer)
+            told.tell_nothing_left(self._messages, offer)
             return None
         proposal = offer.proposals[0]
         held = self._held.take(proposal)
@@ -250,7 +246,7 @@ class NextStudies:
     def _failed_to_ask(self, question: NextQuestion, error: VptctError) -> None:
         self._lost = question if isinstance(error, UnreachableError) else None
         self._idle()
-        tell_none_came(self._messages, error)
+        told.tell_none_came(self._messages, error)
         self._held.refresh()
         self._server.report(error)
 
@@ -281,10 +277,10 @@ class NextStudies:
     def _failed_to_bring(self, held: Held, error: VptctError) -> None:
         self._idle()
         if isinstance(error, LeaseError):
-            self._messages.tell_error(error, about=ABOUT)
+            self._messages.tell_error(error, about=told.ABOUT)
             self._held.forget(held.study)
             return
-        tell_not_fetched(self._messages, held.study, error)
+        told.tell_not_fetched(self._messages, held.study, error)
         self._server.report(error)
 
     def _on_progress(self, done_bytes: int, all_bytes: int) -> None:

@@ -8,7 +8,7 @@ from ..contract.next_study import Lease, Proposal
 from ..contract.worklist import StrategyInfo, TaskWorklist
 from ..i18n import tr as _
 from .held import Held
-from .words import finding_in_words
+from .words import duration, finding_in_words
 
 _EMBEDDINGS, _PROBABILITIES = "embeddings", "probabilities"
 
@@ -43,6 +43,12 @@ def worklist_in_words(worklist: TaskWorklist) -> str:
     if not scoring.offered and not scoring.scored:
         return ", ".join(parts)
     scored = _("{n} of {m} scored").format(n=scoring.scored, m=scoring.studies)
+    if scoring.running is not None and scoring.running.seconds_left is not None:
+        scored = _("{scored} (about {time} left)").format(
+            scored=scored, time=duration(scoring.running.seconds_left)
+        )
+    if scoring.problem is not None:
+        scored = _("{scored}, and no more: {why}").format(scored=scored, why=scoring.problem)
     return "; ".join((", ".join(parts), scored))
 
 

@@ -187,13 +187,13 @@ class NextSection(Section):
         if proposal is None:
             self._proposal = None
             return
-        worklists = self.desk.held.worklists
-        strategies = {each.name: each for each in (worklists.strategies if worklists is not None else ())}
+        strategies = {each.name: each for each in self.desk.held.strategies}
         _say(ui.proposalTitleLabel, title_of(proposal))
         ui.proposalTitleLabel.toolTip = _(
             "The study on screen, as the server proposed it to you: {study}"
         ).format(study=proposal.study)
         _say(ui.proposalWhyLabel, why(proposal, strategies))
+        _say(ui.proposalWarningsLabel, "\n".join(self._next.warnings))
         _say(ui.proposalKeptLabel, kept_in_words(self.desk.held.of(proposal.study)))
         told = details(proposal)
         ui.proposalDetailsBox.visible = bool(told)
