@@ -132,9 +132,14 @@ class SliceWatch:
 def _set_window_once(volume: slicer.vtkMRMLScalarVolumeNode, centre_hu: float, width_hu: float) -> None:
     if volume.GetAttribute(_WINDOW_SET):
         return
-    if volume.GetDisplayNode() is None:
-        volume.CreateDefaultDisplayNodes()
     display = volume.GetDisplayNode()
+    if display is None:
+        display = slicer.vtkMRMLScalarVolumeDisplayNode()
+    # Before the volume has it: a display that looks for a window of its own takes half a second for that.
     display.SetAutoWindowLevel(False)
     display.SetWindowLevel(width_hu, centre_hu)
+    if volume.GetDisplayNode() is None:
+        volume.GetScene().AddNode(display)
+        display.SetDefaultColorMap()
+        volume.SetAndObserveDisplayNodeID(display.GetID())
     volume.SetAttribute(_WINDOW_SET, "1")
