@@ -198,7 +198,7 @@ def test_a_study_is_offered_kept_given_back_and_skipped(site) -> None:
     assert proposal.why
     longer = worklist.extend(proposal.study, holder=proposal.lease.holder)
     assert longer.until > proposal.lease.until
-    assert [held.study for held in worklist.state().leases] == [proposal.study]
+    assert proposal.study in [held.study for held in worklist.state().leases]
     with pytest.raises(LeaseError) as not_hers:
         site.client("anna").worklist.extend(proposal.study)
     assert "ben" not in str(not_hers.value)
@@ -206,7 +206,7 @@ def test_a_study_is_offered_kept_given_back_and_skipped(site) -> None:
     (again,) = worklist.next(Wish("nodule", "random")).proposals
     assert again.study == proposal.study
     worklist.skip(again.study, "unsure", task="nodule", comment="a cough")
-    assert [(skip.study, skip.comment) for skip in worklist.state().skips] == [(again.study, "a cough")]
+    assert (again.study, "a cough") in [(skip.study, skip.comment) for skip in worklist.state().skips]
     with pytest.raises(NoOfferError, match="typical needs scores"):
         worklist.next(Wish("nodule", "typical"))
     with pytest.raises(ValueError, match="choose from poor_quality"):
