@@ -201,13 +201,15 @@ def test_what_an_error_of_a_request_says_of_the_server(desk: Bare, ticker: HandT
     with doors() as door:
         connect(desk, ticker, door.url)
         told = Told(desk.server)
+        desk.server.report(LeaseError("not yours."))
+        assert desk.jobs.running == 0
         for harmless in (
-            LeaseError("not yours."),
             NotNowError("too many requests wait.", status=503),
             NotAllowedError("needs the role reviewer."),
             TimedOutError("nothing came."),
         ):
             desk.server.report(harmless)
+            assert desk.jobs.running == 1
             ticker.until(lambda: desk.jobs.running == 0)
         assert (desk.server.state, told.states, told.signals) == ("ready", [], [])
         desk.server.report(NotNowError("a proxy answered 502.", status=502, own_words=False))
@@ -217,7 +219,7 @@ def test_what_an_error_of_a_request_says_of_the_server(desk: Bare, ticker: HandT
         assert desk.server.state == "away"
         assert "the connection broke" in message(desk)
         ticker.until(lambda: desk.server.state == "ready")
-        assert told.signals == ["ready", "ready"]
+        assert (told.signals, desk.messages.all) == (["ready", "ready"], ())
         desk.server.disconnect()
         desk.server.report(UnreachableError("the connection broke."))
         assert (desk.server.state, desk.messages.all) == ("none", ())
@@ -306,7 +308,6 @@ def test_a_login_that_cannot_be_tried_now_is_told_and_can_be_tried_again(
         door.plays["/auth/token"] = answer(429, {"detail": "too many logins are being tried.", "hint": ""})
         told = connect(desk, ticker, door.url)
         desk.server.log_in("anna", "password")
-        desk.server.report(UnreachableError("an answer that is late."))
         ticker.until(lambda: not desk.server.logging_in)
         assert (desk.server.state, told.states) == ("login", ["connecting", "login"])
         assert "too many logins" in message(desk)
@@ -326,8 +327,11 @@ def test_a_login_of_somebody_else_that_fails_leaves_the_one_that_is_there(
         ticker.until(lambda: desk.server.state == "ready")
         good = door.plays["/info/"]
         door.plays["/info/"] = answer(401, REFUSED)
+        told = Told(desk.server)
         desk.server.log_in_with_token("wrong")
+        desk.server.report(UnreachableError("an answer that is late."))
         ticker.until(lambda: not desk.server.logging_in)
+        assert told.states == ["ready"]
         door.plays["/info/"] = good
         look(desk, ticker)
         assert (desk.server.state, desk.server.reader, door.tokens[-1]) == ("ready", "anna", "one")
