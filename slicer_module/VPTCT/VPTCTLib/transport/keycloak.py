@@ -12,6 +12,7 @@ from ..errors import NotLoggedInError, RefusedError
 from .connection import Connection
 from .login import AskForToken, runs_out_at
 from .request import Request, get
+from .retry import RetryRule
 
 # A token that runs out within this time is replaced before an upload begins with it.
 _SOON_SECONDS = 30.0
@@ -49,7 +50,9 @@ class KeycloakLogin:
         self._client_id = client_id
         self._clock = clock
         self._lock = threading.Lock()
-        found = Connection(realm, ca_bundle=ca_bundle).json(get("/.well-known/openid-configuration"))
+        # Once: where it is out of reach, there is another way, and the reader waits.
+        first = Connection(realm, ca_bundle=ca_bundle, retry=RetryRule(attempts=1))
+        found = first.json(get("/.well-known/openid-configuration"))
         endpoint = urlsplit(Fields(found, "the realm").text("token_endpoint"))
         self._path = endpoint.path
         self._realm = Connection(urlunsplit((*endpoint[:2], "", "", "")), ca_bundle=ca_bundle)
