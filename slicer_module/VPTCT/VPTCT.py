@@ -135,11 +135,11 @@ class VPTCTLogic(ScriptedLoadableModuleLogic):
 
 
 class VPTCTTest(ScriptedLoadableModuleTest):
-    """Slicer's self-test; VPTCTLib/selftest.py has it."""
+    """Slicer's self-test; VPTCTLib/panel/selftest.py has it."""
 
     def runTest(self, **options):  # noqa: N802 - Slicer's name
         """Run it. ``options``: see ``selftest.run``."""
-        from VPTCTLib.selftest import run
+        from VPTCTLib.panel.selftest import run
 
         run(self.delayDisplay, **options)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from standin.scene_cache import add_cache
 from standin.wheel import require_scene
 
 
@@ -38,17 +39,6 @@ def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     scene.AddNewNodeByClass("vtkMRMLSelectionNode")
     yield scene
     scene.Clear(True)
-
-
-def add_cache(slicer: Any, scene: Any, folder: Path) -> None:
-    """Where a scene unpacks an MRB."""
-    folder.mkdir()
-    cache = slicer.vtkCacheManager()
-    cache.SetRemoteCacheDirectory(str(folder))
-    manager = slicer.vtkDataIOManager()
-    manager.SetCacheManager(cache)
-    scene.SetCacheManager(cache)
-    scene.SetDataIOManager(manager)
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import sys
 import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from standin.dicom_database import DicomDatabase
 from standin.qt_module import install_qt
+from standin.scene_cache import add_cache
 
 
 def start() -> Any:
@@ -64,6 +66,7 @@ def _start_scene(slicer: Any) -> None:
     import vtk
 
     scene = slicer.mrmlScene = slicer.vtkMRMLScene()
+    add_cache(slicer, scene, Path(tempfile.mkdtemp()) / "cache")
     logic = slicer.vtkSlicerApplicationLogic()
     slicer.app.set_parts(logic)
     logic.SetMRMLScene(scene)
