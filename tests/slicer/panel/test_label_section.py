@@ -167,6 +167,22 @@ def test_the_same_button_again_takes_it_back_and_one_alone_is_pressed(bench: Ben
     assert [state for state, each in row.buttons.items() if each.checked] == []
 
 
+def test_the_wheel_over_the_form_scrolls_and_says_nothing(bench: Bench) -> None:
+    import qt
+    import slicer
+
+    bench.row.buttons["absent"].click()
+    box = bench.row.confidence_box
+    middle = qt.QPointF(5.0, 5.0)
+    down = qt.QPoint(0, -120)
+    wheel = qt.QWheelEvent(
+        middle, middle, qt.QPoint(0, 0), down, qt.Qt.NoButton, qt.Qt.NoModifier, qt.Qt.NoScrollPhase, False
+    )
+    slicer.app.sendEvent(box, wheel)
+    assert bench.desk.draft.confidence("lung_nodule") == ""
+    assert not wheel.isAccepted()
+
+
 def test_submitting_an_empty_form_says_what_is_missing(bench: Bench) -> None:
     bench.press("Ctrl+Shift+S")
     (message,) = [each for each in bench.desk.messages.all if each.about == "label"]
@@ -348,6 +364,9 @@ def test_the_history_of_a_study_is_read_and_taken_as_a_beginning(
     table.selectRow(0)
     picture("label-history", ui.historyButton)
     ui.showButton.click()
+    assert bench.section._here() == pytest.approx(24.0)
+    bench.look_at(0.0)
+    table.cellDoubleClicked.emit(0, 2)
     assert bench.section._here() == pytest.approx(24.0)
     ui.useButton.click()
     assert bench.desk.draft.ranges("lung_nodule") == ((24.0, 60.0),)

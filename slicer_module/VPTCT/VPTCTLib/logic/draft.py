@@ -101,11 +101,47 @@ class Draft:
         """The same with another word about one finding, which is not submitted yet."""
         return replace(self, findings={**self.findings, name: finding}, is_kept=False)
 
+    def confirmed(self) -> Draft:
+        """The reader says all that was filled in from the network's answer, too."""
+        return replace(
+            self, findings={name: replace(each, from_network=False) for name, each in self.findings.items()}
+        )
+
+    def filled_in(self, decisions: Mapping[str, str | None]) -> Draft:
+        """With the network's decisions by finding, only where the reader has said nothing."""
+        findings = dict(self.findings)
+        for name, state in decisions.items():
+            said = self.finding(name)
+            if state is not None and (said.state is None or said.from_network):
+                findings[name] = FindingDraft(state, from_network=True)
+        return replace(self, findings=findings)
+
+    def after(self, taken: Draft) -> Draft:
+        """What becomes of it when a label is safe that was made of ``taken``: the time counts from there."""
+        same = replace(self, seconds_spent=taken.seconds_spent) == taken
+        left = 0.0 if same else max(0.0, self.seconds_spent - taken.seconds_spent)
+        return replace(self, seconds_spent=left, is_kept=same)
+
     @property
     def is_touched(self) -> bool:
         """Whether the reader has said something that was not submitted."""
         said = any(each.state is not None and not each.from_network for each in self.findings.values())
         return not self.is_kept and (said or bool(self.comment.strip()))
+
+
+@dataclass(frozen=True)
+class TakenDraft:
+    """What the form said when a label was made of it.
+
+    Attributes:
+        volume: that it is about.
+        task: the name of the task.
+        draft: what it said.
+    """
+
+    volume: Any
+    task: str
+    draft: Draft
 
 
 def draft_of(label: StudyLabel, seen: Mapping[str, Any]) -> Draft:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Callable
 
 from ..contract.label import CONFIDENCES, STATES, StudyLabel
@@ -13,27 +13,23 @@ from ..settings import PRESELECT, Settings
 from ..signal import Signal
 from .choice import Choice
 from .classification import Classification
-from .draft import FROM, PRESENT, TO, Draft, FindingDraft, Range, draft_from_text, draft_of, draft_to_text
-from .label_words import finding_list_in_words
+from .draft import (
+    FROM,
+    PRESENT,
+    TO,
+    Draft,
+    FindingDraft,
+    Range,
+    TakenDraft,
+    draft_from_text,
+    draft_of,
+    draft_to_text,
+)
+from .label_words import missing_in_words
 from .messages import WARNING, Messages
 from .study_on_screen import StudyOnScreen
 
 _ABOUT = "label form"
-
-
-@dataclass(frozen=True)
-class TakenDraft:
-    """What the form said when a label was made of it.
-
-    Attributes:
-        volume: that it is about.
-        task: the name of the task.
-        draft: what it said.
-    """
-
-    volume: Any
-    task: str
-    draft: Draft
 
 
 class LabelDraft:
@@ -64,14 +60,11 @@ class LabelDraft:
         self._study, self._choice, self._classification = study, choice, classification
         self._settings, self._messages, self._is_blind = settings, messages, is_blind
         self._volume: Any = None
-        self._task = ""
+        self._task = self._chosen = ""
         self._draft = Draft()
-        self._chosen = ""
         for each in (study, choice, classification):
             each.changed.connect(self.follow)
         self.follow()
-
-    # What it says
 
     @property
     def is_open(self) -> bool:
@@ -125,17 +118,7 @@ class LabelDraft:
             return _("Show a study first.")
         if not self._task:
             return _("Choose a task first; connect to a server to see its tasks.")
-        if self._draft.is_kept:
-            return _("This label was submitted; change something to submit a newer one.")
-        if unconfirmed := [name for name in self.findings if self.is_from_network(name)]:
-            return _("Confirm or change what the network filled in: {findings}.").format(
-                findings=finding_list_in_words(unconfirmed)
-            )
-        if all(state is None for state in self.states.values()):
-            return _("Say whether it is present, absent or indeterminate: {findings}.").format(
-                findings=finding_list_in_words(self.findings)
-            )
-        return ""
+        return missing_in_words(self._draft, self.findings)
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -176,8 +159,6 @@ class LabelDraft:
             comment=self._draft.comment.strip(),
         )
 
-    # What the reader does
-
     def choose(self, finding: str) -> None:
         """Keys and dragging are about this one from now on."""
         if finding in self.findings and finding != self._chosen:
@@ -192,8 +173,7 @@ class LabelDraft:
 
     def confirm(self) -> None:
         """All that was filled in from the network's answer is what the reader says, too."""
-        confirmed = {name: replace(each, from_network=False) for name, each in self._draft.findings.items()}
-        self._set(replace(self._draft, findings=confirmed))
+        self._set(self._draft.confirmed())
 
     def from_here(self, finding: str, z_mm: float) -> None:
         """Positive slices begin, or end, at this slice; ``to_here`` gives the other end."""
@@ -240,8 +220,6 @@ class LabelDraft:
         """Say what a label says, in place of what was said."""
         self._set(replace(draft_of(label, self._draft.seen), seconds_spent=self._draft.seconds_spent))
 
-    # What happens to it
-
     def taken(self) -> TakenDraft:
         """What it says now, to be told ``kept`` when a label that was made of it is safe."""
         return TakenDraft(self._volume, self._task, self._draft)
@@ -249,10 +227,10 @@ class LabelDraft:
     def kept(self, taken: TakenDraft) -> None:
         """A label is safe. What was changed in the form since is still to be submitted."""
         if taken.volume is self._volume and taken.task == self._task:
-            self._set(_after(self._draft, taken.draft))
+            self._set(self._draft.after(taken.draft))
         elif taken.volume.GetScene() is not None:
             now = self._read(taken.volume, taken.task)
-            keep_draft(taken.volume, taken.task, draft_to_text(_after(now, taken.draft)))
+            keep_draft(taken.volume, taken.task, draft_to_text(now.after(taken.draft)))
 
     def spend(self, seconds: float) -> None:
         """The reader has looked at the study so much longer. It is no change of what the form says."""
@@ -288,17 +266,8 @@ class LabelDraft:
             return
         self._draft = replace(self._draft, seen=seen)
         if self._settings.get(PRESELECT) and not self._draft.is_kept:
-            decisions = {each.name: each.decision for each in result.findings}
-            self._fill_in({name: state for name, state in decisions.items() if state is not None})
+            self._draft = self._draft.filled_in({each.name: each.decision for each in result.findings})
         self.write()
-
-    def _fill_in(self, decisions: Mapping[str, str]) -> None:
-        """Only where the reader has said nothing."""
-        for name in self.findings:
-            said = self._draft.finding(name)
-            if name in decisions and (said.state is None or said.from_network):
-                filled = FindingDraft(decisions[name], from_network=True)
-                self._draft = self._draft.with_finding(name, filled)
 
     def _set_ranges(self, finding: str, ranges: list[Range]) -> None:
         self._say(finding, self._draft.finding(finding).with_ranges(ranges))
@@ -328,10 +297,3 @@ class LabelDraft:
                 about=_ABOUT,
             )
             return Draft()
-
-
-def _after(now: Draft, taken: Draft) -> Draft:
-    """What becomes of the form, when what was taken from it is safe: the time counts from there."""
-    left = max(0.0, now.seconds_spent - taken.seconds_spent)
-    same = replace(now, seconds_spent=taken.seconds_spent) == taken
-    return replace(now, seconds_spent=0.0 if same else left, is_kept=same)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from ..contract.label import FindingLabel, StudyLabel
 from ..i18n import tr as _
 from ..kept_label import KeptLabel
-from .draft import Range
+from .draft import Draft, Range
 from .words import finding_in_words, when_in_words
 
 
@@ -60,6 +60,26 @@ def label_in_words(label: StudyLabel) -> str:
 def finding_list_in_words(findings: Iterable[str]) -> str:
     """``Effusion, Emphysema``."""
     return ", ".join(finding_in_words(name) for name in findings)
+
+
+def missing_in_words(draft: Draft, findings: Sequence[str]) -> str:
+    """Why a form cannot be submitted yet; "" where it can.
+
+    Args:
+        draft: what it says.
+        findings: of the task.
+    """
+    if draft.is_kept:
+        return _("This label was submitted; change something to submit a newer one.")
+    if unconfirmed := [name for name in findings if draft.finding(name).from_network]:
+        return _("Confirm or change what the network filled in: {findings}.").format(
+            findings=finding_list_in_words(unconfirmed)
+        )
+    if all(draft.finding(name).state is None for name in findings):
+        return _("Say whether it is present, absent or indeterminate: {findings}.").format(
+            findings=finding_list_in_words(findings)
+        )
+    return ""
 
 
 def labels_in_words(count: int) -> str:

@@ -9,8 +9,9 @@ from ..i18n import tr as _
 from ..kept_label import KeptLabel
 from ..signal import Signal
 from .adding_studies import AddingStudies
+from .draft import TakenDraft
 from .kept_labels import KeptLabels, Target
-from .label_draft import LabelDraft, TakenDraft
+from .label_draft import LabelDraft
 from .label_history import History
 from .label_words import host_in_words, labels_in_words
 from .messages import WARNING, Messages

@@ -94,7 +94,10 @@ class FindingForm(qt.QObject):  # type: ignore[misc]
         self.widget.setStyleSheet(_FRAME if chosen else _NO_FRAME)
 
     def eventFilter(self, _watched: Any, event: Any) -> bool:  # noqa: N802 - Qt's name
-        """A click into the row chooses its finding."""
+        """A click into the row chooses its finding; the wheel scrolls the panel, and says nothing."""
+        if event.type() == qt.QEvent.Wheel:
+            event.ignore()
+            return True
         if event.type() == qt.QEvent.MouseButtonPress:
             self._draft.choose(self._name)
         return False
@@ -150,9 +153,9 @@ class FindingForm(qt.QObject):  # type: ignore[misc]
         self.confidence_box.setSizeAdjustPolicy(qt.QComboBox.AdjustToMinimumContentsLengthWithIcon)
         self.confidence_box.setMinimumContentsLength(6)
         for each in CONFIDENCES:
-            words = confidence_in_words(each)
-            self.confidence_box.addItem(words if each else _("Confidence: {words}").format(words=words))
+            self.confidence_box.addItem(confidence_in_words(each) if each else _("How sure?"))
         self.confidence_box.connect("activated(int)", self._on_confidence)
+        self.confidence_box.installEventFilter(self)
         line = qt.QHBoxLayout()
         line.setSpacing(4)
         for widget in (self.from_button, self.to_button):
