@@ -163,6 +163,18 @@ def test_a_labelled_study_stays_where_the_reader_set_that_or_says_more_about_it(
     assert second.GetScene() is not None
 
 
+def test_what_was_said_about_a_skipped_study_is_not_thrown_away_with_it(ben: Any) -> None:
+    first = ben.desk.study.volume
+    ben.desk.draft.set_state("lung_nodule", "present")
+    ben.desk.next_studies.skip("unsure")
+    ben.wait()
+    assert ben.answers.asked == ["Leave this study?"]
+    bring(ben)
+    assert first.GetScene() is not None
+    ben.desk.study.select(first)
+    assert ben.desk.draft.states == {"lung_nodule": "present"}
+
+
 def test_by_setting_the_next_study_comes_after_a_label_and_is_classified(ben: Any) -> None:
     from VPTCTLib.settings import CLASSIFY_NEXT, NEXT_AFTER_SUBMIT
 

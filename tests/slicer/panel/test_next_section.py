@@ -235,6 +235,24 @@ def test_a_strategy_that_lacks_something_says_what_and_is_not_asked_for(ui: Any,
     assert ui.nextButton.enabled
 
 
+def test_a_moved_mouse_and_a_marked_finding_are_signs_of_the_reader_and_nothing_else_is(
+    ready: Any, ui: Any, settled: Callable[[], None]
+) -> None:
+    import qt
+
+    sign = ready.leases.sign_of_reader
+    ui.nextButton.click()
+    settled()
+    before = sign()
+    ready.server.changed.emit()
+    ready.next_studies.changed.emit()
+    assert sign() == before
+    qt.QCursor.setPos(before[0] + 7, before[1] + 7)
+    assert (moved := sign()) != before
+    ready.draft.set_state("lung_nodule", "absent")
+    assert sign() != moved
+
+
 def test_an_advised_training_is_one_click_away(
     ui: Any, ready: Any, panel: Any, look: Callable[[str], None]
 ) -> None:

@@ -44,7 +44,8 @@ class NextStudies:
         may_leave: whether the study on screen may be left; asks the reader where something would wait there.
 
     Attributes:
-        changed: anything below.
+        changed: anything below but ``progress``.
+        progressed: ``progress``.
         opened: a study was brought to the screen, with its id.
         state: ``idle``, ``asking``, ``downloading`` or ``loading``.
         coming: the id of the study that is on its way; "" for none.
@@ -68,7 +69,7 @@ class NextStudies:
         self._server, self._choice, self._volumes = server, choice, volumes
         self._held, self._leases, self._ends = held, leases, ends
         self._jobs, self._messages, self._may_leave = jobs, messages, may_leave
-        self.changed, self.opened = Signal(), Signal()
+        self.changed, self.progressed, self.opened = Signal(), Signal(), Signal()
         self.state, self.coming, self.strategy = IDLE, "", ""
         self.progress: tuple[int, int] | None = None
         self.offer: NextStudy | None = None
@@ -226,8 +227,7 @@ class NextStudies:
             if comes is not None:
                 told.tell_held_first(self._messages, comes.study, len(self.held))
         if comes is None or task != self.task:
-            # The reader has chosen another task meanwhile: it is in the list.
-            self._idle()
+            self._idle()  # What comes for a task that is not chosen any more is in the list.
             return
         self._bring(comes, is_new=answer.offer is not None)
 
@@ -285,7 +285,7 @@ class NextStudies:
 
     def _on_progress(self, done_bytes: int, all_bytes: int) -> None:
         self.progress = (done_bytes, all_bytes)
-        self.changed.emit()
+        self.progressed.emit()
 
     def _on_left(self) -> None:
         self.offer, self._lost, self._proposals = None, None, {}

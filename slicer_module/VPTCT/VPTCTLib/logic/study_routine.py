@@ -70,9 +70,11 @@ class StudyRoutine:
 
     def _on_done(self, study: str) -> None:
         """A study was labelled, skipped or given back. It stays on screen until the next one comes."""
-        self._done.add(study)
         is_shown = study == self._volumes.on_screen
-        if is_shown and self._settings.get(NEXT_AFTER_SUBMIT) and not self._draft.is_touched:
+        if is_shown and self._draft.is_touched:
+            return  # More was said about it meanwhile, and not submitted.
+        self._done.add(study)
+        if is_shown and self._settings.get(NEXT_AFTER_SUBMIT):
             self._next.ask(self._next.strategy)
 
     def _on_draft(self) -> None:

@@ -45,11 +45,11 @@ class NextSection(Section):
         self._listed: tuple[str, ...] = ()
         self._proposal: Proposal | None = None
         # An event filter of the application would have Python look at every event of Slicer.
-        desk.leases.sign_of_reader = _place_of_mouse
+        desk.leases.sign_of_reader = self._sign_of_reader
         self._fill_reasons()
         self._connect()
         self.follow(self._next.changed, self._show)
-        self.follow(desk.draft.changed, desk.leases.reader_is_here)
+        self.follow(self._next.progressed, self._show_progress)
         self._show()
 
     def shortcuts(self) -> Sequence[Shortcut]:
@@ -60,6 +60,15 @@ class NextSection(Section):
         """The reader opens the module: what they hold may have changed since."""
         self.desk.held.refresh()
         self.desk.leases.reader_is_here()
+
+    def close(self) -> None:
+        """Hear no more of the logic, and tell it nothing."""
+        self.desk.leases.sign_of_reader = lambda: None
+        super().close()
+
+    def _sign_of_reader(self) -> object:
+        mouse, draft = qt.QCursor.pos(), self.desk.draft
+        return mouse.x(), mouse.y(), dict(draft.states), draft.comment
 
     def _connect(self) -> None:
         ui = self.ui
@@ -261,11 +270,6 @@ class NextSection(Section):
 def _say(label: Any, text: str) -> None:
     label.text = text
     label.visible = bool(text)
-
-
-def _place_of_mouse() -> tuple[int, int]:
-    place = qt.QCursor.pos()
-    return place.x(), place.y()
 
 
 def _strategy_tip(strategy: StrategyOffer) -> str:
