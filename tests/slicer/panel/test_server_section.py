@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from doors import BY_TOKEN, Doors, doors
 from scripted_server import ScriptedServer, silence
+from VPTCTLib.errors import NotLoggedInError
 
 KEYCLOAK = {"login": "keycloak", "enabled": True, "realm": "http://login.example.org/ct", "client_id": "ct"}
 Wait = Callable[..., None]
@@ -131,6 +132,23 @@ def test_a_wrong_token_is_told_and_the_form_stays(
     wait_until(lambda: not section.desk.server.logging_in)
     assert panel.panel.ui.messageFrame.visible
     assert (ui.loginFrame.visible, ui.secretEdit.enabled, ui.secretEdit.text) == (True, True, "")
+
+
+def test_a_login_that_ends_in_the_middle_opens_the_closed_section_with_the_readers_name(
+    panel: Any, section: Any, wait_until: Wait
+) -> None:
+    ui = section.ui
+    with doors(KEYCLOAK, "anna", "annotator") as door:
+        connect(section, wait_until, door.url)
+        ui.loginKindBox.setCurrentIndex(1)
+        ui.secretEdit.text = "token"
+        ui.logInButton.click()
+        wait_until(lambda: section.desk.server.state == "ready")
+        ui.serverButton.collapsed = True
+        section.desk.server.report(NotLoggedInError("the login has run out.", "Log in again."))
+        assert (ui.serverButton.collapsed, ui.loginFrame.visible) == (False, True)
+        assert (ui.nameEdit.text, ui.loginKindBox.currentIndex) == ("anna", 0)
+        assert panel.panel.ui.messageLabel.text == "The login has run out.\nLog in again."
 
 
 def test_a_consent_is_shown_and_revoked(section: Any, wait_until: Wait, dialogs: Any) -> None:

@@ -125,6 +125,7 @@ class ServerSection(Section):
             return
         if self._shown_login != server.address:
             self._shown_login = server.address
+            ui.serverButton.collapsed = False
             by_token = server.login_wanted.kind == "token_file"
             ui.loginKindBox.setCurrentIndex(_BY_TOKEN if by_token else _BY_PASSWORD)
             ui.nameEdit.text = ui.nameEdit.text or server.reader
