@@ -53,6 +53,20 @@ class Reader:
         # What the server says from now on comes when the ticker is turned.
         relay.holds = held_before
 
+    def classify_again(self) -> Any:
+        """Click Classify as soon as that can be, and wait for the answer, which is given."""
+        classification = self.desk.classification
+        self.ticker.until(lambda: classification.can_start == "")
+        self.classify_until("computing")
+        self.ticker.until(lambda: classification.state == "idle")
+        return classification.result
+
+    @property
+    def told(self) -> str:
+        """What the message on screen says; "" without one."""
+        message = self.desk.messages.current
+        return message.text if message is not None else ""
+
     def wait(self) -> None:
         """Until nothing runs."""
         self.ticker.until(lambda: self.desk.jobs.running == 0)
@@ -143,6 +157,16 @@ def open_study(reader: Reader, scene: Any) -> Callable[..., Any]:
         return volume
 
     return open_study
+
+
+@pytest.fixture
+def nothing_is_left(reader: Reader, around: Any) -> Iterator[None]:
+    """At the end of the test no classification runs, and no file of one lies about."""
+    yield
+    reader.site.relay.holds = ""
+    reader.wait()
+    assert reader.desk.classification.state == "idle"
+    assert list(around.scratch_folder.iterdir()) == []
 
 
 @pytest.fixture

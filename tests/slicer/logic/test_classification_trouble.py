@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,11 +9,13 @@ from standin.wheel import require_scene
 from VPTCTLib.errors import NotThereError
 from VPTCTLib.scene.nodes import volume_of
 from VPTCTLib.scene.results import result_of
-from VPTCTLib.settings import REFRESH_SECONDS, UPLOAD_WHOLE
+from VPTCTLib.settings import REFRESH_SECONDS
 
 slicer = require_scene()
 
 PHASES = ("asking", "preparing", "uploading", "computing")
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 @pytest.fixture
@@ -34,16 +34,6 @@ def upload_ids(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ids
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_left(reader: Any, around: Any) -> Iterator[None]:
-    """At the end of each test no job runs, and no file lies about."""
-    yield
-    reader.site.relay.holds = ""
-    reader.wait()
-    assert reader.desk.classification.state == "idle"
-    assert list(around.scratch_folder.iterdir()) == []
-
-
 def is_on_server(reader: Any, session: str) -> bool:
     """Whether the server still has an upload."""
     try:
@@ -58,19 +48,6 @@ class _Session:
         self.id = name
 
 
-def told(reader: Any) -> str:
-    message = reader.desk.messages.current
-    return message.text if message is not None else ""
-
-
-def click_again(reader: Any) -> Any:
-    """Classify, after whatever went wrong."""
-    reader.ticker.until(lambda: reader.desk.classification.can_start == "")
-    reader.classify_until("computing")
-    reader.ticker.until(lambda: reader.desk.classification.state == "idle")
-    return reader.desk.classification.result
-
-
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_volume_that_is_removed_ends_it(reader, scene, open_study, upload_ids, phase) -> None:
     reader.log_in()
@@ -78,7 +55,7 @@ def test_a_volume_that_is_removed_ends_it(reader, scene, open_study, upload_ids,
     reader.classify_until(phase)
     scene.RemoveNode(volume)
     assert reader.desk.classification.state == "idle"
-    assert told(reader) == "CT 1 is gone, so it is not classified."
+    assert reader.told == "CT 1 is gone, so it is not classified."
     reader.wait()
     assert result_of(open_study("CT 1"), "nodule") is None
     assert not any(is_on_server(reader, each) for each in upload_ids)
@@ -93,9 +70,9 @@ def test_the_answer_to_a_volume_that_was_changed_meanwhile_is_not_kept(reader, o
     slicer.util.arrayFromVolume(volume)[:2] = 40
     slicer.util.arrayFromVolumeModified(volume)
     reader.ticker.until(lambda: reader.desk.classification.state == "idle")
-    assert told(reader) == "CT 1 was changed while it was classified."
+    assert reader.told == "CT 1 was changed while it was classified."
     assert reader.desk.classification.result is None
-    assert click_again(reader) is not None
+    assert reader.classify_again() is not None
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -106,8 +83,8 @@ def test_cancel_ends_it_without_a_word(reader, open_study, phase) -> None:
     reader.desk.classification.cancel()
     assert (reader.desk.classification.state, reader.desk.classification.progress) == ("idle", None)
     reader.wait()
-    assert (told(reader), reader.desk.classification.result) == ("", None)
-    assert click_again(reader) is not None
+    assert (reader.told, reader.desk.classification.result) == ("", None)
+    assert reader.classify_again() is not None
 
 
 @pytest.mark.parametrize("held", ["PUT /session/", "POST /infer/"])
@@ -124,43 +101,12 @@ def test_cancel_closes_the_connection_by_which_the_server_stops(reader, open_stu
     assert relay.hung_up.wait(5)
 
 
-@pytest.mark.parametrize("phase", PHASES)
-def test_a_server_that_goes_away_is_told_and_is_asked_again_by_another_click(
-    reader, open_study, phase
-) -> None:
-    reader.log_in()
-    open_study(marked=phase == "asking")
-    relay = reader.site.relay
-    # The last step that still gets through; what is held is lost when the server goes.
-    relay.holds = {"asking": "GET /datastore/", "computing": "POST /infer/"}.get(phase, "PUT /session/")
-    reader.classify_until(phase)
-    reader.ticker.until(lambda: any(line.startswith(relay.holds) for line in relay.asked[-3:]))
-    relay.refuses = True
-    reader.ticker.until(lambda: reader.desk.server.state == "away")
-    reader.ticker.until(lambda: reader.desk.classification.state == "idle")
-    assert told(reader)
-    relay.refuses, relay.holds = False, ""
-    assert click_again(reader) is not None
-    assert told(reader) == ""
-
-
-def test_an_upload_whose_answer_is_lost_is_told_and_made_again(reader, open_study, uploads) -> None:
-    reader.log_in()
-    open_study()
-    reader.site.relay.loses_answers = 1
-    reader.desk.classification.start()
-    reader.ticker.until(lambda: reader.desk.classification.state == "idle")
-    assert "broke" in told(reader) or "part" in told(reader)
-    assert click_again(reader) is not None
-    assert uploads() == 2
-
-
 def test_an_upload_that_the_server_forgot_is_made_again_once(reader, open_study, upload_ids) -> None:
     reader.log_in()
     open_study()
-    assert click_again(reader) is not None
+    assert reader.classify_again() is not None
     reader.site.client().studies.forget_upload(_Session(upload_ids[0]))
-    assert click_again(reader) is not None
+    assert reader.classify_again() is not None
     assert len(upload_ids) == 2
     assert len(reader.answers.asked) == 1
 
@@ -169,12 +115,12 @@ def test_an_upload_that_may_have_expired_is_not_asked_for(reader, open_study, up
     reader.desk.settings.set(REFRESH_SECONDS, 100_000)
     reader.log_in()
     open_study()
-    assert click_again(reader) is not None
+    assert reader.classify_again() is not None
     reader.ticker.now += 0.8 * 3600
-    assert click_again(reader) is not None
+    assert reader.classify_again() is not None
     assert uploads() == 1
     reader.ticker.now += 0.95 * 3600
-    assert click_again(reader) is not None
+    assert reader.classify_again() is not None
     assert uploads() == 2
 
 
@@ -184,52 +130,8 @@ def test_a_study_that_the_server_lost_meanwhile_is_uploaded(reader, open_study, 
     open_study(study=study, marked=True)
     reader.ticker.until(lambda: reader.desk.study.study == study)
     (reader.site.root / "studies" / study).unlink()
-    assert click_again(reader) is not None
+    assert reader.classify_again() is not None
     assert (uploads(), len(reader.answers.asked)) == (1, 1)
-
-
-def test_what_is_larger_than_the_server_takes_is_not_uploaded(reader, open_study, uploads) -> None:
-    reader.log_in()
-    info = reader.desk.server.info
-    reader.desk.server.info = replace(info, uploads=replace(info.uploads, max_bytes=1000))
-    open_study()
-    for whole, hint in ((False, "Crop the volume"), (True, 'Switch off "Upload studies whole"')):
-        reader.desk.settings.set(UPLOAD_WHOLE, whole)
-        reader.desk.classification.start()
-        reader.ticker.until(lambda: reader.desk.classification.state == "idle")
-        assert "this server takes up to" in told(reader)
-        assert reader.desk.messages.current.hint.startswith(hint)
-    assert uploads() == 0
-
-
-def test_where_a_login_ends_in_the_middle_it_goes_on_after_the_next_one(reader, open_study) -> None:
-    from vpt_plugin.store.tokens import TokenFile
-
-    tokens = TokenFile(reader.site.root / "tokens")
-    reader.site.tokens["cleo"] = tokens.add("cleo", "annotator")
-    reader.log_in("cleo")
-    open_study(marked=True)
-    reader.ticker.until(lambda: reader.desk.study.place is not None)
-    tokens.remove("cleo")
-    reader.desk.classification.start()
-    reader.ticker.until(lambda: reader.desk.classification.state == "idle")
-    reader.ticker.until(lambda: reader.desk.server.state == "login")
-    assert told(reader)
-    reader.desk.server.log_in_with_token(tokens.add("cleo", "annotator"))
-    reader.ticker.until(lambda: reader.desk.classification.result is not None)
-    assert told(reader) == ""
-
-
-@pytest.mark.parametrize("phase", PHASES)
-def test_an_answer_of_a_server_that_was_left_never_comes(reader, open_study, phase) -> None:
-    reader.log_in()
-    volume = open_study()
-    reader.classify_until(phase)
-    reader.desk.server.disconnect()
-    assert reader.desk.classification.state == "idle"
-    reader.wait()
-    assert result_of(volume, "nodule") is None
-    assert told(reader) == ""
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -247,13 +149,13 @@ def test_a_scene_that_closes_ends_all_of_it(reader, scene, open_study, upload_id
     assert scene.GetNumberOfNodesByClass("vtkMRMLTextNode") == 0
     reader.desk.use_scene(reader.parameters)
     open_study("CT 3")
-    assert click_again(reader) is not None
+    assert reader.classify_again() is not None
 
 
 def test_when_the_panel_goes_the_server_removes_what_was_uploaded(reader, open_study, upload_ids) -> None:
     reader.log_in()
     open_study()
-    assert click_again(reader) is not None
+    assert reader.classify_again() is not None
     assert is_on_server(reader, upload_ids[0])
     reader.desk.classification.close()
     assert not is_on_server(reader, upload_ids[0])
