@@ -123,7 +123,8 @@ def test_a_label_comes_back_byte_for_byte(site: Site) -> None:
 
 def test_the_history_of_what_is_not_there_is_a_404(site: Site) -> None:
     assert site.history().json() == {
-        "image": "a.nii", "task": "nodule", "newest_version": 0, "versions": [], "set_aside": [], "damaged": [],
+        "image": "a.nii", "task": "nodule", "newest_version": 0, "versions": [],
+        "set_aside": [], "damaged": [],
     }  # fmt: skip
     assert site.history(image="b.nii").status_code == 404
     unknown = site.history(task="heart")
