@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from shown_volume import show
 from standin.wheel import require_scene
 
 require_scene()
 
 from VPTCTLib.contract.label import DamagedVersion, FindingLabel, LabelHistory, StudyLabel
+from VPTCTLib.logic.blind_reading import is_read_blind
+from VPTCTLib.logic.held import Held
 from VPTCTLib.logic.label_history import History, history_rows
 from VPTCTLib.logic.label_words import label_in_words
 
@@ -75,6 +79,26 @@ def test_for_a_second_reading_nothing_is_even_asked(reader: Any) -> None:
     history.follow()
     reader.wait()
     assert (history.hidden, history.newest_version) == (False, 1)
+
+
+@pytest.mark.parametrize(
+    ("proposed", "held", "blind"),
+    [
+        (None, None, False),
+        ("first", None, False),
+        ("second", None, True),
+        # The module was reloaded: nothing was proposed since, but the study is still in this reader's hands.
+        (None, "second", True),
+        (None, "first", False),
+    ],
+)
+def test_a_second_reading_is_blind(proposed: str | None, held: str | None, blind: bool) -> None:
+    next_studies = SimpleNamespace(
+        proposal=None if proposed is None else SimpleNamespace(reading=proposed),
+        task="pe",
+        held=() if held is None else (Held("s1", "pe", held, ""), Held("s2", "pe", "second", "")),
+    )
+    assert is_read_blind(next_studies, SimpleNamespace(on_screen="s1")) is blind
 
 
 def test_a_damaged_version_is_shown_as_such_and_counts_as_the_newest() -> None:

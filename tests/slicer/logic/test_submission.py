@@ -210,7 +210,7 @@ def test_labels_of_a_server_that_has_moved_are_offered_and_sent_to_its_new_addre
     moved = {"server_id": desk.server.info.server_id, "if_version": 0}
     desk.outbox.keep("https://old.example.org", "anna", anna.study, PRESENT, **moved)
     desk.outbox.keep("https://other.example.org", "anna", anna.study, PRESENT, server_id="another")
-    desk.kept_labels.look()
+    desk.kept_labels.send()
     anna.wait()
     assert [each.server for each in desk.kept_labels.moved] == ["https://old.example.org"]
     assert states(anna) == []
@@ -280,6 +280,13 @@ def test_why_a_label_cannot_be_submitted_is_said(reader: Any) -> None:
     reader.wait()
     assert desk.submission.why_not == "Choose a task first; connect to a server to see its tasks."
     assert desk.kept_labels.all == ()
+
+
+def test_what_was_missing_is_told_until_it_is_there(anna: Any) -> None:
+    anna.desk.submission.submit()
+    assert told(anna) == "Say whether it is present, absent or indeterminate: Lung nodule."
+    anna.desk.draft.set_state("lung_nodule", "absent")
+    assert told(anna) == ""
 
 
 def test_a_label_that_cannot_be_kept_stays_in_the_form_and_is_told(anna: Any, around: Any) -> None:

@@ -318,7 +318,7 @@ def test_labels_for_an_address_of_before_are_sent_here_when_the_reader_says_so(
     desk.outbox.keep("https://old.example.org", "anna", bench.study, THEIRS, **moved)
     desk.outbox.keep("https://far.example.org", "anna", bench.study, THEIRS, if_version=1)
     desk.outbox.keep(desk.server.address, "ben", bench.study, THEIRS)
-    desk.kept_labels.look()
+    desk.kept_labels.send()
     bench.idle()
     assert "1 label waits until ben works here again." in texts(bench.ui.keptRows)
     picture("label-elsewhere", bench.ui.keptFrame)

@@ -83,7 +83,7 @@ class KeptLabels:
         self._retry: Timer | None = None
         server.ready.connect(self.send)
         server.left.connect(self._on_left)
-        self.look()
+        self.send()
 
     # What is known
 
@@ -180,10 +180,6 @@ class KeptLabels:
         )
         self.changed.emit()
 
-    def look(self) -> None:
-        """Look at what is on this computer."""
-        self.send()
-
     def drop(self, kept: KeptLabel) -> None:
         """Forget a label that the server refused, because the reader wants that."""
         self._change(lambda: self._outbox.drop(kept))
@@ -263,7 +259,7 @@ class KeptLabels:
         self._job, self.sending, self._again, self.problem = None, False, False, None
         self._conflicts.clear()
         self._saved.clear()
-        self.look()
+        self.send()
 
     def _stop_retry(self) -> None:
         if self._retry is not None:

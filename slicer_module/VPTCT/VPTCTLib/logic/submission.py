@@ -58,7 +58,7 @@ class Submission:
         self._label_version_of = label_version_of
         self._keeping = False
         for each in (server, study, draft, kept, adding):
-            each.changed.connect(self.changed.emit)
+            each.changed.connect(self._on_change)
 
     @property
     def waiting(self) -> int:
@@ -99,6 +99,12 @@ class Submission:
     def status(self) -> str:
         """What became of labels, in words; "" where there is nothing to say."""
         return "\n".join(filter(None, (self._status_of_this(), self._status_of_waiting())))
+
+    def _on_change(self) -> None:
+        if not self.why_not:
+            # What was missing when the reader wanted to submit is there now.
+            self._messages.settle(ABOUT)
+        self.changed.emit()
 
     def _why_not_here(self) -> str:
         server = self._server
