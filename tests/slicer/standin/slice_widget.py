@@ -38,7 +38,9 @@ class SliceWidget(QtWidgets.QWidget):
         self._logic.SetMRMLScene(slicer.mrmlScene)
         slicer.app.applicationLogic().GetSliceLogics().AddItem(self._logic)
         self._node = self._logic.AddSliceNode(name)
-        self._node.SetOrientation(orientation)
+        # As Slicer's layouts say it: a view that was turned is as it began when the scene closes.
+        self._node.SetDefaultOrientation(orientation)
+        self._node.SetOrientationToDefault()
         self._logic.ResizeSliceNode(pixels, pixels)
 
     def sliceLogic(self) -> Any:
