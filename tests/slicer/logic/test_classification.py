@@ -75,7 +75,8 @@ def test_the_states_come_in_their_order_with_slices_and_then_bytes(reader, open_
     open_study()
     seen: list[tuple[str, Any]] = []
     classification = reader.desk.classification
-    classification.changed.connect(lambda: seen.append((classification.state, classification.progress)))
+    for signal in (classification.changed, classification.progressed):
+        signal.connect(lambda: seen.append((classification.state, classification.progress)))
     reader.classify_until("computing")
     states = list(dict.fromkeys(state for state, _ in seen))
     assert states == ["asking", "preparing", "uploading", "computing"]
@@ -260,7 +261,8 @@ def test_how_many_come_before_is_told_and_only_ever_less(reader, open_study, mon
     reader.desk.settings.set(REFRESH_SECONDS, 100_000)
     seen: list[str] = []
     classification = reader.desk.classification
-    classification.changed.connect(lambda: seen.append(state_in_words(classification)))
+    for signal in (classification.changed, classification.progressed):
+        signal.connect(lambda: seen.append(state_in_words(classification)))
     reader.site.relay.holds = "POST /infer/"
     classification.start()
     reader.ticker.until(lambda: classification.ahead == 0)

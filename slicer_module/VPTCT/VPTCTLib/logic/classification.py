@@ -12,7 +12,6 @@ from typing import Callable
 
 import slicer
 
-from ..contract.info import ModelInfo
 from ..contract.result import Result
 from ..errors import VptctError
 from ..i18n import tr as _
@@ -26,9 +25,10 @@ from .classify_order import Bench, NotAgreedError, Order
 from .classify_run import IDLE, WAITING, ClassifyRun
 from .messages import INFO, WARNING, Messages
 from .questions import Questions
-from .server_link import READY, ServerLink
+from .server_link import ServerLink
 from .study_on_screen import StudyOnScreen
 from .upload_sessions import UploadSessions
+from .why_not import why_not
 
 ABOUT = "classification"
 
@@ -48,7 +48,8 @@ class Classification:
         clock: seconds since 1970.
 
     Attributes:
-        changed: anything below, or what is on screen.
+        changed: anything below but progress, or what is on screen.
+        progressed: it goes on; many times a second.
         finished: an answer came; the volume and the Result are given.
     """
 
@@ -65,7 +66,7 @@ class Classification:
         scratch_folder: Path,
         clock: Callable[[], float],
     ) -> None:
-        self.changed, self.finished = Signal(), Signal()
+        self.changed, self.progressed, self.finished = Signal(), Signal(), Signal()
         self._server, self._choice, self._study, self._messages = server, choice, study, messages
         self._clock = clock
         self._sessions = UploadSessions(clock)
@@ -73,6 +74,7 @@ class Classification:
             jobs, ticker, questions, settings, self._sessions, scratch_folder, study.origin_of
         )
         self._runs: list[ClassifyRun] = []
+        self._told_states: tuple[str, ...] = ()
         self._told_of: slicer.vtkMRMLScalarVolumeNode | None = None
         server.changed.connect(self.changed.emit)
         server.left.connect(self._on_left)
@@ -113,16 +115,7 @@ class Classification:
     @property
     def can_start(self) -> str:
         """Why the volume on screen cannot be classified now, in words; "" where it can."""
-        task, model = self._choice.task, self._choice.model
-        if self._server.state != READY or self._server.client is None:
-            return _why_no_server(self._server.state)
-        if self._study.volume is None:
-            return _("Load or choose a chest CT first.")
-        if self._study.refusal:
-            return self._study.refusal
-        if task is None or model is None:
-            return _("This server has no network for this task.")
-        return why_not_answering(model)
+        return why_not(self._server, self._study, self._choice)
 
     @property
     def kept(self) -> KeptResult | None:
@@ -194,7 +187,7 @@ class Classification:
 
     def _add(self, order: Order) -> None:
         self._messages.settle(ABOUT)
-        self._runs.append(ClassifyRun(order, self._bench, self.changed.emit, self._on_end))
+        self._runs.append(ClassifyRun(order, self._bench, self._on_step, self._on_end))
         self._begin_next()
         self.changed.emit()
 
@@ -204,6 +197,14 @@ class Classification:
         run = self._runs[0]
         # What is known of the volume on screen need not be asked again.
         run.begin(self._study.place if run.order.volume is self._study.volume else None)
+
+    def _on_step(self) -> None:
+        states = tuple(run.state for run in self._runs)
+        if states != self._told_states:
+            self._told_states = states
+            self.changed.emit()
+        else:
+            self.progressed.emit()
 
     def _remove(self, run: ClassifyRun) -> None:
         run.cancel()
@@ -273,20 +274,3 @@ class Classification:
         self._sessions.forget_all(wait=wait)
         self._messages.settle(ABOUT)
         self.changed.emit()
-
-
-def why_not_answering(model: ModelInfo) -> str:
-    """Why a network cannot classify, in words; "" where it can."""
-    if model.trained:
-        return ""
-    return model.problem or _(
-        "{title} was never trained for this task. Label studies, then train it below."
-    ).format(title=model.title)
-
-
-def _why_no_server(state: str) -> str:
-    return {
-        "connecting": _("Wait for the server."),
-        "login": _("Log in to the server first."),
-        "away": _("The server does not answer. It is looked for again and again."),
-    }.get(state, _("Connect to a server first."))

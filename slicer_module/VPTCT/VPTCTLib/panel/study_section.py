@@ -36,6 +36,7 @@ class StudySection(Section):
         ui.modelBox.connect("currentIndexChanged(int)", self._choose_model)
         ui.classifyButton.connect("clicked(bool)", self._press)
         self.follow(desk.classification.changed, self._show)
+        self.follow(desk.classification.progressed, self._show_progress)
         self._show()
 
     def shortcuts(self) -> Sequence[Shortcut]:
