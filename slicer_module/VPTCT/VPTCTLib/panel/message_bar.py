@@ -47,4 +47,5 @@ class MessageBar:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """With a capital at its beginning, unless that is the name of a study."""
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].isalpha() else text
