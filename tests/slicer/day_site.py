@@ -22,12 +22,14 @@ class DaySite:
     """What the reader's day is about.
 
     Attributes:
+        process: the server.
         relay: what the reader's computer asks; it can refuse.
         token: of the reader, a reviewer.
         root: holds ``studies`` and ``mine``, a phantom that only the reader's computer has.
         truth: what is true of each study, as the JSON of a label.
     """
 
+    process: ServerProcess
     relay: Relay
     token: str
     root: Path
@@ -44,12 +46,12 @@ class DaySite:
 
 
 @contextmanager
-def day_site(root: Path, spread_out: Callable[..., None]) -> Iterator[DaySite]:
-    """Start it; 16 of 22 studies are labelled, so that a training can begin."""
+def day_site(root: Path, spread_out: Callable[..., None], *, versions: int = 1) -> Iterator[DaySite]:
+    """Start it, with so many versions; 16 of 22 studies are labelled, so that a training can begin."""
     from vpt_plugin.store.tokens import TokenFile
 
     truth = _write_studies(root)
-    _publish(root, spread_out)
+    _publish(root, spread_out, versions)
     token = TokenFile(root / "tokens").add("rita", "reviewer")
     conf = {
         "tasks": "nodule", "models": "tiny", "device": "cpu", "scoring": "off",
@@ -60,7 +62,7 @@ def day_site(root: Path, spread_out: Callable[..., None]) -> Iterator[DaySite]:
         ServerProcess(root / "studies", conf=conf, environment=environment) as process,
         Relay(process.url) as relay,
     ):
-        site = DaySite(relay, token, root, truth)
+        site = DaySite(process, relay, token, root, truth)
         for study in sorted(truth)[:LABELLED]:
             label = ("label.json", json.dumps(truth[study]).encode())
             site.ask("PUT", "/datastore/label", params={"image": study}, files={"label": label})
@@ -84,7 +86,7 @@ def _write_studies(root: Path) -> dict[str, Any]:
     return truth
 
 
-def _publish(root: Path, spread_out: Callable[..., None]) -> None:
+def _publish(root: Path, spread_out: Callable[..., None], versions: int) -> None:
     import torch
 
     from vpt_plugin.ct.reader import read_study
@@ -103,4 +105,5 @@ def _publish(root: Path, spread_out: Callable[..., None]) -> None:
         validation_auroc={"lung_nodule": Estimate(0.71, (0.58, 0.83), 60)},
         thresholds={"lung_nodule": 0.5}, created="2026-11-20T20:31:05Z",
     )  # fmt: skip
-    ModelStore(root / "models").publish(classifier, card)
+    for _ in range(versions):
+        ModelStore(root / "models").publish(classifier, card)
