@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hand_ticker import HandTicker
 from standin.wheel import require_scene
 
 slicer = require_scene()
@@ -17,6 +18,7 @@ from VPTCTLib.contract.info import TaskInfo
 from VPTCTLib.contract.label import FindingLabel, StudyLabel
 from VPTCTLib.logic.label_draft import LabelDraft
 from VPTCTLib.logic.messages import Messages
+from VPTCTLib.logic.reading_clock import ReadingClock
 from VPTCTLib.scene.kept_draft import keep_draft, kept_draft
 from VPTCTLib.settings import PRESELECT, Settings
 from VPTCTLib.signal import Signal
@@ -281,6 +283,31 @@ def test_what_is_changed_while_a_label_is_being_kept_is_still_to_be_submitted(
     form.kept(taken)
     around.show(first)
     assert (form.missing, form.states, form.seconds_spent) == ("", {"pulmonary_embolism": "absent"}, 2.0)
+
+
+def test_the_time_counts_while_somebody_reads_and_neither_over_lunch_nor_asleep(
+    around: Around, form: LabelDraft
+) -> None:
+    ticker, asleep = HandTicker(), [0.0]
+    clock = ReadingClock(form, ticker, lambda: ticker.now + asleep[0])
+    ticker.turn(10)
+    assert form.seconds_spent == 0
+    clock.start()
+    ticker.turn(60)
+    assert form.seconds_spent == pytest.approx(60)
+    ticker.turn(3600)
+    assert form.seconds_spent == pytest.approx(180)
+    clock.note_activity()
+    ticker.turn(1)
+    # The computer sleeps: its clock goes on, and its timers do not.
+    asleep[0] = 100.0
+    ticker.turn(1)
+    assert form.seconds_spent == pytest.approx(180 + 1 + 5)
+    around.show(None)
+    clock.note_activity()
+    ticker.turn(10)
+    clock.stop()
+    assert form.seconds_spent == 0
 
 
 def test_a_saved_label_can_be_taken_as_the_beginning_of_a_newer_one(form: LabelDraft) -> None:

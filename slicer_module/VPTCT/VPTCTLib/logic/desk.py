@@ -145,6 +145,7 @@ class Desk:
         )
         self.evidence_views = EvidenceViews(self.evidence)
         self.reading_clock = ReadingClock(self.draft, around.ticker, around.clock)
+        self.evidence.moved.connect(self.reading_clock.note_activity)
         self.kept_labels = KeptLabels(self.outbox, self.server, self.jobs, around.ticker, self.messages)
         self.history = History(
             self.server, self.study, self.choice, self.kept_labels, self.jobs, self.messages, is_blind

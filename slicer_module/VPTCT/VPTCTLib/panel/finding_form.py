@@ -84,14 +84,14 @@ class FindingForm(qt.QObject):  # type: ignore[misc]
         self._note.visible = filled_in
         for each, button in self.buttons.items():
             button.checked = each == state
-            button.setStyleSheet(_FILLED_IN if filled_in else _CHOSEN)
+            _dress(button, _FILLED_IN if filled_in else _CHOSEN)
         self._details.visible = state is not None
         self.from_button.visible = self.to_button.visible = state == PRESENT
         confidence = self._draft.confidence(self._name)
         self.confidence_box.setCurrentIndex(CONFIDENCES.index(confidence))
         self._show_ranges(self._draft.ranges(self._name))
         chosen = self._is_one_of_many and self._draft.finding == self._name
-        self.widget.setStyleSheet(_FRAME if chosen else _NO_FRAME)
+        _dress(self.widget, _FRAME if chosen else _NO_FRAME)
 
     def eventFilter(self, _watched: Any, event: Any) -> bool:  # noqa: N802 - Qt's name
         """A click into the row chooses its finding; the wheel scrolls the panel, and says nothing."""
@@ -211,6 +211,12 @@ class FindingForm(qt.QObject):  # type: ignore[misc]
 
     def _on_confidence(self, index: int) -> None:
         self._draft.set_confidence(self._name, CONFIDENCES[index])
+
+
+def _dress(widget: Any, style: str) -> None:
+    """Qt works a style out anew even where it is the same, at every step of dragging a range."""
+    if widget.styleSheet != style:
+        widget.setStyleSheet(style)
 
 
 def _wrapped(text: str) -> Any:

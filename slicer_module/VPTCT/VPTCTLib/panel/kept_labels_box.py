@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
 import qt
-import slicer
 
 from ..i18n import tr as _
 from ..kept_label import KeptLabel
@@ -75,7 +74,7 @@ class KeptLabelsBox:
         copy = (
             _("Copy"),
             _("Put what the label and the server say into the clipboard"),
-            lambda: slicer.app.clipboard().setText(words),
+            lambda: qt.QApplication.clipboard().setText(words),
         )
         drop = (_("Drop…"), _("Forget this label"), lambda: self._drop(kept))
         return _row(words, (copy, drop))
