@@ -29,7 +29,8 @@ BESIDE = {
     # pydicom is of Slicer's own Python: its DICOM module stands on it.
     "scene": {"numpy", "pydicom", "slicer", "vtk", "vtkITK"},
     "logic": {"slicer", "vtk"},
-    "panel": {"ctk", "numpy", "qt", "slicer", "vtk"},
+    # Slicer's own module of sample data is imported by its name.
+    "panel": {"SampleData", "ctk", "numpy", "qt", "slicer", "vtk"},
 }
 # From the cellar to the roof.
 PARTS = ["", "scene", "logic", "panel"]

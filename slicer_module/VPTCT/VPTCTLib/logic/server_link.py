@@ -8,15 +8,7 @@ from ..address import server_address
 from ..client import Client
 from ..contract.info import ServerInfo
 from ..contract.login import LoginWanted, Person
-from ..errors import (
-    AddressError,
-    LocalFileError,
-    NotAllowedError,
-    NotLoggedInError,
-    NotNowError,
-    UnreachableError,
-    VptctError,
-)
+from ..errors import AddressError, LocalFileError, NotLoggedInError, VptctError
 from ..i18n import tr as _
 from ..jobs import Jobs, Work
 from ..settings import CA_BUNDLE, READER, REFRESH_SECONDS, Settings
@@ -25,15 +17,13 @@ from ..ticker import Ticker
 from ..transport.connection import Connection
 from ..transport.login import Login, TokenLogin
 from ..transport.retry import RetryRule
-from .login_state import ChangeableLogin, can_be_read_along, password_login
+from .login_state import ChangeableLogin, password_login
 from .messages import ERROR, INFO, Messages
-from .server_look import Look, Looks, look_at, look_inside
-from .server_trouble import existing_file, may_come, tells_that_it_is_away
+from .server_look import Look, Looks, SeenAs, look_at, look_inside
+from .server_trouble import existing_file, is_about_the_login, is_worth_a_look, may_come, says_it_is_away
 
 NONE, CONNECTING, READY, LOGIN, AWAY = "none", "connecting", "ready", "login", "away"
 ABOUT = "server"
-# While the server is away: after 2 s, 3 s, 4 s, and then every 5 s.
-_SOON_SECONDS, _LATER_SECONDS = 2, 5
 # A look is repeated anyway; what waits for an answer hears of an error sooner.
 _ONCE = RetryRule(attempts=1)
 
@@ -60,7 +50,7 @@ class ServerLink:
         changed: any of these.
         ready: the server can be asked; again each time it is back.
         left: it is another server, another reader, or none: all that belongs to the old one is to be dropped.
-            ``reader`` is still the old one where only that changes.
+            ``address`` and ``reader`` are still the old ones then.
     """
 
     state: str
@@ -90,11 +80,6 @@ class ServerLink:
     def reader(self) -> str:
         """Under which name this reader works: of the login, else of the settings."""
         return self._name_of(self.person)
-
-    @property
-    def can_be_read_along(self) -> bool:
-        """Whether others on the network could read the password that this server wants."""
-        return self.login_wanted is not None and can_be_read_along(self.address, self.login_wanted)
 
     def may(self, role: str) -> bool:
         """Whether who is logged in has this role, or a higher one."""
@@ -170,10 +155,9 @@ class ServerLink:
                 self._wants_login(error)
         elif self.logging_in:
             return  # How that ends tells more.
-        elif tells_that_it_is_away(error):
+        elif says_it_is_away(error):
             self._is_away(error)
-        elif isinstance(error, (UnreachableError, NotNowError, NotAllowedError)):
-            # It may be busy, or the reader's role another one by now: the server itself can tell.
+        elif is_worth_a_look(error):
             self.refresh()
 
     def close(self) -> None:
@@ -186,8 +170,7 @@ class ServerLink:
         # A new one for each server: none ever gets the password of another.
         self._login = ChangeableLogin()
         self._ca_bundle = ""
-        self._known_as: tuple[str, ...] = ()
-        self._looks_while_away = 0
+        self._seen_as = SeenAs()
         self._again: list[Callable[[], object]] = []
 
     def _name_of(self, person: Person | None) -> str:
@@ -202,7 +185,7 @@ class ServerLink:
         self._looks.now(lambda work: look_at(client, login, work.cancel), self._seen, self._not_seen)
 
     def _look_again(self) -> None:
-        self._looks.after(max(_SOON_SECONDS, self._settings.get(REFRESH_SECONDS)), self._look)
+        self._looks.after(self._settings.get(REFRESH_SECONDS), self._look)
 
     def _try(self, wanted: LoginWanted, make: Callable[[], Login]) -> None:
         self.logging_in = True
@@ -239,7 +222,7 @@ class ServerLink:
             self._leave()
             self._messages.tell_error(error, about=ABOUT)
             self.changed.emit()
-        elif isinstance(error, (NotLoggedInError, NotAllowedError)):
+        elif is_about_the_login(error):
             self._look_again()
             self._wants_login(error)
         else:
@@ -248,7 +231,7 @@ class ServerLink:
     def _not_logged_in(self, error: VptctError) -> None:
         """A login that was tried came to nothing; who was logged in before still is."""
         self.logging_in = False
-        if tells_that_it_is_away(error):
+        if says_it_is_away(error):
             self._is_away(error)
             return
         self._look_again()
@@ -259,12 +242,13 @@ class ServerLink:
         was, before = self.state, (self.info, self.person)
         if was != READY:
             self._messages.settle(ABOUT)
-        known_as = (info.server_id, info.version, self._name_of(person))
-        if self.client is not None and known_as != self._known_as:
-            self._tell_of_another(known_as)
+        seen_as = SeenAs(info.server_id, info.version, self._name_of(person))
+        if self.client is not None and seen_as != self._seen_as:
+            if news := seen_as.news_in_words(self._seen_as):
+                self._messages.tell(INFO, news, about=ABOUT)
             self.state = CONNECTING
             self._drop_what_was()
-        self.info, self.person, self.state, self._known_as = info, person, READY, known_as
+        self.info, self.person, self.state, self._seen_as = info, person, READY, seen_as
         is_back = was != READY or self.client is None
         if self.client is None:
             self.client = self._client_of(self._login, self._retry)
@@ -275,17 +259,6 @@ class ServerLink:
             again, self._again = self._again, []
             for call in again:
                 call()
-
-    def _tell_of_another(self, known_as: tuple[str, ...]) -> None:
-        if known_as[0] != self._known_as[0]:
-            text = _("another server answers at this address now; all of it was loaded anew.")
-        elif known_as[1] != self._known_as[1]:
-            text = _("the server is of version {version} now; all of it was loaded anew.").format(
-                version=known_as[1]
-            )
-        else:
-            return
-        self._messages.tell(INFO, text, about=ABOUT)
 
     def _wants_login(self, error: VptctError | None) -> None:
         """Nobody is logged in, any more or yet. Who was stays known: their labels are still theirs."""
@@ -299,12 +272,9 @@ class ServerLink:
             self.changed.emit()
 
     def _is_away(self, error: VptctError) -> None:
-        is_news = self.state != AWAY
-        if is_news:
-            self.state, self._looks_while_away = AWAY, 0
-        self._looks.after(min(_SOON_SECONDS + self._looks_while_away, _LATER_SECONDS), self._look)
-        self._looks_while_away += 1
-        if is_news:
+        self._looks.after_failure(self._look)
+        if self.state != AWAY:
+            self.state = AWAY
             hint = _("It is looked for every few seconds, and nothing is lost.")
             if self.client is None:
                 hint = f"{error.hint} {hint}".strip()
@@ -322,8 +292,7 @@ class ServerLink:
     def _leave(self) -> None:
         """Drop the server and everything of it."""
         self._looks.stop()
-        was_there = self.client is not None
+        self.state = NONE
+        self._drop_what_was()
         self._forget()
         self._messages.settle(ABOUT)
-        if was_there:
-            self.left.emit()

@@ -9,10 +9,14 @@ from ..client import Client
 from ..contract.info import ServerInfo
 from ..contract.login import LoginWanted, Person
 from ..errors import VptctError
+from ..i18n import tr as _
 from ..jobs import Job, Jobs, Work
 from ..ticker import Ticker, Timer
 from ..transport.cancel import Cancel
 from .login_state import ChangeableLogin
+
+# While the server is away: after 2 s, 3 s, 4 s, and then every 5 s.
+_SOON_SECONDS, _LATER_SECONDS = 2, 5
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,30 @@ class Look:
     login_wanted: LoginWanted
     info: ServerInfo | None
     person: Person | None
+
+
+@dataclass(frozen=True)
+class SeenAs:
+    """By what it is known whether everything is still as it was.
+
+    Attributes:
+        server_id, version: of the server.
+        reader: who works with it.
+    """
+
+    server_id: str = ""
+    version: str = ""
+    reader: str = ""
+
+    def news_in_words(self, before: SeenAs) -> str:
+        """What is other about the server; "" where only the reader is."""
+        if self.server_id != before.server_id:
+            return _("another server answers at this address now; all of it was loaded anew.")
+        if self.version != before.version:
+            return _("the server is of version {version} now; all of it was loaded anew.").format(
+                version=self.version
+            )
+        return ""
 
 
 def look_at(client: Client, login: ChangeableLogin, cancel: Cancel) -> Look:
@@ -55,6 +83,7 @@ class Looks:
         self._jobs, self._ticker = jobs, ticker
         self._timer: Timer | None = None
         self._job: Job[Any] | None = None
+        self._failures = 0
 
     def now(
         self,
@@ -67,7 +96,16 @@ class Looks:
         self._job = self._jobs.start(call, done, failed)
 
     def after(self, seconds: float, call: Callable[[], object]) -> None:
-        """Call this then."""
+        """Call this then, but not sooner than a server should be asked again."""
+        self._failures = 0
+        self._wait(max(_SOON_SECONDS, seconds), call)
+
+    def after_failure(self, call: Callable[[], object]) -> None:
+        """Call this soon, and the later the more often it has failed."""
+        self._failures += 1
+        self._wait(min(_SOON_SECONDS + self._failures - 1, _LATER_SECONDS), call)
+
+    def _wait(self, seconds: float, call: Callable[[], object]) -> None:
         self.stop()
         self._timer = self._ticker.after(seconds, call)
 

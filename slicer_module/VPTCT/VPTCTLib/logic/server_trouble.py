@@ -6,6 +6,8 @@ from pathlib import Path
 
 from ..errors import (
     LocalFileError,
+    NotAllowedError,
+    NotLoggedInError,
     NotNowError,
     ServerFailedError,
     TimedOutError,
@@ -37,8 +39,18 @@ def may_come(error: VptctError) -> bool:
     return isinstance(error, (NotNowError, ServerFailedError))
 
 
-def tells_that_it_is_away(error: VptctError) -> bool:
+def says_it_is_away(error: VptctError) -> bool:
     """Whether nobody can be asked at the moment; what takes too long, or is busy, may answer others."""
     if isinstance(error, UnreachableError):
         return not isinstance(error, (TimedOutError, UntrustedServerError))
     return isinstance(error, NotNowError) and not error.own_words
+
+
+def is_about_the_login(error: VptctError) -> bool:
+    """Whether another login would help."""
+    return isinstance(error, (NotLoggedInError, NotAllowedError))
+
+
+def is_worth_a_look(error: VptctError) -> bool:
+    """Whether the server may be busy, or the reader's role another one by now: it can tell by itself."""
+    return isinstance(error, (UnreachableError, NotNowError, NotAllowedError))

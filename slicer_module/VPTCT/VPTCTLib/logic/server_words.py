@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..contract.login import Person
 from ..i18n import tr as _
+from .login_state import can_be_read_along
 from .server_link import AWAY, CONNECTING, LOGIN, NONE, READY, ServerLink
 
 
@@ -36,7 +37,8 @@ def role_in_words(person: Person | None) -> str:
 def warnings_in_words(server: ServerLink) -> str:
     """What to beware of at the moment, a line each; "" for nothing."""
     warnings = []
-    if server.state == LOGIN and server.can_be_read_along:
+    wanted = server.login_wanted
+    if server.state == LOGIN and wanted is not None and can_be_read_along(server.address, wanted):
         warnings.append(
             _(
                 "Your password or token would travel unencrypted: others on the network could read it. "
