@@ -239,6 +239,28 @@ def test_a_study_of_this_computer_is_added_to_the_server_whole_and_labelled(anna
     assert desk.submission.status.startswith("Saved on the server as version 1, ")
 
 
+def test_a_server_that_goes_while_a_study_is_added_leaves_the_form_as_it_is(anna: Any) -> None:
+    desk = anna.desk
+    desk.study.select(new_volume(body_hu=44))
+    anna.ticker.until(lambda: desk.study.place is not None)
+    desk.draft.set_state("lung_nodule", "present")
+    anna.site.relay.refuses = True
+    desk.submission.submit()
+    anna.ticker.until(lambda: desk.server.state == "away" and not desk.adding.is_busy)
+    assert (desk.draft.is_touched, desk.study.study, desk.kept_labels.all) == (True, "", ())
+    assert desk.submission.why_not.startswith("The study is not on the server yet;")
+    anna.site.relay.refuses = False
+    anna.ticker.until(lambda: desk.submission.why_not == "")
+    # The server has the study by then; the same bytes once more are the same study.
+    anna.site.relay.loses_answers = 2
+    desk.submission.submit()
+    anna.ticker.until(lambda: desk.study.study and desk.draft.is_kept and not desk.submission.waiting)
+    anna.wait()
+    anna.study = desk.study.study
+    assert states(anna) == ["present"]
+    assert len(anna.answers.asked) == 2
+
+
 def test_a_study_that_turns_out_to_be_labelled_already_is_a_conflict_and_no_silent_correction(
     anna: Any,
 ) -> None:
