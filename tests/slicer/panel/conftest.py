@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_picture import make_small
 from standin.wheel import missing_scene, missing_window, skip_or_fail
 
 MODULE = Path(__file__).resolve().parents[3] / "slicer_module" / "VPTCT" / "VPTCT.py"
@@ -94,11 +95,12 @@ def panel(window: Any, no_slot_errors: list[BaseException]) -> Iterator[Any]:
 def picture(window: Any, tmp_path: Path) -> Callable[..., Path]:
     """``picture(name)`` saves the whole window as name.png in VPT_SCREENSHOTS, else in the test's folder.
 
-    ``picture(name, widget)`` scrolls the panel to the widget first.
+    ``picture(name, widget)`` scrolls the panel to the widget first; ``panel_only=True`` leaves out the views.
     """
-    folder = Path(os.environ.get("VPT_SCREENSHOTS") or tmp_path)
+    kept_in = os.environ.get("VPT_SCREENSHOTS", "")
+    folder = Path(kept_in or tmp_path)
 
-    def take(name: str, widget: Any = None) -> Path:
+    def take(name: str, widget: Any = None, *, panel_only: bool = False) -> Path:
         from standin.waiting import let_events_go_on
 
         window.draw()
@@ -107,7 +109,9 @@ def picture(window: Any, tmp_path: Path) -> Callable[..., Path]:
             window.scroll_to(widget)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}.png"
-        assert window.grab().save(str(path))
+        assert (window.panel if panel_only else window).grab().save(str(path))
+        if kept_in:
+            make_small(path)
         return path
 
     return take

@@ -129,11 +129,11 @@ def day(panel: Any, site_of_the_day: DaySite, wait_until: Callable[..., None]) -
         site_of_the_day.ask("DELETE", f"/activelearning/leases/{held['study']}")
 
 
-def test_a_whole_day(day: Day, dialogs: Any, picture: Callable[[str], Path]) -> None:
+def test_a_whole_day(day: Day, dialogs: Any, picture: Callable[..., Path]) -> None:
     import qt
     from standin.lag_meter import LagMeter
 
-    picture("1 empty panel")
+    picture("panel-empty", panel_only=True)
     with LagMeter() as lag:
         day.connect()
         dialogs.answer(qt.QMessageBox.Yes)
@@ -146,7 +146,8 @@ def test_a_whole_day(day: Day, dialogs: Any, picture: Callable[[str], Path]) -> 
     assert rows.visible
     # The slice that speaks most for the answer is on screen, to half a slice of 5 mm.
     assert day.shown_z() == pytest.approx(finding.key_slice_mm, abs=2.5)
-    picture("2 classified")
+    day.ui("Evidence").plotBox.click()
+    picture("classified")
 
     with LagMeter() as lag_of_next:
         study = day.next_study()
@@ -160,7 +161,7 @@ def test_a_whole_day(day: Day, dialogs: Any, picture: Callable[[str], Path]) -> 
     low, high = geometry.z_of(4), geometry.z_of(9)
     day.say_present_from_to(low, high)
     day.look_at("Label")
-    picture("3 labelled")
+    picture("labelled", panel_only=True)
     with LagMeter() as lag_of_label:
         day.submit()
     (saved,) = day.labels_of(study)
@@ -178,6 +179,7 @@ def test_a_whole_day(day: Day, dialogs: Any, picture: Callable[[str], Path]) -> 
     assert (skip["study"], skip["reason"]) == (skipped, "poor_quality")
     last = day.next_study()
     assert last not in (study, skipped)
+    _server_goes_away(day, picture)
     first_answer = day.classify()
 
     version = _train(day, picture)
@@ -187,12 +189,28 @@ def test_a_whole_day(day: Day, dialogs: Any, picture: Callable[[str], Path]) -> 
     day.ui("Training").rollBackButton.click()
     day.until(lambda: day.desk.choice.model.version == 1)
     assert day.classify().findings[0].probability == pytest.approx(first_answer.findings[0].probability)
-    picture("6 rolled back")
     for name, meter in {
         "connect": lag, "upload and infer": lag_of_upload, "next study": lag_of_next, "infer": lag_of_infer,
         "label": lag_of_label,
     }.items():  # fmt: skip
         _was_never_blocked(name, meter)
+
+
+def _server_goes_away(day: Day, picture: Callable[..., Path]) -> None:
+    """In the middle of Classify; it is told, and with the server comes the end of that."""
+    relay = day.site.relay
+    relay.holds = "POST /infer/"
+    day.ui("Study").classifyButton.click()
+    day.until(lambda: relay.asked[-1].startswith(relay.holds))
+    relay.refuses = True
+    day.until(lambda: day.desk.server.state == "away" and day.desk.classification.state == "idle")
+    assert day.desk.classification.result is None
+    assert day.opened.panel.ui.messageFrame.visible
+    day.look_at("Server")
+    picture("error")
+    relay.refuses, relay.holds = False, ""
+    day.until(lambda: day.desk.server.state == "ready")
+    day.until(lambda: day.ui("Study").classifyButton.enabled)
 
 
 def _was_never_blocked(name: str, meter: Any) -> None:
@@ -201,7 +219,7 @@ def _was_never_blocked(name: str, meter: Any) -> None:
     assert meter.longest_ms < WAITED_MS, name
 
 
-def _train(day: Day, picture: Callable[[str], Path]) -> int:
+def _train(day: Day, picture: Callable[..., Path]) -> int:
     """Train by clicks until another version answers; its number."""
     from standin.lag_meter import LagMeter
 
@@ -217,12 +235,15 @@ def _train(day: Day, picture: Callable[[str], Path]) -> int:
         day.until(lambda: day.desk.trainings.curve)
         assert ui.trainingLabel.text.startswith(("Epoch", "Validates"))
         assert ui.stopButton.visible
-    day.look_at("Training")
-    picture("4 training")
     with LagMeter() as lag_of_rest:
+        day.until(lambda: len(day.desk.trainings.curve) > 2)
+    day.look_at("Training")
+    picture("training", panel_only=True)
+    with LagMeter() as lag_of_end:
         day.until(lambda: ended)
     _was_never_blocked("training begins", lag)
     _was_never_blocked("training goes on", lag_of_rest)
+    _was_never_blocked("training ends", lag_of_end)
     assert ended[0].state == "done", ended[0].failure
     version = int(ended[0].outcome.version)
     day.until(lambda: version in [each.version for each in day.desk.versions.newest_first])
@@ -231,5 +252,5 @@ def _train(day: Day, picture: Callable[[str], Path]) -> int:
         ui.promoteButton.click()
     day.until(lambda: day.desk.choice.model.version == version)
     day.look_at("Training")
-    picture("5 trained")
+    picture("trained", panel_only=True)
     return version

@@ -1,4 +1,4 @@
-"""The main window in miniature: the module panel on the left, three slice views on the right."""
+"""The main window in miniature: the module panel on the left, three slice views and a plot on the right."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import slicer
 from PySide6 import QtCore, QtWidgets
 
 from standin.layout_manager import LayoutManager
+from standin.plot_view import PlotView
 from standin.pythonqt import PythonQtObject
 
 _VIEW_PIXELS = 480
@@ -41,6 +42,7 @@ class MainWindow(PythonQtObject, QtWidgets.QMainWindow):
     """The window of the application.
 
     Attributes:
+        panel: where the module is.
         views: which views there are.
     """
 
@@ -49,17 +51,18 @@ class MainWindow(PythonQtObject, QtWidgets.QMainWindow):
         self.setObjectName("qSlicerMainWindow")
         self.setWindowTitle("3D Slicer (stand-in)")
         self._selector = ModuleSelector()
-        self._panel = QtWidgets.QScrollArea()
-        self._panel.setWidgetResizable(True)
-        self._panel.setFrameShape(QtWidgets.QFrame.NoFrame)
-        self._panel.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
-        self._panel.setFixedWidth(_PANEL_PIXELS)
+        self.panel = QtWidgets.QScrollArea()
+        self.panel.setWidgetResizable(True)
+        self.panel.setFrameShape(QtWidgets.QFrame.NoFrame)
+        self.panel.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
+        self.panel.setFixedWidth(_PANEL_PIXELS)
         self.views = LayoutManager(_VIEW_PIXELS)
         body = QtWidgets.QWidget()
         row = QtWidgets.QHBoxLayout(body)
         row.setContentsMargins(0, 0, 4, 4)
-        row.addWidget(self._panel)
-        row.addWidget(_grid(list(self.views.views.values())), 1)
+        row.addWidget(self.panel)
+        self._plot = PlotView(_VIEW_PIXELS)
+        row.addWidget(_grid([*self.views.views.values(), self._plot]), 1)
         self.setCentralWidget(body)
         self.statusBar()
         self.resize(_PANEL_PIXELS + 2 * _VIEW_PIXELS + 16, 2 * _VIEW_PIXELS + 76)
@@ -70,35 +73,33 @@ class MainWindow(PythonQtObject, QtWidgets.QMainWindow):
 
     def show_module(self, widget: Any) -> None:
         """Put a module's widget into the panel."""
-        if self._panel.widget() is not widget:
-            self._panel.takeWidget()
-            self._panel.setWidget(widget)
+        if self.panel.widget() is not widget:
+            self.panel.takeWidget()
+            self.panel.setWidget(widget)
         widget.show()
 
     def take_module(self) -> None:
         """Empty the panel."""
-        self._panel.takeWidget()
+        self.panel.takeWidget()
 
     def scroll_to(self, widget: Any) -> None:
         """Bring a part of the module's panel to the top of what is seen of it."""
-        top = widget.mapTo(self._panel.widget(), QtCore.QPoint(0, 0)).y()
-        self._panel.verticalScrollBar().setValue(top)
+        top = widget.mapTo(self.panel.widget(), QtCore.QPoint(0, 0)).y()
+        self.panel.verticalScrollBar().setValue(top)
 
     def draw(self) -> None:
         """Show the slices as they are now."""
         for view in self.views.views.values():
             view.draw()
+        self._plot.draw()
 
 
 def _grid(views: list[QtWidgets.QWidget]) -> QtWidgets.QWidget:
-    """Two by two, as Slicer's four-up view, with nothing in its 3D view."""
+    """Two by two, as Slicer's four-up views."""
     holder = QtWidgets.QWidget()
     grid = QtWidgets.QGridLayout(holder)
     grid.setContentsMargins(0, 0, 0, 0)
     grid.setSpacing(4)
     for place, view in enumerate(views):
         grid.addWidget(view, place // 2, place % 2)
-    empty = QtWidgets.QLabel()
-    empty.setStyleSheet("background: #7a7fb5")
-    grid.addWidget(empty, 1, 1)
     return holder
