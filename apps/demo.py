@@ -269,6 +269,14 @@ def run(options: argparse.Namespace, folder: Path, console: Console) -> bool:
     return outcome.good_enough
 
 
+def print_how_to_serve(console: Console, folder: Path) -> None:
+    """The command that serves what was kept, for the Slicer module."""
+    console.print(f"Phantoms and model are kept in {folder}. For 3D Slicer (docs/slicer.md) serve them:")
+    studies, models = folder / "phantoms" / "studies", folder / "models"
+    command = f'make serve STUDIES="{studies}" CONF="--conf tasks {TASK.name} --conf models_dir \'{models}\'"'
+    console.print(command, soft_wrap=True, markup=False, highlight=False)
+
+
 def main() -> int:
     """The command line; its exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("::")[0])
@@ -296,9 +304,10 @@ def main() -> int:
         return 1
     finally:
         if options.keep:
-            console.print(f"Phantoms and model are kept in {work}")
+            print_how_to_serve(console, work)
         else:
             shutil.rmtree(work, ignore_errors=True)
+            console.print("In 3D Slicer: run apps/demo.py --keep, and see docs/slicer.md")
 
 
 if __name__ == "__main__":
