@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-_GREYS, _COLOURS = 32, 48
+_GREYS, _COLOURS = 44, 48
 # Between the channels of what counts as a colour.
 _COLOURED = 12
 

@@ -206,8 +206,7 @@ def _server_goes_away(day: Day, picture: Callable[..., Path]) -> None:
     day.until(lambda: day.desk.server.state == "away" and day.desk.classification.state == "idle")
     assert day.desk.classification.result is None
     assert day.opened.panel.ui.messageFrame.visible
-    day.look_at("Server")
-    picture("error")
+    picture("error", day.opened.panel.widget)
     relay.refuses, relay.holds = False, ""
     day.until(lambda: day.desk.server.state == "ready")
     day.until(lambda: day.ui("Study").classifyButton.enabled)

@@ -16,21 +16,22 @@ _VIEWS = {
 
 
 class LayoutManager:
-    """Three slice views, always.
+    """Three slice views, always, and a plot where the arrangement has one.
 
     Args:
         pixels: width and height of each.
 
     Attributes:
         views: by name.
-        layout: what was asked for last; the views stay where they are.
     """
 
     threeDViewCount = tableViewCount = plotViewCount = 0
 
     def __init__(self, pixels: int) -> None:
         self.views = {name: SliceWidget(name, *how, pixels) for name, how in _VIEWS.items()}
-        self.layout = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+        # As in Slicer, every scene has one.
+        slicer.mrmlScene.AddObserver(slicer.vtkMRMLScene.EndCloseEvent, lambda *_: self._begin())
+        self._begin()
 
     def sliceViewNames(self) -> tuple[str, ...]:
         """Their names."""
@@ -50,5 +51,12 @@ class LayoutManager:
             view.sliceLogic().FitSliceToAll()
 
     def setLayout(self, layout: int) -> None:
-        """Another arrangement; it is remembered alone."""
-        self.layout = layout
+        """Another arrangement; only whether it has a plot is seen."""
+        self._node.SetViewArrangement(layout)
+
+    def _begin(self) -> None:
+        node = slicer.vtkMRMLLayoutNode()
+        for layout in (node.SlicerLayoutFourUpView, node.SlicerLayoutFourUpPlotView):
+            node.AddLayoutDescription(layout, "<layout/>")
+        self._node = slicer.mrmlScene.AddNode(node)
+        self.setLayout(node.SlicerLayoutFourUpView)

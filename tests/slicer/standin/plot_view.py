@@ -12,7 +12,7 @@ from PySide6 import QtGui, QtWidgets
 from vtk.util.numpy_support import vtk_to_numpy
 
 _DOTS_PER_INCH = 100
-_EMPTY_STYLE = "background: #7a7fb5"
+_EMPTY_STYLE, _PLOT_STYLE = "background: #7a7fb5", "background: white"
 
 
 class PlotView(QtWidgets.QLabel):
@@ -25,11 +25,11 @@ class PlotView(QtWidgets.QLabel):
     def __init__(self, pixels: int) -> None:
         super().__init__()
         self._pixels = pixels
-        self.setStyleSheet(_EMPTY_STYLE)
 
     def draw(self) -> None:
         """Show the chart that is shown now."""
         chart = _shown_chart()
+        self.setStyleSheet(_EMPTY_STYLE if chart is None else _PLOT_STYLE)
         if chart is None:
             self.clear()
             return
