@@ -130,6 +130,19 @@ def test_labels_of_a_server_that_moved_are_sent_to_its_new_address(site, outbox:
     assert outbox.kept() == []
 
 
+def test_a_label_is_not_sent_to_another_server_that_is_at_the_same_address_now(site, outbox: Outbox) -> None:
+    client, study = site.client(), site.new_study()
+    outbox.keep(client.address, "anna", study, PRESENT, if_version=0, server_id="ab12")
+    sending = outbox.send(client, "anna", server_id="cd34")
+    assert (sending.saved, sending.waiting) == ((), 0)
+    assert states(client, study) == []
+    (kept,) = outbox.kept()
+    # The reader may say that it is the same one after all; from then on it is.
+    assert outbox.move([kept], client.address, server_id="cd34")
+    assert len(outbox.send(client, "anna", server_id="cd34").saved) == 1
+    assert states(client, study) == ["present"]
+
+
 def test_in_a_conflict_the_label_stays_here_too_until_it_is_dropped(site, outbox: Outbox) -> None:
     client, study = site.client(), site.new_study()
     site.client("ben").labels.save(study, ABSENT, if_version=0)

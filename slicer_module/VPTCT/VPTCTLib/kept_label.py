@@ -30,8 +30,8 @@ class KeptLabel:
         label: what the reader said; ``created`` is when.
         if_version: upon which version it is meant; None where nobody knew, until it is first sent.
         refused: why the server refused it for good, in its words; "" while it waits.
-        server_id: ``ServerInfo.server_id`` of the server, by which it is known under another address; ""
-            where it told none.
+        server_id: ``ServerInfo.server_id`` of the server, by which it is known under another address, and
+            another one at its address; "" where it told none.
     """
 
     id: str
@@ -46,10 +46,22 @@ class KeptLabel:
     def follows(self, other: KeptLabel) -> bool:
         """Whether it was said after the other one, by the same reader of the same, upon the same version."""
         mine, others = self._subject(), other._subject()
-        return mine == others and self.if_version == other.if_version and self.id > other.id
+        same = mine == others and self.is_for(other.server, other.server_id)
+        return same and self.if_version == other.if_version and self.id > other.id
 
-    def _subject(self) -> tuple[str, str, str, str]:
-        return (self.server, self.reader, self.study, self.label.task)
+    def is_for(self, server: str, server_id: str) -> bool:
+        """Whether it is for this server: at one address there may be two, one after the other, whose studies
+        have the same names.
+
+        Args:
+            server: its address.
+            server_id: as ``ServerInfo`` has it; "" where it tells none, and the address has to do.
+        """
+        is_another = self.server_id and server_id and self.server_id != server_id
+        return self.server == server and not is_another
+
+    def _subject(self) -> tuple[str, str, str]:
+        return (self.reader, self.study, self.label.task)
 
 
 class KeptLabelFiles:

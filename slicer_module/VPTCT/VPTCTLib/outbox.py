@@ -54,6 +54,15 @@ class Sending:
     busy: bool = False
 
 
+@dataclass(frozen=True)
+class _Whose:
+    """Of which server, and of which reader there."""
+
+    server: str
+    server_id: str
+    reader: str
+
+
 class Outbox:
     """The labels that wait, of all servers. Several threads and processes may use one folder.
 
@@ -112,12 +121,13 @@ class Outbox:
         """Forget a label, because the reader wants that. Raises: OutboxError."""
         self._files.remove(kept)
 
-    def move(self, labels: Sequence[KeptLabel], server: str) -> bool:
+    def move(self, labels: Sequence[KeptLabel], server: str, *, server_id: str = "") -> bool:
         """Send these to another address from now on: their server has moved.
 
         Args:
             labels: of ``kept``.
             server: ``Client.address``.
+            server_id: ``ServerInfo.server_id`` of the server there; "" where it is not known.
 
         Returns:
             False where labels are being sent at the moment: nothing was changed.
@@ -132,40 +142,45 @@ class Outbox:
                 here = {kept.id for kept in self._files.read_all()[0]} if alone else set()
                 for kept in labels:
                     if kept.id in here:
-                        self._files.write(replace(kept, server=server, refused=""))
+                        self._files.write(replace(kept, server=server, server_id=server_id, refused=""))
                 return alone
         finally:
             self._sending.release()
 
-    def send(self, client: Client, reader: str, cancel: Cancel | None = None) -> Sending:
+    def send(
+        self, client: Client, reader: str, cancel: Cancel | None = None, *, server_id: str = ""
+    ) -> Sending:
         """Send what waits for this server and this reader, oldest first, until the server is away again.
 
         Args:
             client: to the server.
             reader: who is logged in there; "" where nobody is.
             cancel: ends it.
+            server_id: ``ServerInfo.server_id``; what is for another server that was at this address stays. ""
+                where it is not known.
 
         Raises:
             OutboxError: what is kept cannot be read or written.
             CancelledError: it was cancelled. What was sent stays here until it is known to be saved.
         """
-        if not self._waiting(client, reader):
+        whose = _Whose(client.address, server_id, reader)
+        if not self._waiting(whose):
             return Sending()
         if not self._sending.acquire(blocking=False):
-            return Sending(waiting=len(self._waiting(client, reader)), busy=True)
+            return Sending(waiting=len(self._waiting(whose)), busy=True)
         try:
             with folder_lock(self._files.folder) as alone:
                 if alone:
-                    return self._send(client, reader, cancel)
-            return Sending(waiting=len(self._waiting(client, reader)), busy=True)
+                    return self._send(client, whose, cancel)
+            return Sending(waiting=len(self._waiting(whose)), busy=True)
         finally:
             self._sending.release()
 
-    def _send(self, client: Client, reader: str, cancel: Cancel | None) -> Sending:
+    def _send(self, client: Client, whose: _Whose, cancel: Cancel | None) -> Sending:
         saved: list[tuple[KeptLabel, SavedLabel]] = []
         refused = []
         problem: VptctError | None = None
-        while problem is None and (waiting := self._waiting(client, reader)):
+        while problem is None and (waiting := self._waiting(whose)):
             kept = self._upon_what_was_saved(waiting[0], saved)
             try:
                 saved.append((kept, self._sent(client, kept, cancel)))
@@ -176,7 +191,7 @@ class Outbox:
                     problem = error  # A proxy, or another server at this address, has no say in it.
                     continue
                 refused.append((self._files.refuse(kept, str(error)), error))
-        left = len(self._waiting(client, reader))
+        left = len(self._waiting(whose))
         return Sending(tuple(saved), tuple(refused), left, problem)
 
     def _sent(self, client: Client, kept: KeptLabel, cancel: Cancel | None) -> SavedLabel:
@@ -209,9 +224,9 @@ class Outbox:
         self._files.write(kept)
         return kept
 
-    def _waiting(self, client: Client, reader: str) -> list[KeptLabel]:
+    def _waiting(self, whose: _Whose) -> list[KeptLabel]:
         return [
             kept
             for kept in self._files.read_all()[0]
-            if kept.server == client.address and kept.reader == reader and not kept.refused
+            if kept.is_for(whose.server, whose.server_id) and kept.reader == whose.reader and not kept.refused
         ]

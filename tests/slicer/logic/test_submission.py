@@ -220,6 +220,19 @@ def test_labels_of_a_server_that_has_moved_are_offered_and_sent_to_its_new_addre
     assert [each.server for each in desk.kept_labels.elsewhere] == ["https://other.example.org"]
 
 
+def test_labels_of_another_server_that_was_at_this_address_stay_until_the_reader_says(anna: Any) -> None:
+    desk, address = anna.desk, anna.desk.server.address
+    desk.outbox.keep(address, "anna", anna.study, PRESENT, server_id="another", if_version=0)
+    desk.kept_labels.send()
+    anna.wait()
+    assert (states(anna), desk.submission.waiting) == ([], 0)
+    assert [each.server for each in desk.kept_labels.elsewhere] == [address]
+    desk.kept_labels.send_here(desk.kept_labels.elsewhere)
+    anna.wait()
+    assert states(anna) == ["present"]
+    assert desk.kept_labels.all == ()
+
+
 def test_a_study_of_this_computer_is_added_to_the_server_whole_and_labelled(anna: Any) -> None:
     desk = anna.desk
     desk.study.select(new_volume(body_hu=41))

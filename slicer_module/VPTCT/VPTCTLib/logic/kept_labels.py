@@ -109,16 +109,16 @@ class KeptLabels:
     @property
     def moved(self) -> tuple[KeptLabel, ...]:
         """Those of this reader for this very server, at an address that it had before."""
-        here = self._server.info.server_id if self._server.info is not None else ""
+        here = self._server_id
         return tuple(each for each in self.elsewhere if here and each.server_id == here)
 
     @property
     def elsewhere(self) -> tuple[KeptLabel, ...]:
-        """Those of this reader for other addresses."""
+        """Those of this reader for other servers, one of which may have been at this address before."""
         return tuple(
             each
             for each in self.all
-            if each.server != self._server.address and each.reader == self._server.reader
+            if not each.is_for(self._server.address, self._server_id) and each.reader == self._server.reader
         )
 
     @property
@@ -148,7 +148,7 @@ class KeptLabels:
             failed: called when it cannot be kept; the reader is told.
         """
         address, reader = self._server.address, self._server.reader
-        server_id = self._server.info.server_id if self._server.info is not None else ""
+        server_id = self._server_id
 
         def call(work: Work) -> None:
             self._outbox.keep(
@@ -173,10 +173,12 @@ class KeptLabels:
             return
         self._stop_retry()
         client = self._server.client if self._server.state == READY else None
-        reader, known = self._server.reader, dict(self._conflicts)
+        reader, server_id, known = self._server.reader, self._server_id, dict(self._conflicts)
         self.sending = client is not None
         self._job = self._jobs.start(
-            lambda work: _send(self._outbox, client, reader, known, work), self._sent, self._not_sent
+            lambda work: _send(self._outbox, client, reader, server_id, known, work),
+            self._sent,
+            self._not_sent,
         )
         self.changed.emit()
 
@@ -208,8 +210,8 @@ class KeptLabels:
 
     def send_here(self, labels: Sequence[KeptLabel]) -> None:
         """These are for the server at the present address: the reader, or its id, says so."""
-        address = self._server.address
-        self._change(lambda: self._outbox.move(labels, address))
+        address, server_id = self._server.address, self._server_id
+        self._change(lambda: self._outbox.move(labels, address, server_id=server_id))
 
     def close(self) -> None:
         """Send no more; what is here stays."""
@@ -266,25 +268,32 @@ class KeptLabels:
             self._retry.stop()
         self._retry = None
 
+    @property
+    def _server_id(self) -> str:
+        return self._server.info.server_id if self._server.info is not None else ""
+
     def _is_ours(self, kept: KeptLabel) -> bool:
-        return kept.server == self._server.address and kept.reader == self._server.reader
+        return kept.is_for(self._server.address, self._server_id) and kept.reader == self._server.reader
 
 
 def _send(
     outbox: Outbox,
     client: Client | None,
     reader: str,
+    server_id: str,
     known: dict[str, Conflict | None],
     work: Work,
 ) -> _Round:
     """One round; without a client only a look."""
     if client is None:
         return _Round(Sending(), tuple(outbox.kept()), tuple(outbox.problems()), {})
-    sending = outbox.send(client, reader, work.cancel)
+    sending = outbox.send(client, reader, work.cancel, server_id=server_id)
     conflicts = conflicts_told(sending)
     kept = tuple(outbox.kept())
     refused = [
-        each for each in kept if each.refused and each.server == client.address and each.reader == reader
+        each
+        for each in kept
+        if each.refused and each.is_for(client.address, server_id) and each.reader == reader
     ]
     if sending.problem is None:
         conflicts.update(conflicts_found(client, refused, {**known, **conflicts}, work.cancel))

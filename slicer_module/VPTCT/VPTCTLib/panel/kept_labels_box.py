@@ -94,9 +94,10 @@ class KeptLabelsBox:
         return _row(words, (send,))
 
     def _elsewhere(self, server: str, labels: Sequence[KeptLabel]) -> Any:
-        words = _("{labels} for {server}, until you connect to it.").format(
-            labels=labels_in_words(len(labels)), server=host_in_words(server)
-        )
+        words = _("{labels} for {server}, until you connect to it.")
+        if server == self._address():
+            words = _("{labels} for another server, which was at {server} before.")
+        words = words.format(labels=labels_in_words(len(labels)), server=host_in_words(server))
         if not self._address():
             return _row(words, ())
         moved = (
