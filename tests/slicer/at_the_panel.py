@@ -79,3 +79,13 @@ class AtThePanel:
         result = self.desk.classification.result
         assert result is not None, self.message
         return result
+
+    def turn_through(self, volume: Any) -> None:
+        """Let the views go through twenty slices, a turn of the event loop each."""
+        import slicer
+        from VPTCTLib.scene.geometry import geometry_of
+
+        geometry = geometry_of(volume)
+        for number in range(20):
+            self.desk.evidence.jump(geometry.z_of(number * geometry.slices // 20))
+            slicer.app.processEvents()
