@@ -12,6 +12,7 @@ import pytest
 from doors import doors
 from scripted_server import answer
 from VPTCTLib.logic.held import Held, NotedHolders
+from VPTCTLib.routes.worklist import Wish
 
 GOLDEN = Path(__file__).resolve().parents[2] / "contract" / "active.json"
 HALF_SECONDS = 15 * 60
@@ -173,6 +174,28 @@ def test_what_was_said_about_a_skipped_study_is_not_thrown_away_with_it(ben: Any
     assert first.GetScene() is not None
     ben.desk.study.select(first)
     assert ben.desk.draft.states == {"lung_nodule": "present"}
+
+
+def test_what_this_reader_skipped_stays_counted_when_the_server_tells_of_others(ben: Any) -> None:
+    ben.desk.next_studies.skip("unsure")
+    ben.wait()
+    before = counts_of(ben)
+    assert ben.desk.next_studies.worklist.worklist == before
+    anna = ben.site.client("anna").worklist
+    offered = anna.next(Wish("nodule", "random")).proposals[0].study
+    ben.desk.server.refresh()
+    ben.wait()
+    after = counts_of(ben)
+    anna.give_back(offered)
+    # The info tells how it is for nobody in particular, for whom nothing was skipped.
+    assert ben.desk.next_studies.worklist.worklist == after != before
+    assert after.skipped > 0
+
+
+def counts_of(reader: Any) -> Any:
+    """What the server says to Ben himself."""
+    tasks = reader.site.client("ben").worklist.state().tasks
+    return next(each.worklist for each in tasks if each.task == "nodule")
 
 
 def test_by_setting_the_next_study_comes_after_a_label_and_is_classified(ben: Any) -> None:

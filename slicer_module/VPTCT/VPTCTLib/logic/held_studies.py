@@ -126,13 +126,16 @@ class HeldStudies:
         self.changed.emit()
 
     def _on_server(self) -> None:
-        """The info tells the worklists, too, but not who holds what."""
-        info = self._server.info
-        if info is None or info is self._info:
+        """The info tells the worklists, too, but for nobody in particular; this reader's are asked for."""
+        info, before = self._server.info, self._info
+        if info is None or info is before:
             return
         self._info = info
-        self.worklists = info.worklists
-        self.changed.emit()
+        if self.worklists is None:
+            self.worklists = info.worklists
+            self.changed.emit()
+        elif before is None or info.worklists != before.worklists:
+            self.refresh()
 
     def _on_left(self) -> None:
         self.all, self.worklists, self._info = (), None, None
