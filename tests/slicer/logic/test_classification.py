@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from standin.wheel import require_scene
+from VPTCTLib.logic.classify_order import Bench, Order
 from VPTCTLib.scene.results import result_of
 from VPTCTLib.settings import REFRESH_SECONDS, UPLOAD_WHOLE
 
@@ -82,6 +84,19 @@ def test_the_states_come_in_their_order_with_slices_and_then_bytes(reader, open_
     assert states == ["asking", "preparing", "uploading", "computing"]
     sent = [progress for state, progress in seen if state == "uploading"]
     assert sent[-1][0] == sent[-1][1] > 10_000
+
+
+def test_an_upload_has_the_size_of_slices_that_the_chosen_network_takes(reader, open_study) -> None:
+    reader.log_in()
+    volume = open_study()
+    desk = reader.desk
+    task = replace(desk.choice.task, needs=replace(desk.choice.task.needs, pixels=None))
+    model = replace(desk.choice.model, pixels=48)
+    order = Order(volume, volume.GetID(), "CT", task, model, desk.server.client, desk.server.info)
+    bench = Bench(None, None, None, desk.settings, None, Path(), lambda _volume: None)
+    assert bench.needs(order) == replace(task.needs, pixels=48)
+    desk.settings.set(UPLOAD_WHOLE, True)
+    assert bench.needs(order) is None
 
 
 def test_whole_is_uploaded_where_the_setting_says_so(reader, open_study, classify, uploads) -> None:

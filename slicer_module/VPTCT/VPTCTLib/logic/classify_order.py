@@ -68,8 +68,8 @@ class Bench:
     origin_of: Callable[[slicer.vtkMRMLScalarVolumeNode], Origin]
 
     def needs(self, order: Order) -> StudyNeeds | None:
-        """The form in which a study is uploaded; None for whole."""
-        return None if self.settings.get(UPLOAD_WHOLE) else order.task.needs
+        """The form in which a study is uploaded for this network; None for whole."""
+        return None if self.settings.get(UPLOAD_WHOLE) else order.task.needs_of(order.model)
 
 
 class NotKeptError(VptctError):
