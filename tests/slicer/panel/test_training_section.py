@@ -56,6 +56,19 @@ def test_another_version_is_made_to_answer_and_rolled_back_by_two_clicks(
     wait_until(lambda: cells(section, 0) == ["2 (answers)", "1"])
 
 
+def test_the_chosen_version_stays_chosen_when_a_newer_one_comes_into_the_table(
+    section: Any, panel: Any
+) -> None:
+    versions, ui = panel.desk.versions, section.ui
+    ui.versionsTable.selectRow(1)
+    newest = replace(versions.newest_first[0], version=3, served=False)
+    versions.versions = replace(versions.versions, versions=(*versions.versions.versions, newest))
+    versions.changed.emit()
+    assert cells(section, 0) == ["3", "2 (answers)", "1"]
+    assert ui.versionsTable.currentRow() == 2
+    assert ui.promoteButton.enabled, "version 1 does not answer; row 1 is now the version that does"
+
+
 def test_only_what_differs_from_the_servers_defaults_is_asked_for(section: Any) -> None:
     assert section.settings() == {}
     ui = section.ui

@@ -32,6 +32,7 @@ class TrainingSection(Section):
         self._trainings, self._versions = desk.trainings, desk.versions
         self._reports = ReportReader(desk.server, desk.choice, desk.jobs, desk.messages, desk.scratch_folder)
         self._settings_of = ""
+        self._listed: tuple[int, ...] = ()
         self._fill_menus()
         ui = self.ui
         ui.trainButton.connect("clicked(bool)", self._order)
@@ -43,9 +44,7 @@ class TrainingSection(Section):
         self.follow(self._trainings.changed, self._show_training)
         self.follow(self._versions.changed, self._show_versions)
         self.follow(desk.choice.changed, self._show_settings)
-        self.follow(
-            self._reports.ready, lambda path: qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path)))
-        )
+        self.follow(self._reports.ready, _open_in_browser)
         self._show_settings()
         self._show_training()
         self._show_versions()
@@ -146,21 +145,24 @@ class TrainingSection(Section):
     # The versions
 
     def _chosen_version(self) -> int | None:
+        """As the table has it: a newer version may be known, and not be in the table yet."""
         row = self.ui.versionsTable.currentRow()
-        versions = self._versions.newest_first
-        return versions[row].version if 0 <= row < len(versions) else None
+        return self._listed[row] if 0 <= row < len(self._listed) else None
 
     def _show_versions(self) -> None:
         table, versions = self.ui.versionsTable, self._versions.newest_first
         chosen = self._chosen_version()
+        self._listed = tuple(each.version for each in versions)
         table.setRowCount(len(versions))
         for row, version in enumerate(versions):
             for column, text in enumerate(_row(version)):
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip(version.problem or self._comparison(version))
                 table.setItem(row, column, item)
-            if version.version == chosen:
-                table.selectRow(row)
+        if chosen in self._listed:
+            table.selectRow(self._listed.index(chosen))
+        else:
+            table.setCurrentItem(None)
         table.resizeColumnsToContents()
         ui = self.ui
         ui.versionsTable.visible = ui.promoteButton.visible = ui.rollBackButton.visible = bool(versions)
