@@ -151,13 +151,17 @@ def _settings():
 
 def _series_of_instance(instance_uid):
     """The SeriesInstanceUID of an instance in Slicer's DICOM database; "" where it is not there."""
-    database = slicer.dicomDatabase
-    if database is None or not database.isOpen:
-        return ""
-    return database.instanceValue(instance_uid, "0020,000e")
+    database = _open_dicom_database()
+    return database.instanceValue(instance_uid, "0020,000e") if database is not None else ""
 
 
 def _examination_of_series(series_uid):
     """The StudyInstanceUID of a series in Slicer's DICOM database; "" where it is not there."""
-    database = slicer.dicomDatabase
-    return database.studyForSeries(series_uid) if database is not None and database.isOpen else ""
+    database = _open_dicom_database()
+    return database.studyForSeries(series_uid) if database is not None else ""
+
+
+def _open_dicom_database():
+    """None where it is closed, and where Slicer runs without its DICOM module, which makes the alias."""
+    database = getattr(slicer, "dicomDatabase", None)
+    return database if database is not None and database.isOpen else None

@@ -144,8 +144,9 @@ class StudyOnScreen:
             self._take(None)
 
     def _on_volume_changed(self) -> None:
-        self.refusal = refusal_of(self.volume) if self.volume is not None else ""
+        # First: whatever happens next, no volume has the study of the one before.
         self._forget_place()
+        self.refusal = refusal_of(self.volume) if self.volume is not None else ""
         self._messages.settle(ABOUT)
         self._ask()
         self.changed.emit()
