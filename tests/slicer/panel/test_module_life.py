@@ -89,18 +89,13 @@ def test_it_outlives_the_closing_of_its_scene(panel: Any) -> None:
 def test_a_scene_that_is_opened_again_remembers_its_volume(panel: Any, tmp_path: Path) -> None:
     panel.logic.getParameterNode().volume = new_volume("Chest")
     panel.logic.getParameterNode().task = "pe"
-    text = slicer.mrmlScene
-    text.SetSaveToXMLString(1)
-    text.Commit()
-    kept = text.GetSceneXMLString()
+    assert slicer.mrmlScene.WriteToMRB(str(tmp_path / "day.mrb"))
     slicer.mrmlScene.Clear()
     assert panel.logic.getParameterNode().task == ""
-    text.SetSceneXMLString(kept)
-    text.SetLoadFromXMLString(1)
-    text.Import()
-    text.SetLoadFromXMLString(0)
+    assert slicer.mrmlScene.ReadFromMRB(str(tmp_path / "day.mrb"), True)
     slicer.app.processEvents()
     assert panel.logic.getParameterNode().task == "pe"
+    assert panel.logic.getParameterNode().volume.GetName() == "Chest"
 
 
 def test_what_a_job_brings_after_a_reload_goes_nowhere(panel: Any, wait_until: Callable[..., None]) -> None:
