@@ -5,6 +5,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.10 || command -v p
 VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
+# Tests of one file stay together; most of them wait for a server or a network, so that two at once take half the time.
+WORKERS ?= 2
 
 .PHONY: help install demo serve test check format bench fuzz clean
 
@@ -32,7 +34,7 @@ serve: install  ## serve a folder of studies: make serve STUDIES=/data/studies P
 	"$(BIN)/python" -m monailabel.main start_server --app apps/vptct --studies "$(STUDIES)" --host 127.0.0.1 --port $(PORT) $(CONF)
 
 test: check  ## format, lint, types, then all tests; the slowest are listed at the end
-	"$(BIN)/python" -m pytest
+	"$(BIN)/python" -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 check: install  ## ruff and mypy
 	"$(BIN)/ruff" format --check .
