@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import slicer
@@ -38,10 +39,7 @@ def opened_module(path: Path) -> Iterator[Any]:
         unload_module(module)
         slicer.app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
         slicer.app.processEvents()
-        # A reload in the test leaves another library behind than the one that other tests imported.
-        for name in _library_of(path):
-            del sys.modules[name]
-        sys.modules.update(library)
+        _take_back(library, path)
     assert not running_timers() - timers, "a timer of the module still runs"
     wait_until(lambda: not set(threading.enumerate()) - threads, _SECONDS_TO_END)
 
@@ -56,7 +54,23 @@ class OpenedModule:
         return getattr(self._module.widgetRepresentation().self(), name)
 
 
-def _library_of(path: Path) -> dict[str, Any]:
+def _take_back(library: dict[str, ModuleType], path: Path) -> None:
+    """After a reload, bring back the library that other tests have imported."""
+    root = path.stem + "Lib"
+    if root not in library or sys.modules[root] is library[root]:
+        return
+    for name in _library_of(path):
+        del sys.modules[name]
+    sys.modules.update(library)
+    # What was imported in the meantime is imported anew, also by "from package import module".
+    for package in library.values():
+        for name, part in list(vars(package).items()):
+            full = f"{package.__name__}.{name}"
+            if isinstance(part, ModuleType) and part.__name__ == full and full not in library:
+                delattr(package, name)
+
+
+def _library_of(path: Path) -> dict[str, ModuleType]:
     return {
         name: module for name, module in sys.modules.items() if name.partition(".")[0] == path.stem + "Lib"
     }
