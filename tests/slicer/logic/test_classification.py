@@ -62,7 +62,9 @@ def test_what_is_only_here_is_uploaded_after_one_question_and_answered_as_the_sa
     assert uploaded.findings[0].probability == pytest.approx(there.findings[0].probability, abs=1e-4)
     assert uploaded.findings[0].key_slice_mm == pytest.approx(there.findings[0].key_slice_mm, abs=0.01)
     assert reader.answers.asked == [reader.site.relay.url]
-    assert reader.answers.told[0][1] == "CT 2 goes as about 1 MB, no names, nor other data of the patient."
+    assert reader.answers.told[0][1] == (
+        "Of CT 2 the slices alone go: about 1 MB, no names, and no other data of the patient."
+    )
     reader.wait()
     assert list(around.scratch_folder.iterdir()) == []
     assert classify() is not None

@@ -136,7 +136,7 @@ class ClassifyRun:
         if self._is_over():
             return False
         order = self.order
-        what = _("{name} goes as {what}, nor other data of the patient.").format(
+        what = _("Of {name} the slices alone go: {what}, and no other data of the patient.").format(
             name=order.volume_name, what=upload_in_words(order.volume, self._bench.needs(order))
         )
         agreed = self._bench.questions.may_upload(order.client.address, why, what)
