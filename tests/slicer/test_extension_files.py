@@ -64,7 +64,8 @@ def test_the_extension_says_what_the_extensions_manager_shows() -> None:
 
 def test_addresses_into_this_repository_name_files_that_exist() -> None:
     said = variables(read("CMakeLists.txt"))
-    urls = " ".join(said["EXTENSION_ICONURL"] + said.get("EXTENSION_SCREENSHOTURLS", [])).split()
+    urls = " ".join(said["EXTENSION_ICONURL"] + said["EXTENSION_SCREENSHOTURLS"]).split()
+    assert len(urls) > 1
     for url in urls:
         assert url.startswith(HOME)
         assert (EXTENSION.parent / url.removeprefix(HOME)).is_file(), url
