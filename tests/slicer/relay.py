@@ -25,7 +25,8 @@ class Relay:
         loses_answers: so many times more, of requests that save (PUT): pass the request on, wait for the
             answer, and hang up instead.
         asked: how the requests began that came, as ``PUT /session/``.
-        holds: requests that begin like this are not passed on while it says so; "" for none.
+        holds: requests that begin like this, or like one of these, are not passed on while it says so; ""
+            for none.
         hung_up: set when a client closed its connection while it was held.
     """
 
@@ -34,7 +35,7 @@ class Relay:
         self.refuses = False
         self.loses_answers = 0
         self.asked: list[str] = []
-        self.holds = ""
+        self.holds: str | tuple[str, ...] = ""
         self.hung_up = threading.Event()
 
     def __enter__(self) -> Relay:
