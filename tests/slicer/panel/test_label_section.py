@@ -115,6 +115,21 @@ def test_without_a_study_the_form_says_what_to_do_first(panel: Any) -> None:
     assert not ui.keptFrame.visible
 
 
+def test_a_mark_beside_the_study_is_not_taken_in_silence(bench: Bench) -> None:
+    import slicer
+
+    view = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode()
+    bench.row.buttons["present"].click()
+    view.SetSliceOffset(500.0)
+    bench.row.from_button.click()
+    assert bench.desk.draft.ranges("lung_nodule") == ()
+    assert "so nothing was marked" in bench.desk.messages.current.text
+    bench.look_at(60.0)
+    bench.row.from_button.click()
+    assert bench.desk.draft.ranges("lung_nodule") == ((60.0, 60.0),)
+    assert bench.desk.messages.current is None
+
+
 def test_a_label_is_said_marked_and_submitted_by_clicks(bench: Bench, picture: Callable[..., Path]) -> None:
     ui, row = bench.ui, bench.row
     assert ui.hintLabel.text == "Say whether it is present, absent or indeterminate: Lung nodule."
@@ -371,6 +386,21 @@ def test_the_history_of_a_study_is_read_and_taken_as_a_beginning(
     ui.useButton.click()
     assert bench.desk.draft.ranges("lung_nodule") == ((24.0, 60.0),)
     assert bench.ui.commentEdit.plainText == "left lower lobe"
+
+
+def test_the_chosen_label_of_the_history_stays_chosen_when_a_newer_one_comes(bench: Bench) -> None:
+    ben = bench._site.client("ben")
+    ben.labels.save(bench.study, THEIRS, if_version=0)
+    bench.desk.history.refresh()
+    bench.idle()
+    table = bench._panel.panel.sections["HistorySection"].ui.historyTable
+    table.selectRow(0)
+    ben.labels.save(bench.study, replace(THEIRS, comment="on second thoughts"), if_version=1)
+    bench.desk.history.refresh()
+    bench.idle()
+    assert [table.item(row, 0).text() for row in range(2)] == ["2", "1"]
+    assert table.currentRow() == 1
+    assert [item.row() for item in table.selectedItems()] == [1, 1, 1]
 
 
 def test_of_several_findings_the_framed_one_is_meant(bench: Bench, picture: Callable[..., Path]) -> None:

@@ -75,6 +75,7 @@ class Reader(AtThePanel):
         """In the form, from the slice on screen on."""
         self.form.buttons["present"].click()
         self.form.from_button.click()
+        assert self.desk.draft.ranges("lung_nodule"), "a slice is on screen, and marked"
         self.ui("Label").commentEdit.setPlainText("left lower lobe")
 
     @property

@@ -186,6 +186,22 @@ def test_another_volume_takes_its_overlays_with_it_and_is_shown_whole(
     assert current_z(second) is not None
 
 
+@pytest.mark.parametrize("first_z_mm", [500.0, -500.0])
+def test_a_volume_above_or_below_what_was_shown_is_shown_in_its_middle(
+    scene: Any, new_volume: NewVolume, first_z_mm: float
+) -> None:
+    first = new_volume(chest())
+    second = new_volume(
+        chest(), np.array([[-2.0, 0, 0, 0], [0, -2, 0, 0], [0, 0, 3, first_z_mm], [0, 0, 0, 1]])
+    )
+    show_volume(first, **PE)
+
+    show_volume(second, **PE)
+
+    # Its 11 slices of 3 mm; at its face, as the view came, there would be none to look at.
+    assert current_z(second) == pytest.approx(first_z_mm + 15)
+
+
 def test_no_slice_is_current_beside_the_volume(scene: Any, new_volume: NewVolume) -> None:
     volume = new_volume(chest())
     show_volume(volume, **PE)

@@ -9,6 +9,8 @@ from ..i18n import tr as _
 from ..logic.desk import Desk
 from ..logic.draft import FROM, TO
 from ..logic.label_words import finding_list_in_words
+from ..logic.messages import WARNING
+from ..logic.submission import ABOUT
 from ..logic.words import duration
 from ..scene.geometry import geometry_of
 from ..scene.jump import current_z, jump_to
@@ -145,8 +147,19 @@ class LabelSection(Section):
         return volume if can_be_read(volume) else None
 
     def _here(self) -> float | None:
+        """The slice that is to be marked; where there is none, the reader is told."""
         volume = self._volume()
-        return None if volume is None else current_z(volume)
+        z = None if volume is None else current_z(volume)
+        if z is None:
+            self.desk.messages.tell(
+                WARNING,
+                _("The axial view shows no slice of this study, so nothing was marked."),
+                _("Scroll it to a slice, or click into the evidence strip."),
+                about=ABOUT,
+            )
+        else:
+            self.desk.messages.settle(ABOUT)
+        return z
 
     def _slices(self, low_mm: float, high_mm: float) -> int:
         volume = self._volume()

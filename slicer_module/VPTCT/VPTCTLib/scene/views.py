@@ -78,12 +78,15 @@ class ShownVolume:
         _place(view, plane, np.array(self.centre(middle)))
 
     def fit(self, view: slicer.vtkMRMLSliceNode) -> None:
-        """Let a view show the volume's plane whole, in its middle, at the depth where it stands."""
+        """Let a view show the volume's plane whole, at the depth where it stands; beside it, in the middle.
+
+        The face of a volume would be half a slice beside its last one, which is no slice to read or to mark.
+        """
         to_ras = _matrix(view)
         inside = (self._corners() - to_ras[:3, 3]) @ to_ras[:3, :3]
         low, high = inside.min(axis=0), inside.max(axis=0)
         middle, size = (low + high) / 2, high - low
-        depth = float(np.clip(0.0, low[2], high[2]))
+        depth = 0.0 if low[2] < 0 < high[2] else float(middle[2])
         centre = to_ras[:3, 3] + to_ras[:3, :3] @ np.array([middle[0], middle[1], depth])
         width_px, height_px, _ = view.GetDimensions()
         mm_per_px = max(float(size[0]) / max(1, width_px), float(size[1]) / max(1, height_px))
