@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from hand_ticker import HandTicker
+from standin.slot_errors import no_swallowed_errors
 from VPTCTLib.errors import CancelledError, UnexpectedError, UnreachableError
 from VPTCTLib.jobs import Jobs, Work
 
@@ -126,15 +127,26 @@ def test_after_the_end_nothing_comes_and_nothing_starts(jobs: Jobs, ticker: Hand
         jobs.start(lambda work: 1, never, never)
 
 
-def test_a_callback_that_raises_does_not_stop_the_next_one(jobs: Jobs, ticker: HandTicker) -> None:
-    told = Told()
+def test_a_callback_that_raises_is_logged_and_keeps_no_other_result_from_coming(
+    jobs: Jobs, ticker: HandTicker
+) -> None:
+    told, progress = Told(), Told()
 
-    def wrong(value: object) -> None:
+    def wrong(*values: object) -> None:
         raise ZeroDivisionError
 
+    def half(work: Work) -> None:
+        work.progress(1, 2)
+
+    before = set(threading.enumerate())
     jobs.start(lambda work: 1, wrong, never)
-    with pytest.raises(ZeroDivisionError):
-        ticker.until(lambda: not jobs.running)
     jobs.start(lambda work: 2, told, never)
-    ticker.until(lambda: told)
-    assert told == [2]
+    jobs.start(half, told, never, progress=wrong)
+    jobs.start(half, told, never, progress=progress)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+    with no_swallowed_errors() as errors:
+        jobs.poll()
+        assert [type(each) for each in errors] == [ZeroDivisionError] * 2
+        errors.clear()
+    assert (sorted(map(str, told)), list(progress)) == (["2", "None"], [(1, 2)])

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Callable, Generic, TypeVar
 
 from .errors import UnexpectedError, VptctError
+from .signal import log_fault
 from .ticker import Ticker, Timer
 from .transport.cancel import Cancel
 
@@ -134,17 +135,20 @@ class Jobs:
         return job
 
     def poll(self) -> None:
-        """Let the threads run for a moment, and deliver what has ended. Called by the ticker."""
+        """Let the threads run for a moment, and deliver what has ended. Called by the ticker.
+
+        What a callback raises goes to ``log_fault``: whoever else waits for a result gets it.
+        """
         wait = _YIELD_SECONDS
         while True:
             try:
                 deliver = self._ended.get(timeout=wait)
             except queue.Empty:
                 break
-            deliver()
+            _call(deliver)
             wait = 0.0001  # What ended at the same moment is delivered at once, too.
         for job in list(self._jobs):
-            job.tell_progress()
+            _call(job.tell_progress)
 
     def close(self) -> None:
         """End all, and deliver nothing any more: the panel is going."""
@@ -173,3 +177,10 @@ class Jobs:
             self._timer.stop()
             self._timer = None
         job.end(value, error)
+
+
+def _call(callback: Callable[[], object]) -> None:
+    try:
+        callback()
+    except Exception as error:
+        log_fault(error)

@@ -5,6 +5,7 @@ Not one of Qt: those made in Python are reported to crash inside Slicer, and wha
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Callable
 
 Slot = Callable[..., Any]
@@ -29,17 +30,18 @@ class Signal:
     def emit(self, *values: Any) -> None:
         """Call every slot that is connected now and still is when its turn comes.
 
-        Raises:
-            Exception: the first that a slot raised, after all were called: one part of the panel that fails
-                leaves no other part with an old picture.
+        What a slot raises goes to ``log_fault``: one part of the panel that fails leaves no other part with
+        an old picture, and does not keep who tells from going on, such as with the sending of labels.
         """
-        first: Exception | None = None
         for slot in list(self._slots):
             if slot not in self._slots:
                 continue
             try:
                 slot(*values)
             except Exception as error:
-                first = first if first is not None else error
-        if first is not None:
-            raise first
+                log_fault(error)
+
+
+def log_fault(error: Exception) -> None:
+    """A fault of ours, for Slicer's error log: it writes down what Python tells of uncaught exceptions."""
+    sys.excepthook(type(error), error, error.__traceback__)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from answers_to_questions import Answers
 from hand_ticker import HandTicker
+from standin.slot_errors import no_swallowed_errors
 from standin.wheel import require_scene
 from VPTCTLib.settings import Settings
 from VPTCTLib.transport.retry import RetryRule
@@ -70,6 +71,13 @@ class Reader:
     def wait(self) -> None:
         """Until nothing runs."""
         self.ticker.until(lambda: self.desk.jobs.running == 0)
+
+
+@pytest.fixture(autouse=True)
+def no_slot_errors() -> Iterator[list[BaseException]]:
+    """A fault in a slot of a signal, or in what is done with the result of a job, fails the test."""
+    with no_swallowed_errors() as errors:
+        yield errors
 
 
 @pytest.fixture
