@@ -9,6 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from standin.wheel import require_scene
+
+require_scene()
+
 from VPTCTLib.contract.info import ServerInfo, read_info
 from VPTCTLib.logic.choice import Choice
 from VPTCTLib.signal import Signal

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 from standin.wheel import require_scene
+
+require_scene()
+
 from VPTCTLib.logic.classify_order import Bench, Order
 from VPTCTLib.scene.results import result_of
 from VPTCTLib.settings import REFRESH_SECONDS, UPLOAD_WHOLE

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 from scripted_server import ScriptedServer, answer, drop, half
+from standin.wheel import require_scene
+
+require_scene()
+
 from VPTCTLib.client import Client
 from VPTCTLib.scene.results import result_of
 from VPTCTLib.settings import UPLOAD_WHOLE

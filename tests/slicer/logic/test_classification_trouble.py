@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 from standin.wheel import require_scene
+
+require_scene()
+
 from VPTCTLib.errors import NotThereError
 from VPTCTLib.scene.nodes import volume_of
 from VPTCTLib.scene.results import result_of

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from hand_ticker import HandTicker
 from standin.wheel import require_scene
+
+require_scene()
+
 from VPTCTLib.contract.info import TaskInfo
 from VPTCTLib.contract.result import read_result
 from VPTCTLib.logic.evidence import Evidence
