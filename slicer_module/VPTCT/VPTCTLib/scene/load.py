@@ -2,6 +2,10 @@
 
 Its files are read in a worker, by the reader that Slicer has for them, which is no part of the scene; the
 main thread puts what came of it into the scene, which copies nothing.
+
+Whether the window goes on meanwhile is up to Slicer's build: a VTK that was built without
+VTK_PYTHON_FULL_THREADSAFE, as Slicer's SuperBuild builds it, does not let go of Python's lock during
+``Update()``. The window then stands still for as long as the files are read, although a worker reads them.
 """
 
 from __future__ import annotations
@@ -58,6 +62,7 @@ def read_files(files: Sequence[Path]) -> ReadStudy:
     reader.SetOutputScalarTypeToNative()
     reader.SetDesiredCoordinateOrientationToNative()
     reader.SetUseNativeOriginOn()
+    # With Python's lock held or not, as the module's comment says.
     reader.Update()
     image = vtk.vtkImageData()
     image.ShallowCopy(reader.GetOutput())
