@@ -41,4 +41,7 @@ def _asked(title: str, text: str, more: str, ok_text: str) -> bool:
     box.setStandardButtons(qt.QMessageBox.Yes | qt.QMessageBox.Cancel)
     box.button(qt.QMessageBox.Yes).setText(ok_text)
     box.setDefaultButton(qt.QMessageBox.Cancel)
-    return bool(box.exec_() == qt.QMessageBox.Yes)
+    agreed = bool(box.exec_() == qt.QMessageBox.Yes)
+    # The main window would else keep it, hidden, until Slicer ends.
+    box.deleteLater()
+    return agreed
