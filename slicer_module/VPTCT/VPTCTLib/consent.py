@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 
+from .signal import Signal
+
 _KEY = "VPTCT.uploads"
 
 
@@ -27,7 +29,13 @@ class Consents:
 
     Args:
         settings: where that is remembered, such as a wrapper of Slicer's settings.
+
+    Attributes:
+        changed: a consent was given or revoked, by whichever of these: the page of settings and the panel
+            have one each, and remember in the same place.
     """
+
+    changed = Signal()
 
     def __init__(self, settings: MutableMapping[str, str]) -> None:
         self._settings = settings
@@ -70,6 +78,7 @@ class Consents:
         self._settings[_KEY] = json.dumps(
             {server: [consent.when, consent.server_id] for server, consent in consents.items()}
         )
+        self.changed.emit()
 
 
 def _consent(stored: object) -> Consent | None:

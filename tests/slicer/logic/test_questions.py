@@ -73,10 +73,15 @@ def test_a_consent_for_a_server_that_told_no_id_then_stays(
 
 def test_after_it_was_revoked_it_is_asked_again(questions: RememberedQuestions, answers: Answers) -> None:
     changes: list[str] = []
-    questions.changed.connect(lambda: changes.append(questions.consent(A)))
+
+    def note() -> None:
+        changes.append(questions.consent(A))
+
+    Consents.changed.connect(note)
     questions.may_upload(A, "", "")
     questions.revoke(A)
     questions.revoke(A)
+    Consents.changed.disconnect(note)
     answers.yes = False
     assert not questions.may_upload(A, "", "")
     assert changes == ["2026-11-20T20:00:00Z", ""]

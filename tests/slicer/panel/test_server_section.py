@@ -175,6 +175,37 @@ def test_a_consent_is_shown_and_revoked(section: Any, wait_until: Wait, dialogs:
         assert not section.desk.questions.consent(door.url)
 
 
+def test_a_consent_that_is_revoked_on_the_page_of_settings_is_gone_from_the_section_at_once(
+    section: Any, wait_until: Wait, dialogs: Any
+) -> None:
+    import qt
+    from VPTCTLib.panel.settings_panel import SettingsPanel
+
+    with doors() as door:
+        connect(section, wait_until, door.url)
+        dialogs.answer(qt.QMessageBox.Yes)
+        assert section.desk.questions.may_upload(door.url, "The server does not have it.", "24 slices, 3 MB.")
+        assert section.ui.revokeButton.visible
+        page = SettingsPanel(section.desk.settings)
+        agreed, _used = page.lists
+        agreed.list.setCurrentRow(0)
+        agreed.button.click()
+        assert not section.ui.revokeButton.visible
+        page.widget.deleteLater()
+
+
+def test_a_question_that_is_answered_is_gone_from_the_window(window: Any, dialogs: Any) -> None:
+    import qt
+    from VPTCTLib.panel.qt_questions import QtQuestions
+
+    before = len(window.findChildren(qt.QMessageBox))
+    dialogs.answer(qt.QMessageBox.Yes, qt.QMessageBox.Cancel)
+    assert QtQuestions().confirm("Drop this label?", "It is not on the server.", "Drop")
+    assert not QtQuestions().confirm("Drop this label?", "It is not on the server.", "Drop")
+    qt.QCoreApplication.sendPostedEvents(None, qt.QEvent.DeferredDelete)
+    assert len(window.findChildren(qt.QMessageBox)) == before
+
+
 def test_the_window_goes_on_while_a_server_says_nothing_and_cancel_leaves_it(
     section: Any, wait_until: Wait
 ) -> None:

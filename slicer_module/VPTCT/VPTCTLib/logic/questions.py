@@ -6,7 +6,6 @@ import time
 from typing import Callable, Protocol
 
 from ..consent import Consents
-from ..signal import Signal
 from .server_link import ServerLink
 
 
@@ -35,9 +34,6 @@ class RememberedQuestions:
         asked: asks what is not remembered.
         consents: remember it.
         clock: seconds since 1970.
-
-    Attributes:
-        changed: a consent was given or revoked.
     """
 
     def __init__(self, asked: Questions, consents: Consents, clock: Callable[[], float]) -> None:
@@ -45,7 +41,6 @@ class RememberedQuestions:
         self._consents = consents
         self._clock = clock
         self._met: dict[str, str] = {}
-        self.changed = Signal()
 
     def meet(self, server: ServerLink) -> None:
         """This server is there. A consent that was given for another one at the same address is revoked."""
@@ -63,7 +58,6 @@ class RememberedQuestions:
             return False
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
         self._consents.give(address, when, self._met.get(address, ""))
-        self.changed.emit()
         return True
 
     def confirm(self, title: str, text: str, ok_text: str) -> bool:
@@ -78,4 +72,3 @@ class RememberedQuestions:
         """From now on the reader is asked again before anything is uploaded to this server."""
         if self._consents.given(address):
             self._consents.revoke(address)
-            self.changed.emit()

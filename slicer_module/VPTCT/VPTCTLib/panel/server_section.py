@@ -8,6 +8,7 @@ import qt
 from slicer.i18n import tr as _
 
 from ..address import server_address
+from ..consent import Consents
 from ..errors import AddressError
 from ..logic.desk import Desk
 from ..logic.server_link import AWAY, CONNECTING, LOGIN, NONE, READY
@@ -50,7 +51,8 @@ class ServerSection(Section):
         ui.logOutButton.connect("clicked(bool)", self._log_out)
         ui.revokeButton.connect("clicked(bool)", self._revoke)
         self.follow(server.changed, self._show)
-        self.follow(desk.questions.changed, self._show)
+        # Also where it is revoked on the page of settings, which knows nothing of this panel.
+        self.follow(Consents.changed, self._show_consent)
         self._show_addresses()
         ui.addressBox.setCurrentIndex(0 if desk.settings.addresses else -1)
         self._show()
@@ -58,7 +60,7 @@ class ServerSection(Section):
     def enter(self) -> None:
         """The reader opens the module: a server that they left it with is connected to again."""
         self.desk.server.resume()
-        # What was revoked in the settings is shown.
+        # What was forgotten in the settings is out of the list.
         self._show()
 
     def _show(self) -> None:
