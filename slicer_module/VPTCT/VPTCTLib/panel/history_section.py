@@ -47,8 +47,7 @@ class HistorySection(Section):
     def _show(self) -> None:
         history, ui = self.desk.history, self.ui
         if history.rows != self._rows:
-            self._rows = history.rows
-            self._fill(self._rows)
+            self._list(history.rows)
         count = len(self._rows)
         ui.historyButton.text = (
             _("Labels of this study ({n})").format(n=count) if count else _("Labels of this study")
@@ -64,6 +63,17 @@ class HistorySection(Section):
         if self.desk.history.labels is not None:
             return _("Nobody has labelled this study for this task.")
         return _("Show a study of the server to see its labels.")
+
+    def _list(self, rows: Sequence[HistoryRow]) -> None:
+        """Newer labels come in above: the chosen one stays chosen."""
+        chosen = self._chosen()
+        self._rows = rows
+        self._fill(rows)
+        kept = [number for number, row in enumerate(rows) if chosen is not None and _is_same(row, chosen)]
+        if kept:
+            self.ui.historyTable.selectRow(kept[0])
+        else:
+            self.ui.historyTable.setCurrentItem(None)
 
     def _fill(self, rows: Sequence[HistoryRow]) -> None:
         table = self.ui.historyTable
@@ -111,6 +121,11 @@ class HistorySection(Section):
             _("What you have said about this study was not submitted yet."),
             _("Replace it"),
         )
+
+
+def _is_same(row: HistoryRow, other: HistoryRow) -> bool:
+    """Whether they are of one label; whether it is the one that counts may have changed."""
+    return (row.version, row.annotator, row.saved) == (other.version, other.annotator, other.saved)
 
 
 def _first_z(row: HistoryRow) -> float | None:
