@@ -135,4 +135,4 @@ def test_another_server_has_no_curve_of_the_one_before(watch: Any, link: Link) -
     link.says(running=training(progress=at("training", 1, 0.7, None)))
     assert watch.curve
     link.left.emit()
-    assert (watch.current, watch.curve, watch.why_not) == (None, (), "Connect to a server first.")
+    assert (watch.current, watch.curve, watch.why_not) == (None, (), "Wait for the server.")

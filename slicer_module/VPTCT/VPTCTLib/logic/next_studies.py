@@ -22,6 +22,7 @@ from .messages import Messages
 from .next_question import NextAnswer, NextQuestion, first_waiting
 from .server_link import ServerLink
 from .server_volumes import Brought, ServerVolumes
+from .server_words import why_no_server
 from .study_ends import StudyEnds
 from .worklist_words import StrategyOffer, proposal_of, strategy_offer
 
@@ -120,8 +121,8 @@ class NextStudies:
     @property
     def why_not(self) -> str:
         """Why no study can be asked for now; "" where one can."""
-        if self._server.state != "ready":
-            return _("Connect to a server first.")
+        if why_not := why_no_server(self._server):
+            return why_not
         if not self.task:
             return _("Choose a task first.")
         if not self._server.may(ROLE):
@@ -211,10 +212,12 @@ class NextStudies:
         self._volumes.drop()
         self._idle()
 
-    def labelled(self, study: str) -> None:
-        """A label of a study is on the server, which keeps it for nobody any more."""
-        self._proposals = {key: each for key, each in self._proposals.items() if key[0] != study}
-        self._held.forget(study)
+    def labelled(self, study: str, task: str) -> None:
+        """A label of a study is on the server, which keeps it for this task no longer."""
+        self._proposals.pop((study, task), None)
+        held = self._held.of(study)
+        if held is not None and held.task == task:
+            self._held.forget(study)
         self._held.refresh()
 
     def _answered(self, answer: NextAnswer, task: str, here: Collection[str]) -> None:

@@ -22,6 +22,17 @@ def state_in_words(server: ServerLink) -> str:
     }[server.state]
 
 
+def why_no_server(server: ServerLink) -> str:
+    """Why it cannot be asked now, and what to do about that; "" where it can."""
+    if server.state == READY:
+        return ""
+    return {
+        CONNECTING: _("Wait for the server."),
+        LOGIN: _("Log in to the server first."),
+        AWAY: _("The server does not answer. It is looked for again and again."),
+    }.get(server.state, _("Connect to a server first."))
+
+
 def role_in_words(person: Person | None) -> str:
     """What somebody may do on the server; "" for nobody."""
     if person is None:

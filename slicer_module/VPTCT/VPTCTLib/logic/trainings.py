@@ -15,6 +15,7 @@ from ..ticker import Ticker
 from .choice import Choice
 from .messages import ERROR, INFO, Messages
 from .server_link import ServerLink
+from .server_words import why_no_server
 
 ABOUT = "training"
 LOOK_SECONDS = 2.0
@@ -97,8 +98,10 @@ class TrainingWatch:
     def why_not(self) -> str:
         """Why no training of the chosen network can be ordered now; "" where one can."""
         model, state = self._choice.model, self._state
-        if self._server.state != "ready" or state is None:
-            return _("Connect to a server first.")
+        if why_not := why_no_server(self._server):
+            return why_not
+        if state is None:
+            return _("Wait for the server.")
         if not state.offered:
             return state.problem or _("This server does not train.")
         if model is None:

@@ -12,6 +12,7 @@ from ..signal import Signal
 from .choice import Choice
 from .messages import INFO, Messages
 from .server_link import ServerLink
+from .server_words import why_no_server
 from .trainings import ROLE, TrainingWatch
 
 ABOUT = "versions"
@@ -56,8 +57,8 @@ class VersionsOfModel:
     @property
     def why_not(self) -> str:
         """Why nothing can be changed now; "" where it can."""
-        if self._server.state != "ready":
-            return _("Connect to a server first.")
+        if why_not := why_no_server(self._server):
+            return why_not
         if not self._server.may(ROLE):
             return _("Your login does not allow it: this takes the role {role}.").format(role=ROLE)
         return _("Wait for the server's answer.") if self.busy else ""
