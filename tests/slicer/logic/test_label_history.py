@@ -96,9 +96,10 @@ def test_a_second_reading_is_blind(proposed: str | None, held: str | None, blind
     next_studies = SimpleNamespace(
         proposal=None if proposed is None else SimpleNamespace(reading=proposed),
         task="pe",
-        held=() if held is None else (Held("s1", "pe", held, ""), Held("s2", "pe", "second", "")),
     )
-    assert is_read_blind(next_studies, SimpleNamespace(on_screen="s1")) is blind
+    lent = {} if held is None else {"s1": Held("s1", "pe", held, ""), "s2": Held("s2", "pe", "second", "")}
+    holds = SimpleNamespace(of=lent.get, is_awaited=False)
+    assert is_read_blind(holds, next_studies, SimpleNamespace(on_screen="s1")) is blind
 
 
 def test_a_damaged_version_is_shown_as_such_and_counts_as_the_newest() -> None:

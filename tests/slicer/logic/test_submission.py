@@ -80,8 +80,8 @@ def test_a_label_is_saved_with_all_that_the_form_says(anna: Any) -> None:
     assert label.findings == {"lung_nodule": FindingLabel("present", ((12.0, 30.0),), "probable")}
     assert (label.annotator, label.comment, label.seconds_spent) == ("anna", "right upper lobe", 74)
     assert label.model_suggestion == {}
-    ((study, answer),) = saved
-    assert (study, answer.version) == (anna.study, 1)
+    ((study, answer, task),) = saved
+    assert (study, answer.version, task) == (anna.study, 1, "nodule")
     assert desk.submission.status.startswith("Saved on the server as version 1, ")
     assert desk.submission.waiting == 0
     assert desk.draft.missing == "This label was submitted; change something to submit a newer one."

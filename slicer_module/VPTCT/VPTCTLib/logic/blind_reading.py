@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from .held import SECOND
+from .held_studies import HeldStudies
 from .next_studies import NextStudies
 from .server_volumes import ServerVolumes
 
-SECOND = "second"
 
-
-def is_read_blind(next_studies: NextStudies, volumes: ServerVolumes) -> bool:
+def is_read_blind(held: HeldStudies, next_studies: NextStudies, volumes: ServerVolumes) -> bool:
     """Whether this reader was given the study on screen for a second reading, and has not labelled it yet.
 
+    Also while that is not known, as for a moment when the server is back: what was seen cannot be unseen.
+
     Args:
-        next_studies: what was proposed, and what is held from earlier, when there was another scene.
+        held: what this reader holds, also from earlier, when there was another scene.
+        next_studies: what was proposed, and for which task.
         volumes: say which study of the server is on screen.
     """
+    study = volumes.on_screen
+    if not study:
+        return False
     proposal = next_studies.proposal
     if proposal is not None:
         return proposal.reading == SECOND
-    here = (volumes.on_screen, next_studies.task, SECOND)
-    return any((each.study, each.task, each.reading) == here for each in next_studies.held)
+    if held.is_awaited:
+        return True
+    here = held.of(study)
+    return here is not None and (here.task, here.reading) == (next_studies.task, SECOND)

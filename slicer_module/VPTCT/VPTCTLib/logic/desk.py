@@ -136,7 +136,7 @@ class Desk:
             self.server, self.choice, self.server_volumes, self.held, self.leases, self.study_ends,
             self.jobs, self.messages, lambda: may_leave(self.draft, self.questions),
         )  # fmt: skip
-        is_blind = partial(is_read_blind, self.next_studies, self.server_volumes)
+        is_blind = partial(is_read_blind, self.held, self.next_studies, self.server_volumes)
         self.draft = LabelDraft(
             self.study, self.choice, self.classification, self.settings, self.messages, is_blind
         )

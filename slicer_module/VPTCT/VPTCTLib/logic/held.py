@@ -7,6 +7,8 @@ from collections.abc import Iterable, MutableMapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+# Of ``Held.reading``, and of proposals.
+SECOND = "second"
 _NOTED = "VPTCT.held"
 
 

@@ -9,11 +9,12 @@ from typing import Callable
 from ..contract.info import ServerInfo
 from ..contract.next_study import Proposal
 from ..contract.worklist import HeldStudy, StrategyInfo, TaskWorklist, Worklists
-from ..errors import VptctError
-from ..jobs import Jobs
+from ..errors import CancelledError, NotLoggedInError, VptctError
+from ..jobs import Job, Jobs
 from ..signal import Signal
 from .held import Held, NotedHolders
-from .server_link import ServerLink
+from .server_link import AWAY, CONNECTING, READY, ServerLink
+from .server_trouble import says_it_is_away
 
 
 class HeldStudies:
@@ -28,6 +29,7 @@ class HeldStudies:
         changed: anything below.
         all: in the order in which they were offered.
         worklists: with counts, strategies and minutes; None before the server told them.
+        is_known: the server has said what this reader holds, or that it does not tell that.
     """
 
     def __init__(self, server: ServerLink, jobs: Jobs, store: MutableMapping[str, str]) -> None:
@@ -35,14 +37,25 @@ class HeldStudies:
         self.changed = Signal()
         self.all: tuple[Held, ...] = ()
         self.worklists: Worklists | None = None
+        self.is_known = False
         self._info: ServerInfo | None = None
+        self._job: Job[Worklists] | None = None
         server.changed.connect(self._on_server)
         server.ready.connect(self.refresh)
         server.left.connect(self._on_left)
 
     def of(self, study: str) -> Held | None:
-        """The one of this id; None where this reader does not hold it."""
+        """The one of this id; None where this reader does not hold it.
+
+        By the study alone: a server lends a study to one reader for one task at a time.
+        """
         return next((each for each in self.all if each.study == study), None)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether there is a server that has yet to say what this reader holds."""
+        state, was_there = self._server.state, self._server.client is not None
+        return not self.is_known and (state in (CONNECTING, READY) or (state == AWAY and was_there))
 
     @property
     def strategies(self) -> tuple[StrategyInfo, ...]:
@@ -55,20 +68,24 @@ class HeldStudies:
         return next((each for each in tasks if each.task == task), None)
 
     def refresh(self) -> None:
-        """Ask the server. What it does not answer is told by who asks for more than this list."""
+        """Ask the server. What it does not answer is told by who asks for more than this list.
+
+        An answer to an earlier question is not waited for any more: it may come last, and is older.
+        """
         client = self._server.client
-        if client is None or self._server.state != "ready":
+        if client is None or self._server.state != READY:
             return
+        self._drop_question()
 
         def done(state: Worklists) -> None:
-            if client is self._server.client:
-                self.see(state)
+            self._job = None
+            self.see(state)
 
         def failed(error: VptctError) -> None:
-            if client is self._server.client:
-                self._server.report(error)
+            self._job = None
+            self._not_told(error)
 
-        self._jobs.start(lambda work: client.worklist.state(work.cancel), done, failed)
+        self._job = self._jobs.start(lambda work: client.worklist.state(work.cancel), done, failed)
 
     def reading(self) -> Callable[[Worklists], tuple[Held, ...]]:
         """What finds the reader's studies in an answer of the server; any thread may call it."""
@@ -98,7 +115,7 @@ class HeldStudies:
         """Take over an answer of the server."""
         self.worklists = state
         self.all = self.reading()(state)
-        self.changed.emit()
+        self._is_told()
 
     def take(self, proposal: Proposal) -> Held | None:
         """A study was offered; None where it is kept for nobody."""
@@ -123,6 +140,7 @@ class HeldStudies:
         self.all = tuple(by_study.values())
         if not self._server.reader:
             self._noted.note(self._server.address, self.all)
+        self._ask_anew()
         self.changed.emit()
 
     def _on_server(self) -> None:
@@ -138,5 +156,27 @@ class HeldStudies:
             self.refresh()
 
     def _on_left(self) -> None:
-        self.all, self.worklists, self._info = (), None, None
+        self._drop_question()
+        self.all, self.worklists, self._info, self.is_known = (), None, None, False
         self.changed.emit()
+
+    def _is_told(self) -> None:
+        self.is_known = True
+        self._ask_anew()
+        self.changed.emit()
+
+    def _not_told(self, error: VptctError) -> None:
+        if not (says_it_is_away(error) or isinstance(error, (NotLoggedInError, CancelledError))):
+            # It has no worklists, or not for this reader. What passes is asked again when it is over.
+            self._is_told()
+        self._server.report(error)
+
+    def _ask_anew(self) -> None:
+        """What was asked before this may be answered as it was before it."""
+        if self._job is not None:
+            self.refresh()
+
+    def _drop_question(self) -> None:
+        if self._job is not None:
+            self._job.drop()
+        self._job = None

@@ -58,7 +58,7 @@ class KeptLabels:
 
     Attributes:
         changed: any of these.
-        saved: the server has a label on its disk; with the id of the study, and a SavedLabel.
+        saved: the server has a label on its disk; with the id of the study, a SavedLabel, and the task.
         all: the labels of all servers and readers, oldest first.
         problems: what is wrong with files that cannot be read.
         sending: labels are on their way.
@@ -237,7 +237,7 @@ class KeptLabels:
             self._retry = self._ticker.after(RETRY_SECONDS, self.send)
         self.changed.emit()
         for kept, answer in sending.saved:
-            self.saved.emit(kept.study, answer)
+            self.saved.emit(kept.study, answer, kept.label.task)
         self._send_again()
 
     def _not_sent(self, error: VptctError) -> None:

@@ -176,7 +176,7 @@ class History:
         self._server.report(error, self.refresh)
         self.changed.emit()
 
-    def _on_saved(self, study: str, saved: SavedLabel) -> None:
+    def _on_saved(self, study: str, saved: SavedLabel, task: str) -> None:
         self.follow()
         if self._question is not None and study == self._question.study:
             self.refresh()

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from ..contract.next_study import Proposal
 from ..contract.worklist import StrategyInfo
 from ..i18n import tr as _
-from .held import Held
+from .held import SECOND, Held
 from .words import finding_in_words, when_in_words
 
-SECOND = "second"
 _MOST_CHARACTERS, _END_CHARACTERS = 36, 16
 
 

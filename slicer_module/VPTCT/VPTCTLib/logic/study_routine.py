@@ -64,8 +64,8 @@ class StudyRoutine:
         self._done.clear()
         self._to_classify = ""
 
-    def _on_saved(self, study: str, saved: SavedLabel) -> None:
-        self._next.labelled(study)
+    def _on_saved(self, study: str, saved: SavedLabel, task: str) -> None:
+        self._next.labelled(study, task)
         self._on_done(study)
 
     def _on_done(self, study: str) -> None:

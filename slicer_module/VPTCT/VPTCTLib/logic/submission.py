@@ -38,7 +38,7 @@ class Submission:
 
     Attributes:
         changed: any of these.
-        saved: the server has a label on its disk; with the id of the study, and a SavedLabel.
+        saved: the server has a label on its disk; with the id of the study, a SavedLabel, and the task.
     """
 
     def __init__(
