@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -125,6 +126,28 @@ def test_after_the_end_nothing_comes_and_nothing_starts(jobs: Jobs, ticker: Hand
     ticker.turn(1.0)
     with pytest.raises(RuntimeError):
         jobs.start(lambda work: 1, never, never)
+
+
+def test_the_end_waits_for_what_must_be_finished_but_not_for_ever(jobs: Jobs) -> None:
+    written, gate = Told(), threading.Event()
+
+    def write(work: Work) -> None:
+        time.sleep(0.2)
+        written("a label")
+
+    jobs.start(write, never, never, finishes=True)
+    jobs.start(lambda work: gate.wait(10), never, never)
+    start = time.monotonic()
+    jobs.close()
+    assert written == ["a label"]
+    assert time.monotonic() - start < 1.5, "what need not be finished is not waited for"
+    jobs = Jobs(HandTicker())
+    for _ in range(2):
+        jobs.start(lambda work: gate.wait(10), never, never, finishes=True)
+    start = time.monotonic()
+    jobs.close()
+    assert 1.9 < time.monotonic() - start < 3.5
+    gate.set()
 
 
 def test_a_callback_that_raises_is_logged_and_keeps_no_other_result_from_coming(

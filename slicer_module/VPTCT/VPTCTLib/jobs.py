@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Callable, Generic, TypeVar
@@ -24,6 +25,8 @@ OnProgress = Callable[[int, int], object]
 POLL_SECONDS = 0.05
 # How long the main thread lets the others run at each poll; get_nowait() makes uploads 13 times slower.
 _YIELD_SECONDS = 0.02
+# How long the end waits in all; a disk that takes longer than this does not come back soon.
+_FINISH_SECONDS = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -52,11 +55,15 @@ class Job(Generic[T]):
         done: Callable[[T], object],
         failed: Callable[[VptctError], object],
         progress: OnProgress | None,
+        finishes: bool,
     ) -> None:
         self._done, self._failed, self._progress = done, failed, progress
         self._told: tuple[int, int] | None = None
         self.work = Work()
         self.running = True
+        self.finishes = finishes
+        # Set in its thread; ``running`` is what the main thread knows.
+        self.returned = threading.Event()
 
     def cancel(self) -> None:
         """End it soon; ``failed`` is then called with CancelledError, unless it had come to its end."""
@@ -112,6 +119,7 @@ class Jobs:
         failed: Callable[[VptctError], object],
         *,
         progress: OnProgress | None = None,
+        finishes: bool = False,
     ) -> Job[T]:
         """Run a call in a thread of its own.
 
@@ -120,13 +128,15 @@ class Jobs:
             done: called in the main thread with what it returned.
             failed: called in the main thread with a VptctError; UnexpectedError for a fault of ours.
             progress: called in the main thread with what ``Work.progress`` was told, as often as is of use.
+            finishes: ``close`` gives it a moment to come to its end, as what a reader said and is not on the
+                disk yet needs. It takes milliseconds, and does not look at ``Work.cancel``.
 
         Raises:
             RuntimeError: the jobs were closed.
         """
         if self._closed:
             raise RuntimeError("no job is started after the end")
-        job: Job[T] = Job(done, failed, progress)
+        job: Job[T] = Job(done, failed, progress, finishes)
         self._jobs.append(job)
         # A daemon: Slicer's end does not wait for a server.
         threading.Thread(target=self._run, args=(job, call), name="VPTCT job", daemon=True).start()
@@ -151,10 +161,14 @@ class Jobs:
             _call(job.tell_progress)
 
     def close(self) -> None:
-        """End all, and deliver nothing any more: the panel is going."""
+        """End all, and deliver nothing any more: the panel is going. Waits for what ``finishes``."""
         self._closed = True
         for job in list(self._jobs):
             job.drop()
+        end = time.monotonic() + _FINISH_SECONDS
+        for job in self._jobs:
+            if job.finishes:
+                job.returned.wait(max(0.0, end - time.monotonic()))
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
@@ -169,6 +183,7 @@ class Jobs:
         except Exception as unknown:
             _log.exception("a job of VPTCT failed")
             error = UnexpectedError(unknown)
+        job.returned.set()
         self._ended.put(partial(self._deliver, job, value, error))
 
     def _deliver(self, job: Job[T], value: T | None, error: VptctError | None) -> None:

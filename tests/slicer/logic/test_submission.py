@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -85,6 +86,24 @@ def test_a_label_is_saved_with_all_that_the_form_says(anna: Any) -> None:
     assert desk.submission.status.startswith("Saved on the server as version 1, ")
     assert desk.submission.waiting == 0
     assert desk.draft.missing == "This label was submitted; change something to submit a newer one."
+
+
+def test_a_label_that_is_submitted_as_the_last_thing_before_the_end_is_not_lost(
+    anna: Any, reopened: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = anna.desk.outbox.keep
+
+    def slow(*values: Any, **more: Any) -> None:
+        time.sleep(0.3)
+        keep(*values, **more)
+
+    monkeypatch.setattr(anna.desk.outbox, "keep", slow)
+    anna.desk.draft.set_state("lung_nodule", "present")
+    anna.desk.submission.submit()
+    anna.desk.close()
+    assert len(list(anna.desk.outbox.kept())) == 1
+    reopened()
+    assert states(anna) == ["present"]
 
 
 def test_a_changed_mind_is_a_newer_version_upon_ones_own(anna: Any) -> None:

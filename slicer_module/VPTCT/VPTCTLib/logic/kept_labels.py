@@ -164,7 +164,7 @@ class KeptLabels:
             self._messages.tell_error(error, about=ABOUT)
             failed()
 
-        self._jobs.start(call, done, not_kept)
+        self._jobs.start(call, done, not_kept, finishes=True)
 
     def send(self) -> None:
         """Send what waits, or only look at what is there while the server is not."""
@@ -218,7 +218,7 @@ class KeptLabels:
         self._stop_retry()
 
     def _change(self, call: Callable[[], object]) -> None:
-        self._jobs.start(lambda work: call(), lambda _: self.send(), self._not_changed)
+        self._jobs.start(lambda work: call(), lambda _: self.send(), self._not_changed, finishes=True)
 
     def _not_changed(self, error: VptctError) -> None:
         self._messages.tell_error(error, about=ABOUT)
