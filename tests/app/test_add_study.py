@@ -143,3 +143,24 @@ def test_while_the_folder_is_away_nothing_is_added(serve, content: bytes) -> Non
     answer = put(running, content)
     assert (answer.status_code, answer.json()["error"]) == (503, ArchiveUnreachableError.__name__)
     assert answer.json()["detail"] == "the share is away."
+
+
+def test_a_file_that_tells_who_the_patient_is_is_refused_with_the_key(
+    serve, tmp_path: Path, content: bytes
+) -> None:
+    refused = put(serve(), content.replace(b"\n", b"\nDICOM_0010_0010:=Doe^Jane\n", 1))
+    assert (refused.status_code, refused.json()["error"]) == (400, "BadRequestError")
+    assert "'DICOM_0010_0010'" in refused.json()["detail"]
+    assert "remove the field" in refused.json()["hint"]
+    assert list((tmp_path / "studies").iterdir()) == []
+
+
+def test_what_a_killed_server_left_goes_with_the_next_study(serve, tmp_path: Path, content: bytes) -> None:
+    running = serve()
+    killed, young = (tmp_path / "studies" / f".vptct-upload-{name}.tmp" for name in ("01", "02"))
+    for folder in (killed, young):
+        folder.mkdir()
+        (folder / "study.nrrd").write_bytes(b"half")
+    os.utime(killed, (0, 0))
+    assert put(running, content).status_code == 200
+    assert (killed.exists(), young.exists()) == (False, True)

@@ -14,7 +14,7 @@ import pytest
 from vpt_plugin.ct.volume import Volume
 from vpt_plugin.data.phantom import write_mha, write_nifti, write_nrrd
 from vpt_plugin.errors import NotHounsfieldError, UnreadableStudyError
-from vpt_plugin.store.adding import add_study, sweep_unfinished
+from vpt_plugin.store.adding import PatientInHeaderError, add_study, sweep_unfinished
 from vpt_plugin.store.studies import StudyFolder
 
 DAY, NEXT_DAY = date(2026, 11, 21), date(2026, 11, 22)
@@ -123,3 +123,44 @@ def test_a_folder_that_is_away_is_not_made_anew(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         add_study(tmp_path / "share", io.BytesIO(b"x"), ".nrrd", day=DAY)
     assert list(tmp_path.iterdir()) == []
+
+
+def with_key(path: Path, key: str) -> bytes:
+    """A whole CT whose header has this key, too."""
+    hu = np.full((4, 8, 8), 40, dtype=np.int16)
+    hu[:, :4] = -900
+    volume = Volume(hu, (2.5, 1.0, 1.0), (0.0, 0.0, 0.0), np.eye(3)[:, ::-1].copy(), "p")
+    if path.suffix == ".nrrd":
+        write_nrrd(volume, path)
+        return path.read_bytes().replace(b"\n", f"\n{key}:=Doe^Jane\n".encode(), 1)
+    write_mha(volume, path)
+    return f"{key} = Doe^Jane\n".encode() + path.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "0010|0010", "0010_0030", "DICOM_0010_0020", "dicom_0010_0010", "PatientName", "PATIENTID",
+        "patientbirthdate", "DICOM.PatientName", "Patient's Birth Date",
+    ],
+)  # fmt: skip
+def test_a_header_that_tells_who_the_patient_is_is_refused_and_leaves_nothing(
+    tmp_path: Path, key: str, suffix: str
+) -> None:
+    root = tmp_path / "studies"
+    root.mkdir()
+    with pytest.raises(PatientInHeaderError) as refused:
+        add_study(root, io.BytesIO(with_key(tmp_path / f"x{suffix}", key)), suffix, day=DAY)
+    assert key in str(refused.value)
+    assert "Doe" not in str(refused.value)
+    assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+@pytest.mark.parametrize("key", ["VPTCT_pixels_mm", "DICOM_0008_0060", "PatientIdentityRemoved", "A00100020"])
+def test_other_keys_of_a_header_are_kept(tmp_path: Path, key: str, suffix: str) -> None:
+    root = tmp_path / "studies"
+    root.mkdir()
+    content = with_key(tmp_path / f"x{suffix}", key)
+    assert add_study(root, io.BytesIO(content), suffix, day=DAY).path.read_bytes() == content

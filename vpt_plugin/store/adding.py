@@ -18,6 +18,8 @@ from typing import BinaryIO
 
 from vpt_plugin.ct.reader import read_study
 from vpt_plugin.durable import publish_file
+from vpt_plugin.errors import VptError
+from vpt_plugin.store.patient_keys import patient_key
 
 # Of one file, with all that belongs to it: an .mhd needs another one, and DICOM has patients' names.
 ADDED_KINDS = (".nii", ".nii.gz", ".nrrd", ".mha")
@@ -26,6 +28,10 @@ _UNFINISHED = ".vptct-upload-{}.tmp"
 _SWEPT_AFTER_SECONDS = 3600.0
 _CHUNK_BYTES = 1 << 20
 _SHOWN_DIGITS = 12
+
+
+class PatientInHeaderError(VptError):
+    """The header of the file tells who the patient is."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ def add_study(root: Path, content: BinaryIO, suffix: str, *, day: date) -> Added
         day: stands in the name.
 
     Raises:
+        PatientInHeaderError: it has a key of DICOM's patient group; nothing of it stays.
         StudyError: it cannot be read as a chest CT; nothing of it stays.
         OSError: the disk is full, or the folder cannot be written.
     """
@@ -65,6 +72,7 @@ def add_study(root: Path, content: BinaryIO, suffix: str, *, day: date) -> Added
     unfinished.parent.mkdir()
     try:
         sha256 = _written(content, unfinished)
+        _refuse_patient(unfinished, suffix)
         if (known := _same(root, sha256)) is not None:
             return AddedStudy(known, sha256, new=False)
         read_study(unfinished, name="the uploaded study")
@@ -85,6 +93,14 @@ def sweep_unfinished(root: Path, *, older_than_seconds: float = _SWEPT_AFTER_SEC
     for path in found:
         shutil.rmtree(path, ignore_errors=True)
     return found
+
+
+def _refuse_patient(path: Path, suffix: str) -> None:
+    if key := patient_key(path, suffix):
+        raise PatientInHeaderError(
+            f"the header of the file has {key!r}, which tells who the patient is;",
+            "save the volume without DICOM's fields and send that, or remove the field from the header.",
+        )
 
 
 def _written(content: BinaryIO, path: Path) -> str:

@@ -14,7 +14,13 @@ from starlette.datastructures import UploadFile
 
 from vpt_plugin.ct.files import file_suffix
 from vpt_plugin.errors import ArchiveUnreachableError
-from vpt_plugin.store.adding import ADDED_KINDS, AddedStudy, add_study, sweep_unfinished
+from vpt_plugin.store.adding import (
+    ADDED_KINDS,
+    AddedStudy,
+    PatientInHeaderError,
+    add_study,
+    sweep_unfinished,
+)
 from vpt_plugin.store.source import StudySource
 
 from .device_queue import FairQueue
@@ -74,7 +80,7 @@ class Additions:
 
         Raises:
             NotOfferedError: see ``require``; or the folder cannot be written.
-            BadRequestError: it is no file of one study.
+            BadRequestError: it is no file of one study, or its header tells who the patient is.
             StudyError: it cannot be read as a chest CT; nothing of it stays.
             ArchiveUnreachableError: the folder is away.
         """
@@ -86,6 +92,8 @@ class Additions:
                 f"save the volume as one of these. DICOM holds patients' names: {_BY_HAND}",
             )
         with self._turns.turn(cancelled):
+            # A server that runs for months is never started again to do it.
+            self.sweep()
             _refuse_where_studies_would_go(source)
             added = _added(folder, file, suffix)
             source.refresh()
@@ -113,6 +121,8 @@ def _refuse_where_studies_would_go(source: StudySource) -> None:
 def _added(folder: Path, file: UploadFile, suffix: str) -> AddedStudy:
     try:
         return add_study(folder, file.file, suffix, day=datetime.now(timezone.utc).date())
+    except PatientInHeaderError as error:
+        raise BadRequestError(error.message, error.hint) from error
     except FileNotFoundError as error:
         raise ArchiveUnreachableError(
             "the studies folder cannot be read.", "Add the study when it is back."
