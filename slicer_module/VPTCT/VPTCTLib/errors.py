@@ -52,6 +52,10 @@ class VptctError(Exception):
         return f"{self.message} {self.hint}".strip()
 
 
+class AnotherServerError(VptctError):
+    """Another server answers at the address by now, and it is not the one that the reader meant."""
+
+
 class AddressError(VptctError):
     """What was typed is no address of a server."""
 

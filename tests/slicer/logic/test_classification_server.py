@@ -69,6 +69,24 @@ def test_what_is_larger_than_the_server_takes_is_not_uploaded(reader, open_study
     assert uploads() == 0
 
 
+def test_a_consent_is_not_used_for_another_server_that_came_to_the_address(
+    reader, open_study, uploads
+) -> None:
+    reader.log_in()
+    info = reader.desk.server.info
+    # As if the last look had found another one than the server that is there by now.
+    reader.desk.server.info = replace(info, server_id="the-one-before")
+    open_study()
+    reader.classify_until("asking")
+    reader.ticker.until(lambda: reader.desk.classification.state == "idle")
+    assert reader.told == (
+        f"another server answers at {reader.site.relay.url} now, so nothing was sent there."
+    )
+    reader.wait()
+    assert uploads() == 0
+    assert reader.desk.server.info == info, "it was looked at at once"
+
+
 def test_where_a_login_ends_in_the_middle_it_goes_on_after_the_next_one(reader, open_study) -> None:
     from vpt_plugin.store.tokens import TokenFile
 
@@ -115,6 +133,7 @@ def test_what_the_server_says_instead_of_an_answer_is_told(reader, open_study, p
     reader.log_in()
     volume = open_study(marked=True)
     reader.ticker.until(lambda: reader.desk.study.place is not None)
+    reader.wait()
     with ScriptedServer([answer(200, json.loads(INFO.read_text())), play]) as scripted:
         reader.desk.server.client = Client(Connection(scripted.url, retry=RetryRule(attempts=1)))
         reader.desk.classification.start()

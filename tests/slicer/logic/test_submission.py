@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -291,6 +292,18 @@ def test_a_server_that_goes_while_a_study_is_added_leaves_the_form_as_it_is(anna
     anna.study = desk.study.study
     assert states(anna) == ["present"]
     assert len(anna.answers.asked) == 2
+
+
+def test_a_study_is_not_added_to_another_server_that_came_to_the_address(anna: Any) -> None:
+    desk = anna.desk
+    desk.study.select(new_volume("mine", body_hu=71))
+    anna.wait()
+    desk.server.info = replace(desk.server.info, server_id="the-one-before")
+    before = len(anna.site.relay.asked)
+    say_and_submit(anna)
+    assert any(each.text.startswith("another server answers at ") for each in desk.messages.all)
+    assert not any(line.startswith("PUT ") for line in anna.site.relay.asked[before:])
+    assert (desk.draft.is_kept, desk.draft.states) == (False, {"lung_nodule": "present"})
 
 
 def test_a_study_that_turns_out_to_be_labelled_already_is_a_conflict_and_no_silent_correction(

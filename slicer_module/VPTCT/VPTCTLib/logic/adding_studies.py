@@ -16,7 +16,7 @@ from ..signal import Signal
 from ..which_study import ToUpload
 from .label_words import host_in_words
 from .messages import Messages
-from .questions import RememberedQuestions
+from .questions import RememberedQuestions, check_server
 from .server_link import ServerLink
 from .study_on_screen import StudyOnScreen
 
@@ -79,11 +79,12 @@ class AddingStudies:
             then: called with its id, once it is on the server.
         """
         client, place, volume = self._server.client, self._study.place, self._study.volume
-        if client is None or not isinstance(place, ToUpload) or self.is_busy or self.why_not:
+        info = self._server.info
+        if client is None or info is None or not isinstance(place, ToUpload) or self.is_busy or self.why_not:
             return
         if not self._agreed(client.address, place.why):
             return
-        taken = snapshot(volume)
+        taken, server_id = snapshot(volume), info.server_id
 
         def done(study: str) -> None:
             self._end()
@@ -92,7 +93,10 @@ class AddingStudies:
             then(study)
 
         self._job = self._jobs.start(
-            lambda work: _added(client, taken, self._folder, work), done, self._failed, progress=self._told
+            lambda work: _added(client, server_id, taken, self._folder, work),
+            done,
+            self._failed,
+            progress=self._told,
         )
         self.changed.emit()
 
@@ -138,9 +142,10 @@ class AddingStudies:
             self._end()
 
 
-def _added(client: Client, taken: VolumeSnapshot, folder: Path, work: Work) -> str:
+def _added(client: Client, server_id: str, taken: VolumeSnapshot, folder: Path, work: Work) -> str:
     """Write the study whole and send it; its id."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         file = write_study(taken, None, Path(scratch), progress=lambda done, total: None, cancel=work.cancel)
+        check_server(client, server_id, work.cancel)
         return client.studies.add(file, progress=work.progress, cancel=work.cancel)

@@ -119,8 +119,8 @@ class ClassifyRun:
         order, bench = self.order, self._bench
         needs = bench.needs(order)
         upload = StudyUpload(
-            order.client, snapshot(order.volume), needs, order.info.uploads, order.model.name,
-            bench.scratch_folder,
+            order.client, order.info.server_id, snapshot(order.volume), needs, order.info.uploads,
+            order.model.name, bench.scratch_folder,
         )  # fmt: skip
         uploaded = Uploaded(order.client, order.volume_id, self._revision, needs)
         session = bench.sessions.find(uploaded)

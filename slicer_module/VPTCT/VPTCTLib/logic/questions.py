@@ -5,7 +5,11 @@ from __future__ import annotations
 import time
 from typing import Callable, Protocol
 
+from ..client import Client
 from ..consent import Consents
+from ..errors import AnotherServerError
+from ..i18n import tr as _
+from ..transport.cancel import Cancel
 from .server_link import ServerLink
 
 
@@ -72,3 +76,24 @@ class RememberedQuestions:
         """From now on the reader is asked again before anything is uploaded to this server."""
         if self._consents.given(address):
             self._consents.revoke(address)
+
+
+def check_server(client: Client, server_id: str, cancel: Cancel) -> None:
+    """To be asked right before an upload, in a worker: a consent is for one server, not for its address.
+
+    Args:
+        client: that uploads.
+        server_id: of the server that the reader agreed to.
+        cancel: of the job.
+
+    Raises:
+        AnotherServerError: it is another one by now.
+        VptctError: it cannot be asked.
+    """
+    if client.access.info(cancel).server_id != server_id:
+        raise AnotherServerError(
+            _("another server answers at {address} now, so nothing was sent there.").format(
+                address=client.address
+            ),
+            _("Try again where that is right: you are asked before anything is uploaded."),
+        )

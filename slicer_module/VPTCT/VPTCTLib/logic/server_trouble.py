@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import (
+    AnotherServerError,
     LocalFileError,
     NotAllowedError,
     NotLoggedInError,
@@ -52,5 +53,5 @@ def is_about_the_login(error: VptctError) -> bool:
 
 
 def is_worth_a_look(error: VptctError) -> bool:
-    """Whether the server may be busy, or the reader's role another one by now: it can tell by itself."""
-    return isinstance(error, (UnreachableError, NotNowError, NotAllowedError))
+    """Whether the server may be busy, or it, or the reader's role, another one by now: a look tells."""
+    return isinstance(error, (UnreachableError, NotNowError, NotAllowedError, AnotherServerError))

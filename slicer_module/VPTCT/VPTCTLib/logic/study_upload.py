@@ -18,6 +18,7 @@ from ..jobs import Work
 from ..scene.export import VolumeSnapshot, write_study
 from ..scene.geometry import geometry_of
 from ..settings import UPLOAD_WHOLE
+from .questions import check_server
 
 # Of chests; noise makes it more, air less.
 _BYTES_PER_PIXEL = 1.0
@@ -29,6 +30,7 @@ class StudyUpload:
 
     Attributes:
         client: to the server.
+        server_id: of the one that is meant.
         taken: the volume.
         needs: the form that the server asks for; None for whole.
         uploads: what the server says that they may be; None where it does not tell.
@@ -38,6 +40,7 @@ class StudyUpload:
     """
 
     client: Client
+    server_id: str
     taken: VolumeSnapshot
     needs: StudyNeeds | None
     uploads: Uploads | None
@@ -63,6 +66,7 @@ class StudyUpload:
                 self.taken, self.needs, Path(folder), progress=work.progress, cancel=work.cancel
             )
             self._check_size(file.stat().st_size)
+            check_server(self.client, self.server_id, work.cancel)
             studies = self.client.studies
             if self.keeps_session:
                 return studies.upload([file], progress=sent, cancel=work.cancel)
