@@ -212,10 +212,12 @@ class NextStudies:
         self._volumes.drop()
         self._idle()
 
-    def labelled(self, study: str) -> None:
-        """A label of a study is on the server, which keeps it for nobody any more."""
-        self._proposals = {key: each for key, each in self._proposals.items() if key[0] != study}
-        self._held.forget(study)
+    def labelled(self, study: str, task: str) -> None:
+        """A label of a study is on the server, which keeps it for this task no longer."""
+        self._proposals.pop((study, task), None)
+        held = self._held.of(study)
+        if held is not None and held.task == task:
+            self._held.forget(study)
         self._held.refresh()
 
     def _answered(self, answer: NextAnswer, task: str, here: Collection[str]) -> None:
