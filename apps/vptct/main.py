@@ -76,6 +76,8 @@ class VptctApp(MONAILabelApp):
             studies, self.served, self.labels_folder, self.model_store, lambda: self.datastore().studies
         )
         folder = None if is_archive(studies) else Path(studies)
+        # Headers of whole studies are read for each: a few at a time leave the disk to those who classify.
+        self.series_in_question = FairQueue(2, what="questions for a series")
         self.additions = Additions(folder, switched_on=self.served.add_studies)
         self._workspaces: list[Workspace] = []
         super().__init__(

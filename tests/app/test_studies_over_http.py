@@ -9,7 +9,7 @@ import socket
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,7 +19,12 @@ from lib.infer_task import ClassifyTask
 
 from vpt_plugin.ct.reader import read_study
 from vpt_plugin.data.phantom import write_dicom
-from vpt_plugin.errors import ArchiveUnreachableError, IncompleteSeriesError, NotTrainedError
+from vpt_plugin.errors import (
+    ArchiveUnreachableError,
+    CancelledError,
+    IncompleteSeriesError,
+    NotTrainedError,
+)
 from vpt_plugin.store.source import OpenedStudy, SourceState
 
 VOXELS = bytes(range(256)) * 300
@@ -333,3 +338,43 @@ def test_what_is_no_uid_is_refused_before_a_study_is_looked_for(serve, uid: str)
 def test_a_series_that_is_not_there_is_told_in_the_servers_own_words(serve) -> None:
     answer = serve().ask("GET", "/datastore/series/1.2.3")
     assert (answer.status_code, answer.json()["error"]) == (404, "StudyNotFoundError")
+
+
+def test_questions_for_a_series_wait_for_each_other_and_who_hangs_up_ends_theirs(serve) -> None:
+    running = serve()
+    asked: list[str] = []
+    stopped = threading.Event()
+
+    class Slow(Source):
+        def study_of_series(
+            self, series_uid: str, *, examination: str = "", cancelled: Callable[[], bool] | None = None
+        ) -> str:
+            assert cancelled is not None
+            asked.append(series_uid)
+            while not cancelled():
+                threading.Event().wait(0.02)
+            stopped.set()
+            raise CancelledError
+
+    running.app.datastore().studies = Slow()
+
+    def wait_until(condition: Callable[[], bool]) -> None:
+        for _ in range(500):
+            if condition():
+                return
+            threading.Event().wait(0.02)
+        pytest.fail("it did not come to that")
+
+    turns = running.app.series_in_question
+    with running.listening() as port, ExitStack() as open_ones:
+        for number in range(3):
+            connection = open_ones.enter_context(socket.create_connection(("127.0.0.1", port)))
+            connection.sendall(
+                f"GET /datastore/series/1.2.{number} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+            )
+            wait_until(lambda wanted=number + 1: turns.inside + turns.waiting == wanted)
+        wait_until(lambda: len(asked) == 2)
+        assert (turns.inside, turns.waiting, asked) == (2, 1, ["1.2.0", "1.2.1"])
+        open_ones.close()
+        assert stopped.wait(10)
+        wait_until(lambda: turns.inside == turns.waiting == 0)

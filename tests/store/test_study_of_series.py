@@ -12,7 +12,7 @@ import pytest
 
 from vpt_plugin.ct.volume import Provenance, Volume
 from vpt_plugin.data.phantom import write_dicom
-from vpt_plugin.errors import ArchiveUnreachableError, StudyNotFoundError
+from vpt_plugin.errors import ArchiveUnreachableError, CancelledError, StudyNotFoundError
 from vpt_plugin.store.studies import StudyFolder
 
 EXAMINATION, LONG, SHORT = "1.2.34", "1.2.34.1", "1.2.34.2"
@@ -91,3 +91,32 @@ def test_while_the_folder_is_away_nobody_says_that_a_series_is_not_there(tmp_pat
     root.rename(tmp_path / "away")
     with pytest.raises(ArchiveUnreachableError):
         folder.study_of_series(LONG)
+
+
+@pytest.fixture
+def folder_of_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
+    """Three studies of one examination, of which two are looked into."""
+    for number in range(3):
+        put_series(tmp_path / f"p{number}" / "ct", f"1.2.{number}", slices=4)
+        (tmp_path / f"p{number}" / "other.nii").write_bytes(b"x")
+    monkeypatch.setattr("vpt_plugin.store.studies._MAX_CANDIDATES", 2)
+    return StudyFolder(tmp_path)
+
+
+def test_so_many_studies_are_looked_into_and_no_more(folder_of_many: StudyFolder) -> None:
+    # The one whose first header has the series comes first, however many there are.
+    assert folder_of_many.study_of_series("1.2.2", examination=EXAMINATION) == "p2--ct"
+    with pytest.raises(StudyNotFoundError, match="known, of 3 only 2 were looked into"):
+        folder_of_many.study_of_series("1.2.9", examination=EXAMINATION)
+
+
+def test_who_hangs_up_ends_the_look_into_studies(folder_of_many: StudyFolder) -> None:
+    asked: list[bool] = []
+
+    def cancelled() -> bool:
+        asked.append(len(asked) == 1)
+        return asked[-1]
+
+    with pytest.raises(CancelledError):
+        folder_of_many.study_of_series("1.2.9", examination=EXAMINATION, cancelled=cancelled)
+    assert asked == [False, True]

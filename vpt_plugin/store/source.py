@@ -67,14 +67,18 @@ class StudySource(Protocol):
             ArchiveError: it is not known, and the archive cannot be asked.
         """
 
-    def study_of_series(self, series_uid: str, *, examination: str = "") -> str:
+    def study_of_series(
+        self, series_uid: str, *, examination: str = "", cancelled: Callable[[], bool] | None = None
+    ) -> str:
         """The id of the study that is read from a DICOM series, so that an answer is about that series.
 
         Args:
             series_uid: SeriesInstanceUID.
             examination: StudyInstanceUID, where it is known: more studies are then found.
+            cancelled: asked between studies that are looked into.
 
         Raises:
+            CancelledError: ``cancelled`` said so.
             StudyNotFoundError: none is, as far as can be told without reading every file.
             ArchiveError: as ``require``.
         """

@@ -16,7 +16,7 @@ from typing import Any
 from vpt_plugin.ct.dicom import series_read
 from vpt_plugin.ct.files import KINDS, file_suffix
 from vpt_plugin.ct.reader import is_study_file
-from vpt_plugin.errors import ArchiveUnreachableError, StudyError, StudyNotFoundError
+from vpt_plugin.errors import ArchiveUnreachableError, CancelledError, StudyError, StudyNotFoundError
 from vpt_plugin.store.finder import StudyFinder
 from vpt_plugin.store.grouping import Grouping, Part, Study
 from vpt_plugin.store.listings import LABELS_FOLDER
@@ -28,6 +28,8 @@ _logger = logging.getLogger(__name__)
 # A look is believed for at least so many times as long as it took: there is more to do than to look.
 _REST = 5.0
 _PATIENCE_SECONDS = 2.0
+# Of so many studies all headers are read to find one series; an examination has a few folders, not hundreds.
+_MAX_CANDIDATES = 64
 
 
 class StudyFolder:
@@ -126,25 +128,34 @@ class StudyFolder:
         """
         return self._study(study_id).id
 
-    def study_of_series(self, series_uid: str, *, examination: str = "") -> str:
+    def study_of_series(
+        self, series_uid: str, *, examination: str = "", cancelled: Callable[[], bool] | None = None
+    ) -> str:
         """The id of the study that ``read_study`` reads from this series; of several the first.
 
-        Of the folders in question all headers are read, of the others none.
+        Of the folders in question all headers are read, of at most 64; of the others none.
 
         Raises:
+            CancelledError: ``cancelled`` said so, which is asked before each of them.
             StudyNotFoundError: there is none, or no header that the look read leads to it.
             ArchiveUnreachableError: the folder cannot be read at the moment.
         """
         self._current()
         if not self._state.reachable:
             raise self._unreachable()
-        for each in self._finder.candidates(series_uid, examination):
+        candidates = self._finder.candidates(series_uid, examination)
+        for each in candidates[:_MAX_CANDIDATES]:
+            if cancelled is not None and cancelled():
+                raise CancelledError
             # One that cannot be read, or has just gone, is not read from this series.
-            with suppress(StudyError), self.opened(each) as study:
+            with suppress(StudyError), self.opened(each, cancelled=cancelled) as study:
                 if series_read(study.path, each) == series_uid:
                     return each
+        looked = f", of {len(candidates)} only {_MAX_CANDIDATES} were looked into"
         raise StudyNotFoundError(
-            f"series {series_uid[:64]!r}", "no study is read from it, as far as is known.", "Upload it."
+            f"series {series_uid[:64]!r}",
+            f"no study is read from it, as far as is known{looked if candidates[_MAX_CANDIDATES:] else ''}.",
+            "Upload it.",
         )
 
     def remember(self, study_id: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +45,9 @@ class ListedStudies:
     def require(self, study_id: str) -> str:
         return study_id
 
-    def study_of_series(self, series_uid: str, *, examination: str = "") -> str:
+    def study_of_series(
+        self, series_uid: str, *, examination: str = "", cancelled: Callable[[], bool] | None = None
+    ) -> str:
         return self.require(series_uid)
 
     def remember(self, study_id: str) -> None:

@@ -56,7 +56,9 @@ class Archive:
     def require(self, study_id: str) -> str:
         return study_id
 
-    def study_of_series(self, series_uid: str, *, examination: str = "") -> str:
+    def study_of_series(
+        self, series_uid: str, *, examination: str = "", cancelled: Callable[[], bool] | None = None
+    ) -> str:
         return self.require(series_uid)
 
     def remember(self, study_id: str) -> None:

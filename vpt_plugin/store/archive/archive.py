@@ -120,7 +120,9 @@ class DicomArchive:
         """
         return self._record(study_id).uid
 
-    def study_of_series(self, series_uid: str, *, examination: str = "") -> str:
+    def study_of_series(
+        self, series_uid: str, *, examination: str = "", cancelled: Callable[[], bool] | None = None
+    ) -> str:
         """The series itself. Raises: as ``require``."""
         return self.require(series_uid)
 

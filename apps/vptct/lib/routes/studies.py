@@ -110,15 +110,19 @@ def note_about_image(
 
 
 @router.get("/series/{series_uid}", summary="Which study is this DICOM series?")
-def study_of_series(series_uid: str, person: User, examination: str = "") -> dict[str, str]:
+def study_of_series(
+    series_uid: str, person: User, cancelled: HungUp, examination: str = ""
+) -> dict[str, str]:
     """The id of the study that is read from a SeriesInstanceUID, as ``image``; 404 where there is none.
 
     In a folder several series may lie together; with ``examination``, the StudyInstanceUID, a study is found
     by any of them that it is read from.
     """
     asked = checked_uid(series_uid), checked_uid(examination) if examination else ""
-    studies = app_instance().datastore().studies
-    return {"image": studies.study_of_series(asked[0], examination=asked[1])}
+    app = app_instance()
+    with app.series_in_question.turn(cancelled):
+        studies = app.datastore().studies
+        return {"image": studies.study_of_series(asked[0], examination=asked[1], cancelled=cancelled)}
 
 
 class _PassingFile(Download):
