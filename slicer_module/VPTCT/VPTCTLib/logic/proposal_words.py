@@ -8,7 +8,7 @@ from ..contract.next_study import Proposal
 from ..contract.worklist import StrategyInfo
 from ..i18n import tr as _
 from .held import SECOND, Held
-from .words import finding_in_words, when_in_words
+from .words import finding_in_words, time_in_words
 
 _MOST_CHARACTERS, _END_CHARACTERS = 36, 16
 
@@ -75,14 +75,16 @@ def kept_in_words(held: Held | None) -> str:
     """How long a study is kept; for one that is not, that it is not."""
     if held is None:
         return _("No longer kept for you; your label of it can still be submitted.")
-    return _("Kept for you until {time}, and longer while you work on it.").format(time=time_of(held.until))
+    return _("Kept for you until {time}, and longer while you work on it.").format(
+        time=time_in_words(held.until)
+    )
 
 
 def held_in_words(held: Held) -> str:
     """A line of the list of studies that a reader holds."""
     reading = _(", second reading") if held.reading == SECOND else ""
     return _("{study} ({task}{reading}), until {time}").format(
-        study=held.study, task=held.task, reading=reading, time=time_of(held.until)
+        study=held.study, task=held.task, reading=reading, time=time_in_words(held.until)
     )
 
 
@@ -107,11 +109,6 @@ def short(study: str) -> str:
     return (
         study if len(study) <= _MOST_CHARACTERS else f"{study[:_END_CHARACTERS]}…{study[-_END_CHARACTERS:]}"
     )
-
-
-def time_of(utc: str) -> str:
-    """The time of day of ``2026-11-21T14:18:16Z`` in this computer's time zone."""
-    return when_in_words(utc)[-5:]
 
 
 def _tells_a_probability(proposal: Proposal) -> bool:

@@ -17,7 +17,7 @@ from .label_words import host_in_words, labels_in_words
 from .messages import WARNING, Messages
 from .server_link import AWAY, LOGIN, READY, ServerLink
 from .study_on_screen import StudyOnScreen
-from .words import when_in_words
+from .words import time_in_words
 
 ABOUT = "label"
 ROLE = "annotator"
@@ -164,7 +164,7 @@ class Submission:
         if saved is None or on_its_way:
             return ""
         return _("Saved on the server as version {version}, {time}.").format(
-            version=saved.version, time=when_in_words(saved.saved)[-5:]
+            version=saved.version, time=time_in_words(saved.saved)
         )
 
     def _status_of_waiting(self) -> str:

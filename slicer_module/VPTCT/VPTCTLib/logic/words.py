@@ -35,6 +35,17 @@ def when_in_words(utc: str | None) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
+def time_in_words(utc: str, now_seconds: float | None = None) -> str:
+    """``2026-11-21T14:18:16Z`` as the time of day here, and with its date where that is not today.
+
+    Args:
+        utc: the moment.
+        now_seconds: since 1970; None for now.
+    """
+    words, today = when_in_words(utc), time.strftime("%Y-%m-%d ", time.localtime(now_seconds))
+    return words[len(today) :] if words.startswith(today) else words
+
+
 def pretraining_in_words(name: str) -> str:
     """Where a network's weights began."""
     known = {
