@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from .fields import Fields
 
-ROLES = ("user", "annotator", "reviewer", "admin")
+# What each one may, the next one may, too.
+ROLES = USER, ANNOTATOR, REVIEWER, ADMIN = "user", "annotator", "reviewer", "admin"
 
 
 @dataclass(frozen=True)

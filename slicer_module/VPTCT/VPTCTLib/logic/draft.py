@@ -16,6 +16,7 @@ SCHEMA = "vptct.draft/1"
 PRESENT = "present"
 FROM, TO = "from", "to"
 
+# Patient z, low and high, in mm.
 Range = tuple[float, float]
 
 

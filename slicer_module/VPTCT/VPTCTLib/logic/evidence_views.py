@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..scene.marks import keep_only_ranges, show_ranges
 from ..scene.plot_view import hide_other_charts, leave_plot_layout, show_chart
 from ..signal import Signal
-from .profile import Range
+from .draft import Range
 
 if TYPE_CHECKING:
     from .evidence import Evidence

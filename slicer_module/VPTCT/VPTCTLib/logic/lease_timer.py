@@ -12,7 +12,7 @@ from ..ticker import Ticker
 from .held import Held
 from .held_studies import HeldStudies
 from .messages import WARNING, Messages
-from .server_link import ServerLink
+from .server_link import READY, ServerLink
 from .words import when_in_words
 
 LOOK_SECONDS = 15.0
@@ -75,7 +75,7 @@ class LeaseTimer:
             self._last_sign = sign
             self.reader_is_here()
         worklists = self._held.worklists
-        if worklists is None or self._server.state != "ready":
+        if worklists is None or self._server.state != READY:
             return
         half_seconds = worklists.lease_minutes * 60 / 2
         for held in self._held.all:

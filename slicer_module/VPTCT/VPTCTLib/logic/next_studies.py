@@ -7,6 +7,7 @@ from typing import Callable
 
 import slicer
 
+from ..contract.login import ANNOTATOR
 from ..contract.next_study import NextStudy, Proposal
 from ..contract.worklist import TaskWorklist
 from ..errors import LeaseError, UnreachableError, VptctError
@@ -20,14 +21,13 @@ from .held_studies import HeldStudies
 from .lease_timer import LeaseTimer
 from .messages import Messages
 from .next_question import NextAnswer, NextQuestion, first_waiting
-from .server_link import ServerLink
+from .server_link import READY, ServerLink
 from .server_volumes import Brought, ServerVolumes
 from .server_words import why_no_server
 from .study_ends import StudyEnds
 from .worklist_words import StrategyOffer, proposal_of, strategy_offer
 
 IDLE, ASKING, DOWNLOADING, LOADING = "idle", "asking", "downloading", "loading"
-ROLE = "annotator"
 
 
 class NextStudies:
@@ -125,8 +125,8 @@ class NextStudies:
             return why_not
         if not self.task:
             return _("Choose a task first.")
-        if not self._server.may(ROLE):
-            return _("Your login does not allow it: labelling takes the role {role}.").format(role=ROLE)
+        if not self._server.may(ANNOTATOR):
+            return _("Your login does not allow it: labelling takes the role {role}.").format(role=ANNOTATOR)
         if self.state != IDLE or self.ending:
             return _("Wait until the server has answered, or cancel.")
         return ""
@@ -170,7 +170,7 @@ class NextStudies:
     def open(self, study: str) -> None:
         """Bring a study that is held: of an earlier session, or one whose volume is gone."""
         held = self._held.of(study)
-        busy = self.state != IDLE or self.ending or self._server.state != "ready"
+        busy = self.state != IDLE or self.ending or self._server.state != READY
         if held is None or busy or (study != self._volumes.on_screen and not self._may_leave()):
             return
         told.settle_old(self._messages)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from ..contract.result import ClipResult, FindingResult
 from .curve import Curve, SliceAxis, curve_of, positive_ranges
-
-Range = tuple[float, float]
+from .draft import Range
 
 
 @dataclass(frozen=True)

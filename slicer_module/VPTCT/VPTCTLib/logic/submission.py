@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Callable
 
 from ..contract.label import StudyLabel
+from ..contract.login import ANNOTATOR
 from ..i18n import tr as _
 from ..kept_label import KeptLabel
 from ..signal import Signal
@@ -20,7 +21,6 @@ from .study_on_screen import StudyOnScreen
 from .words import time_in_words
 
 ABOUT = "label"
-ROLE = "annotator"
 
 
 class Submission:
@@ -112,8 +112,8 @@ class Submission:
             return _("Connect to a server first; what the form says stays with the scene.")
         if server.person is None:
             return _("Log in first: a label carries your name.")
-        if not server.may(ROLE):
-            return _("Your login does not allow it: labelling takes the role {role}.").format(role=ROLE)
+        if not server.may(ANNOTATOR):
+            return _("Your login does not allow it: labelling takes the role {role}.").format(role=ANNOTATOR)
         if self._study.place is None:
             return self._why_place_is_unknown()
         if not self._study.study and server.state != READY:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..contract.login import REVIEWER
 from ..contract.training import Progress, Training, TrainingState
 from ..errors import VptctError
 from ..i18n import tr as _
@@ -14,12 +15,11 @@ from ..signal import Signal
 from ..ticker import Ticker
 from .choice import Choice
 from .messages import ERROR, INFO, Messages
-from .server_link import ServerLink
+from .server_link import READY, ServerLink
 from .server_words import why_no_server
 
 ABOUT = "training"
 LOOK_SECONDS = 2.0
-ROLE = "reviewer"
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,9 @@ class TrainingWatch:
             return _("Choose a network first.")
         if not model.settings:
             return _("This server does not train this network.")
-        if not self._server.may(ROLE):
+        if not self._server.may(REVIEWER):
             return _("Your login does not allow it: ordering a training takes the role {role}.").format(
-                role=ROLE
+                role=REVIEWER
             )
         if self.busy:
             return _("Wait for the server's answer.")
@@ -123,8 +123,8 @@ class TrainingWatch:
         return (
             current is not None
             and current.waits_or_runs
-            and self._server.state == "ready"
-            and self._server.may(ROLE)
+            and self._server.state == READY
+            and self._server.may(REVIEWER)
             and not self.busy
         )
 
@@ -179,7 +179,7 @@ class TrainingWatch:
         info = self._server.info
         if info is None:
             self._state = None
-        elif self._server.state == "ready" and not self._looks:
+        elif self._server.state == READY and not self._looks:
             self._take(info.trainings)
         self.changed.emit()
 
@@ -192,7 +192,7 @@ class TrainingWatch:
     def _look(self) -> None:
         client = self._server.client
         idle = not self._unfinished and (self._state is None or self._state.running is None)
-        if self._looks or idle or client is None or self._server.state != "ready":
+        if self._looks or idle or client is None or self._server.state != READY:
             return
         self._looks = True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Callable
 
+from ..contract.login import REVIEWER
 from ..contract.versions import Version, Versions
 from ..errors import VptctError
 from ..i18n import tr as _
@@ -11,9 +12,9 @@ from ..jobs import Jobs, Work
 from ..signal import Signal
 from .choice import Choice
 from .messages import INFO, Messages
-from .server_link import ServerLink
+from .server_link import READY, ServerLink
 from .server_words import why_no_server
-from .trainings import ROLE, TrainingWatch
+from .trainings import TrainingWatch
 
 ABOUT = "versions"
 
@@ -59,8 +60,8 @@ class VersionsOfModel:
         """Why nothing can be changed now; "" where it can."""
         if why_not := why_no_server(self._server):
             return why_not
-        if not self._server.may(ROLE):
-            return _("Your login does not allow it: this takes the role {role}.").format(role=ROLE)
+        if not self._server.may(REVIEWER):
+            return _("Your login does not allow it: this takes the role {role}.").format(role=REVIEWER)
         return _("Wait for the server's answer.") if self.busy else ""
 
     def why_no_promotion(self, version: int | None) -> str:
@@ -97,7 +98,7 @@ class VersionsOfModel:
     def look(self) -> None:
         """Ask the server."""
         client, model = self._server.client, self._choice.model
-        if client is None or model is None or self._server.state != "ready":
+        if client is None or model is None or self._server.state != READY:
             return
         name = model.name
 
@@ -146,7 +147,7 @@ class VersionsOfModel:
     def _follow(self) -> None:
         """Ask where another network is chosen, or another version answers than before."""
         model = self._choice.model
-        wanted = (model.name, model.version) if model is not None and self._server.state == "ready" else None
+        wanted = (model.name, model.version) if model is not None and self._server.state == READY else None
         if wanted is None and model is None:
             self._forget()
         elif wanted is not None and wanted != self._known:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import qt
 
-from ..logic.profile import Range
+from ..logic.draft import Range
 
 if TYPE_CHECKING:
     from .evidence_strip import EvidenceStrip

@@ -9,7 +9,8 @@ import qt
 
 from ..i18n import tr as _
 from ..logic.curve import Curve
-from ..logic.profile import Profile, Range
+from ..logic.draft import Range
+from ..logic.profile import Profile
 from .inks import Inks, clear
 from .strip_scale import StripScale
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from ..logic.curve import SliceAxis
-
-Range = tuple[float, float]
+from ..logic.draft import Range
 
 # How near to an edge of a range the mouse takes hold of it.
 GRIP_PX = 5
