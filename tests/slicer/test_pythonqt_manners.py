@@ -100,6 +100,7 @@ def test_good_manners_pass(good: str) -> None:
         ('label.text = "n/a" if x is None else _("known")', "'n/a'"),
         ('label.text = "{n} studies".format(n=n)', "studies"),
         ('qt.QPushButton("Classify")', "'Classify'"),
+        ('ToUpload("The server has no such study.")', "no such study"),
         ('table.setHorizontalHeaderLabels([_("Finding"), "AUROC"])', "'AUROC'"),
         ('slicer.util.errorDisplay("It failed.")', "'It failed.'"),
         ('_(f"{n} studies")', "f-string"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from .client import Client
 from .contract.info import StudiesState
 from .errors import NotOfferedError
+from .i18n import tr as _
 from .transport.cancel import Cancel
 
 ARCHIVE = "archive"
@@ -82,11 +83,11 @@ def which_study(
     if origin.study and origin.is_from(client.address, server_id):
         if client.studies.has(origin.study, cancel):
             return OnServer(origin.study)
-        return ToUpload("The study came from this server, which does not have it any more.")
+        return ToUpload(_("The study came from this server, which does not have it any more."))
     if not is_uid(origin.series_uid):
-        return ToUpload("The volume is not known to come from this server, nor from a DICOM series.")
+        return ToUpload(_("The volume is not known to come from this server, nor from a DICOM series."))
     found = _by_series(origin, client, studies, cancel)
-    return OnServer(found) if found else ToUpload("The server has no study that is this series.")
+    return OnServer(found) if found else ToUpload(_("The server has no study that is this series."))
 
 
 def _by_series(origin: Origin, client: Client, studies: StudiesState, cancel: Cancel | None) -> str | None:

@@ -18,6 +18,8 @@ _SHOWN_ARGUMENTS = {
     "setWhatsThis", "setPlainText", "setLabelText", "setSpecialValueText", "setAccessibleName", "showMessage",
     "setInformativeText", "setHorizontalHeaderLabels", "setVerticalHeaderLabels", "addItem", "drawText",
     "addTab", "setHtml", "addAction",
+    # What the module itself makes of words for the reader.
+    "ToUpload",
     "QLabel", "QPushButton", "QToolButton", "QCheckBox", "QRadioButton", "QGroupBox", "QAction", "QMenu",
     "QTableWidgetItem", "QListWidgetItem", "QTreeWidgetItem", "ctkCollapsibleButton",
     "infoDisplay", "warningDisplay", "errorDisplay", "confirmOkCancelDisplay", "confirmYesNoDisplay",
