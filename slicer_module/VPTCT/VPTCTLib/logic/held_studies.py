@@ -132,9 +132,11 @@ class HeldStudies:
         if lease.study in by_study:
             self._put({**by_study, lease.study: replace(by_study[lease.study], until=lease.until)})
 
-    def forget(self, study: str) -> None:
-        """A study is no longer in this reader's hands."""
-        self._put({each.study: each for each in self.all if each.study != study})
+    def forget(self, study: str, task: str = "") -> None:
+        """A study is no longer in this reader's hands: for whichever task, or where it was for this one."""
+        gone = (study, task)
+        kept = [each for each in self.all if gone not in ((each.study, ""), (each.study, each.task))]
+        self._put({each.study: each for each in kept})
 
     def _put(self, by_study: dict[str, Held]) -> None:
         self.all = tuple(by_study.values())

@@ -215,9 +215,7 @@ class NextStudies:
     def labelled(self, study: str, task: str) -> None:
         """A label of a study is on the server, which keeps it for this task no longer."""
         self._proposals.pop((study, task), None)
-        held = self._held.of(study)
-        if held is not None and held.task == task:
-            self._held.forget(study)
+        self._held.forget(study, task)
         self._held.refresh()
 
     def _answered(self, answer: NextAnswer, task: str, here: Collection[str]) -> None:
@@ -225,10 +223,8 @@ class NextStudies:
         self._held.see(answer.state)
         if answer.offer is not None:
             comes = self._take(answer.offer)
-        else:
-            comes = first_waiting(self.held, task, here)
-            if comes is not None:
-                told.tell_held_first(self._messages, comes.study, len(self.held))
+        elif (comes := first_waiting(self.held, task, here)) is not None:
+            told.tell_held_first(self._messages, comes.study, len(self.held))
         if comes is None or task != self.task:
             self._idle()  # What comes for a task that is not chosen any more is in the list.
             return

@@ -5,13 +5,8 @@ from __future__ import annotations
 import time
 from calendar import timegm
 
+from ..finding_words import finding_in_words as finding_in_words
 from ..i18n import tr as _
-
-
-def finding_in_words(name: str) -> str:
-    """``pulmonary_embolism`` as "Pulmonary embolism"."""
-    words = name.replace("_", " ")
-    return words[:1].upper() + words[1:]
 
 
 def duration(seconds: float) -> str:

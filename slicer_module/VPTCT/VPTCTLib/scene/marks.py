@@ -7,10 +7,10 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import slicer
 
+from ..finding_words import finding_in_words
 from ..i18n import tr as _
 from .geometry import StudyGeometry, geometry_of
 from .nodes import belong_to, nodes_of_class, volume_of
-from .result_table import finding_words
 
 _CLASS = "vtkMRMLMarkupsROINode"
 _FINDING = "VPTCT.markedFinding"
@@ -40,7 +40,7 @@ def show_ranges(
     geometry = geometry_of(volume)
     boxes = []
     for low_mm, high_mm in ranges_mm:
-        name = _("{finding}: slices").format(finding=finding_words(finding))
+        name = _("{finding}: slices").format(finding=finding_in_words(finding))
         box = volume.GetScene().AddNewNodeByClass(_CLASS, name)
         box.SetAttribute(_FINDING, finding)
         belong_to(box, volume)

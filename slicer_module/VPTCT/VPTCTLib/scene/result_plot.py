@@ -8,8 +8,8 @@ import slicer
 import vtk
 
 from ..contract.result import FindingResult, Result
+from ..finding_words import finding_in_words
 from ..i18n import tr as _
-from .result_table import finding_words
 
 _Z = "z_mm"
 # Told apart by people who see no red or green, too (Okabe and Ito).
@@ -30,11 +30,11 @@ def new_plot(
     for number, finding in enumerate(result.findings):
         colour = _COLOURS[number % len(_COLOURS)]
         table.AddColumn(_column(finding.name, curve_probabilities(finding)))
-        parts.append(_curve(scene, finding_words(finding.name), table, finding.name, colour))
+        parts.append(_curve(scene, finding_in_words(finding.name), table, finding.name, colour))
         if finding.threshold is not None:
             column = f"{finding.name} threshold"
             table.AddColumn(_column(column, [finding.threshold] * len(heights)))
-            title = _("{finding}: threshold").format(finding=finding_words(finding.name))
+            title = _("{finding}: threshold").format(finding=finding_in_words(finding.name))
             line = _curve(scene, title, table, column, colour)
             line.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleDash)
             line.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)

@@ -8,13 +8,8 @@ import slicer
 import vtk
 
 from ..contract.result import FindingResult, Result
+from ..finding_words import finding_in_words
 from ..i18n import tr as _
-
-
-def finding_words(name: str) -> str:
-    """``pulmonary_embolism`` as "Pulmonary embolism"."""
-    words = name.replace("_", " ")
-    return words[:1].upper() + words[1:]
 
 
 def new_findings_table(scene: slicer.vtkMRMLScene, name: str, result: Result) -> slicer.vtkMRMLTableNode:
@@ -34,7 +29,7 @@ def _cells(finding: FindingResult) -> tuple[str, str, str, str, str]:
     undefined = _("n/a")
     decisions = {"present": _("present"), "absent": _("absent"), None: undefined}
     return (
-        finding_words(finding.name),
+        finding_in_words(finding.name),
         f"{finding.probability:.3f}",
         undefined if finding.threshold is None else f"{finding.threshold:.3f}",
         decisions.get(finding.decision, finding.decision or undefined),
