@@ -114,6 +114,15 @@ def test_a_section_is_drawn_as_it_should_be(path: Path) -> None:
     assert UiFile(path).problems() == []
 
 
+def test_labels_that_are_made_by_hand_are_made_in_one_place_which_makes_them_plain() -> None:
+    makers = [
+        path.name
+        for path in (MODULE / "VPTCTLib").rglob("*.py")
+        if re.search(r"\bQLabel\(", path.read_text(encoding="utf-8"))
+    ]
+    assert makers == ["plain_text.py"]
+
+
 def test_no_two_things_in_the_panel_have_the_same_key() -> None:
     letters = Counter(letter for path in UI_FILES for letter in UiFile(path).mnemonics())
     assert [letter for letter, count in letters.items() if count > 1] == []
@@ -214,6 +223,7 @@ GOOD_UI = """<?xml version="1.0" encoding="UTF-8"?>
             '<property name="toolTip">',
             "the icon ../Icons/gone.png does not exist",
         ),
+        ("<string>&amp;Volume:</string>", "<string/>", "label would take the words that it gets for markup"),
     ],
 )
 def test_a_fault_in_a_drawing_is_found(tmp_path: Path, old: str, new: str, problem: str) -> None:

@@ -38,7 +38,7 @@ class UiFile:
         """All that is wrong with it."""
         rules = (
             self._top, self._names, self._tab_order, self._tool_tips, self._buddies, self._custom_widgets,
-            self._icons, self._scene, self._enums,
+            self._icons, self._scene, self._enums, self._markup,
         )  # fmt: skip
         return [f"{self.path.name}: {problem}" for rule in rules for problem in rule()]
 
@@ -115,6 +115,13 @@ class UiFile:
             for value in (each.text or "").split("|") if each.tag in ("enum", "set") else ():
                 if value.count("::") > 1:
                     yield f"{value} is written as Qt 6 does: Qt 5 cannot read it"
+
+    def _markup(self) -> Iterator[str]:
+        """A label whose words come later shows those of servers, studies and readers."""
+        for name, widget in self.widgets.items():
+            is_plain = widget.findtext("property[@name='textFormat']/enum") == "Qt::PlainText"
+            if widget.get("class") == "QLabel" and not _text(widget, "text") and not is_plain:
+                yield f"{name} would take the words that it gets for markup: it is no Qt::PlainText"
 
 
 def _text(widget: ElementTree.Element, name: str) -> str:

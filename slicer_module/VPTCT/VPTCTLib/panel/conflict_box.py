@@ -14,6 +14,7 @@ from ..logic.label_words import label_in_words
 from ..logic.messages import WARNING
 from ..logic.words import when_in_words
 from .message_bar import COLOURS
+from .plain_text import plain_label
 
 
 class ConflictBox:
@@ -93,10 +94,7 @@ def _side(title: str, label: StudyLabel | None) -> str:
 
 
 def _label(words: str) -> Any:
-    label = qt.QLabel(words)
-    label.setWordWrap(True)
-    # Comments and names come from others, and must not be taken for markup.
-    label.setTextFormat(qt.Qt.PlainText)
+    label = plain_label(words)
     label.setAlignment(qt.Qt.AlignTop | qt.Qt.AlignLeft)
     return label
 

@@ -10,6 +10,7 @@ import qt
 from ..i18n import tr as _
 from ..logic.profile import Profile
 from ..signal import Signal
+from .canvas import clear_pixmap, painter_on, smaller
 from .inks import Inks
 from .strip_mouse import StripMouse
 from .strip_painter import StripPainter, number
@@ -142,8 +143,7 @@ class EvidenceStrip:
             self._label.clear()
             return
         pixmap = qt.QPixmap(self._stays(scale, self._profile))
-        painter = self._painter_of(pixmap)
-        try:
+        with painter_on(pixmap, self._font()) as painter:
             strip = StripPainter(painter, scale, Inks.of(self._label.palette))
             hint = _("drag here to mark positive slices") if self._may_mark else ""
             strip.marks(self.mouse.ranges, self.mouse.chosen, hint)
@@ -152,41 +152,21 @@ class EvidenceStrip:
             strip.cursor(self._here)
             if self._label.hasFocus():
                 strip.focus()
-        finally:
-            painter.end()
         self._label.setPixmap(pixmap)
 
     def _stays(self, scale: StripScale, profile: Profile) -> Any:
         """The backdrop, painted anew only where something of it is another."""
-        palette = self._label.palette
+        inks = Inks.of(self._label.palette)
         # The reader's ranges are painted on top.
-        answer, paper = replace(profile, ranges=()), palette.color(qt.QPalette.Base).rgb()
-        note, font = self._note, self._font().toString()
-        look = _Look(answer, note, scale.width_px, self._device_ratio(), paper, font)
+        answer, paper = replace(profile, ranges=()), inks.paper.rgb()
+        font, ratio = self._font(), float(self._label.devicePixelRatioF())
+        look = _Look(answer, self._note, scale.width_px, ratio, paper, font.toString())
         if self._backdrop is None or self._backdrop[0] != look:
-            ratio = look.device_ratio
-            pixmap = qt.QPixmap(round(scale.width_px * ratio), round(HEIGHT_PX * ratio))
-            pixmap.setDevicePixelRatio(ratio)
-            pixmap.fill(qt.QColor(0, 0, 0, 0))
-            painter = self._painter_of(pixmap)
-            try:
-                StripPainter(painter, scale, Inks.of(palette)).backdrop(profile, self._note)
-            finally:
-                painter.end()
+            pixmap = clear_pixmap(self._label, scale.width_px, HEIGHT_PX)
+            with painter_on(pixmap, font) as painter:
+                StripPainter(painter, scale, inks).backdrop(profile, self._note)
             self._backdrop = look, pixmap
         return self._backdrop[1]
 
-    def _painter_of(self, pixmap: Any) -> Any:
-        painter = qt.QPainter(pixmap)
-        painter.setRenderHint(qt.QPainter.Antialiasing, True)
-        painter.setFont(self._font())
-        return painter
-
     def _font(self) -> Any:
-        font = qt.QFont(self._label.font)
-        if font.pointSizeF() > 0:
-            font.setPointSizeF(font.pointSizeF() * _SMALLER)
-        return font
-
-    def _device_ratio(self) -> float:
-        return float(self._label.devicePixelRatioF())
+        return smaller(self._label.font, _SMALLER)

@@ -14,6 +14,7 @@ from ..logic.draft import FROM, PRESENT, TO
 from ..logic.label_draft import LabelDraft
 from ..logic.label_words import confidence_in_words, range_in_words, slices_in_words, state_in_words
 from ..logic.words import finding_in_words
+from .plain_text import plain_label
 
 _CHOSEN = "QPushButton:checked { background: palette(highlight); color: palette(highlighted-text); }"
 _FILLED_IN = "QPushButton:checked { border: 2px dashed palette(highlight); padding: 3px; }"
@@ -65,8 +66,8 @@ class FindingForm(qt.QObject):  # type: ignore[misc]
         # Room for the frame, where there is one.
         rows.setContentsMargins(*((6, 4, 6, 6) if is_one_of_many else (0, 0, 0, 4)))
         rows.setSpacing(4)
-        rows.addWidget(_bold(finding_in_words(name)))
-        self._note = _wrapped(_("From the network: confirm it, or say something else."))
+        rows.addWidget(plain_label(finding_in_words(name), bold=True))
+        self._note = plain_label(_("From the network: confirm it, or say something else."))
         rows.addWidget(self._note)
         rows.addLayout(self._state_buttons())
         self._details = qt.QWidget()
@@ -162,7 +163,7 @@ class FindingForm(qt.QObject):  # type: ignore[misc]
             line.addWidget(widget)
         line.addWidget(self.confidence_box, 1)
         rows.addLayout(line)
-        self._hint = _wrapped("")
+        self._hint = plain_label("")
         self._ranges = qt.QVBoxLayout()
         self._ranges.setSpacing(0)
         rows.addLayout(self._ranges)
@@ -197,7 +198,7 @@ class FindingForm(qt.QObject):  # type: ignore[misc]
         line = qt.QHBoxLayout(row)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(2)
-        line.addWidget(_wrapped(""), 1)
+        line.addWidget(plain_label(""), 1)
         line.addWidget(_tool("→", _("Show these slices"), lambda: self._jump(index)))
         line.addWidget(_tool("×", _("Remove: these slices do not show it"), lambda: self._remove(index)))
         return row
@@ -217,20 +218,6 @@ def _dress(widget: Any, style: str) -> None:
     """Qt works a style out anew even where it is the same, at every step of dragging a range."""
     if widget.styleSheet != style:
         widget.setStyleSheet(style)
-
-
-def _wrapped(text: str) -> Any:
-    label = qt.QLabel(text)
-    label.setWordWrap(True)
-    return label
-
-
-def _bold(text: str) -> Any:
-    label = _wrapped(text)
-    font = qt.QFont(label.font)
-    font.setBold(True)
-    label.setFont(font)
-    return label
 
 
 def _tool(text: str, tip: str, pressed: Callable[[], object]) -> Any:

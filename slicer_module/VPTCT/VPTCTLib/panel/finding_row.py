@@ -8,6 +8,7 @@ import qt
 
 from ..i18n import tr as _
 from ..logic.answer_words import ABSENT, PRESENT, FindingInWords
+from .plain_text import plain_label
 from .probability_bar import ProbabilityBar
 
 # Filled, empty, half: told apart without colour.
@@ -32,13 +33,13 @@ class FindingRow(qt.QObject):  # type: ignore[misc]
         self.words, self._clicked = words, clicked
         self.widget = qt.QFrame()
         self.widget.setObjectName("findingRow")
-        title, value = _label(words.title, bold=True), _label(f"{words.probability:.2f}", bold=True)
+        title, value = plain_label(words.title, bold=True), plain_label(f"{words.probability:.2f}", bold=True)
         value.setAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
         value.setSizePolicy(qt.QSizePolicy.Minimum, qt.QSizePolicy.Preferred)
-        line = qt.QLabel()
+        line = plain_label()
         self._bar = ProbabilityBar(line, words.probability, words.threshold)
         line.setToolTip(_bar_tip(words))
-        self.decision = _label(f"{_SIGNS[words.state]} {words.decision}")
+        self.decision = plain_label(f"{_SIGNS[words.state]} {words.decision}")
         head = qt.QHBoxLayout()
         head.addWidget(title, 1)
         head.addWidget(value)
@@ -67,16 +68,6 @@ class FindingRow(qt.QObject):  # type: ignore[misc]
             self._clicked(self.words.name)
             return True
         return False
-
-
-def _label(text: str, *, bold: bool = False) -> Any:
-    label = qt.QLabel(text)
-    label.setWordWrap(True)
-    if bold:
-        font = qt.QFont(label.font)
-        font.setBold(True)
-        label.setFont(font)
-    return label
 
 
 def _bar_tip(words: FindingInWords) -> str:

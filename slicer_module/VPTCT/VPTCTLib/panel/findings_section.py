@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Callable
 
 from ..contract.result import Result
 from ..i18n import tr as _
@@ -18,6 +18,7 @@ from ..logic.desk import Desk
 from ..logic.messages import WARNING
 from .finding_row import FindingRow
 from .message_bar import COLOURS
+from .plain_text import plain_tip, put
 from .section import Section
 
 
@@ -69,12 +70,12 @@ class FindingsSection(Section):
         model, info = self.desk.choice.model, self.desk.server.info
         kept = self.desk.evidence.kept
         warnings = () if result is None else warnings_of(result, self.desk.classification.note)
-        _put(self.ui.warningLabel, "\n".join(f"⚠ {each}" for each in warnings))
-        _put(self.ui.uncertaintyLabel, "" if result is None else uncertainty_line(result))
+        put(self.ui.warningLabel, "\n".join(f"⚠ {each}" for each in warnings))
+        put(self.ui.uncertaintyLabel, "" if result is None else uncertainty_line(result))
         lines = () if kept is None else source_lines(kept.result, model, kept.when)
-        _put(self.ui.sourceLabel, "\n".join(lines))
-        self.ui.sourceLabel.toolTip = "" if result is None else source_tip(result)
-        _put(self.ui.noticeLabel, "" if result is None or info is None else info.notice)
+        put(self.ui.sourceLabel, "\n".join(lines))
+        self.ui.sourceLabel.toolTip = "" if result is None else plain_tip(source_tip(result))
+        put(self.ui.noticeLabel, "" if result is None or info is None else info.notice)
 
     def _make_rows(self, result: Result | None) -> None:
         for row in self.rows:
@@ -85,9 +86,3 @@ class FindingsSection(Section):
         self.rows = [FindingRow(finding_row(each), clicked) for each in findings]
         for row in self.rows:
             self.ui.rows.layout().addWidget(row.widget)
-
-
-def _put(label: Any, text: str) -> None:
-    """Show a text; a label without one takes no room."""
-    label.text = text
-    label.visible = bool(text)

@@ -12,8 +12,7 @@ from ..logic.desk import Desk
 from ..logic.label_history import HistoryRow
 from ..logic.label_words import label_in_words
 from ..logic.words import duration, finding_in_words, when_in_words
-from ..scene.jump import jump_to
-from ..scene.volume_watch import can_be_read
+from .plain_text import plain_tip
 from .section import Section
 
 _VERSION, _WHO, _WHAT = range(3)
@@ -81,7 +80,7 @@ class HistorySection(Section):
         for number, row in enumerate(rows):
             for column, text in enumerate((_version(row), _who(row), _what(row))):
                 item = qt.QTableWidgetItem(text)
-                item.setToolTip(_tip(row))
+                item.setToolTip(plain_tip(_tip(row)))
                 item.setTextAlignment(qt.Qt.AlignTop | qt.Qt.AlignLeft)
                 table.setItem(number, column, item)
         table.updateGeometry()
@@ -106,9 +105,8 @@ class HistorySection(Section):
 
     def _jump(self, row: HistoryRow | None) -> None:
         z_mm = _first_z(row) if row is not None else None
-        volume = self.desk.study.volume
-        if z_mm is not None and can_be_read(volume):
-            jump_to(volume, z_mm)
+        if z_mm is not None:
+            self.desk.evidence.jump(z_mm)
 
     def _use(self, row: HistoryRow | None) -> None:
         if row is None or row.label is None or not self._may_replace():

@@ -12,6 +12,7 @@ from ..kept_label import KeptLabel
 from ..logic.kept_labels import KeptLabels
 from ..logic.label_words import host_in_words, kept_label_in_words, labels_in_words
 from ..logic.questions import Questions
+from .plain_text import plain_label
 
 Button = tuple[str, str, Callable[[], object]]
 
@@ -138,10 +139,7 @@ def _row(words: str, buttons: Sequence[Button]) -> Any:
     rows = qt.QVBoxLayout(row)
     rows.setContentsMargins(0, 0, 0, 0)
     rows.setSpacing(2)
-    label = qt.QLabel(words)
-    label.setWordWrap(True)
-    # Names of studies come from files, and must not be taken for markup.
-    label.setTextFormat(qt.Qt.PlainText)
+    label = plain_label(words)
     label.setTextInteractionFlags(qt.Qt.TextSelectableByMouse)
     rows.addWidget(label)
     if buttons:

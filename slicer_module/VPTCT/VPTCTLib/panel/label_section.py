@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Callable
+from typing import Callable
 
 from ..i18n import tr as _
 from ..logic.desk import Desk
@@ -13,11 +13,11 @@ from ..logic.messages import WARNING
 from ..logic.submission import ABOUT
 from ..logic.words import duration
 from ..scene.geometry import geometry_of
-from ..scene.jump import current_z, jump_to
-from ..scene.volume_watch import can_be_read
+from ..scene.jump import current_z
 from .conflict_box import ConflictBox
 from .finding_form import FindingForm, Places
 from .kept_labels_box import KeptLabelsBox
+from .plain_text import put
 from .section import Section, Shortcut
 
 
@@ -38,7 +38,7 @@ class LabelSection(Section):
         super().__init__(desk, resource)
         self.rows: dict[str, FindingForm] = {}
         ui = self.ui
-        self._places = Places(self._here, self._slices, self._jump)
+        self._places = Places(self._here, self._slices, desk.evidence.jump)
         self._conflicts = ConflictBox(desk.kept_labels, ui.conflictRows)
         self._kept = KeptLabelsBox(desk.kept_labels, desk.questions, lambda: desk.server.address, ui)
         ui.commentEdit.connect("textChanged()", self._on_comment)
@@ -96,7 +96,7 @@ class LabelSection(Section):
         # In thousandths, for more bytes than a progress bar can count.
         ui.progressBar.setRange(0, 1000 if total else 0)
         ui.progressBar.setValue(round(1000 * done / total) if total else 0)
-        _put(ui.statusLabel, submission.status)
+        put(ui.statusLabel, submission.status)
         self._conflicts.show()
         self._kept.show()
         self._show_hint()
@@ -111,7 +111,7 @@ class LabelSection(Section):
                 hint = _("Left out of the label, as not looked at: {findings}.").format(
                     findings=finding_list_in_words(draft.left_out)
                 )
-        _put(self.ui.hintLabel, hint)
+        put(self.ui.hintLabel, hint)
 
     def _show_time(self) -> None:
         seconds = self.desk.draft.seconds_spent
@@ -142,13 +142,9 @@ class LabelSection(Section):
     def _on_comment(self) -> None:
         self.desk.draft.set_comment(self.ui.commentEdit.plainText)
 
-    def _volume(self) -> Any:
-        volume = self.desk.study.volume
-        return volume if can_be_read(volume) else None
-
     def _here(self) -> float | None:
         """The slice that is to be marked; where there is none, the reader is told."""
-        volume = self._volume()
+        volume = self.desk.evidence.volume
         z = None if volume is None else current_z(volume)
         if z is None:
             self.desk.messages.tell(
@@ -162,19 +158,8 @@ class LabelSection(Section):
         return z
 
     def _slices(self, low_mm: float, high_mm: float) -> int:
-        volume = self._volume()
+        volume = self.desk.evidence.volume
         if volume is None:
             return 0
         geometry = geometry_of(volume)
         return geometry.slice_of(high_mm) - geometry.slice_of(low_mm) + 1
-
-    def _jump(self, z_mm: float) -> None:
-        volume = self._volume()
-        if volume is not None:
-            jump_to(volume, z_mm)
-
-
-def _put(label: Any, text: str) -> None:
-    """Show a text; a label without one takes no room."""
-    label.text = text
-    label.visible = bool(text)

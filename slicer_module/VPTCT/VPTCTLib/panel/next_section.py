@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Callable
+from typing import Callable
 
 import qt
 from slicer.i18n import tr as _
@@ -22,6 +22,7 @@ from ..logic.proposal_words import (
 )
 from ..logic.worklist_words import StrategyOffer, label_counts_in_words, worklist_in_words
 from ..signal import Signal
+from .plain_text import plain_tip, put
 from .section import Section, Shortcut
 
 KEYS = "Ctrl+Shift+N"
@@ -130,8 +131,8 @@ class NextSection(Section):
 
     def _show_worklist(self) -> None:
         ui, worklist = self.ui, self._next.worklist
-        _say(ui.worklistLabel, worklist_in_words(worklist) if worklist is not None else "")
-        _say(ui.labelCountsLabel, label_counts_in_words(worklist) if worklist is not None else "")
+        put(ui.worklistLabel, worklist_in_words(worklist) if worklist is not None else "")
+        put(ui.labelCountsLabel, label_counts_in_words(worklist) if worklist is not None else "")
         advice = worklist.retrain if worklist is not None else None
         is_due = advice is not None and advice.due
         ui.retrainFrame.visible = is_due
@@ -148,7 +149,7 @@ class NextSection(Section):
         box.clear()
         for index, each in enumerate(offered):
             box.addItem(f"{each.title} ({each.why_not})" if each.why_not else each.title, each.name)
-            box.setItemData(index, _strategy_tip(each), qt.Qt.ToolTipRole)
+            box.setItemData(index, plain_tip(_strategy_tip(each)), qt.Qt.ToolTipRole)
         box.setCurrentIndex(max(0, box.findData(chosen)))
         box.blockSignals(before)
 
@@ -170,11 +171,10 @@ class NextSection(Section):
     def _show_button(self) -> None:
         ui, why_not = self.ui, self._why_not()
         ui.nextButton.enabled = not why_not
-        ui.nextButton.toolTip = why_not or _(
-            "Asks the server for the next study, and shows it ({keys})"
-        ).format(keys=KEYS)
+        tip = _("Asks the server for the next study, and shows it ({keys})").format(keys=KEYS)
+        ui.nextButton.toolTip = plain_tip(why_not or tip)
         ui.strategyBox.enabled = bool(self._offered)
-        ui.strategyBox.toolTip = _strategy_tip(self._strategy()) if self._offered else ""
+        ui.strategyBox.toolTip = plain_tip(_strategy_tip(self._strategy())) if self._offered else ""
 
     def _show_progress(self) -> None:
         ui, next_studies = self.ui, self._next
@@ -188,7 +188,7 @@ class NextSection(Section):
             words = coming_in_words(next_studies.coming, next_studies.state, next_studies.progress)
         else:
             words = self._why_not()
-        _say(ui.nextStateLabel, words)
+        put(ui.nextStateLabel, words)
 
     def _show_proposal(self) -> None:
         ui, proposal = self.ui, self._next.proposal
@@ -197,13 +197,12 @@ class NextSection(Section):
             self._proposal = None
             return
         strategies = {each.name: each for each in self.desk.held.strategies}
-        _say(ui.proposalTitleLabel, title_of(proposal))
-        ui.proposalTitleLabel.toolTip = _(
-            "The study on screen, as the server proposed it to you: {study}"
-        ).format(study=proposal.study)
-        _say(ui.proposalWhyLabel, why(proposal, strategies))
-        _say(ui.proposalWarningsLabel, "\n".join(self._next.warnings))
-        _say(ui.proposalKeptLabel, kept_in_words(self.desk.held.of(proposal.study)))
+        put(ui.proposalTitleLabel, title_of(proposal))
+        tip = _("The study on screen, as the server proposed it to you: {study}").format(study=proposal.study)
+        ui.proposalTitleLabel.toolTip = plain_tip(tip)
+        put(ui.proposalWhyLabel, why(proposal, strategies))
+        put(ui.proposalWarningsLabel, "\n".join(self._next.warnings))
+        put(ui.proposalKeptLabel, kept_in_words(self.desk.held.of(proposal.study)))
         told = details(proposal)
         ui.proposalDetailsBox.visible = bool(told)
         ui.proposalDetailsLabel.text = "\n".join(told)
@@ -257,7 +256,7 @@ class NextSection(Section):
             (ui.giveBackHeldButton, _("Gives the chosen study back; anybody may get it")),
         ):
             button.enabled = not why_not
-            button.toolTip = why_not or tip
+            button.toolTip = plain_tip(why_not or tip)
 
     def _why_not_held(self) -> str:
         return self._next.why_not or ("" if self._chosen() else _("Choose a study in the list first."))
@@ -265,11 +264,6 @@ class NextSection(Section):
     def _chosen(self) -> str:
         row = self.ui.heldList.currentRow
         return self._listed[row] if 0 <= row < len(self._listed) else ""
-
-
-def _say(label: Any, text: str) -> None:
-    label.text = text
-    label.visible = bool(text)
 
 
 def _strategy_tip(strategy: StrategyOffer) -> str:

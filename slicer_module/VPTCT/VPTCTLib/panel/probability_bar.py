@@ -6,6 +6,7 @@ from typing import Any
 
 import qt
 
+from .canvas import clear_pixmap, painter_on
 from .inks import Inks, clear
 
 _HEIGHT_PX = 18
@@ -38,17 +39,10 @@ class ProbabilityBar(qt.QObject):  # type: ignore[misc]
 
     def paint(self) -> None:
         """Paint it."""
-        ratio = float(self._label.devicePixelRatioF())
         width = max(60, self._label.width)
-        pixmap = qt.QPixmap(round(width * ratio), round(_HEIGHT_PX * ratio))
-        pixmap.setDevicePixelRatio(ratio)
-        pixmap.fill(qt.QColor(0, 0, 0, 0))
-        painter = qt.QPainter(pixmap)
-        painter.setRenderHint(qt.QPainter.Antialiasing, True)
-        try:
+        pixmap = clear_pixmap(self._label, width, _HEIGHT_PX)
+        with painter_on(pixmap) as painter:
             self._draw(painter, width, Inks.of(self._label.palette))
-        finally:
-            painter.end()
         self._label.setPixmap(pixmap)
 
     def _draw(self, painter: Any, width: int, inks: Inks) -> None:

@@ -14,6 +14,7 @@ from ..logic.desk import Desk
 from ..logic.server_link import AWAY, CONNECTING, LOGIN, NONE, READY
 from ..logic.server_words import role_in_words, state_in_words, warnings_in_words
 from ..logic.words import when_in_words
+from .plain_text import plain_tip
 from .section import Section
 
 _DOTS = {
@@ -75,7 +76,7 @@ class ServerSection(Section):
         ui.stateDot.text = dot
         ui.stateDot.styleSheet = f"color: {colour};"
         ui.stateLabel.text = state_in_words(server)
-        ui.stateLabel.toolTip = role_in_words(server.person)
+        ui.stateLabel.toolTip = plain_tip(role_in_words(server.person))
         logs_in = server.login_wanted is not None and server.login_wanted.wanted
         ui.logOutButton.visible = logs_in and server.person is not None and server.state in (READY, AWAY)
         self._show_login()

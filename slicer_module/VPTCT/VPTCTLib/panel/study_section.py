@@ -17,6 +17,7 @@ from ..logic.study_words import (
     state_in_words,
 )
 from ..which_study import ToUpload
+from .plain_text import plain_tip, put
 from .section import Section, Shortcut
 
 KEYS = "Ctrl+Shift+C"
@@ -70,7 +71,7 @@ class StudySection(Section):
         self._show_choice()
         self._show_button()
         self._show_progress()
-        self._say(self.ui.othersLabel, others_in_words(self.desk.classification))
+        put(self.ui.othersLabel, others_in_words(self.desk.classification))
 
     def _show_volume(self) -> None:
         desk, selector = self.desk, self.ui.volumeSelector
@@ -78,9 +79,10 @@ class StudySection(Section):
             before = selector.blockSignals(True)
             selector.setCurrentNode(desk.study.volume)
             selector.blockSignals(before)
-        self._say(self.ui.placeLabel, place_in_words(desk.study, desk.server, desk.choice, desk.settings))
+        put(self.ui.placeLabel, place_in_words(desk.study, desk.server, desk.choice, desk.settings))
         place = desk.study.place
-        self.ui.placeLabel.toolTip = place.why if isinstance(place, ToUpload) else self.ui.placeLabel.text
+        tip = place.why if isinstance(place, ToUpload) else self.ui.placeLabel.text
+        self.ui.placeLabel.toolTip = plain_tip(tip)
 
     def _show_choice(self) -> None:
         choice, ui = self.desk.choice, self.ui
@@ -89,7 +91,7 @@ class StudySection(Section):
         self._offer(ui.taskBox, tasks, choice.task.name if choice.task is not None else "")
         self._offer(ui.modelBox, models, choice.model.name if choice.model is not None else "")
         facts = model_in_words(choice.model) if choice.model is not None else ()
-        self._say(ui.modelFactsLabel, "\n".join(facts))
+        put(ui.modelFactsLabel, "\n".join(facts))
 
     def _offer(self, box: Any, offered: list[tuple[str, str]], chosen: str) -> None:
         """Put into a box what is offered, without telling the logic of a choice that it made itself."""
@@ -112,9 +114,8 @@ class StudySection(Section):
             return
         why_not = classification.can_start
         button.text, button.enabled = _("Classify"), not why_not
-        button.toolTip = why_not or _("Ask the chosen network what it sees in this volume ({keys})").format(
-            keys=KEYS
-        )
+        tip = _("Ask the chosen network what it sees in this volume ({keys})").format(keys=KEYS)
+        button.toolTip = plain_tip(why_not or tip)
 
     def _show_progress(self) -> None:
         bar, classification = self.ui.classifyBar, self.desk.classification
@@ -124,8 +125,4 @@ class StudySection(Section):
         # Without a maximum it says that something goes on, and not how far it is.
         bar.maximum, bar.value = (1000, round(1000 * share)) if share < 1 else (0, 0)
         words = state_in_words(classification) if state != IDLE else classification.can_start
-        self._say(self.ui.classifyStateLabel, words)
-
-    def _say(self, label: Any, text: str) -> None:
-        label.text = text
-        label.visible = bool(text)
+        put(self.ui.classifyStateLabel, words)

@@ -9,54 +9,44 @@ import qt
 
 from ..i18n import tr as _
 from ..logic.trainings import CurvePoint
+from .canvas import clear_pixmap, painter_on, smaller
+from .inks import Inks, clear
 
 HEIGHT = 120
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34, 40, 8, 34
-_AUROC, _LOSS = "#2a7ab0", "#b0622a"
+_LEAST_WIDTH_PX = 280
+_SMALLER = 0.9
 
 
-def draw_curve(points: Sequence[CurvePoint], width: int, palette: Any, scale: float = 1.0) -> Any:
+def draw_curve(points: Sequence[CurvePoint], label: Any) -> Any:
     """A picture of a training.
 
     Args:
         points: in their order; several folds follow each other.
-        width: in pixels of the panel.
-        palette: of the widget it is shown in, for dark and light.
-        scale: device pixels per pixel.
+        label: that is to show it: the picture is as wide, as sharp, and as light or dark.
     """
-    pixmap = qt.QPixmap(round(width * scale), round(HEIGHT * scale))
-    pixmap.setDevicePixelRatio(scale)
-    pixmap.fill(qt.QColor(0, 0, 0, 0))
-    painter = qt.QPainter(pixmap)
-    painter.setRenderHint(qt.QPainter.Antialiasing, True)
-    try:
-        _Picture(painter, points, width, palette).draw()
-    finally:
-        painter.end()
+    width = max(_LEAST_WIDTH_PX, label.width)
+    pixmap = clear_pixmap(label, width, HEIGHT)
+    with painter_on(pixmap, smaller(label.font, _SMALLER)) as painter:
+        _Picture(painter, points, width, Inks.of(label.palette)).draw()
     return pixmap
 
 
 class _Picture:
     """One drawing: what all its parts need."""
 
-    def __init__(self, painter: Any, points: Sequence[CurvePoint], width: int, palette: Any) -> None:
+    def __init__(self, painter: Any, points: Sequence[CurvePoint], width: int, inks: Inks) -> None:
         self._painter, self._points = painter, points
-        # A copy: the palette's own colour ends with it.
-        self._ink = qt.QColor(palette.color(qt.QPalette.WindowText))
-        self._faint = qt.QColor(self._ink)
-        self._faint.setAlpha(60)
+        self._inks, self._faint = inks, clear(inks.ink, 60)
         self._left, self._right = _LEFT, width - _RIGHT
         self._top, self._bottom = _TOP, HEIGHT - _BOTTOM
         losses = [each.loss for each in points if each.loss is not None]
         self._most_loss = max(losses, default=0.0) or 1.0
-        font = qt.QFont(painter.font())
-        font.setPointSizeF(8.0)
-        painter.setFont(font)
 
     def draw(self) -> None:
         self._axes()
-        self._line([each.auroc for each in self._points], 1.0, _AUROC, dashed=False)
-        self._line([each.loss for each in self._points], self._most_loss, _LOSS, dashed=True)
+        self._line([each.auroc for each in self._points], 1.0, self._inks.curve, dashed=False)
+        self._line([each.loss for each in self._points], self._most_loss, self._inks.cursor, dashed=True)
         self._legend()
 
     def _x(self, index: int) -> int:
@@ -70,7 +60,7 @@ class _Picture:
         for share in (0.0, 0.5, 1.0):
             self._painter.setPen(qt.QPen(self._faint, 1))
             self._painter.drawLine(self._left, self._y(share), self._right, self._y(share))
-            self._painter.setPen(qt.QPen(self._ink, 1))
+            self._painter.setPen(qt.QPen(self._inks.ink, 1))
             self._text(0, self._y(share) - 7, _LEFT - 5, f"{share:.1f}", qt.Qt.AlignRight)
             self._text(self._right + 5, self._y(share) - 7, _RIGHT - 5, f"{share * self._most_loss:.2f}")
         last = self._points[-1].epoch if self._points else 0
@@ -81,8 +71,8 @@ class _Picture:
         if len(self._points) > 1:
             self._text(self._right - 20, self._bottom + 2, 40, str(last), qt.Qt.AlignHCenter)
 
-    def _line(self, values: Sequence[float | None], most: float, colour: str, *, dashed: bool) -> None:
-        pen = qt.QPen(qt.QColor(colour), 2)
+    def _line(self, values: Sequence[float | None], most: float, colour: Any, *, dashed: bool) -> None:
+        pen = qt.QPen(colour, 2)
         if dashed:
             pen.setStyle(qt.Qt.DashLine)
         self._painter.setPen(pen)
@@ -97,9 +87,9 @@ class _Picture:
     def _legend(self) -> None:
         y = HEIGHT - 16
         middle = (self._left + self._right) // 2
-        self._painter.setPen(qt.QPen(qt.QColor(_AUROC), 1))
+        self._painter.setPen(qt.QPen(self._inks.curve, 1))
         self._text(self._left, y, middle - self._left, _("● validation AUROC (left)"), qt.Qt.AlignLeft)
-        self._painter.setPen(qt.QPen(qt.QColor(_LOSS), 1))
+        self._painter.setPen(qt.QPen(self._inks.cursor, 1))
         self._text(middle, y, self._right - middle, _("┄ loss (right)"), qt.Qt.AlignRight)
 
     def _text(self, x: int, y: int, width: int, text: str, side: Any = None) -> None:

@@ -14,6 +14,7 @@ from ..i18n import tr as _
 from ..logic.desk import Desk
 from ..logic.reports import ReportReader
 from ..logic.words import duration, pretraining_in_words, when_in_words
+from .plain_text import plain_tip
 from .section import Section
 from .training_curve import draw_curve
 
@@ -113,7 +114,8 @@ class TrainingSection(Section):
         ui, training = self.ui, self._trainings.current
         why_not = self._trainings.why_not
         ui.trainButton.enabled = not why_not
-        ui.trainButton.toolTip = why_not or _("Trains the chosen network on the labels that readers saved")
+        tip = _("Trains the chosen network on the labels that readers saved")
+        ui.trainButton.toolTip = plain_tip(why_not or tip)
         ui.stopButton.visible = self._trainings.can_stop
         runs = training is not None and training.state == "running"
         ui.trainingBar.visible = runs
@@ -125,10 +127,7 @@ class TrainingSection(Section):
         curve = self._trainings.curve
         ui.curveLabel.visible = bool(curve)
         if curve:
-            width = max(280, ui.curveLabel.width)
-            ui.curveLabel.setPixmap(
-                draw_curve(curve, width, ui.curveLabel.palette, ui.curveLabel.devicePixelRatioF())
-            )
+            ui.curveLabel.setPixmap(draw_curve(curve, ui.curveLabel))
 
     def _words(self, training: Training) -> str:
         if training.state == "queued":
@@ -157,7 +156,7 @@ class TrainingSection(Section):
         for row, version in enumerate(versions):
             for column, text in enumerate(_row(version)):
                 item = qt.QTableWidgetItem(text)
-                item.setToolTip(version.problem or self._comparison(version))
+                item.setToolTip(plain_tip(version.problem or self._comparison(version)))
                 table.setItem(row, column, item)
         if chosen in self._listed:
             table.selectRow(self._listed.index(chosen))
@@ -177,7 +176,7 @@ class TrainingSection(Section):
             (ui.rollBackButton, self._versions.why_no_rollback, _("Lets the version before answer again")),
         ):
             button.enabled = not why
-            button.toolTip = why or tip
+            button.toolTip = plain_tip(why or tip)
         version = next((each for each in self._versions.newest_first if each.version == chosen), None)
         ui.reportButton.enabled = version is not None and version.report
         text = self._comparison(version) if version is not None else ""
