@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 from standin.slot_errors import no_swallowed_errors
+from standin.wheel import require_scene
 from VPTCTLib.errors import CancelledError, UnreachableError
 from VPTCTLib.settings import PRESELECT, READER, REFRESH_SECONDS, SETTINGS, Settings
 from VPTCTLib.signal import Signal
@@ -71,20 +71,21 @@ def test_addresses_are_remembered_the_last_one_first_and_forgotten() -> None:
     assert len(settings.addresses) == 10
 
 
-def test_the_worst_message_is_shown_and_good_news_take_away_those_of_their_subject() -> None:
-    pytest.importorskip("slicer")
-    from VPTCTLib.logic.messages import ERROR, INFO, WARNING, Messages
+def test_the_newest_message_is_shown_and_good_news_take_away_those_of_their_subject() -> None:
+    require_scene()
+    from VPTCTLib.logic.messages import ERROR, INFO, Messages
 
     messages, changes = Messages(), []
     messages.changed.connect(lambda: changes.append(messages.current))
-    messages.tell(INFO, "saved.", about="label")
     messages.tell_error(UnreachableError("no answer.", "Try again."), about="server")
-    messages.tell(WARNING, "the study changed.", about="study")
+    messages.tell(INFO, "p07 was skipped.", about="next")
+    assert messages.current is not None
+    assert messages.current.text == "p07 was skipped."
+    messages.tell_error(CancelledError("cancelled."), about="server")
+    messages.settle("next")
     assert messages.current is not None
     assert (messages.current.level, messages.current.hint) == (ERROR, "Try again.")
-    messages.tell_error(CancelledError("cancelled."), about="server")
     messages.settle("server")
     messages.settle("server")
-    assert messages.current is not None
-    assert messages.current.level == WARNING
+    assert messages.current is None
     assert len(changes) == 4

@@ -46,9 +46,8 @@ class Messages:
 
     @property
     def current(self) -> Message | None:
-        """The one to be shown: an error before a warning before others, the newest of those."""
-        order = (ERROR, WARNING, INFO)
-        return min(self._messages, key=lambda each: order.index(each.level), default=None)
+        """The one to be shown: the newest; those before it are shown when it is put away or over."""
+        return self._messages[0] if self._messages else None
 
     def tell(self, level: str, text: str, hint: str = "", *, about: str) -> None:
         """Show a message in place of the last one on its subject."""

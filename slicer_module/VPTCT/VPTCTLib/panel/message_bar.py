@@ -15,7 +15,7 @@ _STATUS_MS = 10_000
 
 
 class MessageBar:
-    """Shows the message that matters most; what is no good news also in Slicer's status bar.
+    """Shows the newest message; what is no good news also in Slicer's status bar.
 
     Args:
         messages: of the desk.
