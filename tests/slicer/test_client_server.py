@@ -122,10 +122,19 @@ def test_an_untrained_network_a_missing_study_and_no_study_at_all_are_told_apart
 def test_a_cancelled_classification_ends_at_once_and_the_server_goes_on(site) -> None:
     studies, cancel = site.client().studies, Cancel()
     threading.Timer(0.05, cancel.ask).start()
-    began = time.monotonic()
     with pytest.raises(CancelledError):
         deque((studies.classify("nodule_tiny", "s00.nii", cancel) for _ in range(1000)), maxlen=0)
-    assert time.monotonic() - began < 2
+    # One that would never be answered ends as well; the relay holds it for as long as this test wants.
+    held, relay = Cancel(), site.relay
+    relay.hung_up.clear()
+    relay.holds = "POST /infer/"
+    threading.Timer(0.05, held.ask).start()
+    try:
+        with pytest.raises(CancelledError):
+            studies.classify("nodule_tiny", "s00.nii", held)
+        assert relay.hung_up.wait(10)
+    finally:
+        relay.holds = ""
     assert studies.classify("nodule_tiny", "s00.nii").task == "nodule"
 
 
@@ -141,7 +150,7 @@ def test_of_a_cancelled_upload_the_server_keeps_nothing(site, tmp_path: Path) ->
         site.client().studies.upload(
             [big], progress=lambda done, _: cancel.ask() if done > 4 << 20 else None, cancel=cancel
         )
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while large() != before:
         assert time.monotonic() < deadline, large()
         time.sleep(0.02)

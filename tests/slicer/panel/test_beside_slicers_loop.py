@@ -51,5 +51,5 @@ def test_a_study_is_uploaded_and_classified(
         run_until(lambda: desk.classification.state == "idle", 60)
     seconds = time.monotonic() - start
     assert desk.classification.result is not None, panel.panel.ui.messageLabel.text
-    print(f"{megabytes:.1f} MB in {seconds:.2f} s, {lag.ticks} ticks, longest gap {lag.longest_ms:.0f} ms")
-    assert lag.longest_ms < BLOCKED_MS
+    print(f"{megabytes:.1f} MB in {seconds:.2f} s, {lag.ticks} ticks, {lag}")
+    assert lag.busiest_ms < BLOCKED_MS, lag

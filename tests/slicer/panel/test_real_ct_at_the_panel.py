@@ -105,8 +105,8 @@ def classify_and_look(reader: AtThePanel, series: Series) -> float:
 
     with LagMeter() as lag:
         (finding,) = reader.classify().findings
-    assert lag.busiest_ms < BLOCKED_MS
-    print(f"computed {lag.busiest_ms:.0f} ms at one go, longest gap {lag.longest_ms:.0f} ms")
+    assert lag.busiest_ms < BLOCKED_MS, lag
+    print(lag)
     assert len(series.heights_mm) == SLICES
     assert np.abs(np.subtract(series.heights_mm, finding.key_slice_mm)).min() < 0.01
     # The slices are at right angles to z: where the view cuts is the offset that it tells itself.

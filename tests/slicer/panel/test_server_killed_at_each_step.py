@@ -39,11 +39,12 @@ class Reader(AtThePanel):
     Attributes:
         site: the server, its address and its folders.
         busiest_ms: how long the window's thread computed at one go, at most, while the reader waited.
+        busiest: the same in words, with where it was.
     """
 
     def __init__(self, opened: Any, wait_until: Callable[..., None], site: DaySite) -> None:
         super().__init__(opened, wait_until)
-        self.site, self.busiest_ms = site, 0.0
+        self.site, self.busiest_ms, self.busiest = site, 0.0, ""
         self._starting: threading.Thread | None = None
 
     def until(self, condition: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
@@ -51,7 +52,8 @@ class Reader(AtThePanel):
 
         with LagMeter() as lag:
             super().until(condition, seconds)
-        self.busiest_ms = max(self.busiest_ms, lag.busiest_ms)
+        if lag.busiest_ms > self.busiest_ms:
+            self.busiest_ms, self.busiest = lag.busiest_ms, str(lag)
 
     @property
     def form(self) -> Any:
@@ -156,8 +158,8 @@ def reader(panel: Any, wait_until: Callable[..., None], site_to_kill: DaySite) -
     site_to_kill.relay.holds, site_to_kill.relay.loses_answers = "", 0
     for held in site_to_kill.ask("GET", "/activelearning/")["leases"]:
         site_to_kill.ask("DELETE", f"/activelearning/leases/{held['study']}")
-    print(f"computed {reader.busiest_ms:.0f} ms at one go")
-    assert reader.busiest_ms < BLOCKED_MS
+    print(reader.busiest)
+    assert reader.busiest_ms < BLOCKED_MS, reader.busiest
 
 
 def test_connecting(reader: Reader) -> None:

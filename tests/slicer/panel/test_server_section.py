@@ -212,16 +212,16 @@ def test_the_window_goes_on_while_a_server_says_nothing_and_cancel_leaves_it(
     from standin.lag_meter import LagMeter
     from standin.waiting import let_events_go_on
 
-    with ScriptedServer([silence]) as server, LagMeter() as meter:
-        section.ui.addressBox.setEditText(server.url)
-        section.ui.connectButton.click()
-        let_events_go_on(0.5)
-        assert section.ui.stateLabel.text == "Connecting..."
-        section.ui.connectButton.click()
-        assert section.ui.stateLabel.text == "Not connected"
-        assert server.hung_up.wait(2)
-    # A server that is waited for would hold it for half a minute; other tests measure more closely.
-    assert meter.longest_ms < 1000
+    with ScriptedServer([silence]) as server:
+        with LagMeter() as meter:
+            section.ui.addressBox.setEditText(server.url)
+            section.ui.connectButton.click()
+            let_events_go_on(0.5)
+            assert section.ui.stateLabel.text == "Connecting..."
+            section.ui.connectButton.click()
+            assert section.ui.stateLabel.text == "Not connected"
+        assert server.hung_up.wait(10)
+    assert meter.busiest_ms < 100, meter
 
 
 def test_studies_that_the_server_cannot_read_are_told(section: Any, wait_until: Wait) -> None:

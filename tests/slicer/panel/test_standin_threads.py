@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from typing import Any
+
+import pytest
 
 
 def test_the_longest_time_without_an_answer_is_measured(app: Any) -> None:
@@ -14,13 +17,54 @@ def test_the_longest_time_without_an_answer_is_measured(app: Any) -> None:
 
     with LagMeter() as quiet:
         let_events_go_on(0.3)
-    with LagMeter() as busy:
-        qt.QTimer.singleShot(50, lambda: time.sleep(0.5))
-        let_events_go_on(0.2)
     assert quiet.ticks > 5
+    busy = LagMeter()
+
+    def hang() -> None:
+        with busy:
+            qt.QTimer.singleShot(50, lambda: time.sleep(0.5))
+            let_events_go_on(0.2)
+
+    with pytest.raises(AssertionError, match=r"(?s)the window's thread waits:\ntime.sleep.*0\.5"):
+        hang()
     assert busy.longest_ms >= 495
+    assert busy.busiest_ms < 495 < busy.longest_ms
+    assert "time.sleep(0.5)" in str(busy)
     # A computer that is busy with something else makes gaps, too.
     assert quiet.longest_ms < busy.longest_ms / 2
+
+
+def test_what_the_window_itself_waits_for_fails_however_short_it_is(app: Any) -> None:
+    from standin.lag_meter import LagMeter
+
+    def connect(port: int) -> None:
+        socket.create_connection(("127.0.0.1", port)).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(AssertionError, match=r"(?s)socket.connect.*in connect"), LagMeter():
+            connect(port)
+        with LagMeter() as meter:
+            # A worker's own waits are its own.
+            worker = threading.Thread(target=connect, args=(port,))
+            worker.start()
+            worker.join()
+        connect(port)
+    assert meter.waits == []
+
+
+def test_where_the_window_computes_too_long_is_told(app: Any) -> None:
+    from standin.lag_meter import LagMeter
+
+    def computes_for_long() -> None:
+        end = time.thread_time() + 0.4
+        while time.thread_time() < end:
+            pass
+
+    with LagMeter() as meter:
+        computes_for_long()
+    assert meter.busiest_ms >= 395
+    assert "in computes_for_long" in str(meter)
 
 
 class Counter:

@@ -15,8 +15,8 @@ from day_site import DaySite, day_site
 
 WAIT_SECONDS = 60
 # What a reader notices: so long the window's thread may compute at one go. Beside a training on the same two
-# cores it waits for its turn as well, which is told, and may not be longer than so long.
-BLOCKED_MS, WAITED_MS = 100, 400
+# cores it waits for its turn as well, which is only printed.
+BLOCKED_MS = 100
 
 
 @pytest.fixture(scope="module")
@@ -213,9 +213,8 @@ def _server_goes_away(day: Day, picture: Callable[..., Path]) -> None:
 
 
 def _was_never_blocked(name: str, meter: Any) -> None:
-    print(f"{name}: computed {meter.busiest_ms:.0f} ms at one go, longest gap {meter.longest_ms:.0f} ms")
-    assert meter.busiest_ms < BLOCKED_MS, name
-    assert meter.longest_ms < WAITED_MS, name
+    print(f"{name}: {meter}")
+    assert meter.busiest_ms < BLOCKED_MS, f"{name}: {meter}"
 
 
 def _train(day: Day, picture: Callable[..., Path]) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
 import slicer
+
+_PAUSE_SECONDS = 0.002
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
@@ -18,7 +21,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s: {_words(condition)}"
         slicer.app.processEvents()
-        time.sleep(0.002)
+        _pause()
 
 
 def let_events_go_on(seconds: float) -> None:
@@ -26,7 +29,12 @@ def let_events_go_on(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         slicer.app.processEvents()
-        time.sleep(0.002)
+        _pause()
+
+
+def _pause() -> None:
+    # No time.sleep: a meter of the window's lag takes one for a fault of the panel.
+    threading.Event().wait(_PAUSE_SECONDS)
 
 
 def _words(condition: Callable[[], object]) -> str:
