@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,14 @@ def test_a_study_that_is_only_here_is_uploaded_after_a_question_with_its_progres
     wait_until(lambda: ready.classification.result is not None, 10)
     assert not ui.classifyBar.visible
     assert [each.title for each in dialogs.shown] == ["Upload patient data"] * 2
+    forgotten = time.strftime("%H:%M", time.localtime(ready.classification.uploaded_until))
+    assert ui.placeLabel.text == (
+        f"Only on this computer. Uploaded for now: the server forgets it at {forgotten}."
+    )
+    ready.study.volume.GetImageData().Modified()
+    ready.study.changed.emit()
+    # It is another one now.
+    wait_until(lambda: ui.placeLabel.text.startswith("Only on this computer: will be uploaded"), 10)
 
 
 def test_another_volume_is_chosen_while_one_is_classified_and_waits_in_line(

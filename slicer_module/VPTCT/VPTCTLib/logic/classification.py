@@ -16,6 +16,7 @@ from ..contract.result import Result
 from ..errors import VptctError
 from ..i18n import tr as _
 from ..jobs import Jobs
+from ..scene.fingerprint import revision
 from ..scene.results import KeptResult, keep_result, result_of, results_of
 from ..settings import Settings
 from ..signal import Signal
@@ -27,7 +28,7 @@ from .messages import INFO, WARNING, Messages
 from .questions import Questions
 from .server_link import ServerLink
 from .study_on_screen import StudyOnScreen
-from .upload_sessions import UploadSessions
+from .upload_sessions import Uploaded, UploadSessions
 from .why_not import why_not
 
 ABOUT = "classification"
@@ -156,14 +157,21 @@ class Classification:
             now=model.version, then=kept.result.model.version
         )
 
+    @property
+    def uploaded_until(self) -> float | None:
+        """How long the server keeps an upload of the volume on screen, in the form that the chosen network
+        takes (seconds since 1970); None where it would be uploaded first."""
+        order = self._order()
+        if order is None:
+            return None
+        needs, contents = self._bench.needs(order), revision(order.volume)
+        return self._sessions.kept_until(Uploaded(order.client, order.volume_id, contents, needs))
+
     def start(self) -> None:
         """Classify the volume on screen, now or when it is its turn. Nothing happens where that cannot be."""
-        volume, task, model = self._study.volume, self._choice.task, self._choice.model
-        client, info = self._server.client, self._server.info
-        if self.can_start or self.state != IDLE or volume is None or task is None or model is None:
-            return
-        if client is not None and info is not None:
-            self._add(Order(volume, volume.GetID(), volume.GetName(), task, model, client, info))
+        order = self._order()
+        if order is not None and not self.can_start and self.state == IDLE:
+            self._add(order)
 
     def cancel(self) -> None:
         """End what runs or waits for the volume and the network on screen."""
@@ -178,6 +186,14 @@ class Classification:
     def close(self) -> None:
         """The panel is going: the server removes what was uploaded."""
         self._drop_all(wait=True)
+
+    def _order(self) -> Order | None:
+        """For what is on screen and chosen; None where something of it is not there."""
+        volume, task, model = self._study.volume, self._choice.task, self._choice.model
+        client, info = self._server.client, self._server.info
+        if volume is None or task is None or model is None or client is None or info is None:
+            return None
+        return Order(volume, volume.GetID(), volume.GetName(), task, model, client, info)
 
     def _run_on_screen(self) -> ClassifyRun | None:
         volume, model = self._study.volume, self._choice.model

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from ..contract.info import ModelInfo
 from ..i18n import tr as _
 from ..settings import UPLOAD_WHOLE, Settings
@@ -15,8 +17,22 @@ from .study_upload import megabytes, upload_in_words
 from .words import finding_in_words, pretraining_in_words
 
 
-def place_in_words(study: StudyOnScreen, server: ServerLink, choice: Choice, settings: Settings) -> str:
-    """Where the study on screen is; "" where nothing can be said of that."""
+def place_in_words(
+    study: StudyOnScreen,
+    server: ServerLink,
+    choice: Choice,
+    settings: Settings,
+    uploaded_until: float | None,
+) -> str:
+    """Where the study on screen is; "" where nothing can be said of that.
+
+    Args:
+        study: that is on screen.
+        server: where it may be.
+        choice: of the network, by which it is seen how much would be uploaded.
+        settings: whether it would be uploaded whole.
+        uploaded_until: how long the server keeps an upload of it (seconds since 1970); None for none.
+    """
     if study.volume is None or study.refusal or server.info is None:
         return ""
     if study.place is None:
@@ -25,6 +41,11 @@ def place_in_words(study: StudyOnScreen, server: ServerLink, choice: Choice, set
         if server.info.studies.kind == ARCHIVE:
             return _("In the server's archive.")
         return _("On the server as {study}.").format(study=study.place.study)
+    if uploaded_until is not None:
+        when = time.strftime("%H:%M", time.localtime(uploaded_until))
+        return _("Only on this computer. Uploaded for now: the server forgets it at {when}.").format(
+            when=when
+        )
     needs = None
     if choice.task is not None and not settings.get(UPLOAD_WHOLE):
         needs = choice.task.needs if choice.model is None else choice.task.needs_of(choice.model)

@@ -56,14 +56,19 @@ class UploadSessions:
 
     def find(self, uploaded: Uploaded) -> UploadSession | None:
         """The session of an upload; None where there is none, or where it may have expired."""
-        kept = self._kept.get(uploaded)
-        if kept is None:
+        if self.kept_until(uploaded) is None:
+            self._kept.pop(uploaded, None)
             return None
-        if self._clock() - kept.used > _SAFE_SHARE * kept.session.expiry_seconds:
-            del self._kept[uploaded]
-            return None
+        kept = self._kept[uploaded]
         kept.used = self._clock()
         return kept.session
+
+    def kept_until(self, uploaded: Uploaded) -> float | None:
+        """When the server forgets an upload that is not used again (seconds since 1970); None for none."""
+        kept = self._kept.get(uploaded)
+        if kept is None or self._clock() - kept.used > _SAFE_SHARE * kept.session.expiry_seconds:
+            return None
+        return kept.used + kept.session.expiry_seconds
 
     def keep(self, uploaded: Uploaded, session: UploadSession) -> None:
         """Remember a session; earlier ones of other contents of the volume are removed."""

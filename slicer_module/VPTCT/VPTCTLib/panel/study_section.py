@@ -79,7 +79,8 @@ class StudySection(Section):
             before = selector.blockSignals(True)
             selector.setCurrentNode(desk.study.volume)
             selector.blockSignals(before)
-        put(self.ui.placeLabel, place_in_words(desk.study, desk.server, desk.choice, desk.settings))
+        until = desk.classification.uploaded_until
+        put(self.ui.placeLabel, place_in_words(desk.study, desk.server, desk.choice, desk.settings, until))
         place = desk.study.place
         tip = place.why if isinstance(place, ToUpload) else self.ui.placeLabel.text
         self.ui.placeLabel.toolTip = plain_tip(tip)
