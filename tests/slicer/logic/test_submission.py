@@ -118,6 +118,29 @@ def test_a_changed_mind_is_a_newer_version_upon_ones_own(anna: Any) -> None:
     assert len(history(anna).versions) == 2
 
 
+def test_a_second_mind_before_the_history_came_is_upon_the_first_and_no_conflict(anna: Any) -> None:
+    """The form knows of the reader's own label what the save told, not only what the history told before."""
+    desk, relay = anna.desk, anna.site.relay
+    saved: list[Any] = []
+    desk.submission.saved.connect(lambda *values: saved.append(values))
+    anna.wait()
+    assert desk.history.newest_version == 0
+    relay.holds = "GET /datastore/label/history"
+    try:
+        for number, state in enumerate(("present", "absent"), start=1):
+            desk.draft.set_state("lung_nodule", state)
+            desk.submission.submit()
+            anna.ticker.until(lambda wanted=number: len(saved) == wanted or desk.kept_labels.conflicts)
+            assert desk.history.newest_version == 0, "it is still held"
+    finally:
+        relay.holds = ""
+    anna.wait()
+    assert desk.kept_labels.conflicts == ()
+    assert states(anna) == ["present", "absent"]
+    assert history(anna).set_aside == ()
+    assert desk.history.newest_version == 2
+
+
 @pytest.mark.parametrize("answers_lost", [1, 2, 3, 6])
 def test_a_label_whose_answers_are_lost_is_saved_once(anna: Any, answers_lost: int) -> None:
     anna.site.relay.loses_answers = answers_lost
@@ -126,6 +149,29 @@ def test_a_label_whose_answers_are_lost_is_saved_once(anna: Any, answers_lost: i
     assert anna.site.relay.loses_answers == 0
     assert states(anna) == ["present"]
     assert history(anna).set_aside == ()
+
+
+def test_a_part_of_the_panel_that_fails_stops_no_label_on_its_way(
+    anna: Any, no_slot_errors: list[BaseException]
+) -> None:
+    def wrong(*values: Any) -> None:
+        raise ZeroDivisionError
+
+    desk, saved = anna.desk, []
+    desk.kept_labels.saved.connect(lambda *values: saved.append(values[0]))
+    for each in (desk.server.changed, desk.kept_labels.changed):
+        each.connect(wrong)
+    anna.site.relay.refuses = True
+    say_and_submit(anna)
+    anna.ticker.until(lambda: desk.server.state == "away")
+    anna.site.relay.refuses = False
+    anna.ticker.until(lambda: desk.server.state == "ready")
+    anna.wait()
+    assert (states(anna), saved) == (["present"], [anna.study])
+    for each in (desk.server.changed, desk.kept_labels.changed):
+        each.disconnect(wrong)
+    assert {type(each) for each in no_slot_errors} == {ZeroDivisionError}
+    no_slot_errors.clear()
 
 
 def test_a_label_said_while_the_server_is_away_waits_and_is_sent_once_when_it_is_back(anna: Any) -> None:
