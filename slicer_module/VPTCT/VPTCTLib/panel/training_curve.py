@@ -85,12 +85,13 @@ class _Picture:
             self._painter.drawEllipse(x - 2, y - 2, 4, 4)
 
     def _legend(self) -> None:
-        y = HEIGHT - 16
-        middle = (self._left + self._right) // 2
+        y, end = HEIGHT - 16, self._right + _RIGHT
+        # Words as long as these are not cut in the narrowest panel.
+        split = self._left + (end - self._left) * 3 // 5
         self._painter.setPen(qt.QPen(self._inks.curve, 1))
-        self._text(self._left, y, middle - self._left, _("● validation AUROC (left)"), qt.Qt.AlignLeft)
+        self._text(self._left, y, split - self._left, _("● validation AUROC (left)"), qt.Qt.AlignLeft)
         self._painter.setPen(qt.QPen(self._inks.cursor, 1))
-        self._text(middle, y, self._right - middle, _("┄ loss (right)"), qt.Qt.AlignRight)
+        self._text(split, y, end - split, _("┄ loss (right)"), qt.Qt.AlignRight)
 
     def _text(self, x: int, y: int, width: int, text: str, side: Any = None) -> None:
         side = qt.Qt.AlignLeft if side is None else side
