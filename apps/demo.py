@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -154,7 +154,10 @@ class Demo:
             bar = progress.add_task(name, total=None)
 
             def advance(done: int, total: int, words: str = name) -> None:
-                progress.update(bar, completed=done, total=total or None, description=words)
+                # 0 of 0 is a step that counts nothing, at the end of a training: the bar stays where it was.
+                progress.update(
+                    bar, completed=done if total else None, total=total or None, description=words
+                )
 
             yield advance
         self.seconds[name] = time.monotonic() - began
@@ -220,7 +223,7 @@ def ask_which_next(server: ServerProcess, advance: Advance) -> list[Proposed]:
         if task["scoring"]["complete"]:
             break
         time.sleep(0.2)
-    proposed = []
+    proposed, leases = [], []
     for strategy in ("auto", "uncertain"):
         answer = server.http.post(f"{server.url}/activelearning/{strategy}", json={}, timeout=60)
         # Without scores one that needs them is refused; the others go on.
@@ -228,11 +231,20 @@ def ask_which_next(server: ServerProcess, advance: Advance) -> list[Proposed]:
             continue
         if not answer.ok:
             raise ServerError(f"the server proposes no study: {answer.status_code} {answer.text}")
-        proposed += [
-            Proposed(each["study"], each["strategy"], each["why"])
-            for each in answer.json()["vptct"]["studies"]
-        ]
+        studies = answer.json()["vptct"]["studies"]
+        proposed += [Proposed(each["study"], each["strategy"], each["why"]) for each in studies]
+        leases += [each["lease"] for each in studies]
+    for lease in leases:
+        give_back(server, lease)
     return proposed
+
+
+def give_back(server: ServerProcess, lease: Mapping[str, str]) -> None:
+    """The demo labels nothing: whoever serves what it kept finds every study free."""
+    address = f"{server.url}/activelearning/leases/{lease['study']}"
+    answer = server.http.delete(address, params={"holder": lease["holder"]}, timeout=60)
+    if not answer.ok:
+        raise ServerError(f"the server takes no study back: {answer.status_code} {answer.text}")
 
 
 def unpack_real_study(folder: Path) -> None:
@@ -277,6 +289,16 @@ def print_how_to_serve(console: Console, folder: Path) -> None:
     console.print(command, soft_wrap=True, markup=False, highlight=False)
 
 
+def print_how_to_keep(console: Console) -> None:
+    """The command that makes the same once more, for the Slicer module, as it is typed in this folder."""
+    here, typed = Path.cwd(), [Path(sys.executable), Path(__file__).resolve()]
+    words = [str(each.relative_to(here)) if each.is_relative_to(here) else str(each) for each in typed]
+    console.print(
+        "Phantoms and model are gone. For 3D Slicer (docs/slicer.md) this makes and keeps the same:"
+    )
+    console.print(" ".join([*words, *sys.argv[1:], "--keep"]), soft_wrap=True, markup=False, highlight=False)
+
+
 def main() -> int:
     """The command line; its exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("::")[0])
@@ -307,7 +329,7 @@ def main() -> int:
             print_how_to_serve(console, work)
         else:
             shutil.rmtree(work, ignore_errors=True)
-            console.print("In 3D Slicer: run apps/demo.py --keep, and see docs/slicer.md")
+            print_how_to_keep(console)
 
 
 if __name__ == "__main__":
