@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from functools import lru_cache
+from pathlib import Path
 from types import FrameType, TracebackType
 
 from PySide6 import QtCore
@@ -19,6 +20,7 @@ _WAITS = frozenset(
 _GAP_SECONDS = 0.1
 _LOOK_SECONDS = 0.02
 _SHOWN_FRAMES = 8
+_PROJECT = str(Path(__file__).resolve().parents[3])
 _on: list[LagMeter] = []
 
 
@@ -125,4 +127,9 @@ def _listen() -> None:
 
 
 def _stack(frame: FrameType) -> str:
-    return "".join(traceback.format_stack(frame, _SHOWN_FRAMES))
+    """The innermost frame, and those of this project around it; what libraries do in between is left out."""
+    *around, last = traceback.extract_stack(frame)
+    ours = [
+        each for each in around if each.filename.startswith(_PROJECT) and "site-packages" not in each.filename
+    ]
+    return "".join(traceback.format_list([*ours[-_SHOWN_FRAMES:], last]))
