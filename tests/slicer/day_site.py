@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from day_network import day_phantoms, publish
 from relay import Relay
 from server_process import ServerProcess
 
@@ -51,7 +52,7 @@ def day_site(root: Path, spread_out: Callable[..., None], *, versions: int = 1) 
     from vpt_plugin.store.tokens import TokenFile
 
     truth = _write_studies(root)
-    _publish(root, spread_out, versions)
+    publish(root, spread_out, versions)
     token = TokenFile(root / "tokens").add("rita", "reviewer")
     conf = {
         "tasks": "nodule", "models": "tiny", "device": "cpu", "scoring": "off",
@@ -71,9 +72,9 @@ def day_site(root: Path, spread_out: Callable[..., None], *, versions: int = 1) 
 
 
 def _write_studies(root: Path) -> dict[str, Any]:
-    from vpt_plugin.data.phantom import PhantomConfig, make_phantom, write_nifti
+    from vpt_plugin.data.phantom import make_phantom, write_nifti
 
-    config = PhantomConfig(pixels=64, slice_spacings_mm=(5.0,), nodule_diameters_mm=(34.0, 48.0))
+    config = day_phantoms()
     (root / "studies").mkdir()
     truth = {}
     for seed in range(STUDIES + 1):
@@ -84,26 +85,3 @@ def _write_studies(root: Path) -> dict[str, Any]:
         write_nifti(phantom.volume, root / "studies" / f"p{seed:02d}.nii")
         truth[f"p{seed:02d}.nii"] = {**phantom.labels["nodule"].to_json(), "annotator": ""}
     return truth
-
-
-def _publish(root: Path, spread_out: Callable[..., None], versions: int) -> None:
-    import torch
-
-    from vpt_plugin.ct.reader import read_study
-    from vpt_plugin.models.card import Estimate, ModelCard
-    from vpt_plugin.models.catalog import get_model
-    from vpt_plugin.models.classifier import new_classifier
-    from vpt_plugin.tasks import TASKS
-    from vpt_plugin.training.model_store import ModelStore
-
-    classifier = new_classifier(get_model("tiny"), TASKS["nodule"].findings, seed=0)
-    with torch.no_grad():
-        spread_out(classifier, TASKS["nodule"], read_study(root / "studies" / "p00.nii"))
-    card = ModelCard(
-        task="nodule", model="tiny", findings=("lung_nodule",), pretraining="none",
-        clip_slices=get_model("tiny").clip_slices, trained_on=70, synthetic=True, calibrated=True,
-        validation_auroc={"lung_nodule": Estimate(0.71, (0.58, 0.83), 60)},
-        thresholds={"lung_nodule": 0.5}, created="2026-11-20T20:31:05Z",
-    )  # fmt: skip
-    for _ in range(versions):
-        ModelStore(root / "models").publish(classifier, card)
