@@ -355,10 +355,14 @@ def test_the_plot_view_shows_the_answer_on_screen_and_goes_as_it_came(desk: Desk
     assert plot.GetPlotChartNode() is desk.evidence.kept.nodes.chart
     desk.hear(volume, answer(version=4, effusion=12))
     assert plot.GetPlotChartNode() is desk.evidence.kept.nodes.chart is not None
+    assert layout.GetViewArrangement() == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView
     desk.show(desk.new_volume("another"))
     assert plot.GetPlotChartNode() is None
+    # Nothing was said of the other volume: a plot without a curve would be a blank field.
+    assert layout.GetViewArrangement() == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
     desk.show(volume)
     assert plot.GetPlotChartNode() is desk.evidence.kept.nodes.chart is not None
+    assert layout.GetViewArrangement() == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView
     desk.views.show_plot(False)
     assert layout.GetViewArrangement() == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
 

@@ -31,7 +31,7 @@ class EvidenceViews:
         changed: any of these.
         shows_marks: the slices that the reader marked.
         shows_found: those where clips reach the threshold.
-        shows_plot: the curves of all findings, in Slicer's plot view.
+        shows_plot: the curves of all findings, in Slicer's plot view, while there is an answer.
     """
 
     def __init__(self, evidence: Evidence) -> None:
@@ -60,8 +60,6 @@ class EvidenceViews:
         """Show the curves in Slicer's plot view; without, the layout is as it was before."""
         self.shows_plot = wanted
         self._draw_plot()
-        if not wanted and self._evidence.volume is not None:
-            leave_plot_layout(self._evidence.volume.GetScene())
         self.changed.emit()
 
     def _draw(self) -> None:
@@ -89,7 +87,10 @@ class EvidenceViews:
         return wanted
 
     def _draw_plot(self) -> None:
-        """Once per answer, so that who chooses another chart keeps it; none of another volume stays."""
+        """Once per answer, so that who chooses another chart keeps it; none of another volume stays.
+
+        Without an answer there is nothing to plot, and the slice views have the room.
+        """
         kept, volume = self._evidence.kept, self._evidence.volume
         chart = None if kept is None else kept.nodes.chart
         if volume is not None:
@@ -97,4 +98,6 @@ class EvidenceViews:
         wanted = chart if self.shows_plot else None
         if wanted is not None and wanted is not self._chart:
             show_chart(wanted)
+        elif wanted is None and self._chart is not None and self._scene is not None:
+            leave_plot_layout(self._scene)
         self._chart = wanted
