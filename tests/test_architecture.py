@@ -20,7 +20,7 @@ LAYERS = [
     {"store", "data", "models"},
     {"ct", "acquisition", "labels"},
     {"tasks", "owned_process"},
-    {"errors", "durable"},
+    {"errors", "durable", "words"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 HEAVY = {"torch", "torchvision", "monai", "ignite", "pytorchvideo"}

@@ -30,7 +30,7 @@ def test_a_site_labels_trains_infers_labels_more_retrains_and_chooses(site: Site
     names = sorted(site.labels)
     refused = site.ask("POST", "/train/nodule_tiny", json=QUICK)
     assert refused.status_code == 409
-    assert "0 studies with lung_nodule present, 0 absent" in refused.json()["detail"]
+    assert "0 studies with lung nodule, 0 without" in refused.json()["detail"]
 
     # 24 phantoms, half of them with nodules, those with the slices that show them.
     site.label(names[:24])

@@ -145,7 +145,8 @@ def test_too_few_labels_of_either_state_are_refused_with_their_numbers(
 ) -> None:
     answer = train(site(present=present, absent=absent))
     assert answer.status_code == 409
-    assert f"{present} studies with lung_nodule present, {absent} absent" in answer.json()["detail"]
+    studies = "1 study" if present == 1 else f"{present} studies"
+    assert f"{studies} with lung nodule, {absent} without." in answer.json()["detail"]
     assert "at least 2 of each" in answer.json()["hint"]
 
 
@@ -162,7 +163,7 @@ def test_labels_of_studies_that_cannot_take_part_are_not_counted(site: START, tm
     )
     answer = train(server)
     assert answer.status_code == 409, answer.text
-    assert "2 studies with lung_nodule present, 1 absent" in answer.json()["detail"]
+    assert "2 studies with lung nodule, 1 without" in answer.json()["detail"]
     assert "(left out: 1 labelled, but not there; 2 of the test set)" in answer.json()["detail"]
     assert server.ask("GET", "/train/").json()["running"] is None
 

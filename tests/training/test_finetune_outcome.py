@@ -237,10 +237,10 @@ def test_too_few_labels_are_told_before_anything_is_read(
         for study in ball_manifest.studies
         if int(study.study[-3:]) % 2 == 0 or study.study == "study-001"
     ]
-    with pytest.raises(TrainingError, match="10 studies with lung_nodule present, 1 absent;"):
+    with pytest.raises(TrainingError, match="nodule: 10 studies with lung nodule, 1 without"):
         train(Manifest(tuple(present)), ModelStore(tmp_path), progress=told.append)
     unlabelled = replace(ball_manifest.studies[3], labels={})
-    with pytest.raises(TrainingError, match=r"1 absent \(left out: 1 not labelled\)\."):
+    with pytest.raises(TrainingError, match=r"1 without \(left out: 1 not labelled\)\."):
         train(Manifest((*present, unlabelled)), ModelStore(tmp_path), progress=told.append)
     assert told == []
 

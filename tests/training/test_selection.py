@@ -73,7 +73,9 @@ def test_phantoms_and_patients_are_not_mixed_in_one_training(
     real = as_patients(ball_manifest)
     assert not select(real, ball_cache).synthetic
     mixed = with_first(real, ball_manifest.studies[0])
-    with pytest.raises(TrainingError, match=r"phantoms \(study-000 and 0 more\) and patients \(study-001"):
+    with pytest.raises(
+        TrainingError, match=r"phantoms \(study-000\) and patients \(study-001 and \d+ more\)"
+    ):
         select(mixed, ball_cache)
     # What takes no part does not count: a phantom that has no label for this task.
     assert not select(with_first(real, replace(ball_manifest.studies[0], labels={})), ball_cache).synthetic
@@ -175,7 +177,7 @@ def test_a_side_without_one_of_the_states_is_refused_before_anything_is_trained(
 ) -> None:
     absent = [study for study in ball_manifest.studies if study.split == "train" or int(study.study[-1]) % 2]
     with pytest.raises(
-        TrainingError, match=r"no validation study has lung_nodule present \(of 4 usable ones\)"
+        TrainingError, match=r"no validation study has lung nodule present \(of 4 usable ones\)"
     ):
         select(Manifest(tuple(absent)), ball_cache)
 

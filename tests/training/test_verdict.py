@@ -209,7 +209,8 @@ def test_too_few_studies_that_neither_learned_from_decide_nothing(
     verdict = judge().decide(outcome_of(studies, right(studies), small_spec), synthetic=True)
     assert (verdict.serve, verdict.comparison) == (False, None)
     assert (
-        "neither was trained on 2 validation studies with lung_nodule and 2 without (16 were" in verdict.why
+        "that neither was trained on, 2 with lung nodule and 2 without (16 were seen by the served version). "
+        "It takes 3 of each, so label more studies. So version 1 stays" in verdict.why
     )
     assert "So version 1 stays, and the new one is kept as a candidate" in verdict.why
     assert verdict.to_json() == {"with_version": 1, "better": False, "sentence": verdict.why}

@@ -24,6 +24,7 @@ from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.sides import require_no_folds
 from vpt_plugin.training.sources import GONE, SourceStudy, TrainingSource
 from vpt_plugin.training.start import find_start
+from vpt_plugin.words import in_a_sentence, studies_in_words
 
 # A validation without both states says nothing, and neither does a training.
 MIN_STUDIES_OF_A_STATE = 2
@@ -90,7 +91,8 @@ def _check_given_sides(studies: Sequence[SourceStudy], task: ReadingTask, config
             ]
             if lacking := next((state for state in ("present", "absent") if state not in states), None):
                 raise TrainingError(
-                    f"no {side} study has {finding} {lacking} (of {len(states)} labelled ones).",
+                    f"no {side} study has {in_a_sentence(finding)} {lacking} "
+                    f"(of {len(states)} labelled ones).",
                     "Set the column split so that each side has both states, or leave it empty.",
                 )
 
@@ -141,10 +143,10 @@ def _check_labels(task: ReadingTask, labels: Sequence[StudyLabel]) -> None:
         counts = {state: states.count(state) for state in ("present", "absent")}
         if min(counts.values()) < MIN_STUDIES_OF_A_STATE:
             raise TrainingError(
-                f"too few labels for a training of {task.name}: {counts['present']} studies with {finding} "
-                f"present, {counts['absent']} absent;",
-                f"at least {MIN_STUDIES_OF_A_STATE} of each are needed, and some 20 of each before the "
-                "result means anything.",
+                f"too few labels for a training of {task.title}: {studies_in_words(counts['present'])} with "
+                f"{in_a_sentence(finding)}, {counts['absent']} without.",
+                f"Label more studies: at least {MIN_STUDIES_OF_A_STATE} of each are needed, and some 20 of "
+                "each before the result means anything.",
             )
 
 

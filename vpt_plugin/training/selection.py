@@ -26,6 +26,7 @@ from vpt_plugin.training.sources import ManifestSource, SourceStudy, TrainingSou
 from vpt_plugin.training.test_set import patient_of
 from vpt_plugin.training.training_data import Round, TrainingData, lacking_state, states_in_words
 from vpt_plugin.training.usable import Told, UsableStudies
+from vpt_plugin.words import in_a_sentence
 
 __all__ = ["Round", "TrainingData", "UsablePatients", "select_studies", "usable_patients"]
 
@@ -198,10 +199,15 @@ def _refuse_mixture(synthetic: Mapping[str, bool]) -> None:
     patients = [study for study, is_phantom in synthetic.items() if not is_phantom]
     if phantoms and patients:
         raise TrainingError(
-            f"phantoms ({phantoms[0]} and {len(phantoms) - 1} more) and patients "
-            f"({patients[0]} and {len(patients) - 1} more) are mixed.",
-            "Train on one of them. Files of phantoms say what they are; in a CSV the column synthetic does.",
+            f"phantoms ({_first_of(phantoms)}) and patients ({_first_of(patients)}) are mixed.",
+            "Train on one of them: keep phantoms in a folder of their own. (Files of phantoms say that they "
+            "are; who trains from a CSV says it in its column synthetic.)",
         )
+
+
+def _first_of(studies: Sequence[str]) -> str:
+    """``p01``, or ``p01 and 4 more``."""
+    return studies[0] if len(studies) == 1 else f"{studies[0]} and {len(studies) - 1} more"
 
 
 def _refuse_one_patient(studies: Sequence[SourceStudy], source: str) -> None:
@@ -224,7 +230,7 @@ def _require_both_states(data: TrainingData, task: ReadingTask, patients: int) -
             index, state = lacking
             fold = f" of fold {number}" if data.folds else ""
             raise TrainingError(
-                f"no {side} study{fold} has {task.findings[index]} {state} "
+                f"no {side} study{fold} has {in_a_sentence(task.findings[index])} {state} "
                 f"(of {len(studies)} usable ones{_why_left_out(data.left_out)}).",
                 "Ask for fewer folds, or label more studies."
                 if data.folds > 2

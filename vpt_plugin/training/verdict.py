@@ -27,6 +27,7 @@ from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.outcome import Outcome
 from vpt_plugin.training.reading import reading_difference, reading_facts
 from vpt_plugin.training.validation_record import Memory, SeenStudy, ValidationRecord
+from vpt_plugin.words import in_a_sentence
 
 Floats = NDArray[np.float64]
 # With fewer of a state one study that was answered by luck decides.
@@ -176,10 +177,12 @@ class Judge:
         for index, finding in enumerate(self.task.findings):
             present, absent = ((states[:, index] == value).sum() for value in (1, 0))
             if min(present, absent) < LEAST_PER_STATE:
-                because = f" ({left_out} were seen by the served version)" if left_out else ""
+                was = "was" if left_out == 1 else "were"
+                because = f" ({left_out} {was} seen by the served version)" if left_out else ""
                 return (
-                    f"neither was trained on {present} validation studies with {finding} and {absent} "
-                    f"without{because}; it takes {LEAST_PER_STATE} of each"
+                    "there are too few validation studies that neither was trained on, "
+                    f"{present} with {in_a_sentence(finding)} and {absent} without{because}. It takes "
+                    f"{LEAST_PER_STATE} of each, so label more studies"
                 )
         return ""
 

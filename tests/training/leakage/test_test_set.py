@@ -294,7 +294,7 @@ def test_a_version_without_a_record_is_evaluated_with_a_warning(site: Site, stor
     few, unknown = look(site, store).warnings
     assert unknown == UNKNOWN_TRAINING
     # The network knows nothing, and has all four studies the wrong way round.
-    assert few.endswith("chance alone puts so few in just the wrong order 1 time in 6.")
+    assert few.endswith("guessing alone goes as wrong in 1 of 6 tries. Label more studies.")
     ValidationRecord(NODULE.findings, (), (), complete=False).write(store.place("nodule", "tiny", 1))
     assert UNKNOWN_TRAINING in look(site, store).warnings
 

@@ -252,7 +252,7 @@ def test_what_readers_label_is_known_to_be_phantoms_by_its_files_and_not_mixed_w
     assert site.select().synthetic
     site.add("patient", "MRN-1")
     with pytest.raises(
-        TrainingError, match=r"phantoms \(s0 and 7 more\) and patients \(patient and 0 more\)"
+        TrainingError, match=r"phantoms \(s0 and 7 more\) and patients \(patient\) are mixed\."
     ):
         site.select()
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vpt_plugin.models.card import Estimate
+from vpt_plugin.words import in_a_sentence
 
 # Rarer than one time in so many, a perfect order is no chance.
 _RARE = 1000
@@ -39,12 +40,14 @@ def few_studies_warning(
         return ""
     states = np.asarray(labels)
     names = np.arange(len(states)).astype(str) if patients is None else np.asarray(patients)
+    name = in_a_sentence(finding)
     present, absent = (len(np.unique(names[states == state])) for state in (1, 0))
     counted = ("study", "studies") if len(np.unique(names)) == len(states) else ("patient", "patients")
-    of = f"The AUROC is of {present} {counted[present != 1]} with and {absent} without {finding} only"
+    of = f"The AUROC is of {present} {counted[present != 1]} with and {absent} without {name} only"
     if auroc.value not in (0.0, 1.0):
         return f"{of}, and resampling them shows no spread: how far it is from the truth is not known."
     if perfect_by_chance(present, absent) <= 1 / _RARE:
         return ""
-    order = "perfect order" if auroc.value else "just the wrong order"
-    return f"{of}: chance alone puts so few in {order} 1 time in {math.comb(present + absent, present)}."
+    does = "does as well" if auroc.value else "goes as wrong"
+    tries = math.comb(present + absent, present)
+    return f"{of}, so few that guessing alone {does} in 1 of {tries} tries. Label more studies."

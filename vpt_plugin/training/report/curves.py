@@ -26,7 +26,8 @@ from vpt_plugin.training.report.style import (
     shares,
     tidy,
 )
-from vpt_plugin.training.report.words import figure_in_words, studies_in_words
+from vpt_plugin.training.report.words import figure_in_words
+from vpt_plugin.words import studies_in_words
 
 Floats = NDArray[np.float64]
 _HEIGHT_INCHES = 4.1

@@ -18,12 +18,11 @@ from vpt_plugin.training.metrics.bootstrap import RESAMPLES
 from vpt_plugin.training.report.facts import ReportFacts
 from vpt_plugin.training.report.markup import Markup, joined, table, tag
 from vpt_plugin.training.report.words import (
-    count_in_words,
     figure_in_words,
     finding_in_words,
     number_in_words,
-    studies_in_words,
 )
+from vpt_plugin.words import count_in_words, studies_in_words
 
 _LEVELS = {"study": "whole studies", "clip": "clips"}
 

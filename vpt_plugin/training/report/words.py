@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from vpt_plugin.models.card import Estimate
+from vpt_plugin.words import in_a_sentence
 
 
 def number_in_words(value: float) -> str:
@@ -21,16 +22,6 @@ def figure_in_words(estimate: Estimate, sign: str = "") -> str:
     return f"{estimate.value:{sign}.3f}{interval}"
 
 
-def count_in_words(number: int, one: str) -> str:
-    """``1 clip``, ``2 clips``."""
-    return f"{number:,} {one if number == 1 else f'{one}s'}"
-
-
-def studies_in_words(number: int) -> str:
-    """``1 study``, ``2 studies``."""
-    return f"{number:,} {'study' if number == 1 else 'studies'}"
-
-
 def finding_in_words(finding: str) -> str:
     """``Lung nodule`` of ``lung_nodule``."""
-    return finding.replace("_", " ").capitalize()
+    return in_a_sentence(finding).capitalize()
