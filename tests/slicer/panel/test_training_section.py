@@ -45,10 +45,17 @@ def test_the_versions_stand_side_by_side_and_one_of_them_answers(section: Any) -
     assert ui.promoteButton.toolTip == "This version answers already."
 
 
-def test_another_version_is_made_to_answer_and_rolled_back_by_two_clicks(
-    section: Any, wait_until: Callable[..., None]
+def test_another_version_is_made_to_answer_when_that_is_confirmed_and_rolled_back_by_a_click(
+    section: Any, dialogs: Any, wait_until: Callable[..., None]
 ) -> None:
+    import qt
+
     section.ui.versionsTable.selectRow(1)
+    dialogs.answer(qt.QMessageBox.Cancel, qt.QMessageBox.Yes)
+    section.ui.promoteButton.click()
+    assert dialogs.shown[-1].title == "Let version 1 answer?"
+    assert "for everybody who uses this server" in dialogs.shown[-1].text
+    assert section.ui.promoteButton.enabled, "it was not ordered"
     section.ui.promoteButton.click()
     wait_until(lambda: cells(section, 0) == ["2", "1 (answers)"])
     assert not section.ui.promoteButton.enabled, "it answers already"
@@ -123,3 +130,15 @@ def test_a_training_shows_its_progress_its_curve_and_its_end(
     )
     assert not ui.stopButton.visible
     assert not ui.trainingBar.visible
+    _somebody_chose(panel.desk.versions, version=1, when="2026-11-20T00:00:00Z")
+    assert "was chosen" not in ui.trainingLabel.text, "that was before this training"
+    _somebody_chose(panel.desk.versions, version=1, when="2026-11-22T00:00:00Z")
+    assert ui.trainingLabel.text.splitlines()[1] == "Version 1 was chosen to answer since."
+
+
+def _somebody_chose(versions: Any, *, version: int, when: str) -> None:
+    from VPTCTLib.contract.versions import Change
+
+    change = Change(version, "promoted", "", "berta", when)
+    versions.versions = replace(versions.versions, served=version, changes=(change,))
+    versions.changed.emit()

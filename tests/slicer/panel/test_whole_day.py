@@ -182,7 +182,7 @@ def test_a_whole_day(day: Day, dialogs: Any, picture: Callable[..., Path]) -> No
     _server_goes_away(day, picture)
     first_answer = day.classify()
 
-    version = _train(day, picture)
+    version = _train(day, dialogs, picture)
     again = day.classify()
     assert again.model.version == version
     assert again.findings[0].probability != first_answer.findings[0].probability
@@ -217,8 +217,9 @@ def _was_never_blocked(name: str, meter: Any) -> None:
     assert meter.busiest_ms < BLOCKED_MS, f"{name}: {meter}"
 
 
-def _train(day: Day, picture: Callable[..., Path]) -> int:
+def _train(day: Day, dialogs: Any, picture: Callable[..., Path]) -> int:
     """Train by clicks until another version answers; its number."""
+    import qt
     from standin.lag_meter import LagMeter
 
     ui = day.ui("Training")
@@ -247,6 +248,7 @@ def _train(day: Day, picture: Callable[..., Path]) -> int:
     day.until(lambda: version in [each.version for each in day.desk.versions.newest_first])
     if not ended[0].outcome.served:
         ui.versionsTable.selectRow(0)
+        dialogs.answer(qt.QMessageBox.Yes)
         ui.promoteButton.click()
     day.until(lambda: day.desk.choice.model.version == version)
     day.look_at("Training")

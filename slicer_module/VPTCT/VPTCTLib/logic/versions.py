@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Callable
 
 from ..contract.login import REVIEWER
+from ..contract.training import Training
 from ..contract.versions import Version, Versions
 from ..errors import VptctError
 from ..i18n import tr as _
@@ -17,6 +18,8 @@ from .server_words import why_no_server
 from .trainings import TrainingWatch
 
 ABOUT = "versions"
+# How a version comes to answer by its training alone.
+PUBLISHED = "published"
 
 
 class VersionsOfModel:
@@ -78,6 +81,17 @@ class VersionsOfModel:
         if self.versions is None or self.versions.before is None:
             return _("No other version answered before.")
         return self.why_not
+
+    def chosen_since(self, training: Training) -> int | None:
+        """The version that answers because a person chose it after this training had ended; None for none."""
+        versions = self.versions
+        if versions is None or versions.name != training.name or training.ended is None:
+            return None
+        last = versions.changes[-1] if versions.changes else None
+        # Both are UTC to the second: a choice is a person's, and comes after the end that they read.
+        if last is None or last.how == PUBLISHED or last.when < training.ended:
+            return None
+        return versions.served
 
     def promote(self, version: int, why: str = "") -> None:
         """Let this version answer from now on."""

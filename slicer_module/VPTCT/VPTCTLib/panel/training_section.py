@@ -44,6 +44,7 @@ class TrainingSection(Section):
         ui.versionsTable.connect("itemSelectionChanged()", self._show_version_buttons)
         self.follow(self._trainings.changed, self._show_training)
         self.follow(self._versions.changed, self._show_versions)
+        self.follow(self._versions.changed, self._show_training)
         self.follow(desk.choice.changed, self._show_settings)
         self.follow(self._reports.ready, _open_in_browser)
         self._show_settings()
@@ -135,7 +136,9 @@ class TrainingSection(Section):
         if training.state == "running":
             return _progress_in_words(training.progress)
         if training.outcome is not None:
-            return "\n".join([training.outcome.decision, *training.outcome.warnings])
+            since = self._versions.chosen_since(training)
+            chosen = [] if since is None else [_("Version {n} was chosen to answer since.").format(n=since)]
+            return "\n".join([training.outcome.decision, *chosen, *training.outcome.warnings])
         if training.state == "stopped":
             return _("The last training was stopped. What answers has not changed.")
         failure = training.failure
@@ -189,7 +192,14 @@ class TrainingSection(Section):
 
     def _promote(self) -> None:
         version = self._chosen_version()
-        if version is not None:
+        if version is None:
+            return
+        title = _("Let version {n} answer?").format(n=version)
+        text = _(
+            "From then on it answers for everybody who uses this server. What was answered before stays as "
+            "it is, and “Roll back” lets the version before answer again."
+        )
+        if self.desk.questions.confirm(title, text, _("Let it answer")):
             self._versions.promote(version)
 
     def _roll_back(self) -> None:
