@@ -287,8 +287,11 @@ def test_a_study_is_skipped_while_the_next_one_is_downloaded(reader: Reader) -> 
     assert reader.next_study() == coming, "it was still kept for this reader"
 
 
-def test_a_training_runs_while_another_version_is_to_answer(reader: Reader) -> None:
+def test_a_training_runs_while_another_version_is_to_answer(reader: Reader, dialogs: Any) -> None:
+    import qt
+
     reader.begin()
+    dialogs.answer(qt.QMessageBox.Yes, qt.QMessageBox.Yes)
     reader.section("Training").open()
     ui = reader.ui("Training")
     ui.epochsBox.value, ui.stepsBox.value, ui.batchBox.value = 50, 100, 8
