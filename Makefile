@@ -22,7 +22,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	"$(BIN)/uv" pip install --quiet --python "$(BIN)/python" -c constraints.txt -e ".[server,dev]"
 	touch $@
 
-demo: install  ## phantoms, training, the real server, answers beside the truth: about 3 minutes on 2 cores
+demo: install  ## phantoms, training, the real server, answers beside the truth: 3 to 8 minutes on 2 cores
 	"$(BIN)/python" apps/demo.py
 
 # Torch's threads otherwise spin while they wait, which slows everything down where the computer has other work.

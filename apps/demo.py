@@ -2,7 +2,7 @@
 
 ::
 
-    python apps/demo.py                                about 3 minutes on 2 cores, without a GPU
+    python apps/demo.py                                3 to 8 minutes on 2 cores, without a GPU
     python apps/demo.py --studies 40 --steps 100       quicker, and not good enough
 
 Where the environment variable VPT_TEST_DATA names a folder with lidc-idri-0001/, the server is sent that
