@@ -145,6 +145,9 @@ def test_the_time_in_a_token_is_read_where_there_is_one() -> None:
         ("https://CT.Example.org:443/ct//", "https://ct.example.org/ct"),
         ("http://[::1]:80", "http://[::1]"),
         ("10.0.0.7", "http://10.0.0.7"),
+        ("localhost:8000/info/", "http://localhost:8000"),
+        ("https://ct.example.org/proxy/info", "https://ct.example.org/proxy"),
+        ("https://ct.example.org/information", "https://ct.example.org/information"),
     ],
 )
 def test_one_server_has_one_address(typed: str, address: str) -> None:

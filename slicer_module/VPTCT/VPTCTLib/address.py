@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import urlsplit, urlunsplit
 
 from .errors import AddressError
 
 _EXAMPLE = "Write it as https://ct.example.org or localhost:8000."
+_PAGE = re.compile(r"(/+info)*/*$")
 
 
 def server_address(typed: str) -> str:
     """The address without a slash at its end, and with a scheme: ``localhost:8000`` is on http.
 
-    The same server gets the same text, so that what is remembered of it is found again.
+    The same server gets the same text, so that what is remembered of it is found again. An ``/info`` at its
+    end is the page that one looks at with a browser, and no part of it; another path may be a proxy's.
 
     Raises:
         AddressError: it is none, or it holds a name and password, which would be shown and stored.
@@ -36,7 +39,7 @@ def server_address(typed: str) -> str:
     shown = f"[{host}]" if ":" in host else host
     usual = {"http": 80, "https": 443}[scheme]
     place = shown if port in (None, usual) else f"{shown}:{port}"
-    return urlunsplit((scheme, place, parts.path.rstrip("/"), "", ""))
+    return urlunsplit((scheme, place, _PAGE.sub("", parts.path), "", ""))
 
 
 def is_this_computer(address: str) -> bool:

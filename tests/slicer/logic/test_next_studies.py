@@ -197,7 +197,7 @@ def test_a_server_that_is_away_is_not_asked_and_an_end_that_fails_is_told(ben: A
     messages = [each.text for each in ben.desk.messages.all]
     assert any(text.startswith(f"Study {study} may still be in your hands: ") for text in messages)
     assert (held(ben), ben.desk.next_studies.is_kept) == ([study], True)
-    assert ben.desk.next_studies.why_not == "The server does not answer. It is looked for again and again."
+    assert ben.desk.next_studies.why_not == "The server does not answer. The panel looks for it again and again."
 
 
 def test_a_skipped_study_is_given_back_with_its_reason_and_stays_on_screen(ben: Any) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -423,9 +426,10 @@ def test_without_a_login_the_readers_name_is_that_of_the_settings(desk: Bare, ti
 @pytest.mark.parametrize(
     ("play", "words"),
     [
-        (answer(200, {"hello": "world"}), "the address of a VPTCT server"),
-        (answer(200, b"<html>A router</html>"), "no JSON"),
-        (answer(404, {"detail": "Not Found"}), "404"),
+        (answer(200, {"hello": "world"}), "it is no VPTCT server. Check the host and the port"),
+        (answer(200, b"<html>A router</html>"), "it is no VPTCT server"),
+        (answer(404, {"detail": "Not Found"}), "it is no VPTCT server"),
+        (answer(404, b"<html>Not here</html>"), "it is no VPTCT server"),
         (answer(301, b"", Location="https://elsewhere"), "elsewhere"),
         (answer(401, b"<html>A proxy</html>"), "401"),
     ],
@@ -439,6 +443,33 @@ def test_what_is_no_server_of_ours_is_told_and_not_asked_again(
         assert words in message(desk)
         ticker.turn(120)
         assert len(server.asked) == 1
+
+
+def test_a_server_of_files_and_a_path_that_a_server_of_ours_does_not_have_are_told_as_that(
+    desk: Bare, ticker: HandTicker, site: Any, tmp_path: Path
+) -> None:
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as files:
+        thread = threading.Thread(target=files.serve_forever)
+        thread.start()
+        try:
+            for address in (f"http://127.0.0.1:{files.server_port}", f"{site.relay.url}/studies"):
+                connect(desk, ticker, address)
+                assert desk.server.state == "none"
+                assert message(desk) == (
+                    f"something answers at {address}, but it is no VPTCT server. Check the host and "
+                    "the port; mostly nothing stands after them, as in localhost:8000."
+                )
+        finally:
+            files.shutdown()
+            thread.join()
+
+
+def test_the_page_that_a_browser_is_pointed_at_leads_to_the_server(
+    desk: Bare, ticker: HandTicker, site: Any
+) -> None:
+    connect(desk, ticker, f"{site.relay.url}/info/")
+    assert (desk.server.address, desk.server.state) == (site.relay.url, "login")
 
 
 def test_a_typing_error_changes_nothing_but_is_told(desk: Bare, ticker: HandTicker) -> None:

@@ -275,7 +275,7 @@ class ServerLink:
         self._looks.after_failure(self._look)
         if self.state != AWAY:
             self.state = AWAY
-            hint = _("It is looked for every few seconds, and nothing is lost.")
+            hint = _("The panel looks for the server every few seconds; nothing is lost.")
             if self.client is None:
                 hint = f"{error.hint} {hint}".strip()
             self._messages.tell(ERROR, error.message, hint, about=ABOUT)

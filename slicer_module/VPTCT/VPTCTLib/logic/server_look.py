@@ -14,6 +14,7 @@ from ..jobs import Job, Jobs, Work
 from ..ticker import Ticker, Timer
 from ..transport.cancel import Cancel
 from .login_state import ChangeableLogin
+from .server_trouble import is_of_another_program, no_vptct_server
 
 # While the server is away: after 2 s, 3 s, 4 s, and then every 5 s.
 _SOON_SECONDS, _LATER_SECONDS = 2, 5
@@ -63,9 +64,15 @@ def look_at(client: Client, login: ChangeableLogin, cancel: Cancel) -> Look:
 
     Raises:
         NotLoggedInError: it does not take this login.
+        ContractError: another program answers there.
         VptctError: it cannot be asked.
     """
-    wanted = client.access.login_wanted(cancel)
+    try:
+        wanted = client.access.login_wanted(cancel)
+    except VptctError as error:
+        if is_of_another_program(error, logged_in=login.is_there):
+            raise no_vptct_server(client.address) from error
+        raise
     if wanted.wanted and not login.is_there:
         return Look(wanted, None, None)
     return look_inside(client, wanted, cancel)

@@ -6,10 +6,13 @@ from pathlib import Path
 
 from ..errors import (
     AnotherServerError,
+    ContractError,
     LocalFileError,
     NotAllowedError,
     NotLoggedInError,
     NotNowError,
+    NotThereError,
+    RefusedError,
     ServerFailedError,
     TimedOutError,
     UnreachableError,
@@ -17,6 +20,9 @@ from ..errors import (
     VptctError,
 )
 from ..i18n import tr as _
+
+# What programs answer to a request that they do not know; some say that it is a bad one.
+_UNKNOWN_REQUEST = (400, 404, 405)
 
 
 def existing_file(ca_bundle: str) -> str:
@@ -31,6 +37,28 @@ def existing_file(ca_bundle: str) -> str:
             _("Choose another one, or none, in the settings of VPTCT (Edit > Application Settings)."),
         )
     return ca_bundle
+
+
+def is_of_another_program(error: VptctError, *, logged_in: bool) -> bool:
+    """Whether what answers is no VPTCT server, or is one, but not under this path; asked how one logs in.
+
+    Args:
+        error: what came of asking.
+        logged_in: whether a login went along; without one, none is refused where the question is known.
+    """
+    if isinstance(error, RefusedError) and not error.own_words:
+        return error.status in _UNKNOWN_REQUEST
+    if isinstance(error, NotLoggedInError):
+        return not logged_in
+    return isinstance(error, (ContractError, NotThereError))
+
+
+def no_vptct_server(address: str) -> ContractError:
+    """What the reader is told of it."""
+    return ContractError(
+        _("something answers at {address}, but it is no VPTCT server.").format(address=address),
+        _("Check the host and the port; mostly nothing stands after them, as in localhost:8000."),
+    )
 
 
 def may_come(error: VptctError) -> bool:

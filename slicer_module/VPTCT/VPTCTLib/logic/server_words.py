@@ -29,7 +29,7 @@ def why_no_server(server: ServerLink) -> str:
     return {
         CONNECTING: _("Wait for the server."),
         LOGIN: _("Log in to the server first."),
-        AWAY: _("The server does not answer. It is looked for again and again."),
+        AWAY: _("The server does not answer. The panel looks for it again and again."),
     }.get(server.state, _("Connect to a server first."))
 
 
@@ -70,4 +70,7 @@ def _connected_in_words(server: ServerLink) -> str:
         )
     if server.reader:
         return _("Connected without a login, as {name}").format(name=server.reader)
-    return _("Connected without a login; your labels carry no name until you write yours into the settings")
+    return _(
+        "Connected without a login; your labels carry no name until you write yours into the settings "
+        "(Edit > Application Settings > VPTCT)"
+    )
