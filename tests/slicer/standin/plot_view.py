@@ -67,4 +67,4 @@ def _draw(axes: Any, chart: Any) -> None:
         axes.plot(x, y, style, color=series.GetColor(), linewidth=2, markersize=4, label=series.GetName())
     axes.set(xlabel=chart.GetXAxisTitle(), ylabel=chart.GetYAxisTitle())
     axes.set(xlim=chart.GetXAxisRange(), ylim=chart.GetYAxisRange())
-    axes.legend(loc="upper right", fontsize="small")
+    axes.legend(loc="best", fontsize="small")
