@@ -51,7 +51,7 @@ def test_a_training_is_due_every_twenty_labels(new_labels: int, due: bool) -> No
 
 def test_the_advice_says_why_either_way() -> None:
     assert retrain_due(RULE, evidence(7)).why == (
-        "7 new labels of the 20 that make a training of nodule_tiny due."
+        "7 new labels so far; the next training of nodule_tiny is due after 20."
     )
     assert retrain_due(RULE, evidence(23)).why == (
         "There are 23 labels that version 3 of nodule_tiny does not know; a training is due every 20."
@@ -63,7 +63,8 @@ def test_the_first_training_waits_for_both_states() -> None:
     advice = retrain_due(RULE, few)
     assert not advice.due
     assert advice.why == (
-        "nodule_tiny was never trained: 4 of at least 5 labels with lung_nodule present are there."
+        "nodule_tiny was never trained: it takes at least 5 labels with lung nodule present, and 4 of them "
+        "are there."
     )
     advice = retrain_due(RULE, evidence(39, version=0))
     assert (advice.due, advice.why) == (True, "There are 39 labels, and nodule_tiny was never trained.")
@@ -73,7 +74,7 @@ def test_a_training_that_came_to_nothing_is_not_tried_again_before_as_many_label
     wrong = answered([0.9] * 15, [0] * 15)
     advice = retrain_due(RULE, evidence(39, wrong, tried_with=20))
     assert not advice.due
-    assert advice.why == "The last training came to no version; 1 more labels make another one due."
+    assert advice.why == "The last training came to no version; the next one is due after 1 more label."
     assert retrain_due(RULE, evidence(40, wrong, tried_with=20)).due
 
 
@@ -100,8 +101,8 @@ def test_readers_who_contradict_sure_answers_make_a_training_due() -> None:
     advice = retrain_due(RULE, evidence(10, five))
     assert advice.due
     assert advice.why == (
-        "Of the last 10 new labels on lung_nodule, 5 contradict version 3 of nodule_tiny, which expected "
-        "1.0: chance alone brings that about 1 time in 612."
+        "Of the last 10 new labels on lung nodule, 5 contradict version 3 of nodule_tiny, which expected "
+        "1.0: that is chance alone 1 time in 612."
     )
     found = advice.contradictions["lung_nodule"]
     assert (found.compared, found.contradicted) == (10, 5)

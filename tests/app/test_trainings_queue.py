@@ -214,7 +214,7 @@ def test_a_training_that_ends_while_it_publishes_promises_nothing_of_what_is_ser
     running_pid(trainings)
     failure = trainings.stop(1).failure
     assert "has not changed" not in failure.detail
-    assert "GET /versions/nodule_tiny says whether its version is there" in failure.detail
+    assert "the table of versions shows whether its version is there" in failure.detail
 
 
 def test_a_command_that_cannot_be_started_fails_the_training_and_not_the_queue(tmp_path: Path) -> None:

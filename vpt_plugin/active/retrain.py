@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.words import count_in_words, in_a_sentence
 
 Floats = NDArray[np.float64]
 
@@ -182,19 +183,22 @@ def _decision(
         )
     if tried:
         return False, (
-            f"The last training came to no version; {rule.every - new + tried} more labels make another one "
-            "due."
+            f"The last training came to no version; the next one is due after "
+            f"{count_in_words(rule.every - new + tried, 'more label')}."
         )
     # For all findings together, and for as many windows as pass before so many labels make one due anyway.
     limit = rule.rarer_than / (max(1, len(found)) * max(1.0, rule.every / rule.window))
     for each in sorted(found.values(), key=lambda each: each.chance):
         if each.chance < limit:
             return True, (
-                f"Of the last {each.compared} new labels on {each.finding}, {each.contradicted} contradict "
-                f"{_served(evidence)}, which expected {each.expected:.1f}: chance alone brings that about "
-                f"{_one_in(each.chance)}."
+                f"Of the last {each.compared} new labels on {in_a_sentence(each.finding)}, "
+                f"{each.contradicted} contradict {_served(evidence)}, which expected {each.expected:.1f}: "
+                f"that is chance alone {_one_in(each.chance)}."
             )
-    return False, f"{new} new labels of the {rule.every} that make a training of {evidence.name} due."
+    return False, (
+        f"{count_in_words(new, 'new label')} so far; the next training of {evidence.name} is due after "
+        f"{rule.every}."
+    )
 
 
 def _served(evidence: RetrainEvidence) -> str:
@@ -207,8 +211,8 @@ def _lacking(rule: RetrainRule, evidence: RetrainEvidence) -> str:
         for state in ("present", "absent"):
             if states[state] < rule.min_each:
                 return (
-                    f"{evidence.name} was never trained: {states[state]} of at least {rule.min_each} labels "
-                    f"with {finding} {state} are there."
+                    f"{evidence.name} was never trained: it takes at least {rule.min_each} labels with "
+                    f"{in_a_sentence(finding)} {state}, and {states[state]} of them are there."
                 )
     return ""
 

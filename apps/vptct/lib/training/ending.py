@@ -48,7 +48,7 @@ def ended(
 def _what_is_served(record: Record) -> str:
     if record.progress.get("state") not in _AT_THE_END:
         return "What is served has not changed."
-    return f"It was publishing: GET /versions/{record.name} says whether its version is there, and is served."
+    return "It was publishing: the table of versions shows whether its version is there, and answers."
 
 
 def _why(

@@ -124,7 +124,7 @@ class Trainings:
             self._refuse_same(job, labels)
             waiting = [each for each in self._records.values() if each.state == QUEUED]
             if len(waiting) >= _MAX_WAITING:
-                raise TrainingError(f"{len(waiting)} trainings wait already;", "try again later.")
+                raise TrainingError(f"{len(waiting)} trainings wait already.", "Order it again later.")
             notes = (note,) if note else ()
             record = Record(self._folder.next_number(), job, created=self._clock(), notes=notes)
             self._folder.add(record)
@@ -146,7 +146,9 @@ class Trainings:
         """
         with self._lock:
             if number not in self._records:
-                raise NothingThereError(f"there is no training {number};", "GET /train/ lists them.")
+                raise NothingThereError(
+                    f"there is no training {number};", "the list of trainings has those there are."
+                )
             return self._records[number]
 
     def stop(self, number: int, *, by: str = "") -> Record:
@@ -211,7 +213,7 @@ class Trainings:
                 raise TrainingError(
                     f"the same training of {job.name} runs already, as number {each.number}, and no label "
                     "has changed since it began.",
-                    f"GET /train/{each.number} says how far it is. Order it again once there are new labels.",
+                    "The list of trainings shows how far it is. Order it again once there are new labels.",
                 )
 
     def _start_next(self) -> None:

@@ -142,7 +142,9 @@ class TrainingSection(Section):
         if training.state == "stopped":
             return _("The last training was stopped. What answers has not changed.")
         failure = training.failure
-        return f"{failure.detail}\n{failure.hint}".strip() if failure is not None else training.state
+        if failure is None:
+            return training.state
+        return f"{failure.detail[:1].upper()}{failure.detail[1:]}\n{failure.hint}".strip()
 
     # The versions
 
