@@ -168,11 +168,24 @@ def test_a_consent_is_shown_and_revoked(section: Any, wait_until: Wait, dialogs:
         ask = section.desk.questions.may_upload
         assert not ask(door.url, "The server does not have it.", "24 slices, 3 MB.")
         assert ask(door.url, "The server does not have it.", "24 slices, 3 MB.")
-        assert door.url in dialogs.shown[0].text
+        here = "The study is copied to the server on this computer."
+        assert dialogs.shown[0].text == f"Upload to {door.url}? {here}"
         assert "agreed" in section.ui.consentLabel.text
         section.ui.revokeButton.click()
         assert not section.ui.revokeButton.visible
         assert not section.desk.questions.consent(door.url)
+
+
+def test_a_reader_is_told_that_patient_data_leaves_this_computer_where_it_does(
+    window: Any, dialogs: Any
+) -> None:
+    import qt
+    from VPTCTLib.panel.qt_questions import QtQuestions
+
+    dialogs.answer(qt.QMessageBox.Cancel)
+    assert not QtQuestions().may_upload("https://ct.example.org", "", "24 slices, 3 MB.")
+    (shown,) = dialogs.shown
+    assert shown.text == "Upload to https://ct.example.org? Patient data leaves this computer."
 
 
 def test_a_consent_that_is_revoked_on_the_page_of_settings_is_gone_from_the_section_at_once(

@@ -8,7 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..address import is_protected
+from ..address import is_protected, is_this_computer
 
 
 class QtQuestions:
@@ -16,7 +16,11 @@ class QtQuestions:
 
     def may_upload(self, address: str, why: str, what: str) -> bool:
         """Whether patients' data may leave this computer for this server."""
-        text = _("Upload to {address}? Patient data leaves this computer.").format(address=address)
+        text = (
+            _("Upload to {address}? The study is copied to the server on this computer.")
+            if is_this_computer(address)
+            else _("Upload to {address}? Patient data leaves this computer.")
+        ).format(address=address)
         parts = [why, what]
         if not is_protected(address):
             parts.append(_("The connection is not encrypted: others on the network can read along."))
