@@ -47,7 +47,7 @@ def test_the_decision_is_the_servers_in_words(
 
 
 def test_uncertainty_is_told_with_its_scale() -> None:
-    assert uncertainty_line(result()) == "Uncertainty 0.66 of 1; clips differ by 0.21"
+    assert uncertainty_line(result()) == "Uncertainty 0.66 of 1; parts of the study differ by 0.21"
 
 
 def test_who_answered_is_told_with_interval_and_calibration() -> None:

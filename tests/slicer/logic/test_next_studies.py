@@ -197,7 +197,7 @@ def test_a_server_that_is_away_is_not_asked_and_an_end_that_fails_is_told(ben: A
     messages = [each.text for each in ben.desk.messages.all]
     assert any(text.startswith(f"Study {study} may still be in your hands: ") for text in messages)
     assert (held(ben), ben.desk.next_studies.is_kept) == ([study], True)
-    assert ben.desk.next_studies.why_not == "The server does not answer. The panel looks for it again and again."
+    assert ben.desk.next_studies.why_not == "The server does not answer. The panel keeps looking for it."
 
 
 def test_a_skipped_study_is_given_back_with_its_reason_and_stays_on_screen(ben: Any) -> None:
@@ -268,7 +268,7 @@ def test_another_reader_of_the_same_desk_holds_other_studies(ben: Any) -> None:
 def test_strategies_that_lack_what_they_need_say_so(ben: Any) -> None:
     offered = {each.name: each.why_not for each in ben.desk.next_studies.strategies}
     assert (offered["auto"], offered["random"]) == ("", "")
-    assert (offered["typical"], offered["uncertain"]) == ("needs scored studies",) * 2
+    assert (offered["typical"], offered["uncertain"]) == ("needs studies that the network has looked at",) * 2
     ben.desk.choice.select_task("pe")
     offered = {each.name: each.why_not for each in ben.desk.next_studies.strategies}
     assert offered["uncertain"] == "needs a trained network"
@@ -280,12 +280,17 @@ def test_the_worklist_is_told_in_one_line() -> None:
     counts = replace(worklist.worklist, free=334, held=3, labelled=60, skipped=0, unreadable=0)
     scoring = replace(worklist.scoring, offered=True, scored=280, studies=400, running=None, problem=None)
     worklist = replace(worklist, worklist=counts, scoring=scoring)
-    assert worklist_in_words(worklist) == "334 to label, 3 held, 60 labelled; 280 of 400 scored"
+    assert (
+        worklist_in_words(worklist)
+        == "334 to label, 3 held, 60 labelled; the network has looked at 280 of 400"
+    )
     run = ScoringRun("swin_t", 3, 280, 400, 300.0)
     running = replace(worklist, scoring=replace(scoring, running=run))
-    assert worklist_in_words(running).endswith("; 280 of 400 scored (about 5 min left)")
+    assert worklist_in_words(running).endswith("; the network has looked at 280 of 400 (about 5 min left)")
     stuck = replace(worklist, scoring=replace(scoring, problem="the disk is full"))
-    assert worklist_in_words(stuck).endswith("; 280 of 400 scored, and no more: the disk is full")
+    assert worklist_in_words(stuck).endswith(
+        "; the network has looked at 280 of 400, and no more: the disk is full"
+    )
     off = replace(worklist, scoring=replace(scoring, offered=False, scored=0))
     assert worklist_in_words(off) == "334 to label, 3 held, 60 labelled"
 

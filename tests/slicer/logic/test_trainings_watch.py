@@ -99,7 +99,7 @@ def test_a_server_that_goes_away_takes_the_order_but_not_the_panel(rita: Any) ->
     rita.desk.trainings.order({"epochs": 3})
     rita.wait()
     assert rita.desk.server.state == "away"
-    assert rita.desk.trainings.why_not == "The server does not answer. The panel looks for it again and again."
+    assert rita.desk.trainings.why_not == "The server does not answer. The panel keeps looking for it."
     assert rita.desk.trainings.busy == ""
     rita.site.relay.refuses = False
     rita.ticker.until(lambda: rita.desk.server.state == "ready")

@@ -71,7 +71,7 @@ def test_every_finding_has_its_probability_and_decision_in_words(
         "⚠ Slice spacing 5.0 mm is outside what it was trained on (0.6 to 3.0 mm)."
     )
     assert ui.warningLabel.y < ui.rows.y
-    assert ui.uncertaintyLabel.text == "Uncertainty 0.66 of 1; clips differ by 0.21"
+    assert ui.uncertaintyLabel.text == "Uncertainty 0.66 of 1; parts of the study differ by 0.21"
     assert "coin" in ui.uncertaintyLabel.toolTip
     assert ui.sourceLabel.text.endswith("Validation AUROC 0.88 (0.81 to 0.94, n = 60); not calibrated")
     assert "Trained on 212 studies" in ui.sourceLabel.toolTip

@@ -227,10 +227,12 @@ def test_words_that_were_not_submitted_are_not_left_by_mistake(
 
 def test_a_strategy_that_lacks_something_says_what_and_is_not_asked_for(ui: Any, ready: Any) -> None:
     index = ui.strategyBox.findData("typical")
-    assert ui.strategyBox.itemText(index) == "Typical (needs scored studies)"
+    assert ui.strategyBox.itemText(index) == "Typical (needs studies that the network has looked at)"
     ui.strategyBox.setCurrentIndex(index)
     assert not ui.nextButton.enabled
-    assert ui.nextButton.toolTip == "Typical needs scored studies: choose another way."
+    assert ui.nextButton.toolTip == (
+        "Typical needs studies that the network has looked at: choose another way."
+    )
     ui.strategyBox.setCurrentIndex(0)
     assert ui.nextButton.enabled
 

@@ -304,7 +304,7 @@ def test_a_training_runs_while_another_version_is_to_answer(reader: Reader, dial
     reader.kill_when_asked("POST /versions/")
     reader.is_told()
     assert not ui.promoteButton.enabled
-    assert ui.promoteButton.toolTip == "The server does not answer. The panel looks for it again and again."
+    assert ui.promoteButton.toolTip == "The server does not answer. The panel keeps looking for it."
     reader.is_back()
     assert reader.desk.choice.model.version == 2, "what was not answered did not happen"
     reader.until(lambda: not ui.trainingBar.visible and ui.trainButton.enabled)

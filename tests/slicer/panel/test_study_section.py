@@ -213,7 +213,7 @@ def test_a_server_that_goes_away_is_said_and_its_button_comes_back_with_it(
     site.relay.refuses = True
     wait_until(lambda: ready.server.state == "away" and ready.classification.state == "idle", 10)
     assert not ui.classifyButton.enabled
-    assert ui.classifyStateLabel.text == "The server does not answer. The panel looks for it again and again."
+    assert ui.classifyStateLabel.text == "The server does not answer. The panel keeps looking for it."
     picture("study-server-away")
     site.relay.refuses = False
     held("")

@@ -47,7 +47,7 @@ def finding_row(finding: FindingResult) -> FindingInWords:
 
 def uncertainty_line(result: Result) -> str:
     """How sure the network is."""
-    return _("Uncertainty {entropy:.2f} of 1; clips differ by {spread:.2f}").format(
+    return _("Uncertainty {entropy:.2f} of 1; parts of the study differ by {spread:.2f}").format(
         entropy=result.entropy, spread=result.clip_disagreement
     )
 
@@ -56,7 +56,7 @@ def uncertainty_tip() -> str:
     """What the figures of ``uncertainty_line`` mean."""
     return _(
         "Uncertainty is the entropy of the probability in bits: 0 where the network is sure, 1 where it "
-        "could as well toss a coin. Clips are the short runs of slices that it sees at once; their "
+        "could as well toss a coin. Parts are the short runs of slices that the network sees at once; their "
         "probabilities differ by so much (standard deviation). A finding in one place makes them differ, too."
     )
 

@@ -29,7 +29,7 @@ def why_no_server(server: ServerLink) -> str:
     return {
         CONNECTING: _("Wait for the server."),
         LOGIN: _("Log in to the server first."),
-        AWAY: _("The server does not answer. The panel looks for it again and again."),
+        AWAY: _("The server does not answer. The panel keeps looking for it."),
     }.get(server.state, _("Connect to a server first."))
 
 

@@ -29,7 +29,7 @@ def strategy_offer(info: StrategyInfo, worklist: TaskWorklist | None) -> Strateg
 
 
 def worklist_in_words(worklist: TaskWorklist) -> str:
-    """Such as "334 to label, 3 held, 60 labelled; 280 of 400 scored"."""
+    """Such as "334 to label, 3 held, 60 labelled; the network has looked at 280 of 400"."""
     counts, scoring = worklist.worklist, worklist.scoring
     parts = [
         _("{n} to label").format(n=counts.free),
@@ -42,7 +42,7 @@ def worklist_in_words(worklist: TaskWorklist) -> str:
         parts.append(_("{n} unreadable").format(n=counts.unreadable))
     if not scoring.offered and not scoring.scored:
         return ", ".join(parts)
-    scored = _("{n} of {m} scored").format(n=scoring.scored, m=scoring.studies)
+    scored = _("the network has looked at {n} of {m}").format(n=scoring.scored, m=scoring.studies)
     if scoring.running is not None and scoring.running.seconds_left is not None:
         scored = _("{scored} (about {time} left)").format(
             scored=scored, time=duration(scoring.running.seconds_left)
@@ -88,5 +88,5 @@ def _why_not(needs: str, worklist: TaskWorklist | None) -> str:
     if needs == _PROBABILITIES and (worklist.model is None or worklist.model.version == 0):
         return _("needs a trained network")
     if worklist.scoring.scored == 0:
-        return _("needs scored studies")
+        return _("needs studies that the network has looked at")
     return ""
