@@ -78,7 +78,9 @@ def _write_studies(root: Path) -> dict[str, Any]:
     (root / "studies").mkdir()
     truth = {}
     for seed in range(STUDIES + 1):
-        phantom = make_phantom(seed, config=config, nodule=seed % 2 == 0, contrast=False, emboli=False)
+        # Those without a label, and the reader's own, all have a nodule, so that there is one to mark.
+        nodule = seed >= LABELLED or seed % 2 == 0
+        phantom = make_phantom(seed, config=config, nodule=nodule, contrast=False, emboli=False)
         if seed == STUDIES:
             write_nifti(phantom.volume, root / "mine.nii")
             break

@@ -157,8 +157,7 @@ def test_a_whole_day(day: Day, dialogs: Any, picture: Callable[..., Path]) -> No
     assert not dialogs.unused()
     with LagMeter() as lag_of_infer:
         day.classify()
-    geometry = day.desk.evidence.profile.axis
-    low, high = geometry.z_of(4), geometry.z_of(9)
+    low, high = day.site.truth[study]["findings"]["lung_nodule"]["slices_mm"][0]
     day.say_present_from_to(low, high)
     day.look_at("Label")
     picture("labelled", panel_only=True)
@@ -167,7 +166,8 @@ def test_a_whole_day(day: Day, dialogs: Any, picture: Callable[..., Path]) -> No
     (saved,) = day.labels_of(study)
     said = saved["label"]["findings"]["lung_nodule"]
     assert (said["state"], saved["annotator"]) == ("present", "rita")
-    assert said["slices_mm"] == [[pytest.approx(low, abs=2.5), pytest.approx(high, abs=2.5)]]
+    # Marked from slice to slice, which are 5 mm apart.
+    assert said["slices_mm"] == [[pytest.approx(low, abs=5.0), pytest.approx(high, abs=5.0)]]
     assert saved["label"]["model_suggestion"]["model"] == "nodule/tiny"
 
     skipped = day.next_study()
