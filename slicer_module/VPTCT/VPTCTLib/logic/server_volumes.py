@@ -14,8 +14,8 @@ from ..contract.worklist import HeldStudy
 from ..errors import UnexpectedError, VptctError
 from ..jobs import OnProgress, Work
 from ..scene.load import ReadStudy, add_study, read_files
-from ..scene.nodes import nodes_of_class, volume_of
-from ..scene.origin import mark_origin, origin_of
+from ..scene.nodes import nodes_of_class, others_need, volume_of
+from ..scene.origin import is_download, mark_download, mark_origin, origin_of
 from ..scene.results import forget_results
 from ..scene.unpack import ready_to_load
 from ..scene.volume_watch import can_be_read
@@ -84,9 +84,14 @@ class ServerVolumes:
         return next((each for each in self._volumes() if self._study_of(each) == study), None)
 
     def remove(self, study: str) -> None:
-        """Remove a study's volume with all that belongs to it; nothing happens where it is not there."""
-        volume = self.find(study)
-        if volume is None or self._scene is None:
+        """Remove a study that was downloaded, with all that belongs to it; the reader's own volumes stay."""
+        volumes = [each for each in self._volumes() if self._study_of(each) == study]
+        for volume in volumes:
+            if is_download(volume) and not others_need(volume):
+                self._remove(volume)
+
+    def _remove(self, volume: slicer.vtkMRMLScalarVolumeNode) -> None:
+        if self._scene is None:
             return
         forget_results(volume)
         nodes = [self._scene.GetNthNode(index) for index in range(self._scene.GetNumberOfNodes())]
@@ -170,6 +175,7 @@ class ServerVolumes:
         if volume is None and brought.read is not None and self._scene is not None:
             volume = add_study(self._scene, brought.read, name=study)
             mark_origin(volume, server=self._server.address, study=study, server_id=self._server_id)
+            mark_download(volume)
         self._screen.select(volume)
 
     def _volumes(self) -> list[slicer.vtkMRMLScalarVolumeNode]:

@@ -24,6 +24,19 @@ def belong_to(node: slicer.vtkMRMLNode, volume: slicer.vtkMRMLScalarVolumeNode) 
     node.SetNodeReferenceID(VOLUME, volume.GetID())
 
 
+def others_need(volume: slicer.vtkMRMLScalarVolumeNode) -> bool:
+    """Whether a node that a reader sees, and that is none of ours, refers to a volume."""
+    scene = volume.GetScene()
+    nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
+    return any(
+        each.HasNodeReferenceID(each.GetNthNodeReferenceRole(role), volume.GetID())
+        for each in nodes
+        # Views, selections and parameters of modules are hidden.
+        if not each.GetHideFromEditors() and volume_of(each) is not volume
+        for role in range(each.GetNumberOfNodeReferenceRoles())
+    )
+
+
 def volume_of(node: slicer.vtkMRMLNode) -> slicer.vtkMRMLScalarVolumeNode | None:
     """The volume that a node belongs to; None where it is gone."""
     return node.GetNodeReference(VOLUME)

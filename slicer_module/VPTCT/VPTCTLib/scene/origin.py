@@ -15,6 +15,7 @@ from .fingerprint import Fingerprint, fingerprint_of, read_fingerprint
 
 _SERVER, _SERVER_ID, _STUDY = "VPTCT.server", "VPTCT.serverId", "VPTCT.study"
 _AS_IT_CAME, _AS_LOADED = "VPTCT.asItCame", "VPTCT.asLoaded"
+_DOWNLOADED = "VPTCT.downloaded"
 # Slicer's DICOM module writes it: SOPInstanceUIDs of the files that a volume was loaded from.
 _INSTANCES = "DICOM.instanceUIDs"
 
@@ -34,6 +35,16 @@ def mark_origin(
     volume.SetAttribute(_SERVER_ID, server_id)
     volume.SetAttribute(_STUDY, study)
     volume.SetAttribute(_AS_IT_CAME, fingerprint_of(volume).to_text())
+
+
+def mark_download(volume: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Note that this node was made of a download, and is none of the reader's own."""
+    volume.SetAttribute(_DOWNLOADED, volume.GetID())
+
+
+def is_download(volume: slicer.vtkMRMLScalarVolumeNode) -> bool:
+    """Whether this very node was made of a download: a copy of it, which a reader made, was not."""
+    return bool(volume.GetAttribute(_DOWNLOADED) == volume.GetID())
 
 
 def note_arrival(volume: slicer.vtkMRMLScalarVolumeNode) -> None:
