@@ -125,9 +125,27 @@ def test_ranges_can_be_dragged_and_removed_and_overlapping_ones_are_sent_as_one(
     form.add_range("pulmonary_embolism", 0.0, 5.0)
     form.add_range("pulmonary_embolism", 90.0, 95.0)
     form.change_range("pulmonary_embolism", 1, 0.0, 12.0)
-    form.remove_range("pulmonary_embolism", 2)
-    assert form.ranges("pulmonary_embolism") == ((10.0, 30.0), (0.0, 12.0))
+    assert form.ranges("pulmonary_embolism") == ((0.0, 30.0), (90.0, 95.0)), "those that overlap are one"
+    form.remove_range("pulmonary_embolism", 1)
+    assert form.ranges("pulmonary_embolism") == ((0.0, 30.0),)
     assert form.to_label().findings["pulmonary_embolism"].slices_mm == ((0.0, 30.0),)
+
+
+def test_a_slice_that_is_marked_twice_is_one_range(form: LabelDraft) -> None:
+    for mark in (form.to_here, form.from_here, form.to_here):
+        mark("pulmonary_embolism", -14.0)
+        assert form.ranges("pulmonary_embolism") == ((-14.0, -14.0),)
+    form.from_here("pulmonary_embolism", -20.0)
+    assert form.ranges("pulmonary_embolism") == ((-20.0, -14.0),)
+
+
+def test_an_end_within_a_range_makes_it_longer_and_the_range_stays_where_it_was(form: LabelDraft) -> None:
+    form.add_range("pulmonary_embolism", 50.0, 60.0)
+    form.add_range("pulmonary_embolism", 10.0, 20.0)
+    form.from_here("pulmonary_embolism", 55.0)
+    assert form.ranges("pulmonary_embolism") == ((50.0, 60.0), (10.0, 20.0))
+    form.to_here("pulmonary_embolism", 70.0)
+    assert form.ranges("pulmonary_embolism") == ((50.0, 70.0), (10.0, 20.0))
 
 
 def test_ranges_count_only_for_what_is_present_and_are_not_lost_by_a_slip(form: LabelDraft) -> None:

@@ -58,15 +58,25 @@ class FindingDraft:
             ranges = (*ranges[:-1], here)
         else:
             # The end that was marked first is both ends of the range so far.
-            ranges, first_end = (*ranges[:-1], _ordered(ranges[-1][0], z_mm)), ""
+            ranges, first_end = _joined((*ranges[:-1], _ordered(ranges[-1][0], z_mm))), ""
         return replace(self.said(PRESENT), ranges_mm=ranges, first_end=first_end)
 
     def with_ranges(self, ranges_mm: Sequence[Range]) -> FindingDraft:
         """The reader changed them by hand. Where there is one, it is present."""
         changed = replace(
-            self, ranges_mm=tuple(_ordered(*each) for each in ranges_mm), first_end="", from_network=False
+            self,
+            ranges_mm=_joined([_ordered(*each) for each in ranges_mm]),
+            first_end="",
+            from_network=False,
         )
         return replace(changed, state=PRESENT) if changed.ranges_mm else changed
+
+    @property
+    def shown_mm(self) -> tuple[Range, ...]:
+        """The ranges without a first end that lies in one of the others, where it says nothing yet."""
+        *others, last = self.ranges_mm or ((0.0, 0.0),)
+        is_inside = any(low <= last[0] <= high for low, high in others)
+        return tuple(others) if self.first_end and is_inside else self.ranges_mm
 
     def to_label(self) -> FindingLabel | None:
         """As it is sent, ranges from feet to head, those that overlap as one; None where nothing is said."""
@@ -216,6 +226,13 @@ def _finding(fields: Fields) -> FindingDraft:
 
 def _ordered(one_mm: float, other_mm: float) -> Range:
     return (one_mm, other_mm) if one_mm <= other_mm else (other_mm, one_mm)
+
+
+def _joined(ranges_mm: Sequence[Range]) -> tuple[Range, ...]:
+    """Those that overlap as one, in the order in which the first of each was marked."""
+    merged = _merged(ranges_mm)
+    first = [min(i for i, (low, _) in enumerate(ranges_mm) if each[0] <= low <= each[1]) for each in merged]
+    return tuple(each for _, each in sorted(zip(first, merged)))
 
 
 def _merged(ranges_mm: Sequence[Range]) -> tuple[Range, ...]:

@@ -129,7 +129,7 @@ class LabelDraft:
     def ranges(self, finding: str) -> tuple[Range, ...]:
         """Positive slices, as patient-z ranges in mm, in the order in which they were marked; () for none."""
         said = self._draft.finding(finding)
-        return said.ranges_mm if said.state == PRESENT else ()
+        return said.shown_mm if said.state == PRESENT else ()
 
     def first_end(self, finding: str) -> str:
         """``FROM`` or ``TO`` while the last range of a finding has only this end; "" otherwise."""
@@ -245,6 +245,7 @@ class LabelDraft:
         if volume is not self._volume or task != self._task:
             self.write()
             self._volume, self._task = volume, task
+            self._messages.settle(_ABOUT)
             self._draft = self._read(volume, task) if self.is_open else Draft()
         if self._chosen not in self.findings:
             self._chosen = self.findings[0] if self.findings else ""
