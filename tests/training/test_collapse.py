@@ -17,7 +17,7 @@ def test_one_answer_for_all_is_a_collapse() -> None:
     probabilities = [0.48] * 12
     warning = collapse_warning("lung_nodule", probabilities, bootstrap_auroc(LABELS, probabilities))
     assert warning.startswith(
-        "The training has collapsed: lung_nodule gets nearly the same probability in all 12"
+        "The training has collapsed: lung nodule gets nearly the same probability in all 12"
     )
     assert "0.4800 to 0.4800, AUROC 0.500" in warning
     assert "lower learning rate" in warning
@@ -36,7 +36,7 @@ def test_how_far_the_answers_spread_decides_how_sure_that_is(spread: float, begi
 def test_what_hardly_trained_is_not_called_collapsed_unless_its_answers_are_one() -> None:
     near = np.linspace(0.30, 0.34, 12)
     warning = collapse_warning("lung_nodule", near, UNKNOWN_ORDER, still_learning=True)
-    assert warning.startswith("The network has hardly trained yet: lung_nodule gets nearly the same")
+    assert warning.startswith("The network has hardly trained yet: lung nodule gets nearly the same")
     assert "more epochs or steps_per_epoch, or a higher learning rate" in warning
     one = collapse_warning("lung_nodule", [0.3] * 12, UNKNOWN_ORDER, still_learning=True)
     assert one.startswith("The training has collapsed")

@@ -64,7 +64,7 @@ def test_a_network_that_gives_its_own_studies_one_answer_has_collapsed(
     looked = look_at_final(outcome, constant(fresh), studies, shape, task=NODULE, placement=CPU)
     assert looked.collapsed
     assert looked.warnings[0].startswith(
-        "The training has collapsed: the network trained on all studies after the folds gives lung_nodule "
+        "The training has collapsed: the network trained on all studies after the folds gives lung nodule "
         "nearly the same probability in 20 studies that it learned from (0.5000 to 0.5000)."
     )
     assert looked.metrics == outcome.metrics

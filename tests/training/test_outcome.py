@@ -144,7 +144,7 @@ def test_a_collapse_is_seen_before_the_temperature_spreads_it_out(labelled: Make
     constant = held_out(studies, [(0.5 + 1e-4 * rng.random(2)).tolist() for _ in studies])
     outcome = measure(constant, NODULE, threshold_rule="youden")
     assert outcome.collapsed
-    assert outcome.warnings[0].startswith("The training has collapsed: lung_nodule gets nearly the same")
+    assert outcome.warnings[0].startswith("The training has collapsed: lung nodule gets nearly the same")
 
 
 CONSTANTS = (0.02, -0.05, 0.08, 0.01, -0.03)
@@ -165,7 +165,7 @@ def test_folds_that_each_give_one_answer_have_collapsed_though_their_answers_dif
     studies = [labelled(f"s{n:02d}", float(n % 2)) for n in range(40)]
     outcome = measure(in_folds(studies, np.repeat(CONSTANTS, 8) + noise), NODULE, threshold_rule="youden")
     assert outcome.collapsed
-    assert outcome.warnings[0].startswith("The training has collapsed: lung_nodule gets nearly the same")
+    assert outcome.warnings[0].startswith("The training has collapsed: lung nodule gets nearly the same")
     assert "in all 40 validation studies, fold by fold (" in outcome.warnings[0]
     # Where the round with the higher constant happens to have more present studies, that is no knowledge.
     shared = np.repeat([1, 0, 1, 0, 1], 8) != (np.arange(40) % 8 == 0)
@@ -193,7 +193,7 @@ def test_a_network_no_better_than_chance_is_told(labelled: MakeLabelled) -> None
     )
     assert not outcome.collapsed
     (warning,) = outcome.warnings
-    assert warning.startswith("The 30 validation studies do not show that lung_nodule is recognised at all")
+    assert warning.startswith("The 30 validation studies do not show that lung nodule is recognised at all")
 
 
 def test_a_short_training_is_called_short_beside_the_warning_that_nothing_is_recognised(
@@ -208,7 +208,7 @@ def test_a_short_training_is_called_short_beside_the_warning_that_nothing_is_rec
         assert not outcome.collapsed
         return [warning.split(":")[0] for warning in outcome.warnings]
 
-    plain = "The 30 validation studies do not show that lung_nodule is recognised at all"
+    plain = "The 30 validation studies do not show that lung nodule is recognised at all"
     assert beginnings(near, [[0.69, 0.69]]) == ["The network has hardly trained yet", plain]
     assert beginnings(near, [[0.69, 0.30]]) == ["The training may have collapsed", plain]
     # The answer about the second clip follows the study; that about the first is higher, whatever the study

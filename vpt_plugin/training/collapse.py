@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vpt_plugin.models.card import Estimate
+from vpt_plugin.words import in_a_sentence
 
 # Between the lowest and the highest probability. Half-precision arithmetic alone makes differences of about
 # a thousandth; a network that has begun to learn spreads its answers over more than a twentieth.
@@ -70,16 +71,17 @@ def collapse_warning(
     values = np.asarray(probabilities, dtype=np.float64)
     several = rounds is not None and len(np.unique(np.asarray(rounds))) > 1
     of_each = ", fold by fold" if several else ""
+    name = in_a_sentence(finding)
     if still_learning and not spread < CONSTANT_SPREAD:
         return (
-            f"The network has hardly trained yet: {finding} gets nearly the same probability in all "
+            f"The network has hardly trained yet: {name} gets nearly the same probability in all "
             f"{len(values)} validation studies{of_each} ({values.min():.4f} to {values.max():.4f}). Try more "
             "epochs or steps_per_epoch, or a higher learning rate."
         )
     certainty = "has collapsed" if spread < CONSTANT_SPREAD else "may have collapsed"
     value = "n/a" if math.isnan(auroc.value) else f"{auroc.value:.3f}"
     return (
-        f"The training {certainty}: {finding} gets nearly the same probability in all {len(values)} "
+        f"The training {certainty}: {name} gets nearly the same probability in all {len(values)} "
         f"validation studies{of_each} ({values.min():.4f} to {values.max():.4f}, AUROC {value}). Try a lower "
         "learning rate, a pretrained network or another seed, and look whether the labels are right."
     )

@@ -20,6 +20,7 @@ from vpt_plugin.training.collapse import has_collapsed
 from vpt_plugin.training.metrics import bootstrap_auroc
 from vpt_plugin.training.outcome import Outcome
 from vpt_plugin.training.placement import Placement
+from vpt_plugin.words import in_a_sentence
 
 _PER_STATE = 10
 
@@ -79,8 +80,9 @@ def _warning(finding: str, asked: Sequence[LabelledStudy], said: NDArray[np.floa
     auroc = bootstrap_auroc(states, probabilities, [asked[n].patient for n in known])
     if not has_collapsed(probabilities, auroc):
         return ""
+    name = in_a_sentence(finding)
     return (
-        f"The training has collapsed: the network trained on all studies after the folds gives {finding} "
+        f"The training has collapsed: the network trained on all studies after the folds gives {name} "
         f"nearly the same probability in {len(known)} studies that it learned from "
         f"({probabilities.min():.4f} to {probabilities.max():.4f}). The figures are those of the folds and "
         "do not hold for it. Try a lower learning rate or another seed."

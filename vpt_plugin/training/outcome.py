@@ -34,6 +34,7 @@ from vpt_plugin.training.metrics import (
     choose_threshold,
     few_studies_warning,
 )
+from vpt_plugin.words import in_a_sentence
 
 Floats = NDArray[np.float64]
 Metrics = Mapping[str, Mapping[str, Mapping[str, Estimate]]]
@@ -271,11 +272,12 @@ def _warnings(
     first = [collapse] if collapse else []
     if collapsed:
         return first
+    name = in_a_sentence(finding)
     low, high = auroc.ci95
     if low <= 0.5 <= high:
         return [
             *first,
-            f"The {auroc.n} validation studies do not show that {finding} is recognised at all: the AUROC is "
+            f"The {auroc.n} validation studies do not show that {name} is recognised at all: the AUROC is "
             f"{auroc.value:.3f}, and its interval from {low:.3f} to {high:.3f} holds 0.5, which is chance. "
             "Label more studies, or train longer.",
         ]
@@ -283,13 +285,13 @@ def _warnings(
     if high < 0.5 or (auroc.value == 0 and not few):
         return [
             *first,
-            f"{finding} is recognised the wrong way round: the AUROC is {auroc.value:.3f}, surely below 0.5. "
-            "Look whether the labels are right.",
+            f"{name.capitalize()} is recognised the wrong way round: the AUROC is {auroc.value:.3f}, surely "
+            "below 0.5. Look whether the labels are right.",
         ]
     if math.isnan(threshold):
         return [
             *first,
-            f"There is no threshold for {finding}, so 0.5 counts: one of its states is missing in the "
+            f"There is no threshold for {name}, so 0.5 counts: one of its states is missing in the "
             "validation.",
         ]
     return [*first, few] if few else first
