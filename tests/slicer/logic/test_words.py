@@ -25,4 +25,4 @@ def test_a_time_is_told_without_its_date_on_that_day_alone() -> None:
 def test_a_study_that_is_kept_until_another_day_is_told_with_that_day() -> None:
     held = Held("p17", "pe", "second", "2099-03-02T12:00:00Z")
     assert "until 2099-03-0" in kept_in_words(held)
-    assert ", until 2099-03-0" in held_in_words(held)
+    assert ", until 2099-03-0" in held_in_words(held, ())

@@ -177,7 +177,7 @@ def test_a_study_that_is_held_is_listed_opened_and_given_back(
     slicer.mrmlScene.Clear(False)
     settled()
     assert not ui.proposalFrame.visible
-    assert ui.heldList.item(0).text().startswith(f"{study} (nodule), until ")
+    assert ui.heldList.item(0).text().startswith(f"{study} (Lung nodule), until ")
     look("next-held")
     ui.openHeldButton.click()
     settled()

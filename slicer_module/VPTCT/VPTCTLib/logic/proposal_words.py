@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from ..contract.info import TaskInfo
 from ..contract.next_study import Proposal
 from ..contract.worklist import StrategyInfo
 from ..i18n import tr as _
@@ -80,11 +81,12 @@ def kept_in_words(held: Held | None) -> str:
     )
 
 
-def held_in_words(held: Held) -> str:
-    """A line of the list of studies that a reader holds."""
+def held_in_words(held: Held, tasks: Sequence[TaskInfo]) -> str:
+    """A line of the list of studies that a reader holds, with the title that the server gives its task."""
+    title = next((each.title for each in tasks if each.name == held.task), held.task)
     reading = _(", second reading") if held.reading == SECOND else ""
     return _("{study} ({task}{reading}), until {time}").format(
-        study=held.study, task=held.task, reading=reading, time=time_in_words(held.until)
+        study=held.study, task=title, reading=reading, time=time_in_words(held.until)
     )
 
 

@@ -235,7 +235,7 @@ class NextSection(Section):
         others = [each for each in held if each.study not in (on_screen, self._next.coming)]
         ui.heldFrame.visible = bool(others)
         ui.heldLabel.text = _("Also kept for you:") if on_screen else _("Kept for you:")
-        chosen, lines = self._chosen(), [held_in_words(each) for each in others]
+        chosen, lines = self._chosen(), [held_in_words(each, self.desk.choice.tasks) for each in others]
         if lines != [ui.heldList.item(row).text() for row in range(ui.heldList.count)]:
             before = ui.heldList.blockSignals(True)
             self._listed = tuple(each.study for each in others)
