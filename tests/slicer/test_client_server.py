@@ -216,7 +216,7 @@ def test_a_study_is_offered_kept_given_back_and_skipped(site) -> None:
     assert again.study == proposal.study
     worklist.skip(again.study, "unsure", task="nodule", comment="a cough")
     assert (again.study, "a cough") in [(skip.study, skip.comment) for skip in worklist.state().skips]
-    with pytest.raises(NoOfferError, match="typical needs scores"):
+    with pytest.raises(NoOfferError, match="typical needs studies that the network has looked at"):
         worklist.next(Wish("nodule", "typical"))
     with pytest.raises(ValueError, match="choose from poor_quality"):
         worklist.skip("s00.nii", "boring", task="nodule")

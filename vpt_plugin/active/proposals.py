@@ -23,13 +23,13 @@ def refuse_unscored(wish: Wish, scores: StudyScores, pool: Pool) -> None:
         return
     if not scores.scored[pool.free].any():
         raise NotScoredError(
-            f"strategy {wish.strategy} needs scores, and none of the studies to choose from has any yet;",
-            "ask for auto or random until they are scored.",
+            f"strategy {wish.strategy} needs studies that the network has looked at, and there are none yet.",
+            "Choose auto or random until it has.",
         )
     if needs == "probabilities" and scores.probabilities is None:
         raise NotScoredError(
-            f"strategy {wish.strategy} needs the scores of a network that was trained for {wish.task};",
-            "there are none yet: ask for auto, typical or random, label what they propose, and train.",
+            f"strategy {wish.strategy} needs a network that was trained for {wish.task}, and there is none.",
+            "Choose auto, typical or random, label what they propose, and train.",
         )
 
 

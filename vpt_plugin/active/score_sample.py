@@ -37,4 +37,4 @@ def told_of_sample(scored: int, there: int) -> tuple[str, ...]:
     """
     if scored == there:
         return ()
-    return (f"{scored} of {there} studies are scored, drawn at random",)
+    return (f"the network has looked at {scored} of {there} studies, drawn at random",)

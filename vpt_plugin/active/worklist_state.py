@@ -63,7 +63,7 @@ def warnings_of(view: View, stands: Standing, wish: Wish, given: int) -> Iterato
     if stands.undated:
         yield _of_dates(view, stands.undated)
     if unscored and wish.strategy != "random":
-        yield f"{unscored} of the {free} studies to choose from are not scored yet: only chance chooses them"
+        yield f"the network has not looked at {unscored} of the {free} studies yet: only chance chooses these"
     if not given:
         yield _of_none_left(view, stands)
 

@@ -198,7 +198,7 @@ def test_that_a_limit_left_studies_out_is_said(pool) -> None:
     outside = studies_to_score(pool.source.ids(), ())[-1]
     result = pool.score(limit=2, labelled=frozenset({outside}))
     assert result.total == 3
-    assert result.warnings == ("3 of 5 studies are scored, drawn at random",)
+    assert result.warnings == ("the network has looked at 3 of 5 studies, drawn at random",)
     assert pool.folder.state().warnings == result.warnings
     assert outside in pool.folder.read().studies
 

@@ -116,7 +116,7 @@ def test_the_lease_keeps_what_the_model_said_before_anybody_labelled(site: MadeU
 
 
 def test_a_strategy_that_needs_scores_is_refused_until_there_are_some(site: MadeUpSite) -> None:
-    with pytest.raises(NotScoredError, match="ask for auto or random"):
+    with pytest.raises(NotScoredError, match="Choose auto or random"):
         site.next(strategy="typical")
     site.score(site.cold())
     with pytest.raises(NotScoredError, match="trained"):

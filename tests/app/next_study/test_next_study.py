@@ -115,7 +115,7 @@ def test_what_somebody_noted_takes_the_place_of_nothing_in_the_answer(site) -> N
         ("random", {"date_from": "2026-01-01"}, 400, "'2026-01-01' is no date"),
         ("random", {"client_id": "\u001b[2J"}, 400, "client_id holds the control character"),
         ("uncertain", {}, 409, "strategy uncertain needs"),
-        ("typical", {}, 409, "strategy typical needs scores"),
+        ("typical", {}, 409, "strategy typical needs studies that the network has looked at"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_kept(
