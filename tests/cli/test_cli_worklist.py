@@ -119,7 +119,7 @@ def test_a_strategy_that_needs_scores_is_refused_with_a_way_out(
 ) -> None:
     result = vpt("next", "--strategy", "typical", ok=False)
     assert result.exit_code == 1
-    assert "ask for auto or random" in result.stderr
+    assert "Choose auto or random" in result.stderr
     assert held(studies) == {}
 
 
