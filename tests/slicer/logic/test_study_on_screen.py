@@ -58,9 +58,70 @@ def test_a_volume_that_another_module_shows_is_chosen_where_none_was(reader, sce
     reader.desk.study.select(None)
     reader.ticker.turn(1)
     assert reader.desk.study.volume is None, "who wants none gets none"
+    view.SetBackgroundVolumeID(None)
+    reader.ticker.turn(0.2)
+    assert reader.desk.study.volume is None
     view.SetBackgroundVolumeID(volume.GetID())
     reader.ticker.turn(0.2)
     assert reader.desk.study.volume is volume
+
+
+@pytest.fixture
+def red(scene: Any) -> Any:
+    """What the red slice view shows."""
+    made = slicer.vtkMRMLSliceCompositeNode()
+    made.SetLayoutName("Red")
+    return scene.AddNode(made)
+
+
+def test_another_ct_that_comes_into_the_red_view_is_the_study_on_screen(reader, add, red) -> None:
+    told: list[Any] = []
+    first, second = add("CT 1"), add("CT 2")
+    reader.desk.study.select(first)
+    reader.ticker.turn(0.2)
+    assert (reader.desk.study.volume, reader.desk.study.is_not_seen) == (first, "")
+    reader.desk.study.changed.connect(lambda: told.append(reader.desk.study.volume))
+    red.SetBackgroundVolumeID(second.GetID())
+    assert "“CT 2”" in reader.desk.study.is_not_seen, "at once, before it is looked at"
+    reader.ticker.turn(0.2)
+    assert reader.desk.study.volume is reader.parameters.volume is second
+    assert reader.desk.study.is_not_seen == ""
+    for shown in (first, second, first, second, first):
+        red.SetBackgroundVolumeID(shown.GetID())
+    reader.ticker.turn(5)
+    assert told == [second, first], "of quick switches the last one counts, and nothing goes round"
+
+
+def test_an_image_in_the_views_that_is_no_ct_is_told_and_the_volume_stays(reader, add, red) -> None:
+    chosen, other = add("CT 1"), add("MR 1")
+    slicer.util.updateVolumeFromArray(other, np.zeros((5, 8, 8), np.int16))
+    reader.desk.study.select(chosen)
+    reader.ticker.turn(0.2)
+    told: list[str] = []
+    reader.desk.study.changed.connect(lambda: told.append(reader.desk.study.is_not_seen))
+    red.SetBackgroundVolumeID(other.GetID())
+    reader.ticker.turn(0.2)
+    red.SetBackgroundVolumeID(None)
+    reader.ticker.turn(0.2)
+    red.SetBackgroundVolumeID(chosen.GetID())
+    reader.ticker.turn(0.2)
+    assert reader.desk.study.volume is chosen
+    assert told == [
+        "The views show “MR 1”; the label is for “CT 1”.",
+        "The views show no image; the label is for “CT 1”.",
+        "",
+    ]
+
+
+def test_a_scene_that_shows_another_ct_than_it_remembers_opens_with_the_one_that_is_seen(
+    reader, add, red
+) -> None:
+    remembered, seen = add("CT 1"), add("CT 2")
+    reader.desk.study.leave()
+    reader.parameters.volume = remembered
+    red.SetBackgroundVolumeID(seen.GetID())
+    reader.desk.use_scene(reader.parameters)
+    assert reader.desk.study.volume is seen
 
 
 def test_a_removed_volume_is_no_longer_chosen(reader, scene, add) -> None:

@@ -402,6 +402,48 @@ def test_what_was_missing_is_told_until_it_is_there(anna: Any) -> None:
     assert told(anna) == ""
 
 
+def test_what_was_missing_of_one_study_is_not_told_of_the_next(anna: Any, open_study: Any) -> None:
+    anna.desk.submission.submit()
+    assert told(anna).startswith("Say whether")
+    anna.desk.study.select(None)
+    assert told(anna) == ""
+    anna.desk.submission.submit()
+    assert told(anna) == "Show a study first."
+    show(anna, "s01.nii")
+    assert told(anna) == ""
+
+
+def test_that_a_label_was_submitted_is_told_no_longer_than_its_study_is_on_screen(anna: Any) -> None:
+    say_and_submit(anna)
+    anna.desk.submission.submit()
+    assert told(anna).startswith("This label was submitted")
+    show(anna, "s01.nii")
+    assert told(anna) == ""
+    anna.desk.submission.submit()
+    anna.desk.leave_scene()
+    assert told(anna) == ""
+
+
+def test_a_label_for_a_study_that_is_not_in_the_views_is_submitted_only_if_the_reader_says_so(
+    anna: Any, answers: Any, scene: Any
+) -> None:
+    import slicer
+
+    red = slicer.vtkMRMLSliceCompositeNode()
+    red.SetLayoutName("Red")
+    scene.AddNode(red)
+    anna.desk.draft.set_state("lung_nodule", "present")
+    answers.asked.clear()
+    answers.yes = False
+    anna.desk.submission.submit()
+    anna.wait()
+    assert answers.asked == ["Submit for a study that is not in the views?"]
+    assert anna.desk.draft.is_touched
+    answers.yes = True
+    anna.desk.submission.submit()
+    anna.ticker.until(lambda: anna.desk.draft.is_kept)
+
+
 def test_a_label_that_cannot_be_kept_stays_in_the_form_and_is_told(anna: Any, around: Any) -> None:
     around.outbox_folder.write_text("")
     anna.desk.draft.set_state("lung_nodule", "present")

@@ -157,7 +157,7 @@ class Desk:
         )
         self.submission = Submission(
             self.server, self.study, self.draft, self.history, self.kept_labels, self.adding, self.messages,
-            self.next_studies.label_version_of,
+            self.questions, self.next_studies.label_version_of,
         )  # fmt: skip
         self.routine = StudyRoutine(
             self.settings, self.next_studies, self.server_volumes, self.study_ends, self.draft,

@@ -159,8 +159,8 @@ class Evidence:
 
     @property
     def may_mark(self) -> bool:
-        """Whether there is a finding to mark slices of."""
-        return bool(self._draft.finding)
+        """Whether there is a finding to mark slices of, and the views show these slices."""
+        return bool(self._draft.finding) and not self._study.is_not_seen
 
     def mark(self, low_mm: float, high_mm: float) -> None:
         """These slices show the chosen finding."""
@@ -198,7 +198,7 @@ class Evidence:
     def _update(self) -> None:
         """Look what the reader chose and marked."""
         self.profile = self._profile()
-        told = (self._volume, self.profile, self.kept, self.is_hidden, self.finding)
+        told = (self._volume, self.profile, self.kept, self.is_hidden, self.finding, self.may_mark)
         if told != self._told:
             self._told = told
             self.changed.emit()

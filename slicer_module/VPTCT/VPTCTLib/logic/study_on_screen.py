@@ -10,8 +10,9 @@ import slicer
 from ..client import Client
 from ..contract.info import StudiesState
 from ..errors import UnreachableError, VptctError
+from ..i18n import tr as _
 from ..jobs import Job, Jobs, Work
-from ..scene.jump import show_volume
+from ..scene.jump import put_into_views, set_window_once
 from ..scene.origin import mark_origin
 from ..scene.parameters import Parameters, scene_of
 from ..scene.refusal import refusal_of
@@ -75,6 +76,7 @@ class StudyOnScreen:
         self.refusal = ""
         self.watch = VolumeWatch(ticker)
         self.watch.came.connect(self._on_came)
+        self.watch.turned.connect(self._on_turned)
         self.watch.went.connect(self._on_went)
         self.watch.changed.connect(self._on_volume_changed)
         server.ready.connect(self._ask)
@@ -91,25 +93,42 @@ class StudyOnScreen:
         there = self.volume is not None and not self.refusal
         return self.origin_of(self.volume).series_uid if there else ""
 
+    @property
+    def is_not_seen(self) -> str:
+        """That the views show another image than the volume, or none, in words; "" where they show it."""
+        if self.volume is None or not self.watch.has_views:
+            return ""
+        seen = self.watch.seen()
+        if seen is self.volume:
+            return ""
+        name = self.volume.GetName()
+        if seen is None:
+            return _("The views show no image; the label is for “{name}”.").format(name=name)
+        return _("The views show “{seen}”; the label is for “{name}”.").format(seen=seen.GetName(), name=name)
+
     def use(self, parameters: Parameters) -> None:
-        """Work on the volume that a scene remembers, else on the one that it shows."""
+        """Work on the CT that a scene shows, else on the volume that it remembers."""
         self.watch.use(scene_of(parameters))
         self._parameters = parameters
-        remembered = parameters.volume
-        self._take(remembered if can_be_read(remembered) else self.watch.shown())
+        seen, remembered = self.watch.seen(), parameters.volume
+        if _is_ct(seen):
+            self._take(seen)
+        else:
+            self._take(remembered if can_be_read(remembered) else self.watch.shown())
 
     def leave(self) -> None:
         """The scene closes: none of its volumes is worked on."""
         self._parameters = None
         self._take(None)
+        self._messages.settle(ABOUT)
         self.watch.leave()
 
     def select(self, volume: slicer.vtkMRMLScalarVolumeNode | None) -> None:
         """Work on this volume, and show it."""
         self._take(volume)
-        task = self._choice.task
-        if volume is not None and task is not None and can_be_read(volume):
-            show_volume(volume, window_centre_hu=task.hu_centre, window_width_hu=task.hu_width)
+        if can_be_read(volume):
+            self._set_window()
+            put_into_views(volume)
 
     def named(self, study: str) -> None:
         """The study of the volume was added to the server, under this id."""
@@ -138,6 +157,19 @@ class StudyOnScreen:
     def _on_came(self, volume: slicer.vtkMRMLScalarVolumeNode) -> None:
         if self.volume is None:
             self.select(volume)
+
+    def _on_turned(self, seen: slicer.vtkMRMLNode | None) -> None:
+        """The label is for what the reader sees; where that is no CT, they are told."""
+        if seen is not self.volume and (_is_ct(seen) or (self.volume is None and can_be_read(seen))):
+            self._take(seen)
+            self._set_window()
+        else:
+            self.changed.emit()
+
+    def _set_window(self) -> None:
+        task = self._choice.task
+        if self.volume is not None and task is not None:
+            set_window_once(self.volume, window_centre_hu=task.hu_centre, window_width_hu=task.hu_width)
 
     def _on_went(self, volume_id: str) -> None:
         if self.volume is not None and self.volume.GetScene() is None:
@@ -186,6 +218,10 @@ class StudyOnScreen:
             # That a server cannot be reached is told, and looked after, by the link to it.
             self._messages.tell_error(error, about=ABOUT)
         self._server.report(error, self._ask)
+
+
+def _is_ct(node: slicer.vtkMRMLNode | None) -> bool:
+    return can_be_read(node) and not refusal_of(node)
 
 
 def _where(question: _Question, studies: StudiesState, work: Work) -> OnServer | ToUpload:

@@ -16,6 +16,7 @@ from .label_draft import LabelDraft
 from .label_history import History
 from .label_words import host_in_words, labels_in_words
 from .messages import WARNING, Messages
+from .questions import RememberedQuestions
 from .server_link import AWAY, LOGIN, READY, ServerLink
 from .study_on_screen import StudyOnScreen
 from .words import time_in_words
@@ -34,6 +35,7 @@ class Submission:
         kept: labels on their way.
         adding: adds a study that the server does not have.
         messages: say why a label cannot be submitted.
+        questions: ask the reader where the views show something else than the label is for.
         label_version_of: upon which version a label of a study is meant, where it was proposed with one.
 
     Attributes:
@@ -50,13 +52,15 @@ class Submission:
         kept: KeptLabels,
         adding: AddingStudies,
         messages: Messages,
+        questions: RememberedQuestions,
         label_version_of: Callable[[str], int | None],
     ) -> None:
         self.changed, self.saved = Signal(), kept.saved
         self._server, self._study, self._draft, self._history = server, study, draft, history
         self._kept, self._adding, self._messages = kept, adding, messages
-        self._label_version_of = label_version_of
+        self._questions, self._label_version_of = questions, label_version_of
         self._keeping = False
+        self._told = ""
         for each in (server, study, draft, kept, adding):
             each.changed.connect(self._on_change)
 
@@ -85,9 +89,12 @@ class Submission:
     def submit(self) -> None:
         """Submit what the form says, or tell why that cannot be done."""
         if why := self.why_not:
+            self._told = why
             self._messages.tell(WARNING, why, about=ABOUT)
             return
         self._messages.settle(ABOUT)
+        if not self._is_meant():
+            return
         taken, label = self._draft.taken(), self._draft.to_label(self._study.series_uid)
         if self._study.study:
             self._keep(self._target(self._study.study, label.task), taken, label)
@@ -101,10 +108,18 @@ class Submission:
         return "\n".join(filter(None, (self._status_of_this(), self._status_of_waiting())))
 
     def _on_change(self) -> None:
-        if not self.why_not:
-            # What was missing when the reader wanted to submit is there now.
+        if self._told and self.why_not != self._told:
+            # What was missing when the reader wanted to submit is there now, or it is another study's form.
+            self._told = ""
             self._messages.settle(ABOUT)
         self.changed.emit()
+
+    def _is_meant(self) -> bool:
+        """Whether the label is for what the reader sees; they are asked where it is not."""
+        other = self._study.is_not_seen
+        return not other or self._questions.confirm(
+            _("Submit for a study that is not in the views?"), other, _("Submit")
+        )
 
     def _why_not_here(self) -> str:
         server = self._server

@@ -10,7 +10,6 @@ from ..logic.desk import Desk
 from ..logic.draft import FROM, TO
 from ..logic.label_words import finding_list_in_words
 from ..logic.messages import WARNING
-from ..logic.submission import ABOUT
 from ..logic.words import duration
 from ..scene.geometry import geometry_of
 from ..scene.jump import current_z
@@ -19,6 +18,8 @@ from .finding_form import FindingForm, Places
 from .kept_labels_box import KeptLabelsBox
 from .plain_text import put
 from .section import Section, Shortcut
+
+_MARKING = "marking"
 
 
 class LabelSection(Section):
@@ -49,6 +50,9 @@ class LabelSection(Section):
         self.follow(desk.draft.changed, self._show_form)
         self.follow(desk.submission.changed, self._show_status)
         self.follow(desk.reading_clock.ticked, self._show_time)
+        for cause in (desk.evidence.moved, desk.evidence.changed, desk.draft.changed):
+            # Another slice, another study, or something else is marked.
+            self.follow(cause, self._settle_marking)
         self._show_form()
         self._show_status()
 
@@ -111,7 +115,7 @@ class LabelSection(Section):
                 hint = _("Left out of the label, as not looked at: {findings}.").format(
                     findings=finding_list_in_words(draft.left_out)
                 )
-        put(self.ui.hintLabel, hint)
+        put(self.ui.hintLabel, "\n".join(filter(None, (self.desk.study.is_not_seen, hint))))
 
     def _show_time(self) -> None:
         seconds = self.desk.draft.seconds_spent
@@ -145,17 +149,21 @@ class LabelSection(Section):
     def _here(self) -> float | None:
         """The slice that is to be marked; where there is none, the reader is told."""
         volume = self.desk.evidence.volume
-        z = None if volume is None else current_z(volume)
+        other = self.desk.study.is_not_seen
+        z = None if volume is None or other else current_z(volume)
         if z is None:
             self.desk.messages.tell(
                 WARNING,
                 _("The axial view shows no slice of this study, so nothing was marked."),
-                _("Scroll it to a slice, or click into the evidence strip."),
-                about=ABOUT,
+                other or _("Scroll it to a slice, or click into the evidence strip."),
+                about=_MARKING,
             )
         else:
-            self.desk.messages.settle(ABOUT)
+            self._settle_marking()
         return z
+
+    def _settle_marking(self) -> None:
+        self.desk.messages.settle(_MARKING)
 
     def _slices(self, low_mm: float, high_mm: float) -> int:
         volume = self.desk.evidence.volume

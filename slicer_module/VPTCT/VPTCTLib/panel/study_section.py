@@ -80,7 +80,8 @@ class StudySection(Section):
             selector.setCurrentNode(desk.study.volume)
             selector.blockSignals(before)
         until = desk.classification.uploaded_until
-        put(self.ui.placeLabel, place_in_words(desk.study, desk.server, desk.choice, desk.settings, until))
+        where = place_in_words(desk.study, desk.server, desk.choice, desk.settings, until)
+        put(self.ui.placeLabel, "\n".join(filter(None, (desk.study.is_not_seen, where))))
         place = desk.study.place
         tip = place.why if isinstance(place, ToUpload) else self.ui.placeLabel.text
         self.ui.placeLabel.toolTip = plain_tip(tip)

@@ -23,11 +23,16 @@ _WINDOW_SET = "VPTCT.windowSet"
 def show_volume(
     volume: slicer.vtkMRMLScalarVolumeNode, *, window_centre_hu: float, window_width_hu: float
 ) -> None:
-    """Show a volume in all slice views, whole; the HU window is set only when it is shown for the first time.
+    """Show a volume in all slice views, whole; the HU window is set only when it is shown first."""
+    set_window_once(volume, window_centre_hu=window_centre_hu, window_width_hu=window_width_hu)
+    put_into_views(volume)
+
+
+def put_into_views(volume: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Show a volume in all slice views, whole, in the HU window that it has.
 
     Where another volume was shown, what lies over it goes with it.
     """
-    _set_window_once(volume, window_centre_hu, window_width_hu)
     scene, shown = volume.GetScene(), volume.GetID()
     for selection in nodes_of_class(scene, "vtkMRMLSelectionNode"):
         selection.SetActiveVolumeID(shown)
@@ -129,7 +134,10 @@ class SliceWatch:
             self._changed(now)
 
 
-def _set_window_once(volume: slicer.vtkMRMLScalarVolumeNode, centre_hu: float, width_hu: float) -> None:
+def set_window_once(
+    volume: slicer.vtkMRMLScalarVolumeNode, *, window_centre_hu: float, window_width_hu: float
+) -> None:
+    """Show a volume in this HU window from now on, unless that was said of it before."""
     if volume.GetAttribute(_WINDOW_SET):
         return
     display = volume.GetDisplayNode()
@@ -137,7 +145,7 @@ def _set_window_once(volume: slicer.vtkMRMLScalarVolumeNode, centre_hu: float, w
         display = slicer.vtkMRMLScalarVolumeDisplayNode()
     # Before the volume has it: a display that looks for a window of its own takes half a second for that.
     display.SetAutoWindowLevel(False)
-    display.SetWindowLevel(width_hu, centre_hu)
+    display.SetWindowLevel(window_width_hu, window_centre_hu)
     if volume.GetDisplayNode() is None:
         volume.GetScene().AddNode(display)
         display.SetDefaultColorMap()

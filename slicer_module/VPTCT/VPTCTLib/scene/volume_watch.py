@@ -24,13 +24,14 @@ class VolumeWatch:
         ticker: of the main thread, in which all signals come.
 
     Attributes:
-        came: a volume that could be read was loaded or is shown; it is given.
+        came: a volume that can be read was loaded; it is given.
+        turned: the views show another image than before; what ``seen`` says is given.
         went: a volume is gone; its id is given.
         changed: the volume that is followed has other voxels, or another grid.
     """
 
     def __init__(self, ticker: Ticker) -> None:
-        self.came, self.went, self.changed = Signal(), Signal(), Signal()
+        self.came, self.turned, self.went, self.changed = Signal(), Signal(), Signal(), Signal()
         self._ticker = ticker
         self._scene: slicer.vtkMRMLScene | None = None
         self._tags: list[tuple[Any, int]] = []
@@ -38,7 +39,7 @@ class VolumeWatch:
         self._volume_tags: list[int] = []
         self._revision = ""
         self._new: list[str] = []
-        self._shown = ""
+        self._seen, self._is_turned = "", False
         self._timer: Timer | None = None
 
     def use(self, scene: slicer.vtkMRMLScene) -> None:
@@ -53,8 +54,7 @@ class VolumeWatch:
             self._observe(composite, vtk.vtkCommand.ModifiedEvent, self._on_shown)
         for volume in filter(can_be_read, nodes_of_class(scene, "vtkMRMLScalarVolumeNode")):
             note_arrival(volume)
-        shown = self.shown()
-        self._shown = shown.GetID() if shown is not None else ""
+        self._seen, self._is_turned = _id_of(self.seen()), False
 
     def leave(self) -> None:
         """Watch nothing."""
@@ -63,7 +63,8 @@ class VolumeWatch:
             observed.RemoveObserver(tag)
         if self._timer is not None:
             self._timer.stop()
-        self._scene, self._tags, self._new, self._shown, self._timer = None, [], [], "", None
+        self._scene, self._tags, self._new, self._timer = None, [], [], None
+        self._seen, self._is_turned = "", False
 
     def follow(self, volume: slicer.vtkMRMLScalarVolumeNode | None) -> None:
         """Tell from now on when this volume changes, and no longer of another one."""
@@ -76,14 +77,26 @@ class VolumeWatch:
             events = (vtk.vtkCommand.ModifiedEvent, volume.ImageDataModifiedEvent)
             self._volume_tags = [volume.AddObserver(event, self._on_modified) for event in events]
 
+    @property
+    def has_views(self) -> bool:
+        """Whether there is a slice view, in which something could be seen."""
+        return bool(self._in_views())
+
+    def seen(self) -> slicer.vtkMRMLNode | None:
+        """The image in the red view, of whatever kind; None where it shows none."""
+        return next(iter(self._in_views()), None)
+
     def shown(self) -> slicer.vtkMRMLScalarVolumeNode | None:
         """The volume in the red view, or in another one; None where none can be read."""
+        return next((each for each in self._in_views() if can_be_read(each)), None)
+
+    def _in_views(self) -> list[slicer.vtkMRMLNode | None]:
+        """The image of each slice view, the red one's first; where there is none of it, the first one's."""
         if self._scene is None:
-            return None
+            return []
         composites = nodes_of_class(self._scene, "vtkMRMLSliceCompositeNode")
         composites.sort(key=lambda each: each.GetLayoutName() != "Red")
-        volumes = (self._scene.GetNodeByID(each.GetBackgroundVolumeID() or "") for each in composites)
-        return next((each for each in volumes if can_be_read(each)), None)
+        return [self._scene.GetNodeByID(each.GetBackgroundVolumeID() or "") for each in composites]
 
     @vtk.calldata_type(vtk.VTK_OBJECT)  # type: ignore[untyped-decorator]
     def _on_added(self, scene: object, event: str, node: slicer.vtkMRMLNode) -> None:
@@ -101,10 +114,9 @@ class VolumeWatch:
             self.went.emit(node.GetID())
 
     def _on_shown(self, *_event: object) -> None:
-        shown = self.shown()
-        if shown is not None and shown.GetID() != self._shown:
-            self._shown = shown.GetID()
-            self._new.append(self._shown)
+        seen = _id_of(self.seen())
+        if seen != self._seen:
+            self._seen, self._is_turned = seen, True
             self._look_soon()
 
     def _on_modified(self, *_event: object) -> None:
@@ -125,9 +137,17 @@ class VolumeWatch:
             if can_be_read(volume):
                 note_arrival(volume)
                 self.came.emit(volume)
+        if self._is_turned:
+            # What is seen now, however often it changed since.
+            self._is_turned = False
+            self.turned.emit(self.seen())
 
     def _observe(self, observed: Any, event: int, call: Any) -> None:
         self._tags.append((observed, observed.AddObserver(event, call)))
+
+
+def _id_of(node: slicer.vtkMRMLNode | None) -> str:
+    return "" if node is None else str(node.GetID())
 
 
 def can_be_read(node: slicer.vtkMRMLNode | None) -> bool:
