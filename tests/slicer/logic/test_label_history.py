@@ -108,5 +108,5 @@ def test_a_damaged_version_is_shown_as_such_and_counts_as_the_newest() -> None:
 
 
 def test_labels_in_words_have_their_units() -> None:
-    assert label_in_words(PRESENT) == "Lung nodule: present, z -20.5 to 11.0 mm\n“faint”"
+    assert label_in_words(PRESENT) == "Lung nodule: present, z \u221220.5 to 11.0 mm\n“faint”"
     assert label_in_words(ABSENT) == "Lung nodule: absent, probable"

@@ -29,7 +29,8 @@ def confidence_in_words(confidence: str) -> str:
 
 def range_in_words(range_mm: Range) -> str:
     """``z -142.5 to -118.0 mm``, or the one slice ``z -142.5 mm``."""
-    low, high = (f"{each:.1f}" for each in range_mm)
+    # With the minus sign of the evidence strip, as long as a plus sign.
+    low, high = (f"{each:.1f}".replace("-", "\u2212") for each in range_mm)
     if low == high:
         return _("z {low} mm").format(low=low)
     return _("z {low} to {high} mm").format(low=low, high=high)
