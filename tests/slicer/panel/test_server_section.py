@@ -46,6 +46,8 @@ def test_a_reader_types_an_address_logs_in_and_out(
     ui.logInButton.click()
     assert (ui.stateLabel.text, ui.secretEdit.text) == ("Logging in...", "")
     wait_until(lambda: server.state == "ready")
+    host = site.relay.url.split("//")[1]
+    assert (ui.serverButton.collapsed, ui.serverButton.text) == (True, f"Server: {host}, rita")
     assert ui.stateLabel.text == "Connected as rita, reviewer"
     assert "train networks" in ui.stateLabel.toolTip
     assert "Not a medical device" in ui.noticeLabel.text
@@ -54,11 +56,16 @@ def test_a_reader_types_an_address_logs_in_and_out(
     server.refresh()
     wait_until(lambda: server.state == "away")
     assert ui.stateLabel.text.startswith("Away")
+    assert ui.serverButton.text == f"Server: {host} is away"
     picture("server-away")
     monkeypatch.undo()
     wait_until(lambda: server.state == "ready")
     ui.logOutButton.click()
     assert (server.state, server.client, ui.loginFrame.visible) == ("login", None, True)
+    assert not ui.serverButton.collapsed
+    ui.serverButton.collapsed = True
+    server.disconnect()
+    assert (ui.serverButton.collapsed, ui.serverButton.text) == (False, "Server")
 
 
 def test_servers_that_were_used_are_in_the_list_and_none_is_connected_to_by_itself(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..contract.login import Person
 from ..i18n import tr as _
+from .label_words import host_in_words
 from .login_state import can_be_read_along
 from .server_link import AWAY, CONNECTING, LOGIN, NONE, READY, ServerLink
 
@@ -20,6 +21,18 @@ def state_in_words(server: ServerLink) -> str:
         LOGIN: _("This server wants a login"),
         AWAY: _("Away: the server does not answer"),
     }[server.state]
+
+
+def title_in_words(server: ServerLink) -> str:
+    """For the title of the section, to be read while that is closed: ``Server: ct.example.org, rita``."""
+    if server.state == NONE:
+        return _("Server")
+    host = host_in_words(server.address)
+    if server.state == AWAY:
+        return _("Server: {host} is away").format(host=host)
+    if server.state != READY or server.person is None or not server.person.name:
+        return _("Server: {host}").format(host=host)
+    return _("Server: {host}, {name}").format(host=host, name=server.person.name)
 
 
 def why_no_server(server: ServerLink) -> str:

@@ -12,7 +12,7 @@ from ..consent import Consents
 from ..errors import AddressError
 from ..logic.desk import Desk
 from ..logic.server_link import AWAY, CONNECTING, LOGIN, NONE, READY
-from ..logic.server_words import role_in_words, state_in_words, warnings_in_words
+from ..logic.server_words import role_in_words, state_in_words, title_in_words, warnings_in_words
 from ..logic.words import when_in_words
 from .plain_text import plain_tip
 from .section import Section
@@ -37,6 +37,8 @@ class ServerSection(Section):
         super().__init__(desk, resource)
         self._shown_address = ""
         self._shown_login = ""
+        # The reader wants to connect: when that is done, the room is wanted for the rest.
+        self._is_connecting = self._was_connected = False
         ui, server = self.ui, desk.server
         self._address_edit = qt.QLineEdit()
         self._address_edit.setPlaceholderText(_EXAMPLE)
@@ -76,6 +78,7 @@ class ServerSection(Section):
         ui.stateDot.text = dot
         ui.stateDot.styleSheet = f"color: {colour};"
         ui.stateLabel.text = state_in_words(server)
+        self._make_room()
         ui.stateLabel.toolTip = plain_tip(role_in_words(server.person))
         logs_in = server.login_wanted is not None and server.login_wanted.wanted
         ui.logOutButton.visible = logs_in and server.person is not None and server.state in (READY, AWAY)
@@ -89,6 +92,18 @@ class ServerSection(Section):
             ui.noticeLabel.text = _("{notice} (server\u00a0{version})").format(
                 notice=info.notice, version=info.version
             )
+
+    def _make_room(self) -> None:
+        """Close the section once the server is there, and open it where it was left; the title says which."""
+        server, button = self.desk.server, self.ui.serverButton
+        button.text = title_in_words(server)
+        if server.state == READY and self._is_connecting:
+            self._is_connecting = False
+            # What there is to beware of is read first.
+            button.collapsed = not warnings_in_words(server)
+        elif server.state == NONE and self._was_connected:
+            button.collapsed = False
+        self._was_connected = server.state != NONE
 
     def _show_addresses(self) -> None:
         """Those used before, the last one first; what is being typed stays."""
@@ -165,6 +180,7 @@ class ServerSection(Section):
             self._connect()
 
     def _connect(self) -> None:
+        self._is_connecting = True
         self.desk.server.connect(self.ui.addressBox.currentText)
 
     def _log_in(self, checked: bool = False) -> None:
