@@ -74,7 +74,7 @@ class Desk:
         scene.AddNode(slicer.vtkMRMLSliceCompositeNode()).SetLayoutName("Red")
         self.ticker, self.settings, self.blind = HandTicker(), Settings({}), False
         self.study = SimpleNamespace(
-            volume=None, changed=Signal(), watch=SimpleNamespace(went=Signal()), refusal=""
+            volume=None, changed=Signal(), watch=SimpleNamespace(went=Signal()), refusal="", is_not_seen=""
         )
         self.choice = SimpleNamespace(task=CHEST, changed=Signal())
         self.classification = Answers(self.study)
