@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 
 
 @dataclass

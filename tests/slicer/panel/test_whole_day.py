@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from day_site import DaySite, day_site
 
-WAIT_SECONDS = 60
+WAIT_SECONDS = 150
 # What a reader notices: so long the window's thread may compute at one go. Beside a training on the same two
 # cores it waits for its turn as well, which is only printed.
 BLOCKED_MS = 100
