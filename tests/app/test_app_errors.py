@@ -34,7 +34,8 @@ from vpt_plugin.errors import (
     UnreadableStudyError,
     VptError,
 )
-from vpt_plugin.store.archive.failures import RefusedRequestError  # of the tree, as those beside it
+from vpt_plugin.store.adding import PatientInHeaderError  # of the tree, as the next
+from vpt_plugin.store.archive.failures import RefusedRequestError
 
 
 def all_errors(kind: type[VptError]) -> list[type[VptError]]:
@@ -49,7 +50,7 @@ EXPECTED = {
     "ChecksumError": 503, "ModelCardError": 503, "DeviceMemoryError": 503,
     "NotTrainedError": 409, "LabelError": 422, "ManifestError": 422,
     "TrainingError": 409, "DivergedError": 409, "CheckpointError": 409, "AnotherProcessFailedError": 409,
-    "FolderTakenError": 409,
+    "FolderTakenError": 409, "PatientInHeaderError": 400,
     "CancelledError": 499, "BadRequestError": 400, "NotOfferedError": 405,
     "BusyError": 503,
     "WorklistAwayError": 503, "VptError": 500,
@@ -104,6 +105,7 @@ def test_every_error_tells_its_name_and_one_of_a_module_alone_that_of_its_kind(k
     kept = {
         "RefusedRequestError": "ArchiveError", "LoginRefusedError": "ArchiveUnreachableError",
         "NoDicomwebError": "ArchiveUnreachableError", "FolderTakenError": "TrainingError",
+        PatientInHeaderError.__name__: "ConfigurationError",
     }  # fmt: skip
     assert name_of(make(kind)) == kept.get(kind.__name__, kind.__name__)
 

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from vpt_plugin.ct.reader import read_study
 from vpt_plugin.durable import publish_file
-from vpt_plugin.errors import VptError
+from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.store.patient_keys import patient_key
 
 # Of one file, with all that belongs to it: an .mhd needs another one, and DICOM has patients' names.
@@ -30,7 +30,7 @@ _CHUNK_BYTES = 1 << 20
 _SHOWN_DIGITS = 12
 
 
-class PatientInHeaderError(VptError):
+class PatientInHeaderError(ConfigurationError):
     """The header of the file tells who the patient is."""
 
 

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from shown_volume import new_volume, volume_from
 from standin.wheel import require_scene
-from VPTCTLib.scene.origin import mark_download, mark_origin
 
 slicer = require_scene()
+
+from VPTCTLib.scene.origin import mark_download, mark_origin
+
 STUDY = "s00.nii"
 
 
