@@ -15,11 +15,11 @@ PACKAGE = ROOT / "vpt_plugin"
 # From the roof to the cellar. Parts on one line do not import each other.
 LAYERS = [
     {"cli"},
-    {"study", "active"},
+    {"study", "active", "bulk"},
     {"training", "inference"},
     {"store", "data", "models"},
     {"ct", "acquisition", "labels"},
-    {"tasks", "owned_process"},
+    {"tasks", "owned_process", "cluster"},
     {"errors", "durable", "words"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
