@@ -66,6 +66,7 @@ class ModelSpec:
         resize_px: a slice is resized to this square before cropping.
         crop_px: side of the square the network sees.
         shape_rule: the clips it can take.
+        kind: ``3d``, or ``2d`` where slices are looked at one by one first, as the paper's table has it.
     """
 
     name: str
@@ -80,6 +81,7 @@ class ModelSpec:
     resize_px: int = 256
     crop_px: int = 224
     shape_rule: ShapeRule = ShapeRule()
+    kind: str = "3d"
 
     @property
     def pretrainings(self) -> tuple[str, ...]:
