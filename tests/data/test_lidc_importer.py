@@ -16,7 +16,14 @@ from vpt_plugin.ct.clips import positive_slices
 from vpt_plugin.ct.dicom import read_slice_headers
 from vpt_plugin.ct.dicom_headers import SliceHeader
 from vpt_plugin.ct.reader import read_study
-from vpt_plugin.data.importers.lidc import LidcReading, lidc_label, read_lidc, z_disagreement_mm
+from vpt_plugin.data.importers.lidc import (
+    LidcReading,
+    lidc_label,
+    lidc_series,
+    read_lidc,
+    z_disagreement_mm,
+)
+from vpt_plugin.data.importers.lidc_readings import agreed_reading, sort_readings
 from vpt_plugin.errors import LabelError
 from vpt_plugin.labels import StudyLabel
 
@@ -228,3 +235,41 @@ def test_the_four_readers_of_lidc_idri_0001_agree_on_eight_slices(real_data: Pat
     volume = read_study(lidc_0001, series_uid=label.series_uid)
     assert np.allclose(volume.slice_z_mm, sorted(each.centre_mm[2] for each in slices), atol=1e-6)
     assert int(positive_slices(volume.slice_z_mm, ranges(label) or ()).sum()) == 8
+
+
+def test_which_series_a_reading_is_of_is_in_its_header_whatever_follows(tmp_path: Path) -> None:
+    file = tmp_path / "069.xml"
+    file.write_text(document([[on(3)]] * 4)[:-200])
+    assert lidc_series(file) == "1.2.3"
+    file.write_text('<IdriReadMessage xmlns="http://www.nih.gov/idri"/>')
+    assert lidc_series(file) is None
+    file.write_text("<html/>")
+    with pytest.raises(LabelError, match=r"069\.xml: this is no reading of LIDC-IDRI"):
+        lidc_series(file)
+
+
+def test_eight_readings_are_of_two_panels_and_refused(tmp_path: Path) -> None:
+    """As LIDC-IDRI-0566 has them: three of eight readers are not three of four."""
+    reading = read(tmp_path, document([[on(3)]] * 8))
+    with pytest.raises(LabelError, match=r"069\.xml: it holds 8 readings, of more than one panel of 4"):
+        lidc_label(reading, headers())
+
+
+def test_the_same_reading_in_several_files_is_one_and_different_ones_are_named(tmp_path: Path) -> None:
+    one, other, third = (tmp_path / name for name in ("158.xml", "copy.xml", "159.xml"))
+    one.write_text(document([[on(3)], [on(3, 4)], [on(3)], []]))
+    other.write_text(document([[], [on(3)], [on(3)], [on(4, 3)]]).replace("1.2.3</", "1.2.3 </"))
+    third.write_text(document([[on(3)], [on(3)], [on(3)], []]))
+    found = sort_readings([other, one, one])
+    assert found.by_series == {"1.2.3": (other, one)}
+    assert agreed_reading([one, other]).path == one
+    with pytest.raises(LabelError, match=r"158\.xml and .*159\.xml say different things of one series"):
+        agreed_reading([one, other, third])
+
+
+def test_the_correction_that_tcia_published_counts_instead_of_what_it_corrects(tmp_path: Path) -> None:
+    """LIDC-IDRI-0101: both files are in the archive of the readings."""
+    old, new = tmp_path / "161.xml", tmp_path / "161-resubmitted-correction-3-9-12.xml"
+    old.write_text(document([[on(3)]] * 4))
+    new.write_text(document([[on(4)]] * 4))
+    assert ranges(lidc_label(agreed_reading([old, new]), headers())) == ((-10.0, -10.0),)

@@ -57,7 +57,7 @@ def import_lidc(
         raise ConfigurationError(
             f"{folder}: which studies these labels are of is not known.", "Give the folder of the studies."
         )
-    readings, radiographs = _readings(_files(xml))
+    readings, radiographs = _readings(xml)
     found = _match(studies, readings, readers)
     target = place.labels()
     plan = plan_import(found.entries, target, None)
@@ -70,40 +70,21 @@ def import_lidc(
         raise typer.Exit(1)
 
 
-def _files(paths: Iterable[Path]) -> list[Path]:
-    """The XML files, each once; those in a folder and in all folders in it."""
-    files: list[Path] = []
-    for path in paths:
-        found = [path]
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".xml")
-            if not found:
-                raise LabelError(f"{path}: holds no XML.", "Give the folder of the readings as TCIA has it.")
-        files += found
-    return list(dict.fromkeys(files))
-
-
-def _readings(files: Sequence[Path]) -> tuple[dict[str, LidcReading], list[str]]:
+def _readings(xml: Iterable[Path]) -> tuple[dict[str, LidcReading], list[str]]:
     """The readings by SeriesInstanceUID, and the files that are of chest radiographs.
 
     Raises:
         LabelError: a file cannot be used, or two say different things of one series.
     """
-    from vpt_plugin.data.importers.lidc import read_lidc
+    from vpt_plugin.data.importers.lidc_readings import agreed_reading, sort_readings, xml_files
 
-    readings: dict[str, LidcReading] = {}
-    radiographs = []
+    found = sort_readings(file for path in xml for file in xml_files(path))
+    if found.unusable:
+        raise found.unusable[0]
     with progress_bars() as progress:
-        for file in progress.track(files, description="readings"):
-            if (reading := read_lidc(file)) is None:
-                radiographs.append(str(file))
-                continue
-            other = readings.setdefault(reading.series_uid, reading)
-            if other.readers != reading.readers:
-                raise LabelError(
-                    f"{other.path} and {file} say different things of one series.", "Give one of them."
-                )
-    return readings, radiographs
+        series = progress.track(found.by_series.items(), description="readings")
+        readings = {uid: agreed_reading(files) for uid, files in series}
+    return readings, [str(file) for file in found.radiographs]
 
 
 @dataclass

@@ -63,8 +63,17 @@ def read_slice_headers(folder: Path, study: str) -> list[SliceHeader]:
     Raises:
         UnreadableStudyError: the file system does not hand a file out.
     """
+    return read_headers(folder, study)[0]
+
+
+def read_headers(folder: Path, study: str) -> tuple[list[SliceHeader], list[LeftOutFile]]:
+    """As ``read_slice_headers``, and the files that are no slice, each with the reason.
+
+    Raises:
+        UnreadableStudyError: the file system does not hand a file out.
+    """
     with _without_warnings():
-        return _headers(_plain_files(_files_below(folder)), study)[0]
+        return _headers(_plain_files(_files_below(folder)), study)
 
 
 def series_read(folder: Path, study: str) -> str:

@@ -9,6 +9,7 @@ at what is none. The readers are not the same from one series to the next, and h
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -24,8 +25,13 @@ from vpt_plugin.labels import FindingLabel, StudyLabel
 ANNOTATOR = "LIDC-IDRI"
 TASK, FINDING = "nodule", "lung_nodule"
 MIN_READERS = 3
+# A series has four readings, but LIDC-IDRI-0700 three and LIDC-IDRI-0566 eight. Those eight are two panels of
+# four in one XML, nothing says who is of which, and three of eight is not three of four. (As others
+# counted them in TCIA's archive of all the XML, LIDC-XML-only.zip.)
+PANEL_READERS = 4
 # The largest of the data set is below 4 MB.
 _MAX_BYTES = 50 << 20
+_CHUNK_BYTES = 1 << 15
 # imageZposition is written with one to six decimals, and so is the position in the DICOM file.
 _AGREE_MM = 0.1
 
@@ -52,6 +58,11 @@ class LidcReading:
             uid for uid in self.stated_z_mm if sum(uid in reader for reader in self.readers) >= min_readers
         )
 
+    def says_the_same_as(self, other: LidcReading) -> bool:
+        """Whether as many readers marked the same slices of the same series, in whatever order they come."""
+        mine, theirs = (sorted(map(sorted, each.readers)) for each in (self, other))
+        return (self.series_uid, mine) == (other.series_uid, theirs)
+
 
 def read_lidc(path: Path) -> LidcReading | None:
     """What the readers of one series said; None for a chest radiograph, of which the data set has some, too.
@@ -65,14 +76,24 @@ def read_lidc(path: Path) -> LidcReading | None:
     root = _parse(path)
     if _name(root) == "IdriReadMessage":
         return None
-    if _name(root) != "LidcReadMessage":
-        raise LabelError(f"{path}: this is no reading of LIDC-IDRI: it begins with {_name(root)[:50]!r}.")
+    header = _header(root, path)
     stated_z_mm: dict[str, float] = {}
     readers = [
         frozenset(_marked(session, stated_z_mm, path)) for session in _children(root, "readingSession")
     ]
-    header = next(_children(root, "ResponseHeader"), root)
     return LidcReading(path, _text(header, "SeriesInstanceUid", path), tuple(readers), stated_z_mm)
+
+
+def lidc_series(path: Path) -> str | None:
+    """The SeriesInstanceUID that a reading is of; None for a chest radiograph. Only its header is read.
+
+    Raises:
+        LabelError: as ``read_lidc``, as far as the header shows it.
+    """
+    root = _parse(path, until="ResponseHeader")
+    if _name(root) == "IdriReadMessage":
+        return None
+    return _text(_header(root, path), "SeriesInstanceUid", path)
 
 
 def lidc_label(
@@ -89,7 +110,7 @@ def lidc_label(
 
     Raises:
         LabelError: the study does not hold the series, or not the slices that were marked; or the series was
-            read by fewer than ``min_readers``.
+            read by fewer than ``min_readers``, or by more than one panel.
         ValueError: ``min_readers`` is below 1.
     """
     if min_readers < 1:
@@ -98,6 +119,12 @@ def lidc_label(
         raise LabelError(
             f"{reading.path}: it holds {len(reading.readers)} of the at least {min_readers} readings wanted.",
             "Ask for fewer readers, or leave this XML out.",
+        )
+    if len(reading.readers) > PANEL_READERS:
+        raise LabelError(
+            f"{reading.path}: it holds {len(reading.readers)} readings, of more than one panel of "
+            f"{PANEL_READERS}; which of them are to agree is not said.",
+            "Leave this XML out.",
         )
     z_mm = _slice_z_mm(reading, slices)
     marked = reading.slices(min_readers)
@@ -166,26 +193,61 @@ def _marked(session: ElementTree.Element, stated_z_mm: dict[str, float], path: P
                 yield uid
 
 
+def _header(root: ElementTree.Element, path: Path) -> ElementTree.Element:
+    if _name(root) != "LidcReadMessage":
+        raise LabelError(f"{path}: this is no reading of LIDC-IDRI: it begins with {_name(root)[:50]!r}.")
+    return next(_children(root, "ResponseHeader"), root)
+
+
+class _ReadEnoughError(Exception):
+    """The element that was waited for is complete."""
+
+
 class _Builder(ElementTree.TreeBuilder):
     """Builds the tree of a document that declares nothing.
 
     Without a document type there are no entities: none that grow into gigabytes, none that name files.
+
+    Args:
+        until: stop when an element of that name ends; "" for the whole document.
     """
+
+    def __init__(self, until: str = "") -> None:
+        super().__init__()
+        self._until = until
+        self.root: ElementTree.Element | None = None
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> ElementTree.Element:
+        """Called by the parser where an element begins."""
+        element = super().start(tag, attrs)
+        if self.root is None:
+            self.root = element
+        return element
+
+    def end(self, tag: str, /) -> ElementTree.Element:
+        """Called by the parser where an element ends."""
+        element = super().end(tag)
+        if self._until and _name(element) == self._until:
+            raise _ReadEnoughError
+        return element
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> NoReturn:
         """Called by the parser before anything is declared."""
         raise LabelError("it declares a document type, which no reading of LIDC-IDRI does.")
 
 
-def _parse(path: Path) -> ElementTree.Element:
+def _parse(path: Path, until: str = "") -> ElementTree.Element:
+    builder = _Builder(until)
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise LabelError(
                 f"{path}: it has more than {_MAX_BYTES >> 20} MiB, as no reading of LIDC-IDRI has."
             )
-        parser = ElementTree.XMLParser(target=_Builder())  # noqa: S314  see _Builder
-        parser.feed(path.read_bytes())
-        root: ElementTree.Element = parser.close()
+        parser = ElementTree.XMLParser(target=builder)  # noqa: S314  see _Builder
+        with path.open("rb") as file, suppress(_ReadEnoughError):
+            while chunk := file.read(_CHUNK_BYTES):
+                parser.feed(chunk)
+            parser.close()
     except LabelError as error:
         message = error.message.removeprefix(f"{path}: ")
         raise LabelError(f"{path}: {message}", "Get it from TCIA again.") from error
@@ -193,7 +255,8 @@ def _parse(path: Path) -> ElementTree.Element:
         raise LabelError(f"{path}: this is no XML: {error}.", "Get it from TCIA again.") from error
     except OSError as error:
         raise LabelError(f"{path}: cannot be read: {error}.") from error
-    return root
+    assert builder.root is not None  # or it would be no XML
+    return builder.root
 
 
 def _name(element: ElementTree.Element) -> str:
