@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -63,17 +64,18 @@ def read_slice_headers(folder: Path, study: str) -> list[SliceHeader]:
     Raises:
         UnreadableStudyError: the file system does not hand a file out.
     """
-    return read_headers(folder, study)[0]
+    with _without_warnings():
+        return _headers(_plain_files(_files_below(folder)), study)[0]
 
 
-def read_headers(folder: Path, study: str) -> tuple[list[SliceHeader], list[LeftOutFile]]:
-    """As ``read_slice_headers``, and the files that are no slice, each with the reason.
+def find_stack(folder: Path, study: str, series_uid: str | None = None) -> Stack:
+    """The slices that ``read_dicom_folder`` would read of a folder, in their places; no pixels are read.
 
     Raises:
-        UnreadableStudyError: the file system does not hand a file out.
+        StudyError: as ``read_dicom_folder``, for all that headers tell.
     """
     with _without_warnings():
-        return _headers(_plain_files(_files_below(folder)), study)
+        return _find(_files_below(folder), study, series_uid).stack
 
 
 def series_read(folder: Path, study: str) -> str:
@@ -99,14 +101,9 @@ def _plain_files(files: Iterable[Path]) -> list[Path]:
 
 def _read(files: Iterable[Path], study: str, series_uid: str | None) -> Volume:
     with _without_warnings():
-        slices, left_out = _headers(_plain_files(files), study)
-        if not slices:
-            raise refusal(left_out, study)
-        series = group_series(slices)
-        chosen = choose_series(series, study, series_uid)
-        _refuse_cut_short(left_out, chosen, study)
-        stack = stack_slices(chosen.slices, study)
-        hu = _decode(stack, study)
+        found = _find(files, study, series_uid)
+        hu = _decode(found.stack, study)
+    chosen, stack = found.chosen, found.stack
     first = chosen.slices[0]
     return Volume(
         hu=hu,
@@ -119,10 +116,30 @@ def _read(files: Iterable[Path], study: str, series_uid: str | None) -> Volume:
             series_uid=chosen.uid,
             patient_id=first.patient_id,
             description=first.description,
-            notes=choice_notes(chosen, series, series_uid) + left_out_notes(left_out),
+            notes=choice_notes(chosen, found.series, series_uid) + left_out_notes(found.left_out),
             synthetic=first.synthetic,
         ),
     )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the headers of a folder's files make of it."""
+
+    stack: Stack
+    chosen: Series
+    series: list[Series]
+    left_out: list[LeftOutFile]
+
+
+def _find(files: Iterable[Path], study: str, series_uid: str | None) -> _Found:
+    slices, left_out = _headers(_plain_files(files), study)
+    if not slices:
+        raise refusal(left_out, study)
+    series = group_series(slices)
+    chosen = choose_series(series, study, series_uid)
+    _refuse_cut_short(left_out, chosen, study)
+    return _Found(stack_slices(chosen.slices, study), chosen, series, left_out)
 
 
 def _headers(files: Sequence[Path], study: str) -> tuple[list[SliceHeader], list[LeftOutFile]]:
