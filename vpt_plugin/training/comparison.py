@@ -42,7 +42,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.models.card import Estimate
-from vpt_plugin.training.metrics.bootstrap import RESAMPLES, PatientBootstrap, Resampled
+from vpt_plugin.training.metrics.bootstrap import RESAMPLES, PatientBootstrap, Resampled, mean_of
 from vpt_plugin.training.metrics.definitions import FIGURES
 
 Floats = NDArray[np.float64]
@@ -231,14 +231,8 @@ def compare(
         )
     bootstrap = PatientBootstrap(patients, resamples=resamples, seed=seed)
     before, after = (_mean_over_findings(bootstrap, figure, known, each) for each in answers)
-    sign = 1 if FIGURES[figure].higher_is_better else -1
-    gain = Resampled(
-        sign * (after.value - before.value),
-        sign * (after.resamples - before.resamples),
-        after.n,
-        after.patients,
-    )
-    share = _share_above(gain, -chosen.margin)
+    gain = after.minus(before) if FIGURES[figure].higher_is_better else before.minus(after)
+    share = gain.share_above(-chosen.margin)
     return Comparison(
         rule=chosen,
         figure=figure,
@@ -261,20 +255,7 @@ def _mean_over_findings(
         bootstrap.figures((figure,), states[:, index], probabilities[:, index], rows=rows)[figure]
         for index, rows in enumerate(~np.isnan(states).T)
     ]
-    return Resampled(
-        value=float(np.mean([each.value for each in found])),
-        resamples=np.mean([each.resamples for each in found], axis=0),
-        n=int((~np.isnan(states)).any(axis=1).sum()),
-        patients=min(each.patients for each in found),
-    )
-
-
-def _share_above(gain: Resampled, bound: float) -> float:
-    """Share of the resamples whose gain is above the bound; nan where none says anything."""
-    defined = gain.resamples[~np.isnan(gain.resamples)]
-    if math.isnan(gain.value) or gain.patients < 2 or not len(defined):
-        return float("nan")
-    return float(np.mean(defined > bound + _EQUAL))
+    return mean_of(found, int((~np.isnan(states)).any(axis=1).sum()))
 
 
 def _in_words(estimate: Estimate, sign: str = "") -> str:

@@ -11,6 +11,7 @@ from vpt_plugin.training.metrics.bootstrap import (
     Resampled,
     bootstrap_auroc,
     figures,
+    mean_of,
     resampled_figures,
 )
 from vpt_plugin.training.metrics.definitions import (
@@ -48,6 +49,7 @@ __all__ = [
     "figure_value",
     "figures",
     "log_loss",
+    "mean_of",
     "negative_predictive_value",
     "perfect_by_chance",
     "positive_predictive_value",

@@ -65,6 +65,32 @@ class Resampled:
             low = high = float("nan")
         return Estimate(self.value, (float(low), float(high)), self.n)
 
+    def minus(self, other: Resampled) -> Resampled:
+        """How far this figure is above another one of the same patients in the same resamples."""
+        return Resampled(self.value - other.value, self.resamples - other.resamples, self.n, self.patients)
+
+    def share_above(self, bound: float = 0.0) -> float:
+        """Share of the resamples in which the figure is above the bound; nan where none says anything."""
+        defined = self.resamples[~np.isnan(self.resamples)]
+        if np.isnan(self.value) or self.patients < 2 or not len(defined):
+            return float("nan")
+        return float(np.mean(defined > bound + _NO_WIDTH))
+
+
+def mean_of(parts: Sequence[Resampled], n: int) -> Resampled:
+    """The mean of figures within the same resamples, nan where one of them is undefined.
+
+    Args:
+        parts: one or more, of findings, seeds or networks.
+        n: studies that the mean is over.
+    """
+    return Resampled(
+        value=float(np.mean([each.value for each in parts])),
+        resamples=np.mean([each.resamples for each in parts], axis=0),
+        n=n,
+        patients=min(each.patients for each in parts),
+    )
+
 
 class PatientBootstrap:
     """Draws patients, the same ones for everything that is computed with it.
