@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from vpt_plugin.ct.dicom import series_read
 from vpt_plugin.ct.files import KINDS, file_suffix
-from vpt_plugin.ct.reader import is_study_file
 from vpt_plugin.errors import ArchiveUnreachableError, CancelledError, StudyError, StudyNotFoundError
 from vpt_plugin.store.finder import StudyFinder
-from vpt_plugin.store.grouping import Grouping, Part, Study
+from vpt_plugin.store.grouping import Grouping, Study
 from vpt_plugin.store.listings import LABELS_FOLDER
+from vpt_plugin.store.opening import open_study
 from vpt_plugin.store.source import OpenedStudy, SourceState
 
 __all__ = ["LABELS_FOLDER", "StudyFolder"]
@@ -110,6 +107,14 @@ class StudyFolder:
         """
         return list(self._current().studies)
 
+    def studies(self) -> Mapping[str, Study]:
+        """What ``open_study`` takes of every study, by id in sorted order; small enough to be sent around.
+
+        Raises:
+            ArchiveUnreachableError: the folder could never be read, so nothing is known.
+        """
+        return self._current().studies
+
     def path(self, study_id: str) -> Path:
         """Where the study of that id lies.
 
@@ -175,15 +180,8 @@ class StudyFolder:
             StudyNotFoundError: there is none.
             ArchiveUnreachableError: it cannot be read at the moment.
         """
-        study = self._study(study_id)
-        if not study.parts:
-            yield OpenedStudy(self.root / study.place)
-            return
-        with TemporaryDirectory(prefix="vptct-study-") as folder:
-            for number, file in enumerate(_files(self.root, study.parts)):
-                # Numbered, because files of two folders can have one name.
-                _link(file, Path(folder) / f"{number:06d}{file.suffix}")
-            yield OpenedStudy(Path(folder))
+        with open_study(self.root, self._study(study_id)) as opened:
+            yield opened
 
     def facts(self, study_id: str) -> dict[str, Any]:
         """The ``name`` of the study's file or folder, its ``kind``, and its ``place`` below the root.
@@ -280,20 +278,3 @@ class StudyFolder:
             f"{self._state.problem}.",
             "Where it is a network share, mount it again; the studies are back as soon as it is.",
         )
-
-
-def _files(root: Path, parts: Sequence[Part]) -> Iterator[Path]:
-    """The plain files of some folders; of loose ones none that is a study by itself."""
-    for part in parts:
-        for folder, inside, names in os.walk(root / part.folder):
-            files = (Path(folder, name) for name in sorted(names))
-            yield from (file for file in files if file.is_file() and (part.whole or not is_study_file(file)))
-            inside[:] = sorted(inside) if part.whole else []
-
-
-def _link(file: Path, link: Path) -> None:
-    try:
-        link.symlink_to(file.resolve())
-    except OSError:
-        # Windows allows links only with special rights.
-        shutil.copyfile(file, link)
