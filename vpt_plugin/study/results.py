@@ -242,11 +242,13 @@ class StudyResults:
         cells: those that are done, of every stage, in the plan's order where there is a plan.
         answers: by the id of the cell; those of the final cells.
         failures: by the id of the cell, what went wrong the last time, where it is not done.
+        planned: the cells of the plan, done or not; where there is no plan, those that were begun.
     """
 
     cells: tuple[CellResult, ...]
     answers: Mapping[str, Answers] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    planned: tuple[Cell, ...] = ()
 
     @property
     def finals(self) -> tuple[CellResult, ...]:
@@ -260,7 +262,8 @@ class StudyResults:
         Raises:
             ConfigurationError: a file in it is damaged, or of another VPTCT.
         """
-        folders = {name: CellFolder.of(out, name) for name in _cell_ids(out)}
+        planned = _planned(out)
+        folders = {cell.id: CellFolder.of(out, cell.id) for cell in planned}
         found = {name: folder.result() for name, folder in folders.items()}
         done = {name: result for name, result in found.items() if result is not None}
         answers = {name: folders[name].answers() for name in done}
@@ -269,6 +272,7 @@ class StudyResults:
             tuple(done.values()),
             {name: each for name, each in answers.items() if each is not None},
             {name: said for name, said in failures.items() if said},
+            planned,
         )
 
     def write_tables(self, out: Path) -> None:
@@ -282,11 +286,14 @@ class StudyResults:
         write_tables(self, out)
 
 
-def _cell_ids(out: Path) -> list[str]:
+def _planned(out: Path) -> tuple[Cell, ...]:
+    from vpt_plugin.study.plan import Plan
+
     data = _read_json(out / "plan.json")
     if data is not None:
-        return [cell.id for cell in Plan.from_json(data).cells()]
-    return sorted(folder.name for folder in (out / "cells").glob("*") if folder.is_dir())
+        return Plan.from_json(data).cells()
+    files = sorted((out / "cells").glob("*/cell.json"))
+    return tuple(Cell.from_json(_read_json(path)) for path in files)
 
 
 def _read_json(path: Path) -> Any:
