@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -211,6 +211,21 @@ def load_task_file(path: Path) -> ReadingTask:
     except yaml.YAMLError as error:
         raise TaskFileError(f"{path}: is not YAML: {error}.") from error
     return _TaskFile(path).task(root)
+
+
+def task_file_text(task: ReadingTask) -> str:
+    """The YAML of a task file, from which ``load_task_file`` makes the same task."""
+    fields_of = asdict(task) | {"findings": list(task.findings)}
+    return yaml.safe_dump(_without_none(fields_of), sort_keys=False, allow_unicode=True)
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """None is what a field has that is not in the file."""
+    return {
+        name: _without_none(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+        if value is not None
+    }
 
 
 def _try_field(kind: type, name: str, value: Any) -> None:

@@ -1,0 +1,113 @@
+"""Reading the studies of a data set in several processes; each is read or refused, in whatever order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any
+
+from vpt_plugin.data.importers.importer import FoundStudy, Importer, ReadStudy
+from vpt_plugin.data.study_files import file_places
+from vpt_plugin.errors import ConfigurationError, LabelError, StudyError, StudyNotFoundError
+
+# To be raised when studies are read in another way: then nothing that was kept counts any more.
+_VERSION = 1
+# So that no process waits for the next study, and an interruption throws little away.
+_WAITING_PER_WORKER = 2
+
+
+@dataclass(frozen=True)
+class StudyReading:
+    """What became of one study.
+
+    Attributes:
+        name: of the study.
+        key: tells whether anything has changed since; "" where it could not be told.
+        study: what was read; None where it is refused, or as it was when it was kept.
+        refused: why; "" where it is not.
+    """
+
+    name: str
+    key: str
+    study: ReadStudy | None = None
+    refused: str = ""
+
+
+def read_studies(
+    importer: Importer[Any], studies: Sequence[tuple[FoundStudy[Any], str]], workers: int
+) -> Iterator[StudyReading]:
+    """Read studies, each in one of ``workers`` processes; with one worker, in this process.
+
+    Args:
+        importer: of the data set.
+        studies: with the key under which each was kept before, or "".
+        workers: how many at a time.
+
+    Raises:
+        ConfigurationError: the system ended a process, mostly for lack of memory.
+    """
+    workers = min(workers, len(studies))
+    if workers <= 1:
+        yield from (_read(importer, study, kept_key) for study, kept_key in studies)
+        return
+    # Never forked: this process may have threads, and Windows and macOS fork none either.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+    waiting, running = iter(studies), set[Future[StudyReading]]()
+    try:
+        while True:
+            while len(running) < workers * _WAITING_PER_WORKER and (following := next(waiting, None)):
+                running.add(pool.submit(_read, importer, *following))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    except BrokenProcessPool as error:
+        raise ConfigurationError(
+            "a process that read studies was ended from outside, mostly because the memory did not suffice.",
+            f"Try again with fewer than {workers} --workers; what was read is kept.",
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """Ctrl+C is the affair of the process that started this one, and its death the end of this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # The pool does not notice a parent that was killed: its workers would wait for ever.
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _read(importer: Importer[Any], study: FoundStudy[Any], kept_key: str) -> StudyReading:
+    try:
+        key = _key(importer, study)
+        if key == kept_key:
+            return StudyReading(study.name, key)
+        return StudyReading(study.name, key, importer.read(study))
+    except StudyError as error:
+        # The report names the study in a column of its own.
+        return StudyReading(study.name, "", refused=f"{error.cause} {error.hint}".rstrip())
+    except (LabelError, OSError) as error:
+        return StudyReading(study.name, "", refused=str(error))
+
+
+def _key(importer: Importer[Any], study: FoundStudy[Any]) -> str:
+    if not study.path.exists():
+        raise StudyNotFoundError(study.name, f"there is no {study.path}.")
+    beside = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in study.beside]
+    facts = [_VERSION, repr(importer), study.name, repr(study.source), file_places(study.path), beside]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
