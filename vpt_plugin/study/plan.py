@@ -217,6 +217,17 @@ class Plan:
             }
         )
 
+    @classmethod
+    def read(cls, name_or_path: str) -> Plan:
+        """A built-in plan by its name, or one from a YAML file.
+
+        Raises:
+            ConfigurationError: names the file, the line and the field.
+        """
+        from vpt_plugin.study.plan_file import read_plan
+
+        return read_plan(name_or_path)
+
 
 def by_network(settings: Mapping[str, _Value], network: str, otherwise: _Value) -> _Value:
     """What is set for a network: for it alone, else for its kind, else for all."""
