@@ -11,15 +11,20 @@ from vpt_plugin.models.layouts import LAYOUTS
 from vpt_plugin.models.sources import WEIGHTS, get_source
 
 
-def test_the_catalog_holds_the_seven_networks_and_the_small_one() -> None:
+def test_the_catalog_holds_the_papers_ten_networks_and_the_small_one() -> None:
     assert list(MODELS) == [
-        "slow_r50", "slowfast_r50", "csn_r101", "r2plus1d_r50", "mvit_b", "swin_t", "penet", "tiny",
+        "slow_r50", "slowfast_r50", "csn_r101", "r2plus1d_r50", "mvit_b", "swin_t", "penet",
+        "resnet18_2d", "resnext101_2d", "lrcn", "tiny",
+    ]  # fmt: skip
+    assert [name for name, spec in MODELS.items() if spec.kind == "2d"] == [
+        "resnet18_2d", "resnext101_2d", "lrcn",
     ]  # fmt: skip
 
 
-def test_the_networks_of_the_paper_see_32_slices_and_penet_24() -> None:
+def test_the_networks_of_the_paper_see_32_slices_but_four() -> None:
     lengths = {name: spec.clip_slices for name, spec in MODELS.items() if name != "tiny"}
-    assert lengths.pop("penet") == 24
+    others = {"penet": 24, "resnet18_2d": 1, "resnext101_2d": 1, "lrcn": 150}
+    assert {name: lengths.pop(name) for name in others} == others
     assert set(lengths.values()) == {32}
     assert {(spec.resize_px, spec.crop_px) for name, spec in MODELS.items() if name != "tiny"} == {(256, 224)}
 
@@ -31,7 +36,7 @@ def test_every_model_takes_its_own_clip_length_and_crop() -> None:
 
 
 def test_an_unknown_model_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(UnknownModelError, match="'swin'; choose from csn_r101, mvit_b, penet"):
+    with pytest.raises(UnknownModelError, match="'swin'; choose from csn_r101, lrcn, mvit_b, penet"):
         get_model("swin")
 
 
@@ -42,6 +47,7 @@ def test_an_unknown_model_is_refused_with_the_names_there_are() -> None:
         ("slowfast_r50", (30, 224, 224), "it takes a multiple of 4 slices, at least 32 x 32 pixels"),
         ("swin_t", (32, 224, 31), "it takes any number of slices, at least 32 x 32 pixels"),
         ("penet", (0, 224, 224), "it takes any number of slices"),
+        ("resnet18_2d", (2, 224, 224), "it takes one slice, at least 32 x 32 pixels"),
     ],
 )
 def test_a_clip_it_cannot_take_is_refused_with_what_it_takes(
@@ -62,13 +68,19 @@ def test_a_shape_rule_counts_slices_and_pixels() -> None:
 
 def test_every_published_file_belongs_to_a_model_and_has_a_layout_and_a_licence() -> None:
     listed = [source for spec in MODELS.values() for each in spec.weights.values() for source in each]
-    assert sorted(source.name for source in listed) == sorted(WEIGHTS)
+    assert {source.name for source in listed} == set(WEIGHTS)
     for source in listed:
         assert source.layout in LAYOUTS
         assert source.url.startswith("https://")
-        assert source.bytes > 100_000_000
-        assert "Kinetics videos" in source.licence
-    assert len({source.filename for source in listed}) == len(listed)
+        assert source.bytes > 40_000_000
+        assert {"kinetics": "Kinetics videos", "imagenet": "ImageNet"}[source.pretraining] in source.licence
+    assert len({source.filename for source in WEIGHTS.values()}) == len(WEIGHTS)
+
+
+def test_one_file_of_imagenet_weights_serves_two_networks() -> None:
+    (of_slices,), (of_lrcn,) = (get_model(name).weights["imagenet"] for name in ("resnext101_2d", "lrcn"))
+    assert of_slices is of_lrcn is get_source("resnext101_2d")
+    assert get_model("lrcn").pretrainings == ("none", "imagenet")
 
 
 def test_the_first_choice_for_swin_is_torchvisions_file_then_the_authors() -> None:
@@ -80,7 +92,15 @@ def test_the_first_choice_for_swin_is_torchvisions_file_then_the_authors() -> No
 
 def test_addresses_are_those_of_the_installed_packages() -> None:
     torchvision = pytest.importorskip("torchvision.models.video")
+    torchvision_images = pytest.importorskip("torchvision.models")
     assert get_source("swin_t").url == torchvision.Swin3D_T_Weights.KINETICS400_V1.url
+    for name, published in (
+        ("resnet18_2d", torchvision_images.ResNet18_Weights.IMAGENET1K_V1),
+        ("resnext101_2d", torchvision_images.ResNeXt101_32X8D_Weights.IMAGENET1K_V1),
+    ):
+        assert get_source(name).url == published.url
+        assert f"-{get_source(name).sha256_prefix}.pth" in published.url
+        assert get_source(name).bytes == pytest.approx(published.meta["_file_size"] * 2**20, rel=1e-3)
     # One network is built, so that the hub is imported without its warnings.
     get_model("slow_r50").build()
     from pytorchvideo.models.hub import csn, r2plus1d, resnet, slowfast, vision_transformers

@@ -163,13 +163,13 @@ def test_an_unreadable_study_is_left_out_and_the_others_are_not(
     assert notes[0].startswith("study-000 is left out: the file is cut short")
 
 
-def test_a_study_of_fewer_slices_than_half_a_clip_is_left_out(
+def test_a_study_of_fewer_slices_than_the_network_needs_is_left_out(
     ball_manifest: Manifest, ball_cache: Path
 ) -> None:
     with pytest.raises(
         TrainingError, match="none of 20 labelled studies can be used; 20 left out: too few slices"
     ):
-        select(ball_manifest, ball_cache, shape=replace(SHAPE, length=41))
+        select(ball_manifest, ball_cache, shape=replace(SHAPE, length=41, min_slices=21))
 
 
 def test_a_side_without_one_of_the_states_is_refused_before_anything_is_trained(

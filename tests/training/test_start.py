@@ -95,6 +95,8 @@ def test_other_pretrainings_begin_elsewhere(store: ModelStore) -> None:
         ("kinetics+ct", "kinetics+ct", True),
         ("kinetics", "ct", False),
         ("none", "kinetics+ct", False),
+        ("imagenet", "imagenet+ct", True),
+        ("imagenet+ct", "imagenet+ct", True),
     ],
 )
 def test_the_pretraining_has_the_name_of_what_it_began_from(
@@ -119,8 +121,10 @@ def test_what_cannot_be_begun_from_is_refused_with_the_choices(store: ModelStore
         find_start(store, TINY, config("nodule_tiny:7"))
     with pytest.raises(ConfigurationError, match=r"'pe_swin_t' is no tiny.*choose from nodule_tiny:1\."):
         find_start(store, TINY, config("pe_swin_t"))
-    publish("imagenet")
-    with pytest.raises(ConfigurationError, match="began from 'imagenet'; choose one that began from none or"):
+    publish("photographs")
+    with pytest.raises(
+        ConfigurationError, match="began from 'photographs'; choose one that began from none or"
+    ):
         find_start(store, TINY, config("nodule_tiny"))
 
 

@@ -62,7 +62,7 @@ def cold_start_scorer(
     if pretraining == "none":
         return StatisticsScorer(by, task, spec)
     classifier = new_classifier(spec, task.findings, pretraining=pretraining, weights=folder)
-    length = task.clips.length(spec.clip_slices)
+    length = spec.clip_numbers(task.clips).length
     card = ModelCard(task.name, model, task.findings, pretraining, clip_slices=length)
     return BackboneScorer(by, Predictor(classifier, task, card, device=device))
 
@@ -120,7 +120,8 @@ class StatisticsScorer:
     @property
     def warnings(self) -> tuple[str, ...]:
         """That no head is trained, and how to have better features."""
-        way = f"; `vpt weights fetch {self.spec.name}` brings better ones" if self.spec.weights else ""
+        sources = next(iter(self.spec.weights.values()), ())
+        way = f"; `vpt weights fetch {sources[0].name}` brings better ones" if sources else ""
         return (
             "no head is trained yet and no published weights are on this computer: studies are told apart by "
             f"slice spacing, noise, and the shares of lung and of bone and contrast only{way}",
@@ -130,10 +131,8 @@ class StatisticsScorer:
         """The score of a study, see ``Scorer``."""
         slices = len(study.content.slices)
         require_slices(study.study, slices, self.task, self.spec)
-        length, stride = (
-            rule(self.spec.clip_slices) for rule in (self.task.clips.length, self.task.clips.stride)
-        )
-        clips = len(clip_starts(slices, length=length, stride=stride))
+        numbers = self.spec.clip_numbers(self.task.clips)
+        clips = len(clip_starts(slices, length=numbers.length, stride=numbers.stride))
         return _of_features(study, image_statistics(study.content), clips)
 
 

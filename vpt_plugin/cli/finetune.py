@@ -56,7 +56,7 @@ def finetune(
     pretraining: Annotated[
         str | None,
         typer.Option(
-            help="What the network starts from: see `vpt models`; ct or kinetics+ct with --start.",
+            help="What it starts from: see `vpt models`; ct, kinetics+ct or imagenet+ct with --start.",
             show_default=False,
         ),
     ] = None,

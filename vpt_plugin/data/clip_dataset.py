@@ -29,6 +29,7 @@ class ClipShape:
         crop_px: side of the square that is cut from every slice.
         min_positive_slices: a clip is positive when at least this many of its slices are.
         air: what fills up a study that is shorter than a clip, in [0, 255].
+        min_slices: slices a study needs at least.
     """
 
     length: int
@@ -36,6 +37,7 @@ class ClipShape:
     crop_px: int
     min_positive_slices: int
     air: int
+    min_slices: int = 1
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,11 @@ import torch
 
 from vpt_plugin.errors import DeviceMemoryError
 
-# A study has 10 to 40 clips; beyond this a batch no longer makes a GPU faster.
+# A study has 10 to 40 clips, or hundreds of single slices; beyond this a batch no longer makes a GPU faster.
 MAX_CLIPS_PER_BATCH = 32
+MAX_SINGLE_SLICES_PER_BATCH = 256
+# On the CPU and on MPS: of what a slice costs, half is saved by not coming alone.
+_SINGLE_SLICES = 32
 # Of the free memory, the share that clips may take: other processes and fragments want some too.
 _SHARE_OF_FREE_MEMORY = 0.8
 
@@ -15,16 +18,24 @@ _SHARE_OF_FREE_MEMORY = 0.8
 class BatchSize:
     """How many clips at once: as many as the device's memory takes, fewer when it runs out.
 
-    On the CPU it stays at one, because batches do not pay there. On CUDA the first clip goes alone and shows
-    how much memory a clip takes. MPS does not tell how much is free and shares it with everything else: two.
+    On the CPU it stays at one, because batches do not pay there, except where a clip is a single slice. On
+    CUDA the first clip goes alone and shows how much memory a clip takes. MPS does not tell how much is free
+    and shares it with everything else: two.
 
     Args:
         device: where the clips go.
         asked: a fixed number instead, still halved when memory runs out.
+        single_slices: whether a clip is one slice.
     """
 
-    def __init__(self, device: torch.device, asked: int | None = None) -> None:
-        self.clips = asked or (2 if device.type == "mps" else 1)
+    def __init__(
+        self, device: torch.device, asked: int | None = None, *, single_slices: bool = False
+    ) -> None:
+        first = {"cuda": 1, "mps": 2}.get(device.type, 1)
+        if single_slices and device.type != "cuda":
+            first = _SINGLE_SLICES
+        self.clips = asked or first
+        self._most = MAX_SINGLE_SLICES_PER_BATCH if single_slices else MAX_CLIPS_PER_BATCH
         self._device = device
         self._measuring = asked is None and device.type == "cuda"
         self._bytes_before = 0
@@ -39,7 +50,7 @@ class BatchSize:
         """Takes the largest batch that the memory allows, from what the first clip took."""
         if self._measuring:
             bytes_per_clip = torch.cuda.max_memory_allocated(self._device) - self._bytes_before
-            self.clips = clips_that_fit(_free_cuda_bytes(self._device), bytes_per_clip)
+            self.clips = clips_that_fit(_free_cuda_bytes(self._device), bytes_per_clip, self._most)
             self._measuring = False
 
     def halve(self, tried: int) -> None:
@@ -59,10 +70,10 @@ class BatchSize:
             torch.cuda.empty_cache()
 
 
-def clips_that_fit(free_bytes: int, bytes_per_clip: int) -> int:
-    """How many clips fit into the free memory, from 1 to ``MAX_CLIPS_PER_BATCH``."""
+def clips_that_fit(free_bytes: int, bytes_per_clip: int, most: int = MAX_CLIPS_PER_BATCH) -> int:
+    """How many clips fit into the free memory, from 1 to ``most``."""
     fitting = int(free_bytes * _SHARE_OF_FREE_MEMORY) // max(1, bytes_per_clip)
-    return min(max(1, fitting), MAX_CLIPS_PER_BATCH)
+    return min(max(1, fitting), most)
 
 
 def _free_cuda_bytes(device: torch.device) -> int:

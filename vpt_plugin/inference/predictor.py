@@ -29,7 +29,7 @@ from vpt_plugin.inference.prediction import ClipProbability, FindingPrediction, 
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.classifier import Classifier
-from vpt_plugin.models.device import choose_device, choose_dtype, memory_format, out_of_memory
+from vpt_plugin.models.device import arrange, choose_device, choose_dtype, memory_format, out_of_memory
 from vpt_plugin.tasks import ReadingTask
 
 SYNTHETIC_WARNING = "this model was trained on synthetic phantoms only: for demonstration, never for patients"
@@ -64,7 +64,8 @@ class Predictor:
         card: of the classifier; its temperature, thresholds and ranges are used.
         device: as in ``choose_device``.
         precision: as in ``choose_dtype``.
-        clips_per_batch: None takes what the device's memory allows (one at a time on the CPU).
+        clips_per_batch: None takes what the device's memory allows (on the CPU one at a time, or
+            32 single slices).
 
     Raises:
         ConfigurationError: unknown device or precision, or a classifier of another task.
@@ -94,15 +95,14 @@ class Predictor:
         self.card = card
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device, precision)
-        self._memory_format = memory_format(self.dtype)
         self.spec = classifier.spec
-        self._length = task.clips.length(classifier.spec.clip_slices)
-        self._stride = task.clips.stride(classifier.spec.clip_slices)
+        numbers = classifier.spec.clip_numbers(task.clips)
+        self._length, self._stride = numbers.length, numbers.stride
         self.spec.check_clip(self._length, self.spec.crop_px, self.spec.crop_px)
         self._clips_per_batch = clips_per_batch
         self._classifier = classifier.eval().requires_grad_(False)
         with _memory_needed(self.device, "the network does not fit"):
-            self._classifier.to(self.device).to(memory_format=self._memory_format)
+            arrange(self._classifier.to(self.device), self.dtype)
 
     def predict(
         self,
@@ -121,7 +121,7 @@ class Predictor:
             read_seconds: what reading the volume took, for the account of seconds.
 
         Raises:
-            TooFewSlicesError: fewer slices than half a clip.
+            TooFewSlicesError: fewer slices than the network needs.
             CancelledError: ``cancelled`` said so.
             WeightsError: the network gave something that is no number.
             DeviceMemoryError: the study or even one clip does not fit into the device's memory.
@@ -197,7 +197,7 @@ class Predictor:
         cancelled: Callable[[], bool] | None,
     ) -> ClipAnswers:
         parts: list[ClipAnswers] = []
-        batch = BatchSize(self.device, self._clips_per_batch)
+        batch = BatchSize(self.device, self._clips_per_batch, single_slices=self._length == 1)
         done = 0
         while done < len(starts):
             if cancelled is not None and cancelled():
@@ -240,7 +240,7 @@ class Predictor:
         enabled = self.dtype == torch.bfloat16
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
             clips = torch.stack([slices[start : start + self._length] for start in starts]).unsqueeze(1)
-            clips = scale_clips(clips, self.task.offset).to(memory_format=self._memory_format)
+            clips = scale_clips(clips, self.task.offset).to(memory_format=memory_format(self.dtype))
             features = self._classifier.features(clips)
             logits: torch.Tensor = self._classifier.head(features)
             return logits.float().cpu().double(), features.float().cpu()
@@ -281,12 +281,12 @@ def require_slices(study: str, slices: int, task: ReadingTask, spec: ModelSpec) 
     Raises:
         TooFewSlicesError: names what the network needs.
     """
-    at_least = task.clips.min_slices(spec.clip_slices)
-    if slices < at_least:
+    numbers = spec.clip_numbers(task.clips)
+    if slices < numbers.min_slices:
         raise TooFewSlicesError(
             study,
-            f"it has {slices} slices; {spec.name} sees {task.clips.length(spec.clip_slices)} at once "
-            f"and needs at least {at_least}.",
+            f"it has {slices} slices; {spec.name} sees {numbers.length} at once "
+            f"and needs at least {numbers.min_slices}.",
             "Choose a thinner reconstruction, or a model with shorter clips.",
         )
 

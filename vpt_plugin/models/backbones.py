@@ -7,7 +7,6 @@ network it is made from and changes it.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,21 +14,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from vpt_plugin.models.backbone import Backbone, sum_input_channels
+from vpt_plugin.models.slice_backbones import LrcnBackbone, SliceBackbone
+
 if TYPE_CHECKING:
     from vpt_plugin.models.classifier import Classifier
 
-
-def sum_input_channels(conv: nn.Conv3d) -> None:
-    """Makes a stem take one channel, exactly as if that channel were given to it several times.
-
-    A convolution is linear, and the padding of every channel is 0, so the weights of the channels add up.
-    """
-    if conv.groups != 1:
-        raise ValueError(f"a stem with {conv.groups} groups does not see its channels together")
-    # Summed in float64: the result is then the nearest float32 there is.
-    summed = conv.weight.detach().double().sum(dim=1, keepdim=True)
-    conv.weight = nn.Parameter(summed.to(conv.weight.dtype))
-    conv.in_channels = 1
+__all__ = [
+    "FAMILIES", "Backbone", "always_frozen", "blocks_to_recompute", "sliding_mean", "stages",
+    "sum_input_channels",
+]  # fmt: skip
 
 
 def sliding_mean(maps: Tensor, window: Sequence[int]) -> Tensor:
@@ -60,24 +54,8 @@ def _window_share(length: int, size: int, device: torch.device) -> Tensor:
     return windows / windows.sum()
 
 
-class Backbone(nn.Module, ABC):
-    """A network without its head, which knows its own parts."""
-
-    @abstractmethod
-    def stages(self) -> tuple[nn.Module, ...]:
-        """Its parts from the input on; every parameter is in exactly one of them."""
-
-    @abstractmethod
-    def blocks_to_recompute(self) -> tuple[nn.Module, ...]:
-        """The parts that gradient checkpointing computes a second time; none lies within another.
-
-        They are the smallest whose inputs are few against what is computed inside: residual blocks, and the
-        stem, whose maps are the largest of all.
-        """
-
-
 def stages(classifier: Classifier) -> tuple[nn.Module, ...]:
-    """The classifier's parts from the input to the head; every parameter is in exactly one of them.
+    """The classifier's parts from the input to the head; what can be trained is in exactly one of them.
 
     They are what layer-wise learning rates and freezing count in. A backbone that is none of ours is one
     stage.
@@ -91,6 +69,12 @@ def blocks_to_recompute(classifier: Classifier) -> tuple[nn.Module, ...]:
     """The parts of the classifier that gradient checkpointing computes a second time."""
     backbone = classifier.backbone
     return backbone.blocks_to_recompute() if isinstance(backbone, Backbone) else ()
+
+
+def always_frozen(classifier: Classifier) -> tuple[nn.Module, ...]:
+    """The parts of the classifier that no training changes."""
+    backbone = classifier.backbone
+    return backbone.always_frozen() if isinstance(backbone, Backbone) else ()
 
 
 def _res_blocks(network: nn.Module) -> list[nn.Module]:
@@ -261,6 +245,8 @@ FAMILIES: MappingProxyType[str, Callable[[nn.Module], nn.Module]] = MappingProxy
         "mvit": MViTBackbone,
         "swin": SwinBackbone,
         "penet": PENetBackbone,
+        "slice": SliceBackbone,
+        "lrcn": LrcnBackbone,
         "tiny": TinyBackbone,
     }
 )

@@ -46,7 +46,7 @@ class ModelCard:
         model: the model's name in the catalog.
         version: 1 for the first that was published; 0 before it is published.
         findings: what the outputs mean, in their order.
-        pretraining: ``kinetics``, ``ct``, ``kinetics+ct``, ``imagenet`` or ``none``.
+        pretraining: ``kinetics``, ``ct``, ``kinetics+ct``, ``imagenet``, ``imagenet+ct`` or ``none``.
         clip_slices: slices of the clips it was trained on.
         trained_on: number of studies it was trained on.
         synthetic: whether those were phantoms; then no answer on a patient means anything.

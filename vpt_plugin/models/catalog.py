@@ -6,109 +6,18 @@ To add a network, write a builder and a row. The sizes are those of Ke et al., P
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from vpt_plugin.errors import ClipShapeError, UnknownModelError
-from vpt_plugin.models.sources import WeightsSource, sources_of
+from vpt_plugin.errors import UnknownModelError
+from vpt_plugin.models.sources import sources_of
+from vpt_plugin.models.spec import ModelSpec, ShapeRule
 
 if TYPE_CHECKING:
     from torch import nn
 
-
-@dataclass(frozen=True)
-class ShapeRule:
-    """The clips a network can take.
-
-    Attributes:
-        slices_multiple: the number of slices must be a multiple of this.
-        min_pixels: least rows and columns. All networks here halve a slice five times: of less than 32 pixels
-            less than one cell is left to look at.
-        only: (slices, rows, columns) where the network takes nothing else.
-    """
-
-    slices_multiple: int = 1
-    min_pixels: int = 32
-    only: tuple[int, int, int] | None = None
-
-    def allows(self, slices: int, rows: int, columns: int) -> bool:
-        """Whether the network takes such a clip."""
-        if self.only is not None:
-            return (slices, rows, columns) == self.only
-        return slices > 0 and slices % self.slices_multiple == 0 and min(rows, columns) >= self.min_pixels
-
-    def __str__(self) -> str:
-        if self.only is not None:
-            return "exactly {} slices of {} x {} pixels".format(*self.only)
-        pixels = f"at least {self.min_pixels} x {self.min_pixels} pixels"
-        if self.slices_multiple > 1:
-            return f"a multiple of {self.slices_multiple} slices, {pixels}"
-        return f"any number of slices, {pixels}"
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """What is known about a network before it is built.
-
-    Attributes:
-        name: short name, used in file names and addresses: ``swin_t``.
-        title: for people: ``Video Swin-T``.
-        paper: where it was published.
-        feature_dim: length of the vector before the head.
-        family: how features are taken from it, a key of ``vpt_plugin.models.backbones.FAMILIES``.
-        head: how the names of the published head's entries begin; it is left out of the backbone.
-        build: makes the publisher's own network: three input channels, the published head, random weights.
-        weights: published weights by pretraining; the first of each is the one to take.
-        clip_slices: slices per clip where a task does not say otherwise.
-        resize_px: a slice is resized to this square before cropping.
-        crop_px: side of the square the network sees.
-        shape_rule: the clips it can take.
-        kind: ``3d``, or ``2d`` where slices are looked at one by one first, as the paper's table has it.
-    """
-
-    name: str
-    title: str
-    paper: str
-    feature_dim: int
-    family: str
-    head: str
-    build: Callable[[], nn.Module]
-    weights: Mapping[str, tuple[WeightsSource, ...]]
-    clip_slices: int = 32
-    resize_px: int = 256
-    crop_px: int = 224
-    shape_rule: ShapeRule = ShapeRule()
-    kind: str = "3d"
-
-    @property
-    def pretrainings(self) -> tuple[str, ...]:
-        """What it can start from: ``none`` and what is published."""
-        return ("none", *self.weights)
-
-    def backbone(self, network: nn.Module | None = None) -> nn.Module:
-        """The network without its head and with a one-channel stem: clips in, features out.
-
-        Args:
-            network: what ``build`` made, with weights; it is taken over and changed. None builds one.
-        """
-        from vpt_plugin.models.backbones import FAMILIES
-
-        return FAMILIES[self.family](network if network is not None else self.build())
-
-    def check_clip(self, slices: int, rows: int, columns: int) -> None:
-        """Refuses a clip that the network cannot take.
-
-        Raises:
-            ClipShapeError: names what it takes.
-        """
-        if not self.shape_rule.allows(slices, rows, columns):
-            raise ClipShapeError(
-                f"{self.name} cannot take a clip of {slices} slices of {rows} x {columns} pixels;",
-                f"it takes {self.shape_rule}.",
-            )
+__all__ = ["MODELS", "ModelSpec", "ShapeRule", "get_model"]
 
 
 def _pytorchvideo(name: str) -> nn.Module:
@@ -121,6 +30,20 @@ def _swin_t() -> nn.Module:
     from torchvision.models.video import swin3d_t
 
     network: nn.Module = swin3d_t(weights=None)
+    return network
+
+
+def _resnet18() -> nn.Module:
+    from torchvision.models import resnet18
+
+    network: nn.Module = resnet18(weights=None)
+    return network
+
+
+def _resnext101() -> nn.Module:
+    from torchvision.models import resnext101_32x8d
+
+    network: nn.Module = resnext101_32x8d(weights=None)
     return network
 
 
@@ -217,6 +140,47 @@ MODELS: MappingProxyType[str, ModelSpec] = MappingProxyType(
                 head="classifier.fc.",
                 build=_penet,
                 weights=sources_of("penet"),
+            ),
+            ModelSpec(
+                name="resnet18_2d",
+                title="ResNet-18 (2D)",
+                paper="He et al., Deep Residual Learning for Image Recognition, CVPR 2016",
+                kind="2d",
+                clip_slices=1,
+                shape_rule=ShapeRule(single_slice=True),
+                feature_dim=512,
+                family="slice",
+                head="fc.",
+                build=_resnet18,
+                weights=sources_of("resnet18_2d"),
+            ),
+            ModelSpec(
+                name="resnext101_2d",
+                title="ResNeXt-101 (2D)",
+                paper="Xie et al., Aggregated Residual Transformations for Deep Neural Networks, CVPR 2017",
+                kind="2d",
+                clip_slices=1,
+                shape_rule=ShapeRule(single_slice=True),
+                feature_dim=2048,
+                family="slice",
+                head="fc.",
+                build=_resnext101,
+                weights=sources_of("resnext101_2d"),
+            ),
+            ModelSpec(
+                name="lrcn",
+                title="LRCN",
+                paper="Donahue et al., Long-term Recurrent Convolutional Networks for Visual Recognition and "
+                "Description, CVPR 2015",
+                kind="2d",
+                clip_slices=150,
+                ignores_filling=True,
+                feature_dim=512,
+                family="lrcn",
+                # Of ResNeXt-101, which looks at the slices.
+                head="fc.",
+                build=_resnext101,
+                weights=sources_of("lrcn"),
             ),
             ModelSpec(
                 name="tiny",

@@ -6,6 +6,7 @@ import ctypes
 import sys
 
 import torch
+from torch import nn
 
 from vpt_plugin.errors import ConfigurationError
 
@@ -98,6 +99,19 @@ def out_of_memory(error: BaseException) -> bool:
 def memory_format(dtype: torch.dtype) -> torch.memory_format:
     """The order of a clip's numbers in memory; channels last pays only together with bfloat16."""
     return torch.channels_last_3d if dtype == torch.bfloat16 else torch.contiguous_format
+
+
+def arrange(network: nn.Module, dtype: torch.dtype) -> None:
+    """Put the network's weights into the order in memory that suits clips of ``memory_format``.
+
+    ``nn.Module.to`` takes one order for all weights, and that for 3D is refused by those of 2D convolutions.
+    """
+    of_3d = memory_format(dtype)
+    of_2d = torch.channels_last if of_3d == torch.channels_last_3d else of_3d
+    orders = {4: of_2d, 5: of_3d}
+    for parameter in network.parameters():
+        if parameter.ndim in orders:
+            parameter.data = parameter.data.to(memory_format=orders[parameter.ndim])
 
 
 def keep_freed_memory() -> None:

@@ -1,8 +1,9 @@
 """Where pretrained weights are published: one row per file, with its address, layout, licence and checksum.
 
-The addresses are those in PyTorchVideo's ``models/hub/*.py``, torchvision's ``Swin3D_T_Weights``, the README
-of SwinTransformer/Video-Swin-Transformer and the public code of the paper (PENet). Nothing is read or
-downloaded here; that is ``vpt_plugin.models.weights``.
+The addresses are those in PyTorchVideo's ``models/hub/*.py``, torchvision's ``Swin3D_T_Weights``,
+``ResNet18_Weights`` and ``ResNeXt101_32X8D_Weights`` (the first versions, which the paper had), the README of
+SwinTransformer/Video-Swin-Transformer and the public code of the paper (PENet). Nothing is read or downloaded
+here; that is ``vpt_plugin.models.weights``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ _KINETICS = "They were learned from Kinetics videos, whose own terms may limit s
 _PYTORCHVIDEO = (
     "Published with PyTorchVideo, which is under Apache-2.0; no separate licence is stated for the weights. "
     + _KINETICS
+)
+_TORCHVISION_IMAGENET = (
+    "Published with torchvision (code BSD-3-Clause); no separate licence is stated for the weights. "
+    "They were learned from ImageNet, whose terms allow research and teaching that are not commercial."
 )
 
 
@@ -35,6 +40,7 @@ class WeightsSource:
         bytes: its size, approximately.
         sha256: the published checksum, or "" where there is none.
         sha256_prefix: the published beginning of it, or "".
+        also_for: other networks that begin from the same file.
     """
 
     name: str
@@ -47,6 +53,7 @@ class WeightsSource:
     bytes: int
     sha256: str = ""
     sha256_prefix: str = ""
+    also_for: tuple[str, ...] = ()
 
 
 def _from_pytorchvideo(model: str, filename: str, megabytes: int) -> WeightsSource:
@@ -117,6 +124,29 @@ WEIGHTS: MappingProxyType[str, WeightsSource] = MappingProxyType(
                 ),
                 bytes=237_000_000,
             ),
+            WeightsSource(
+                name="resnet18_2d",
+                model="resnet18_2d",
+                pretraining="imagenet",
+                url="https://download.pytorch.org/models/resnet18-f37072fd.pth",
+                filename="resnet18-f37072fd.pth",
+                layout="torchvision",
+                licence=_TORCHVISION_IMAGENET,
+                bytes=46_800_000,
+                sha256_prefix="f37072fd",
+            ),
+            WeightsSource(
+                name="resnext101_2d",
+                model="resnext101_2d",
+                pretraining="imagenet",
+                url="https://download.pytorch.org/models/resnext101_32x8d-8ba56ff5.pth",
+                filename="resnext101_32x8d-8ba56ff5.pth",
+                layout="torchvision",
+                licence=_TORCHVISION_IMAGENET,
+                bytes=356_100_000,
+                sha256_prefix="8ba56ff5",
+                also_for=("lrcn",),
+            ),
         )
     }
 )
@@ -137,6 +167,6 @@ def sources_of(model: str) -> dict[str, tuple[WeightsSource, ...]]:
     """A model's published files by pretraining; the first of each is the one to take."""
     found: dict[str, tuple[WeightsSource, ...]] = {}
     for source in WEIGHTS.values():
-        if source.model == model:
+        if model in (source.model, *source.also_for):
             found[source.pretraining] = (*found.get(source.pretraining, ()), source)
     return found

@@ -14,7 +14,7 @@ from vpt_plugin.training.comparison import comparison_rule
 from vpt_plugin.training.metrics import threshold_rule
 from vpt_plugin.training.pooling import POOLINGS
 
-SITE_PRETRAININGS = ("ct", "kinetics+ct")
+SITE_PRETRAININGS = ("ct", "kinetics+ct", "imagenet+ct")
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "pretraining": ("auto", "none", "imagenet", "kinetics", *SITE_PRETRAININGS),
     "train": ("whole", "head", "head_first"),
@@ -67,11 +67,12 @@ class FinetuneConfig:
     same model on a slow computer and a fast one.
 
     Attributes:
-        pretraining: where the backbone starts: one of the model's own in the catalog; ``ct`` or
-            ``kinetics+ct``: a classifier of the site's own (``start``), which began from nothing or from
-            Kinetics; ``none``; or ``auto`` for the first of the catalog and ``none`` where it has none.
-        start: with ``ct`` and ``kinetics+ct``: which published classifier, ``<task>_<model>`` for the served
-            version or ``<task>_<model>:<version>``. The same network; its head is left behind.
+        pretraining: where the backbone starts: one of the model's own in the catalog; ``ct``,
+            ``kinetics+ct`` or ``imagenet+ct``: a classifier of the site's own (``start``), which began from
+            nothing, from Kinetics or from ImageNet; ``none``; or ``auto`` for the first of the catalog and
+            ``none`` where it has none.
+        start: with those three: which published classifier, ``<task>_<model>`` for the served version or
+            ``<task>_<model>:<version>``. The same network; its head is left behind.
         train: ``whole`` network, the ``head`` alone on a frozen backbone, or ``head_first``: the head alone
             for ``head_epochs``, then the whole network.
         head_epochs: of ``head_first``.
@@ -191,8 +192,8 @@ class FinetuneConfig:
             if self.start:
                 raise ConfigurationError(
                     f"training setting start is {self.start!r}, but pretraining is {self.pretraining}.",
-                    "Set pretraining to ct (--pretraining ct), or to kinetics+ct where that one began from "
-                    "Kinetics; or leave start out.",
+                    "Set pretraining to ct (--pretraining ct), or to kinetics+ct or imagenet+ct where that "
+                    "one began from Kinetics or ImageNet; or leave start out.",
                 )
 
     @property

@@ -125,19 +125,20 @@ def clip_shape(task: ReadingTask, spec: ModelSpec) -> ClipShape:
     Raises:
         ClipShapeError: the network cannot take such clips, or none of them could be positive.
     """
-    length = task.clips.length(spec.clip_slices)
-    if length < task.clips.min_positive_slices:
+    numbers = spec.clip_numbers(task.clips)
+    if numbers.length < numbers.min_positive_slices:
         raise ClipShapeError(
-            f"{spec.name} sees clips of {length} slices; for the task {task.name} a clip is positive only "
-            f"from {task.clips.min_positive_slices} slices on.",
+            f"{spec.name} sees clips of {numbers.length} slices; for the task {task.name} a clip is positive "
+            f"only from {numbers.min_positive_slices} slices on.",
             "Lower min_positive_slices in the task file, or choose a model with longer clips.",
         )
-    spec.check_clip(length, spec.crop_px, spec.crop_px)
+    spec.check_clip(numbers.length, spec.crop_px, spec.crop_px)
     return ClipShape(
-        length=length,
-        stride=task.clips.stride(spec.clip_slices),
+        length=numbers.length,
+        stride=numbers.stride,
         crop_px=spec.crop_px,
-        min_positive_slices=task.clips.min_positive_slices,
+        min_positive_slices=numbers.min_positive_slices,
+        min_slices=numbers.min_slices,
         air=air(task.hu_window),
     )
 

@@ -20,7 +20,7 @@ from vpt_plugin.data.clip_dataset import scale_clips
 from vpt_plugin.errors import CancelledError, DeviceMemoryError, DivergedError, TrainingError, VptError
 from vpt_plugin.models.backbones import blocks_to_recompute
 from vpt_plugin.models.classifier import Classifier
-from vpt_plugin.models.device import memory_format, out_of_memory
+from vpt_plugin.models.device import arrange, memory_format, out_of_memory
 from vpt_plugin.training.batches import Batches, Clips, bag_loader
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.distributed import Team
@@ -96,7 +96,7 @@ class TrainingLoop:
         self._finished = False
         self._resumed_at = 0
         self._began = 0.0
-        classifier.to(placement.device).to(memory_format=memory_format(placement.dtype))
+        arrange(classifier.to(placement.device), placement.dtype)
         self._team.prepare(classifier)
         self._inferer = MixedPrecision(placement)
         self._optimizer = make_optimizer(classifier, config)

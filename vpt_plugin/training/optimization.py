@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from vpt_plugin.models.backbones import stages
+from vpt_plugin.models.backbones import always_frozen, stages
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.training.config import FinetuneConfig
 
@@ -113,11 +113,11 @@ def freeze(classifier: Classifier, config: FinetuneConfig, epoch: int) -> tuple[
         The frozen parts, which have to stay in evaluation mode, or their batch norms would drift.
     """
     head_alone = config.train == "head" or (config.train == "head_first" and epoch <= config.head_epochs)
+    frozen = (classifier.backbone,) if head_alone else always_frozen(classifier)
     classifier.requires_grad_(True)
-    if not head_alone:
-        return ()
-    classifier.backbone.requires_grad_(False)
-    return (classifier.backbone,)
+    for part in frozen:
+        part.requires_grad_(False)
+    return frozen
 
 
 def thaws(config: FinetuneConfig, epoch: int) -> bool:

@@ -168,10 +168,8 @@ def _check_start(spec: ModelSpec, config: FinetuneConfig, store: ModelStore, wei
 
 
 def _site_pretrainings(spec: ModelSpec) -> tuple[str, ...]:
-    """Those that a classifier of the site can make possible: without weights none began from Kinetics."""
-    return tuple(
-        each for each in SITE_PRETRAININGS if each != "kinetics+ct" or "kinetics" in spec.pretrainings
-    )
+    """Those that a classifier of the site can make possible: without weights none began from videos."""
+    return tuple(each for each in SITE_PRETRAININGS if each.split("+")[0] in ("ct", *spec.pretrainings))
 
 
 def _check_writable(folder: Path, of_what: str, setting: str) -> None:

@@ -18,12 +18,13 @@ _OF_THE_NETWORK = ("resize_px", "crop_px")
 
 def reading_facts(task: ReadingTask, spec: ModelSpec) -> dict[str, Any]:
     """What task and network together say of how a study is read, as JSON knows it (``ModelCard.reading``)."""
+    numbers = spec.clip_numbers(task.clips)
     return {
         "hu_window": {"centre": task.hu_window.centre, "width": task.hu_window.width},
         "offset": task.offset,
-        "clip_slices": task.clips.length(spec.clip_slices),
-        "stride_slices": task.clips.stride(spec.clip_slices),
-        "min_positive_slices": task.clips.min_positive_slices,
+        "clip_slices": numbers.length,
+        "stride_slices": numbers.stride,
+        "min_positive_slices": numbers.min_positive_slices,
         "aggregation": task.aggregation,
         "resize_px": spec.resize_px,
         "crop_px": spec.crop_px,

@@ -1,4 +1,5 @@
-"""Start: a published classifier of the site, from which another training begins (``ct``, ``kinetics+ct``).
+"""Start: a published classifier of the site, from which another training begins (``ct``, ``kinetics+ct``,
+``imagenet+ct``).
 
 Its head is left behind. What it learned from comes along: a study of a patient it was trained on can no
 longer tell honestly how good its descendants are.
@@ -20,7 +21,11 @@ from vpt_plugin.training.validation_record import Memory, SeenStudy, ValidationR
 from vpt_plugin.training.version_folder import split_name
 
 # What a classifier began from -> what a training is called that begins from it.
-_CALLED = {"none": "ct", "ct": "ct", "kinetics": "kinetics+ct", "kinetics+ct": "kinetics+ct"}
+_CALLED = {
+    "none": "ct", "ct": "ct",
+    "kinetics": "kinetics+ct", "kinetics+ct": "kinetics+ct",
+    "imagenet": "imagenet+ct", "imagenet+ct": "imagenet+ct",
+}  # fmt: skip
 _NAMES_IN_A_MESSAGE = 3
 
 

@@ -118,7 +118,7 @@ class UsableStudies:
         labels = _labels(study, self.task)
         prepared = self._prepare(study)
         slices = len(prepared.slice_z_mm)
-        if slices < self.task.clips.min_slices(self.shape.length):
+        if slices < self.shape.min_slices:
             raise _LeftOutError("too few slices", f"it has {slices} slices, a clip has {self.shape.length}")
         positive = np.stack([_positive(label, prepared.slice_z_mm) for label in labels], axis=1)
         states = np.array([_STATES[label.state] if label else math.nan for label in labels])

@@ -19,7 +19,7 @@ class AnsweringModel:
     Attributes:
         name: the network, such as ``swin_t``.
         version: of this network for this task.
-        pretraining: ``kinetics``, ``ct``, ``kinetics+ct``, ``imagenet`` or ``none``.
+        pretraining: ``kinetics``, ``ct``, ``kinetics+ct``, ``imagenet``, ``imagenet+ct`` or ``none``.
         trained_on: studies.
         calibrated: whether the probabilities were fitted to what happened.
         validation_auroc: of the finding it is worst at; None where nothing was measured.

@@ -49,6 +49,7 @@ def pretraining_in_words(name: str) -> str:
         "ct": _("chest CT"),
         "kinetics+ct": _("videos, then chest CT"),
         "imagenet": _("photographs (ImageNet)"),
+        "imagenet+ct": _("photographs, then chest CT"),
         "none": _("none"),
     }
     return known.get(name, name)

@@ -18,7 +18,7 @@ from .plain_text import plain_tip
 from .section import Section
 from .training_curve import draw_curve
 
-PRETRAININGS = ("auto", "kinetics", "ct", "kinetics+ct", "imagenet", "none")
+PRETRAININGS = ("auto", "kinetics", "ct", "kinetics+ct", "imagenet", "imagenet+ct", "none")
 LEARNING_RATES = ("0.01", "0.001", "0.0001", "0.00001")
 _COLUMNS = 4
 
