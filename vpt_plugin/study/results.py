@@ -287,8 +287,6 @@ class StudyResults:
 
 
 def _planned(out: Path) -> tuple[Cell, ...]:
-    from vpt_plugin.study.plan import Plan
-
     data = _read_json(out / "plan.json")
     if data is not None:
         return Plan.from_json(data).cells()
