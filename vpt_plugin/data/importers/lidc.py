@@ -8,10 +8,9 @@ at what is none. The readers are not the same from one series to the next, and h
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import NoReturn
 from xml.etree import ElementTree
@@ -19,6 +18,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from vpt_plugin.ct.dicom_headers import SliceHeader
+from vpt_plugin.data.importers.slice_ranges import marked_ranges_mm
 from vpt_plugin.errors import LabelError
 from vpt_plugin.labels import FindingLabel, StudyLabel
 
@@ -128,7 +128,7 @@ def lidc_label(
         )
     z_mm = _slice_z_mm(reading, slices)
     marked = reading.slices(min_readers)
-    ranges = _ranges(sorted(z_mm, key=lambda uid: z_mm[uid]), marked, z_mm)
+    ranges = marked_ranges_mm(z_mm, marked)
     return StudyLabel(
         task=TASK,
         findings={FINDING: FindingLabel("present", ranges) if ranges else FindingLabel("absent")},
@@ -147,6 +147,17 @@ def z_disagreement_mm(reading: LidcReading, slices: Iterable[SliceHeader]) -> fl
     there = {each.instance_uid: float(each.position_mm[2]) for each in slices}
     beside = [abs(z - there[uid]) for uid, z in reading.stated_z_mm.items() if uid in there]
     return max((mm for mm in beside if mm > _AGREE_MM), default=0.0)
+
+
+def position_note(reading: LidcReading, slices: Iterable[SliceHeader]) -> str:
+    """What is to be said where XML and DICOM files differ in where slices lie; "" where they do not."""
+    beside_mm = z_disagreement_mm(reading, slices)
+    if not beside_mm:
+        return ""
+    return (
+        f"{reading.path.name} says that its slices lie up to {beside_mm:.1f} mm elsewhere than the DICOM "
+        "files do; the DICOM files are believed."
+    )
 
 
 def _slice_z_mm(reading: LidcReading, slices: Iterable[SliceHeader]) -> dict[str, float]:
@@ -169,15 +180,6 @@ def _slice_z_mm(reading: LidcReading, slices: Iterable[SliceHeader]) -> dict[str
             "the series is incomplete, or its UIDs were changed: get it from TCIA again.",
         )
     return z_mm
-
-
-def _ranges(
-    ordered: Sequence[str], marked: Collection[str], z_mm: Mapping[str, float]
-) -> tuple[tuple[float, float], ...]:
-    """Runs of marked slices, from the middle of the first to the middle of the last."""
-    runs = (list(run) for is_marked, run in groupby(ordered, key=marked.__contains__) if is_marked)
-    # Three decimals are a micrometre; more is what arithmetic leaves over.
-    return tuple((round(z_mm[run[0]], 3), round(z_mm[run[-1]], 3)) for run in runs)
 
 
 def _marked(session: ElementTree.Element, stated_z_mm: dict[str, float], path: Path) -> Iterator[str]:
