@@ -142,7 +142,7 @@ def _take(
     matched: _Matched,
 ) -> None:
     """What the reading of one study says, or why it cannot be used."""
-    from vpt_plugin.data.importers.lidc import lidc_label, z_disagreement_mm
+    from vpt_plugin.data.importers.lidc import lidc_label, position_note
     from vpt_plugin.store.label_table import LabelEntry
 
     if len(readings) > 1:
@@ -159,8 +159,5 @@ def _take(
             matched.problems.append(f"{study}: {error}")
             continue
         matched.entries.append(LabelEntry(study, label, place=reading.path.name))
-        if beside_mm := z_disagreement_mm(reading, slices):
-            matched.notes.append(
-                f"{study}: {reading.path.name} says that its slices lie up to {beside_mm:.1f} mm elsewhere "
-                "than the DICOM files do; the DICOM files are believed."
-            )
+        if note := position_note(reading, slices):
+            matched.notes.append(f"{study}: {note}")

@@ -78,6 +78,21 @@ def find_stack(folder: Path, study: str, series_uid: str | None = None) -> Stack
         return _find(_files_below(folder), study, series_uid).stack
 
 
+def first_header(files: Iterable[Path]) -> SliceHeader | LeftOutFile | None:
+    """The first header that is of a slice, or says of what else it is; else the last one. None of no files.
+
+    Raises:
+        OSError: the file system does not hand a file out.
+    """
+    header = None
+    with _without_warnings():
+        for file in files:
+            header = read_header(file)
+            if isinstance(header, SliceHeader) or header.modality not in ("", "CT"):
+                break
+    return header
+
+
 def series_read(folder: Path, study: str) -> str:
     """SeriesInstanceUID of the series that ``read_dicom_folder`` reads of a folder, from headers alone.
 
