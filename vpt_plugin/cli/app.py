@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from vpt_plugin import __version__
 from vpt_plugin.cli import (
     classify,
+    classify_all,
     evaluate,
     finetune,
     give_back,
@@ -60,6 +61,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("classify")(classify.classify)
+app.command("classify-all")(classify_all.classify_all)
 app.command("models")(models.models)
 app.command("tasks")(tasks.tasks)
 app.command("finetune")(finetune.finetune)

@@ -72,6 +72,8 @@ def classify(
     study; of its series the one that suits best is read, or the one of --series. A study that cannot be
     answered is named on stderr and the rest go on; the exit code is then 1.
 
+    For a whole archive there is `vpt classify-all`: it uses all cores and GPUs, and can be stopped.
+
     \b
     Examples:
       vpt classify ct.nii.gz --task nodule --model tiny

@@ -1,0 +1,164 @@
+"""What comes of one study, and how it stands in a Parquet file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from vpt_plugin.inference import Prediction
+
+REFUSED_BY_ITSELF, AWAY, ENDS_THE_RUN = "study", "away", "run"
+
+
+@dataclass(frozen=True)
+class StudyAnswer:
+    """The answer for one study.
+
+    Attributes:
+        study: its id.
+        series_uid: SeriesInstanceUID of the series that was read; "" where it is no DICOM.
+        prediction: what the network said.
+        device, precision: what it was computed on and with, such as ``cuda:0`` and ``bfloat16``.
+        finished: when, in UTC, as ``2026-11-20T20:31:05Z``.
+    """
+
+    study: str
+    series_uid: str
+    prediction: Prediction
+    device: str
+    precision: str
+    finished: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a study has no answer.
+
+    Attributes:
+        study: its id.
+        error: class of the error, such as ``GeometryError``.
+        message: what is wrong and the way out, for people.
+        finished: when, in UTC.
+        kind: ``study``: it is due to this study alone; ``away``: it cannot be had at the moment, perhaps
+            like all others; ``run``: no study can be answered like this.
+    """
+
+    study: str
+    error: str
+    message: str
+    finished: str
+    kind: str = REFUSED_BY_ITSELF
+
+
+@dataclass(frozen=True)
+class AnsweredBy:
+    """What every row says of the version that answered.
+
+    Attributes:
+        task, model: their names.
+        version: of the classifier.
+        weights_sha256: of its weights.
+        code_version: of this library.
+    """
+
+    task: str
+    model: str
+    version: int
+    weights_sha256: str
+    code_version: str
+
+
+def answer_schema() -> pa.Schema:
+    """The columns of answers, a row per study and finding; units are in the fields' metadata."""
+    import pyarrow as pa
+
+    def field(name: str, kind: pa.DataType, unit: str = "") -> pa.Field:
+        return pa.field(name, kind, metadata={"unit": unit} if unit else None)
+
+    text, number = pa.string(), pa.float64()
+    return pa.schema(
+        [
+            field("study", text),
+            field("series_uid", text),
+            field("finding", text),
+            field("probability", number, "1, calibrated where the version is"),
+            field("threshold", number, "1, present from here on"),
+            field("decision", text),
+            field("key_slice_mm", number, "mm, patient z"),
+            field("positive_z_mm", pa.list_(pa.struct([("low", number), ("high", number)])), "mm, patient z"),
+            field("entropy", number, "bit, largest over findings"),
+            field("clip_disagreement", number, "1, largest over findings"),
+            field("warnings", pa.list_(text)),
+            field("notes", pa.list_(text)),
+            field("seconds", number, "s, in all"),
+            field("read_seconds", number, "s, of these for reading"),
+            field("task", text),
+            field("model", text),
+            field("version", pa.int32()),
+            field("weights_sha256", text),
+            field("code_version", text),
+            field("device", text),
+            field("precision", text),
+            field("finished", text, "UTC"),
+        ]
+    )
+
+
+def refusal_schema() -> pa.Schema:
+    """The columns of refusals, a row per study."""
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.string()) for name in ("study", "error", "message", "finished")])
+
+
+def answer_rows(answer: StudyAnswer, by: AnsweredBy) -> list[dict[str, Any]]:
+    """A row per finding, in the order of the task."""
+    prediction = answer.prediction
+    of_study = {
+        "study": answer.study,
+        "series_uid": answer.series_uid,
+        "entropy": prediction.entropy,
+        "clip_disagreement": prediction.clip_disagreement,
+        "warnings": list(prediction.warnings),
+        "notes": list(prediction.notes),
+        "seconds": prediction.seconds["total"],
+        "read_seconds": prediction.seconds["read"],
+        "device": answer.device,
+        "precision": answer.precision,
+        "finished": answer.finished,
+        **vars(by),
+    }
+    return [
+        {
+            **of_study,
+            "finding": finding.name,
+            "probability": finding.probability,
+            "threshold": finding.threshold,
+            "decision": finding.decision,
+            "key_slice_mm": finding.key_slice_mm,
+            "positive_z_mm": [{"low": low, "high": high} for low, high in finding.evidence_mm],
+        }
+        for finding in prediction.findings
+    ]
+
+
+def refusal_row(refusal: Refusal) -> dict[str, Any]:
+    """The row of a refusal."""
+    return {name: getattr(refusal, name) for name in ("study", "error", "message", "finished")}
+
+
+def csv_cells(row: Mapping[str, Any]) -> list[object]:
+    """A row of answers for a spreadsheet: lists become text, as ``vpt classify --csv`` writes them."""
+    return [_cell(name, value) for name, value in row.items()]
+
+
+def _cell(name: str, value: Any) -> object:
+    if name == "positive_z_mm":
+        return ", ".join(f"{each['low']:.1f} to {each['high']:.1f}" for each in value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "; ".join(value)
+    return value

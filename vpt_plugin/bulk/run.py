@@ -1,0 +1,231 @@
+"""classify_all: every study of a source answered once; what was stopped or killed goes on from there."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from vpt_plugin import __version__
+from vpt_plugin.bulk.job import BulkJob, BulkProgress, BulkResult
+from vpt_plugin.bulk.pool import Lost, WorkerPool
+from vpt_plugin.bulk.record import BulkFolder, BulkRecord
+from vpt_plugin.bulk.rows import AWAY, ENDS_THE_RUN, AnsweredBy, Refusal, StudyAnswer
+from vpt_plugin.bulk.source import BulkSource, open_bulk_source
+from vpt_plugin.bulk.worker import WorkerSettings
+from vpt_plugin.cluster import RayPlace
+from vpt_plugin.errors import ArchiveUnreachableError, ConfigurationError, VptError
+from vpt_plugin.labels import now
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.training.model_store import ModelStore
+
+# What a killed driver had in memory is computed again: at most so much.
+_STUDIES_OF_A_PART = 512
+_SECONDS_OF_A_PART = 20.0
+# So often a worker may end with a study in hand before the study is refused.
+_LIVES = 3
+# So many studies in a row that cannot be had say that the archive or the share is away.
+_AWAY_IN_A_ROW = 20
+_LOOK_SECONDS = 0.5
+_WORKER_DIED = "WorkerDiedError"
+Watch = Callable[[BulkProgress], None]
+
+
+def classify_all(job: BulkJob, place: RayPlace, watch: Watch = lambda now: None) -> BulkResult:
+    """Answer for all studies of a source that have no answer yet, and merge all answers into one file.
+
+    Args:
+        job: what is asked for.
+        place: where Ray runs.
+        watch: told after every look at the workers.
+
+    Raises:
+        ConfigurationError: the source, the model, the device or the output folder cannot be used like this.
+        NotTrainedError, WeightsError: as ``ModelStore.load``.
+        ArchiveUnreachableError: the archive, or the share, is away; what is answered is kept.
+        VptError: workers cannot be started, or a part is damaged.
+        OSError: the disk is full or the output folder has gone; what was written before is kept.
+        KeyboardInterrupt: what is answered is written first.
+    """
+    folder = BulkFolder(job.out)
+    card = _card(job, folder)
+    source = open_bulk_source(job.source)
+    with folder.writing(BulkRecord.of(source.origin, job.task, card, job.precision)):
+        return _Run(job, place, folder, source, card, watch).go()
+
+
+def _card(job: BulkJob, folder: BulkFolder) -> ModelCard:
+    """The card of the version that answers: the one asked for, that of the folder, or the served one."""
+    version, before = job.version, folder.record()
+    if version is None and before is not None and (before.task, before.model) == (job.task.name, job.model):
+        version = before.version
+    return ModelStore(job.models_dir).card(job.task.name, job.model, version)
+
+
+class _Run:
+    """One run of ``classify_all``."""
+
+    def __init__(
+        self,
+        job: BulkJob,
+        place: RayPlace,
+        folder: BulkFolder,
+        source: BulkSource,
+        card: ModelCard,
+        watch: Watch,
+    ) -> None:
+        self._job = job
+        self._place = place
+        self._folder = folder
+        self._source = source
+        self._by = AnsweredBy(card.task, card.model, card.version, card.weights_sha256, __version__)
+        self._watch = watch
+        self._answers: list[StudyAnswer] = []
+        self._refusals: list[Refusal] = []
+        # Studies that could not be had since the last one that could.
+        self._away: list[Refusal] = []
+        self._losses: Counter[str] = Counter()
+        # Studies that were in the hands of a worker that ended, to be tried alone.
+        self._suspects: deque[str] = deque()
+        self._began_at = self._written_at = time.monotonic()
+        self._ready_at: float | None = None
+        self._progress = BulkProgress(0, 0)
+
+    def go(self) -> BulkResult:
+        settled = self._folder.parts.settled()
+        kept = settled.answered if self._job.retry_refused else {*settled.answered, *settled.refused}
+        todo = [study for study in self._source.studies if study not in kept]
+        total = len(self._source.studies)
+        self._progress = BulkProgress(total, total - len(todo))
+        if todo:
+            self._work(iter(todo), len(todo))
+        refused = self._folder.parts.merge(self._job.out, as_csv=self._job.as_csv)
+        answered = len(self._folder.parts.settled().answered)
+        starting = (self._ready_at or self._began_at) - self._began_at
+        return BulkResult(self._progress, starting, answered, dict(refused))
+
+    def _work(self, todo: Iterator[str], number: int) -> None:
+        pool = self._new_pool(number)
+        try:
+            following = next(todo, None)
+            while following is not None or self._suspects or pool.busy:
+                self._hand_out_suspects(pool)
+                # Others wait until a worker is free for a suspect; that is rare, and soon over.
+                while following is not None and not self._suspects and self._hand_out(pool, following):
+                    following = next(todo, None)
+                for outcome in pool.take(wait_seconds=_LOOK_SECONDS):
+                    self._take(outcome)
+                self._keep(at_least=_STUDIES_OF_A_PART, after_seconds=_SECONDS_OF_A_PART)
+                self._tell(pool.ready)
+            self._settle_away()
+        finally:
+            pool.close()
+            self._keep()
+
+    def _new_pool(self, studies: int) -> WorkerPool:
+        job, place = self._job, self._place
+        gpus = _gpu_share(job, place)
+        fit = int(place.gpus / gpus) if gpus else int(place.cpus)
+        settings = WorkerSettings(
+            models_dir=ModelStore(job.models_dir).root.absolute(),
+            task=job.task,
+            by=self._by,
+            opener=self._source.opener,
+            device=job.device if gpus or job.device != "auto" else "cpu",
+            precision=job.precision,
+            # A GPU waits for what is read; on a CPU reading and the network want the same core.
+            in_hand=2 if gpus else 1,
+        )
+        return WorkerPool(settings, min(job.workers or max(fit, 1), studies), cpus=1, gpus=gpus)
+
+    def _hand_out(self, pool: WorkerPool, study: str, *, alone: bool = False) -> bool:
+        return pool.hand_out(study, self._source.studies[study], alone=alone)
+
+    def _hand_out_suspects(self, pool: WorkerPool) -> None:
+        while self._suspects and self._hand_out(pool, self._suspects[0], alone=True):
+            self._suspects.popleft()
+
+    def _take(self, outcome: StudyAnswer | Refusal | Lost) -> None:
+        if isinstance(outcome, Lost):
+            self._lost(outcome)
+        elif isinstance(outcome, StudyAnswer):
+            self._settle_away()
+            self._answers.append(outcome)
+            self._progress = replace(self._progress, answered=self._progress.answered + 1)
+        elif outcome.kind == ENDS_THE_RUN:
+            raise VptError(
+                f"{outcome.study}: {outcome.message}",
+                "What is answered is kept; the same command goes on.",
+            )
+        elif outcome.kind == AWAY:
+            self._is_away(outcome)
+        else:
+            self._settle_away()
+            self._refuse(outcome)
+
+    def _lost(self, lost: Lost) -> None:
+        self._losses[lost.study] += 1
+        if self._losses[lost.study] < _LIVES:
+            self._suspects.append(lost.study)
+            return
+        message = f"the process that read it ended {_LIVES} times; the last time: {lost.why}"
+        self._refuse(Refusal(lost.study, _WORKER_DIED, message, now()))
+
+    def _is_away(self, refusal: Refusal) -> None:
+        self._away.append(refusal)
+        if len(self._away) >= _AWAY_IN_A_ROW:
+            raise ArchiveUnreachableError(
+                f"{len(self._away)} studies in a row could not be had, the last of them {refusal.study}: "
+                f"{refusal.message}",
+                "Where it is a network share, mount it again on every computer. What is answered is kept; "
+                "the same command goes on.",
+            )
+
+    def _settle_away(self) -> None:
+        """Others can be had, so those that could not are refused for themselves."""
+        for each in self._away:
+            self._refuse(each)
+        self._away = []
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._refusals.append(refusal)
+        self._progress = replace(self._progress, refused=self._progress.refused + 1)
+
+    def _keep(self, *, at_least: int = 1, after_seconds: float = 0.0) -> None:
+        """Write down what came, where it is so much or so old."""
+        number = len(self._answers) + len(self._refusals)
+        age_seconds = time.monotonic() - self._written_at
+        if number == 0 or (number < at_least and age_seconds < after_seconds):
+            return
+        # One after the other: what is on the disk must not be written again where the rest finds no room.
+        self._folder.parts.add(self._answers, [], self._by)
+        self._answers = []
+        self._folder.parts.add([], self._refusals, self._by)
+        self._refusals = []
+        self._written_at = time.monotonic()
+
+    def _tell(self, ready: int) -> None:
+        if self._ready_at is None and ready:
+            self._ready_at = time.monotonic()
+        seconds = time.monotonic() - self._ready_at if self._ready_at is not None else 0.0
+        self._progress = replace(self._progress, workers=ready, seconds=seconds)
+        self._watch(self._progress)
+
+
+def _gpu_share(job: BulkJob, place: RayPlace) -> float:
+    """What each worker has of a GPU; 0 for none.
+
+    Raises:
+        ConfigurationError: a GPU was asked for, and there is none.
+    """
+    wanted = job.gpus
+    if wanted is None:
+        wanted = 0.0 if job.device in ("cpu", "mps") or not place.gpus else 1.0
+    if wanted > place.gpus or (job.device.startswith("cuda") and not wanted):
+        raise ConfigurationError(
+            f"each worker is to have {wanted or 1:g} of a GPU, and Ray has {place.gpus:g} to share out: "
+            f"{place.in_words()}.",
+            "Leave --gpus and --device out to take what there is.",
+        )
+    return wanted
