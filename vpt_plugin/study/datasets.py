@@ -12,6 +12,7 @@ from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.study.cells import ARMS
 from vpt_plugin.tasks import ReadingTask, get_task, load_task_file
 
+PHANTOM_TASKS = ("nodule", "pe")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -22,10 +23,18 @@ class PhantomSet:
     Attributes:
         count: how many studies.
         seed: the same seed makes the same studies; two datasets need two seeds.
+        first_patient: the number in the first patient's name. Two datasets need patients of their own: what
+            was learned of one in the pretraining must not be told again in the test.
     """
 
     count: int
     seed: int
+    first_patient: int = 1
+
+    def __post_init__(self) -> None:
+        for name, least in (("count", 1), ("seed", 0), ("first_patient", 1)):
+            if getattr(self, name) < least:
+                raise ConfigurationError(f"{name} of phantoms must be at least {least}.")
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,11 @@ class StudyDataset:
             )
         if bool(self.task) == (self.task_file is not None):
             raise ConfigurationError(f"dataset {self.name}: give either task or task_file.")
+        if self.phantoms and self.task not in PHANTOM_TASKS:
+            raise ConfigurationError(
+                f"dataset {self.name}: there are no phantoms of the task {self.task or self.task_file};",
+                f"choose from {', '.join(PHANTOM_TASKS)}.",
+            )
         for percent, arms in self.arms.items():
             if not 0 < percent <= 100:
                 raise ConfigurationError(f"dataset {self.name}: {percent:g} is no percentage above 0.")

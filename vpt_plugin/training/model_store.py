@@ -32,6 +32,7 @@ from vpt_plugin.training.answering import check_task, require_answering
 from vpt_plugin.training.model_package import take_package, write_package
 from vpt_plugin.training.reading import reading_facts
 from vpt_plugin.training.served import IMPORTED, PROMOTED, PUBLISHED, ROLLED_BACK, Change, Served
+from vpt_plugin.training.validation_record import ValidationRecord
 from vpt_plugin.training.version_folder import (
     WEIGHTS,
     VersionFolder,
@@ -257,6 +258,35 @@ class ModelStore:
                     f"{source} is here already;", f"it is version {version} of {folder.name}."
                 )
             return self._add(folder, unfinished, card, IMPORTED if serve else None, why, by)
+
+    def adopt(self, other: ModelStore, card: ModelCard) -> ModelCard:
+        """Bring a version over from another store of this site, as a candidate to begin a training from.
+
+        Unlike one that was exported, it keeps the record of whom it was trained and validated on. Where it is
+        here already, nothing is done.
+
+        Args:
+            other: the store it lies in.
+            card: of the version there.
+
+        Returns:
+            Its card, with the number that it has here.
+
+        Raises:
+            WeightsError: the version is damaged.
+            TrainingError: it cannot be written.
+        """
+        folder = self._folder(card.task, card.model)
+        if (version := folder.holding(card.weights_sha256)) is not None:
+            return folder.card(version)
+        source = other.place(card.task, card.model, card.version)
+        with _told(f"{source} cannot be brought into {self.root}"), unfinished_in(self.root) as unfinished:
+            card = take_package(source, unfinished)
+            read_classifier(unfinished, card)
+            record = ValidationRecord.read(source)
+            if record is not None:
+                record.write(unfinished)
+            return self._add(folder, unfinished, card, None, "", "")
 
     def load(self, task: ReadingTask, model: str, version: int | None = None) -> tuple[Classifier, ModelCard]:
         """A published classifier with its card; the served version unless one is given.

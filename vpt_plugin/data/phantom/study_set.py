@@ -61,6 +61,7 @@ def write_phantom_set(
     config: PhantomConfig | None = None,
     splits: tuple[int, int, int] | None = None,
     prevalence: float = 0.5,
+    first_patient: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write ``count`` phantom studies, half of them with the task's finding, and their manifest.
@@ -74,6 +75,7 @@ def write_phantom_set(
         config: what phantoms are drawn from.
         splits: studies for training, validation and test; 70, 15 and 15 % unless given.
         prevalence: share of the studies of every split that show the task's finding, where not half of them.
+        first_patient: the number in the first patient's name; two sets need patients of their own.
         progress: called with the studies done and in total.
 
     Returns:
@@ -90,7 +92,10 @@ def write_phantom_set(
     if not formats or (unknown := [name for name in formats if name not in _FORMATS]):
         wrong = repr(unknown[0]) if formats else "no format"
         raise ConfigurationError(f"unknown format: {wrong};", f"choose from {', '.join(_FORMATS)}.")
-    plan = plan_studies(count=count, seed=seed, task=task, splits=splits, prevalence=prevalence)
+    plan = plan_studies(
+        count=count, seed=seed, task=task, splits=splits, prevalence=prevalence,
+        first_patient=first_patient,
+    )  # fmt: skip
     # A run that was stopped leaves studies without a manifest.
     require_empty(folder / "studies")
     studies = []
@@ -109,6 +114,7 @@ def plan_studies(
     task: str,
     splits: tuple[int, int, int] | None = None,
     prevalence: float = 0.5,
+    first_patient: int = 1,
 ) -> list[PlannedStudy]:
     """The studies of a set, in the order of the manifest; arguments as for ``write_phantom_set``.
 
@@ -123,7 +129,6 @@ def plan_studies(
         raise ConfigurationError(f"prevalence must be a share from 0 to 1, not {prevalence:g}.")
     rng = np.random.default_rng(seed)
     plan: list[PlannedStudy] = []
-    first_patient = 1
     for split, size in zip(SPLITS, sizes, strict=True):
         shown = rng.permutation(_evenly(size, prevalence))
         visits = _draw_visits(rng, size, first_patient)
