@@ -17,6 +17,7 @@ from vpt_plugin.cli import (
     evaluate,
     finetune,
     give_back,
+    import_studies,
     labels,
     models,
     next_study,
@@ -79,6 +80,7 @@ app.add_typer(studies_list.app, name="studies")
 app.add_typer(labels.app, name="labels")
 app.add_typer(split.app, name="split")
 app.add_typer(tokens.app, name="tokens")
+app.add_typer(import_studies.app, name="import")
 
 
 def _print_version(wanted: bool) -> None:

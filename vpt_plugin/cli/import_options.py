@@ -107,7 +107,7 @@ def _print_some(title: str, lines: Mapping[str, str]) -> None:
 def _print_files(outcome: ImportOutcome, to: Path) -> None:
     from vpt_plugin.data.importers.import_run import REPORT
 
-    assert outcome.manifests is not None  # noqa: S101  only called of what was written
+    assert outcome.manifests is not None
     fractions = ", ".join(
         f"{path.name} ({percent:g} % of the training side)"
         for percent, path in outcome.manifests.fractions.items()
