@@ -24,8 +24,8 @@ def import_rsna(
     """Import RSNA-PE: the Kaggle challenge of 2020 on pulmonary embolism.
 
     Writes manifests for the task pe, with the slices that show an embolism, and for RSNA's nine findings, a
-    task of its own whose file is written beside them. They are split 70/15/15 by patient, with 10 % and 1 % of
-    the training side besides all of it. DICOM files are neither copied nor changed.
+    task of its own whose file is written beside them. They are split 70/15/15 by patient; two more have 10 %
+    and 1 % of the training side. DICOM files are neither copied nor changed.
 
     A study whose rows contradict each other, or whose slices are not all there, is refused and told; the
     others go on. Stopped in between, the same command goes on. docs/data.md says how to get the set.
