@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from vpt_plugin.models.card import Estimate
@@ -12,6 +14,7 @@ from vpt_plugin.training.metrics.bootstrap import Resampled
 Kind: TypeAlias = Literal["2d", "3d"]
 Source: TypeAlias = Literal["published", "ours"]
 
+DATASET_TITLES: Mapping[str, str] = MappingProxyType({"rsna": "RSNA-PE", "lidc": "LIDC-IDRI"})
 # What a 3D network's arms are called within a sentence, and a 2D one's.
 _OF_KIND = {
     "3d": {"none": "no pretraining", "video": "video pretraining", "ct": "CT pretraining",
@@ -73,6 +76,11 @@ class TableRow:
 def arm_of_kind(arm: str, kind: Kind) -> str:
     """``video pretraining`` of a 3D network, ``image pretraining`` of a 2D one."""
     return _OF_KIND[kind][arm]
+
+
+def dataset_in_words(name: str) -> str:
+    """``RSNA-PE`` of ``rsna``; a site's own set is called as the plan calls it."""
+    return DATASET_TITLES.get(name, name)
 
 
 def percent_in_words(percent: float) -> str:

@@ -18,7 +18,6 @@ CITATION = (
     "deep learning on chest CT tasks. Medical Imaging with Deep Learning (MIDL) 2023, Proceedings of Machine "
     "Learning Research 227:758-774, https://proceedings.mlr.press/v227/ke24a.html"
 )
-DATASET_TITLES: Mapping[str, str] = MappingProxyType({"rsna": "RSNA-PE", "lidc": "LIDC-IDRI"})
 TEST_STUDIES: Mapping[str, int] = MappingProxyType({"rsna": 1092, "lidc": 152})
 
 
