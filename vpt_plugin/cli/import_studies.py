@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from vpt_plugin.cli.import_lidc import import_lidc
 from vpt_plugin.cli.import_rsna import import_rsna
 
 app = typer.Typer(
@@ -12,3 +13,4 @@ app = typer.Typer(
     help="Data sets as manifests to train from.\n\nFor example: vpt import rsna /data/rsna-pe --to rsna",
 )
 app.command("rsna")(import_rsna)
+app.command("lidc")(import_lidc)

@@ -177,7 +177,7 @@ def _refuse_cut_short(left_out: Sequence[LeftOutFile], chosen: Series, study: st
     for each in left_out:
         if each.reason is LeftOut.NO_IMAGE and each.series_uid == chosen.uid:
             cause = f"{each.path.name}, of the series to be read, has no pixel data, or ends before them."
-        elif each.reason is LeftOut.DAMAGED:
+        elif each.reason is LeftOut.DAMAGED or (each.reason is LeftOut.NO_IMAGE and not each.series_uid):
             cause = f"{each.path.name} is damaged or cut short, and may be a slice of the series to be read."
         else:
             continue
