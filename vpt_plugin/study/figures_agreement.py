@@ -12,14 +12,13 @@ from vpt_plugin.study.figures_canvas import (
     ARM_LOOKS,
     PAGE_INCHES,
     auroc_limits,
-    dataset_in_words,
     dot,
     legend_above,
     line_in_legend,
     plain,
     whisker,
 )
-from vpt_plugin.study.rows import TableRow
+from vpt_plugin.study.rows import TableRow, dataset_in_words
 from vpt_plugin.training.report.style import FAINT, new_figure
 
 _COLUMNS = 2

@@ -18,7 +18,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from vpt_plugin.models.card import Estimate
-from vpt_plugin.study.published import DATASET_TITLES
 from vpt_plugin.training.report.style import FAINT, INK, PRESENT
 
 PAGE_INCHES = 7.2
@@ -54,11 +53,6 @@ PRETRAINED = Look("video/image pretraining", PRESENT, "D", filled=True)
 CT_PRETRAINED = Look("CT pretraining", "#00795a", "s", filled=False)
 BOTH = Look("video/image, then CT pretraining", "#a3427c", "^", filled=True)
 ARM_LOOKS = {"none": NO_PRETRAINING, "video": PRETRAINED, "ct": CT_PRETRAINED, "video+ct": BOTH}
-
-
-def dataset_in_words(name: str) -> str:
-    """``RSNA-PE`` of ``rsna``; a site's own set is called as the plan calls it."""
-    return DATASET_TITLES.get(name, name)
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,7 @@ from vpt_plugin.study.figures_canvas import (
 from vpt_plugin.study.figures_grid import MEAN, Line, lines_of, panels_of, upright_line
 from vpt_plugin.study.rows import TableRow
 
-ARMS = ("video", "video+ct")
-CLAIM = "gain_over_ct"
+CLAIMS = {"video": "gain_over_ct", "video+ct": "both_over_ct"}
 _APART = {"video": 0.2, "video+ct": -0.2}
 # Of its two gains in numbers, each beside its dot.
 _MEAN_HEIGHT = 1.6
@@ -38,7 +37,9 @@ def gain_over_ct_figure(rows: Sequence[TableRow], differences: Sequence[Differen
         rows: of one source; they tell which networks there are.
         differences: of the same source; those over CT pretraining are drawn.
     """
-    gains = [each for each in differences if each.claim == CLAIM and not math.isnan(each.gain.value)]
+    gains = [
+        each for each in differences if each.claim in CLAIMS.values() and not math.isnan(each.gain.value)
+    ]
     parts = {(each.dataset, each.percent) for each in gains}
     shown = [row for row in rows if (row.dataset, row.percent) in parts]
     if not shown:
@@ -54,7 +55,7 @@ def gain_over_ct_figure(rows: Sequence[TableRow], differences: Sequence[Differen
         for each in gains
     }
     # An arm that the plan leaves out is no gap.
-    arms = [arm for arm in ARMS if any(each.arms[0] == arm for each in gains)]
+    arms = [arm for arm in CLAIMS if any(each.arms[0] == arm for each in gains)]
     lines = lines_of(shown, mean_height=_MEAN_HEIGHT)
     figure, panels = panels_of(shown, lines, _limits(gains), "AUROC gained over CT pretraining")
     for (dataset, percent), axes in panels.items():

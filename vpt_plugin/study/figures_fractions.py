@@ -18,7 +18,6 @@ from vpt_plugin.study.figures_canvas import (
     SMALL_PT,
     Look,
     auroc_limits,
-    dataset_in_words,
     dot,
     legend_above,
     line_in_legend,
@@ -28,11 +27,12 @@ from vpt_plugin.study.figures_canvas import (
     whisker,
     whisker_in_legend,
 )
-from vpt_plugin.study.rows import TableRow, percent_in_words
+from vpt_plugin.study.rows import TableRow, dataset_in_words, percent_in_words
 from vpt_plugin.training.report.style import FAINT, INK, PRESENT, new_figure
 from vpt_plugin.words import studies_in_words
 
 CLAIM = "best_3d_over_best_2d"
+ARMS = ("video", "ct", "none")
 KIND_LOOKS = {
     "3d": Look("best 3D network", PRESENT, "D", filled=True),
     "2d": Look("best 2D network", "#b86200", "s", filled=False, line="--"),
@@ -55,7 +55,7 @@ class Best:
 
 def best_of(rows: Sequence[TableRow], difference: Difference) -> dict[str, Best]:
     """The two networks that a difference compares, by their kind."""
-    aurocs = difference.better_auroc, difference.worse_auroc
+    aurocs = difference.better, difference.worse
     found = {}
     for kind, network, arm, auroc in zip(
         KIND_LOOKS, difference.networks, difference.arms, aurocs, strict=True
@@ -70,6 +70,12 @@ def best_of(rows: Sequence[TableRow], difference: Difference) -> dict[str, Best]
     return found
 
 
+def arm_shown(differences: Sequence[Difference]) -> str:
+    """The arm whose best networks are drawn: video where it is compared, else CT, else none; or ""."""
+    there = {each.arms[0] for each in differences if each.claim == CLAIM and not math.isnan(each.gain.value)}
+    return next((arm for arm in ARMS if arm in there), "")
+
+
 def fractions_figure(
     rows: Sequence[TableRow],
     differences: Sequence[Difference],
@@ -82,11 +88,9 @@ def fractions_figure(
         differences: of the same source; those of the best networks are drawn.
         trained_on: number of training studies by dataset and percent, where it is known.
     """
-    best = {
-        (each.dataset, each.percent): best_of(rows, each)
-        for each in differences
-        if each.claim == CLAIM and not math.isnan(each.gain.value)
-    }
+    compared = [each for each in differences if each.claim == CLAIM and not math.isnan(each.gain.value)]
+    arm = arm_shown(compared)
+    best = {(each.dataset, each.percent): best_of(rows, each) for each in compared if each.arms[0] == arm}
     if not best:
         return None
     drawn = [each for pair in best.values() for each in pair.values()]

@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 from vpt_plugin.study.figures_canvas import (
     PAGE_INCHES,
     SMALL_PT,
-    dataset_in_words,
     plain,
 )
-from vpt_plugin.study.rows import TableRow, percent_in_words
+from vpt_plugin.study.rows import TableRow, dataset_in_words, percent_in_words
 from vpt_plugin.training.report.style import FAINT, INK, new_figure
 
 KINDS = ("3d", "2d")

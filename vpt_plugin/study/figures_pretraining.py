@@ -110,7 +110,7 @@ def _mean(
     if difference is None or math.isnan(difference.gain.value):
         beside(axes, NOT_KNOWN, line.y)
         return
-    estimates = difference.worse_auroc, difference.better_auroc
+    estimates = difference.worse, difference.better
     axes.plot([each.value for each in estimates], [line.y] * 2, color=INK, linewidth=1.3, zorder=1.5)
     where = f"{difference.dataset}-{difference.percent:g}-{MEAN}-{line.kind}"
     for arm, estimate, apart in zip(arms, estimates, (-_APART, _APART), strict=True):
