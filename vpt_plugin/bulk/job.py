@@ -26,6 +26,8 @@ class BulkJob:
             be one.
         retry_refused: try again what was refused before.
         as_csv: write ``answers.csv``, too.
+        studies_of_a_part, seconds_of_a_part: when what came is written; what a killed driver had not written
+            is computed again.
     """
 
     source: str
@@ -40,6 +42,8 @@ class BulkJob:
     gpus: float | None = None
     retry_refused: bool = False
     as_csv: bool = False
+    studies_of_a_part: int = 512
+    seconds_of_a_part: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class BulkProgress:
         answered, refused: of these in this one.
         workers: that have loaded the network.
         seconds: since the first of them had.
+        place: where they run, in words.
     """
 
     total: int
@@ -60,6 +65,7 @@ class BulkProgress:
     refused: int = 0
     workers: int = 0
     seconds: float = 0.0
+    place: str = ""
 
     @property
     def done(self) -> int:

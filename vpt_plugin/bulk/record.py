@@ -122,7 +122,7 @@ class BulkFolder:
         ]
         if different:
             raise ConfigurationError(
-                f"{self.path} holds answers for another {' and another '.join(different)}.",
+                f"{self.path} holds answers for {'; '.join(different)}.",
                 "Choose another folder with --out, or ask for the same as before.",
             )
 

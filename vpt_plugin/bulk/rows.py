@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from vpt_plugin.inference import Prediction
 
+_CSV_DIGITS = 6
 REFUSED_BY_ITSELF, AWAY, ENDS_THE_RUN = "study", "away", "run"
 
 
@@ -161,4 +162,4 @@ def _cell(name: str, value: Any) -> object:
         return ", ".join(f"{each['low']:.1f} to {each['high']:.1f}" for each in value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "; ".join(value)
-    return value
+    return round(value, _CSV_DIGITS) if isinstance(value, float) else value

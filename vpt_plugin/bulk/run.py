@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from vpt_plugin import __version__
@@ -20,9 +21,6 @@ from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.training.model_store import ModelStore
 
-# What a killed driver had in memory is computed again: at most so much.
-_STUDIES_OF_A_PART = 512
-_SECONDS_OF_A_PART = 20.0
 # So often a worker may end with a study in hand before the study is refused.
 _LIVES = 3
 # So many studies in a row that cannot be had say that the archive or the share is away.
@@ -32,16 +30,19 @@ _WORKER_DIED = "WorkerDiedError"
 Watch = Callable[[BulkProgress], None]
 
 
-def classify_all(job: BulkJob, place: RayPlace, watch: Watch = lambda now: None) -> BulkResult:
+def classify_all(
+    job: BulkJob, cluster: AbstractContextManager[RayPlace], watch: Watch = lambda now: None
+) -> BulkResult:
     """Answer for all studies of a source that have no answer yet, and merge all answers into one file.
 
     Args:
         job: what is asked for.
-        place: where Ray runs.
+        cluster: of Ray; it is started once it is clear that there is something to do.
         watch: told after every look at the workers.
 
     Raises:
-        ConfigurationError: the source, the model, the device or the output folder cannot be used like this.
+        ConfigurationError: the source, the model, the device or the output folder cannot be used like this,
+            or Ray cannot be started.
         NotTrainedError, WeightsError: as ``ModelStore.load``.
         ArchiveUnreachableError: the archive, or the share, is away; what is answered is kept.
         VptError: workers cannot be started, or a part is damaged.
@@ -52,7 +53,7 @@ def classify_all(job: BulkJob, place: RayPlace, watch: Watch = lambda now: None)
     card = _card(job, folder)
     source = open_bulk_source(job.source)
     with folder.writing(BulkRecord.of(source.origin, job.task, card, job.precision)):
-        return _Run(job, place, folder, source, card, watch).go()
+        return _Run(job, cluster, folder, source, card, watch).go()
 
 
 def _card(job: BulkJob, folder: BulkFolder) -> ModelCard:
@@ -69,14 +70,14 @@ class _Run:
     def __init__(
         self,
         job: BulkJob,
-        place: RayPlace,
+        cluster: AbstractContextManager[RayPlace],
         folder: BulkFolder,
         source: BulkSource,
         card: ModelCard,
         watch: Watch,
     ) -> None:
         self._job = job
-        self._place = place
+        self._cluster = cluster
         self._folder = folder
         self._source = source
         self._by = AnsweredBy(card.task, card.model, card.version, card.weights_sha256, __version__)
@@ -99,14 +100,15 @@ class _Run:
         total = len(self._source.studies)
         self._progress = BulkProgress(total, total - len(todo))
         if todo:
-            self._work(iter(todo), len(todo))
+            with self._cluster as place:
+                self._progress = replace(self._progress, place=place.in_words())
+                self._work(iter(todo), self._new_pool(place, len(todo)))
         refused = self._folder.parts.merge(self._job.out, as_csv=self._job.as_csv)
         answered = len(self._folder.parts.settled().answered)
         starting = (self._ready_at or self._began_at) - self._began_at
         return BulkResult(self._progress, starting, answered, dict(refused))
 
-    def _work(self, todo: Iterator[str], number: int) -> None:
-        pool = self._new_pool(number)
+    def _work(self, todo: Iterator[str], pool: WorkerPool) -> None:
         try:
             following = next(todo, None)
             while following is not None or self._suspects or pool.busy:
@@ -116,15 +118,15 @@ class _Run:
                     following = next(todo, None)
                 for outcome in pool.take(wait_seconds=_LOOK_SECONDS):
                     self._take(outcome)
-                self._keep(at_least=_STUDIES_OF_A_PART, after_seconds=_SECONDS_OF_A_PART)
+                self._keep(at_least=self._job.studies_of_a_part, after_seconds=self._job.seconds_of_a_part)
                 self._tell(pool.ready)
             self._settle_away()
         finally:
             pool.close()
             self._keep()
 
-    def _new_pool(self, studies: int) -> WorkerPool:
-        job, place = self._job, self._place
+    def _new_pool(self, place: RayPlace, studies: int) -> WorkerPool:
+        job = self._job
         gpus = _gpu_share(job, place)
         fit = int(place.gpus / gpus) if gpus else int(place.cpus)
         settings = WorkerSettings(

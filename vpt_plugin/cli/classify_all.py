@@ -131,10 +131,8 @@ def classify_all(
     )
     require_parquet()
     try:
-        with ray_cluster(address) as place:
-            print(f"Ray on {place.in_words()}", file=sys.stderr)
-            with _shown() as watch:
-                result = run(job, place, watch)
+        with _shown() as watch:
+            result = run(job, ray_cluster(address), watch)
     except KeyboardInterrupt:
         print(f"stopped. {_GOES_ON}", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -147,8 +145,10 @@ def classify_all(
 @contextmanager
 def _shown() -> Iterator[Watch]:
     """A bar with the speed where there is a terminal, else a line every minute."""
+    from vpt_plugin.bulk.job import BulkProgress
+
     with progress_bars() as bars:
-        bar = bars.add_task("starting the workers", total=None)
+        bar = bars.add_task(_speed_in_words(BulkProgress(0, 0)), total=None)
         told_at = time.monotonic()
 
         def show(now: BulkProgress) -> None:
