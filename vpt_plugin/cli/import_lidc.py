@@ -32,12 +32,13 @@ def import_lidc(
     """Import LIDC-IDRI: chest CTs with the nodules that four radiologists outlined.
 
     Writes a manifest for the task nodule: a slice is positive when at least three of the four readers
-    outlined a nodule of 3 mm or more on it. It is split 70/15/15 by patient; two more have 10 % and 1 % of the
-    training side. DICOM files are neither copied nor changed, and chest radiographs are passed over.
+    outlined a nodule of 3 mm or more on it. It is split 70/15/15 by patient; two more have 10 % and 1 % of
+    the training side. DICOM files are neither copied nor changed, and chest radiographs are passed over.
 
     Beside the slices there are fewer readings than in LIDC-XML-only.zip: give it with --xml. A study without
     a reading, with readings that contradict each other, or whose slices are not all there is refused and
-    told; the others go on. Stopped in between, the same command goes on. docs/data.md says how to get the set.
+    told; the others go on. Stopped in between, the same command goes on. docs/data.md says how to get the
+    set.
 
     \b
     Examples:
