@@ -1,0 +1,120 @@
+"""The table and what follows from it as plain text, for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from vpt_plugin.study.cells import ARMS
+from vpt_plugin.study.differences import Difference, differences_of
+from vpt_plugin.study.published import CITATION, published_table
+from vpt_plugin.study.rows import TableRow, dataset_in_words, in_figures, percent_in_words
+from vpt_plugin.study.sentences import place_in_words, sentence
+from vpt_plugin.words import in_a_sentence
+
+_WIDTH = 110
+_NOT_PLANNED = "-"
+_ROUNDED = "Gains are of means before they are rounded, so a last digit may not be that of the rounded ones."
+_MANY = (
+    "Each interval holds for one difference alone: where no pretraining makes any difference, one in twenty "
+    "still leaves out 0."
+)
+
+
+def published_text() -> str:
+    """The published table 1 with what looks odd in it, what follows from it, and whom to cite."""
+    rows = published_table()
+    return "\n".join(
+        [
+            _wrapped(f"Published: table 1 of {CITATION}"),
+            "",
+            table_text(rows),
+            differences_text(differences_of(rows)),
+            _wrapped(
+                "The paper does not print what every network said of every study, so these gains have no "
+                "intervals: they cannot be had of those of the AUROCs."
+            ),
+        ]
+    )
+
+
+def table_text(rows: Iterable[TableRow]) -> str:
+    """AUROC with its 95 % interval: a block for each dataset, finding and percent, a line for each network.
+
+    Args:
+        rows: of one source. What there is to note of them stands below their block, numbered.
+    """
+    blocks: dict[tuple[str, str, float], list[TableRow]] = {}
+    for row in rows:
+        blocks.setdefault((row.dataset, row.finding, row.percent), []).append(row)
+    return "\n".join(_block(each) for each in blocks.values())
+
+
+def differences_text(differences: Iterable[Difference]) -> str:
+    """What follows from a table: the gains of the means over networks, and of the best ones, place by place.
+
+    Args:
+        differences: of one source.
+    """
+    places: dict[str, list[Difference]] = {}
+    for each in differences:
+        if each.is_mean or not each.kind:
+            places.setdefault(place_in_words(each), []).append(each)
+    lines = []
+    for place, found in places.items():
+        notes = _Notes()
+        said = [_wrapped(f"{sentence(each)}{notes.mark(each.note)}", "  - ") for each in found]
+        lines += [place, *said, *notes.lines(), ""]
+    lines.append(_wrapped(_ROUNDED))
+    if any(each.patients for found in places.values() for each in found):
+        lines.append(_wrapped(_MANY))
+    return "\n".join(lines)
+
+
+@dataclass
+class _Notes:
+    """Numbers notes as they come; the same note has one number."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def mark(self, note: str) -> str:
+        """`` (2)``, or nothing where there is no note."""
+        if note and note not in self.texts:
+            self.texts.append(note)
+        return f" ({self.texts.index(note) + 1})" if note else ""
+
+    def lines(self) -> list[str]:
+        """The notes, to stand below what they are on."""
+        return [_wrapped(text, f"  ({number}) ") for number, text in enumerate(self.texts, 1)]
+
+
+def _block(rows: Sequence[TableRow]) -> str:
+    arms = [arm for arm in ARMS if any(row.arm == arm for row in rows)]
+    networks: dict[str, dict[str, TableRow]] = {}
+    for row in rows:
+        networks.setdefault(row.network, {})[row.arm] = row
+    notes = _Notes()
+    lines = [["AUROC, pretraining:", *(ARMS[arm] for arm in arms)]]
+    for of_arm in networks.values():
+        title = next(iter(of_arm.values())).title
+        lines.append([title, *(_figure(of_arm.get(arm), notes) for arm in arms)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = ([text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in lines)
+    return "\n".join([_heading(rows[0]), *("  ".join(line).rstrip() for line in padded), *notes.lines(), ""])
+
+
+def _heading(row: TableRow) -> str:
+    of = f", {in_a_sentence(row.finding)}" if row.finding else ""
+    return f"{dataset_in_words(row.dataset)}{of}, {percent_in_words(row.percent)} of the training side"
+
+
+def _figure(row: TableRow | None, notes: _Notes) -> str:
+    return _NOT_PLANNED if row is None else f"{in_figures(row.auroc)}{notes.mark(row.note)}"
+
+
+def _wrapped(text: str, begin: str = "") -> str:
+    return textwrap.fill(
+        text, _WIDTH, initial_indent=begin, subsequent_indent=" " * len(begin), break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
