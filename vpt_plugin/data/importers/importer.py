@@ -75,6 +75,10 @@ class ReadStudy:
     notes: tuple[str, ...] = ()
     synthetic: bool = False
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """From process to process as JSON: the read-only mappings of a label cannot be pickled."""
+        return ReadStudy.from_json, (self.to_json(),)
+
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {

@@ -152,7 +152,7 @@ class _Table:
             if mark == "1":
                 marked += line
             elif mark != "0":
-                raise self._error(f"column {MARKED}: {mark[:50]!r} is neither 0 nor 1.")
+                raise self._error(f"{mark[:50]!r} is neither 0 nor 1.", MARKED)
         return {study: self._rows(study) for study in self._stated}
 
     def _rows(self, study: str) -> StudyRows:
@@ -165,12 +165,13 @@ class _Table:
     def _check(self, values: tuple[str, ...]) -> None:
         for name, value in zip(_OF_THE_STUDY, values, strict=True):
             if value not in _YES_NO:
-                raise self._error(f"column {name}: {value[:50]!r} is neither 0 nor 1.")
+                raise self._error(f"{value[:50]!r} is neither 0 nor 1.", name)
         self._good.add(values)
 
     def _check_name(self, column: str, name: str) -> None:
         if not _NAME.fullmatch(name):
-            raise self._error(f"column {column}: {name[:80]!r} cannot be the name of a folder.")
+            raise self._error(f"{name[:80]!r} cannot be the name of a folder.", column)
 
-    def _error(self, problem: str) -> ManifestError:
-        return ManifestError(f"{self._path}, line {self._line()}: {problem}", "Get the file again.")
+    def _error(self, problem: str, column: str = "") -> ManifestError:
+        place = f"{self._path}, line {self._line()}{', column ' if column else ''}{column}"
+        return ManifestError(f"{place}: {problem}", "Get the file again.")
