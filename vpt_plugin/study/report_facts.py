@@ -1,0 +1,161 @@
+"""StudyFacts: everything the report of an experiment is made of, read from the study's folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vpt_plugin.data.manifest import Manifest
+from vpt_plugin.data.splits import SPLITS
+from vpt_plugin.errors import LabelError, ManifestError, VptError
+from vpt_plugin.labels import STATES
+from vpt_plugin.study.datasets import StudyDataset
+from vpt_plugin.study.differences import Difference, differences_of
+from vpt_plugin.study.plan import Plan
+from vpt_plugin.study.results import StudyResults
+from vpt_plugin.study.rows import TableRow
+from vpt_plugin.study.table import table_of
+from vpt_plugin.tasks import ReadingTask
+
+_PATH = re.compile(r"(?<![\w/\\])(?:[A-Za-z]:)?[/\\][^\s'\",;:()]*")
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What is known about one set of studies of an experiment.
+
+    Attributes:
+        dataset: of the plan.
+        task: how its studies are read; None where that can no longer be had.
+        counts: by side and finding, how many studies have each state; empty where the manifest can no longer
+            be read.
+        studies, patients: by side.
+        phantoms: how many of them are phantoms.
+        names: of its studies and patients, which stand nowhere in a report.
+        missing: why there are no counts; "" where there are.
+    """
+
+    dataset: StudyDataset
+    task: ReadingTask | None = None
+    counts: Mapping[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)
+    studies: Mapping[str, int] = field(default_factory=dict)
+    patients: Mapping[str, int] = field(default_factory=dict)
+    phantoms: int = 0
+    names: frozenset[str] = frozenset()
+    missing: str = ""
+
+    @classmethod
+    def read(cls, dataset: StudyDataset) -> DatasetFacts:
+        """What the manifest and the task tell today."""
+        try:
+            task = dataset.reading_task()
+            studies = Manifest.read(dataset.manifest_file()).studies
+        except (ManifestError, LabelError, OSError) as error:
+            return cls(dataset, task, missing=f"its manifest cannot be read now: {error}")
+        except VptError as error:
+            return cls(dataset, missing=str(error))
+        counts: dict[tuple[str, str], Counter[str]] = {}
+        for each in studies:
+            label = each.labels.get(task.name)
+            for finding in task.findings:
+                said = label.findings.get(finding) if label else None
+                counter = counts.setdefault((each.split, finding), Counter(dict.fromkeys(STATES, 0)))
+                counter[said.state if said else "not labelled"] += 1
+        return cls(
+            dataset,
+            task,
+            counts,
+            Counter(each.split for each in studies),
+            {side: len({each.patient for each in studies if each.split == side}) for side in SPLITS},
+            sum(each.synthetic for each in studies),
+            frozenset(name for each in studies for name in (each.study, each.patient)),
+        )
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """Everything a report of an experiment is made of.
+
+    Attributes:
+        plan: that was run; None where the folder has none.
+        results: of its cells.
+        datasets: that were learned from, and that of the CT pretraining.
+        rows: the table, each row the mean over the findings.
+        finding_rows: those of single findings, where a task has several.
+        differences: of ``rows``.
+        failures: why a cell has no result, by its id, without the name of a study.
+    """
+
+    plan: Plan | None
+    results: StudyResults
+    datasets: tuple[DatasetFacts, ...]
+    rows: tuple[TableRow, ...]
+    finding_rows: tuple[TableRow, ...]
+    differences: tuple[Difference, ...]
+    failures: Mapping[str, str]
+
+    @classmethod
+    def read(cls, out: Path) -> StudyFacts:
+        """From a study's folder.
+
+        Raises:
+            ConfigurationError: a file in it is damaged, or of another VPTCT.
+        """
+        plan, results = _plan(out), StudyResults.read(out)
+        datasets = tuple(DatasetFacts.read(each) for each in plan.all_datasets) if plan else ()
+        private = _Private(_names(datasets, results))
+        rows = [replace(row, note=private.hidden(row.note)) for row in table_of(results, each_finding=True)]
+        of_means = tuple(row for row in rows if not row.finding)
+        return cls(
+            plan,
+            results,
+            tuple(replace(each, missing=private.hidden(each.missing)) for each in datasets),
+            of_means,
+            tuple(row for row in rows if row.finding),
+            differences_of(of_means),
+            {name: private.hidden(said) for name, said in results.failures.items()},
+        )
+
+    @property
+    def of_phantoms(self) -> bool:
+        """Whether any study is a phantom."""
+        return any(each.phantoms or each.dataset.phantoms for each in self.datasets)
+
+    @property
+    def trained_on(self) -> dict[tuple[str, float], int]:
+        """How many studies the cells of a dataset and percent learned from."""
+        found: dict[tuple[str, float], int] = {}
+        for each in self.results.finals:
+            part = each.cell.dataset, each.cell.percent
+            found[part] = max(found.get(part, 0), each.train_studies)
+        return found
+
+
+@dataclass(frozen=True)
+class _Private:
+    """What must not be told: names of studies and patients, and where files lie on this computer."""
+
+    names: frozenset[str]
+
+    def hidden(self, text: str) -> str:
+        """The text without them."""
+        # The longest first: one name may be the beginning of another.
+        for name in sorted((name for name in self.names if name and name in text), key=len, reverse=True):
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "(a study)", text)
+        return _PATH.sub("(a path)", text)
+
+
+def _plan(out: Path) -> Plan | None:
+    try:
+        return Plan.from_json(json.loads((out / "plan.json").read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def _names(datasets: Iterable[DatasetFacts], results: StudyResults) -> frozenset[str]:
+    of_answers = [{*each.studies, *each.patients} for each in results.answers.values()]
+    return frozenset().union(*(each.names for each in datasets), *of_answers)

@@ -1,0 +1,298 @@
+"""The tables in the report of an experiment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from vpt_plugin.models.catalog import get_model
+from vpt_plugin.study.cells import ARMS, Cell, rate_in_words
+from vpt_plugin.study.differences import CLAIMS, Difference
+from vpt_plugin.study.report_facts import DatasetFacts, StudyFacts
+from vpt_plugin.study.results import CellResult
+from vpt_plugin.study.rows import TableRow, dataset_in_words, in_figures, percent_in_words
+from vpt_plugin.training.report.markup import Markup, joined, table, tag
+from vpt_plugin.words import in_a_sentence
+
+CLAIM_TITLES: Mapping[str, str] = {
+    "video_gain": "Video (3D) or image (2D) pretraining over none",
+    "gain_over_ct": "Video or image pretraining over CT pretraining",
+    "ct_after_video": "CT pretraining after video or image pretraining over that alone",
+    "both_over_ct": "Video or image, then CT pretraining over CT pretraining alone",
+    "ct_gain": "CT pretraining over none",
+    "best_3d_over_best_2d": "The best 3D network over the best 2D one",
+}
+COLLAPSED, WITH_NOTE = "†", "‡"
+
+
+def scrolled(*children: Markup) -> Markup:
+    """What may be wider than a narrow screen."""
+    return tag("div", *children, class_="scroll", tabindex="0", role="region")
+
+
+def table_1(dataset: str, rows: Sequence[TableRow], published: Sequence[TableRow] = ()) -> Markup:
+    """Every network and arm of one dataset, a column per percent; below ours the published figure, if any."""
+    here = [row for row in rows if row.dataset == dataset]
+    percents = sorted({row.percent for row in here}, reverse=True)
+    by_cell = {row.cell: row for row in here}
+    theirs = {row.cell: row for row in published}
+    lines = []
+    for kind in ("3d", "2d"):
+        for network, title in {row.network: row.title for row in here if row.kind == kind}.items():
+            arms = [arm for arm in ARMS if any((row.network, row.arm) == (network, arm) for row in here)]
+            for arm in arms:
+                cells = []
+                for percent in percents:
+                    place = (dataset, "", percent, network, arm)
+                    cells.append(_cell(by_cell.get(place), theirs.get(place)))
+                # The name of a network stands once, before its first arm.
+                lines.append((title if arm == arms[0] else "", ARMS[arm], *cells))
+    columns = ("network", "pretraining", *(percent_in_words(percent) for percent in percents))
+    return scrolled(
+        table(columns, lines, caption=f"{dataset_in_words(dataset)}: AUROC, 95 % interval", class_="numbers")
+    )
+
+
+def _cell(ours: TableRow | None, published: TableRow | None) -> Markup:
+    """Nothing where no such cell is planned or published."""
+    parts: list[Markup] = []
+    if ours is not None:
+        marks = (COLLAPSED if ours.collapsed else "") + (WITH_NOTE if ours.note else "")
+        parts.append(tag("span", in_figures(ours.auroc) + marks))
+    if published is not None:
+        parts.append(tag("div", f"published {in_figures(published.auroc)}", class_="published"))
+    return joined(*parts)
+
+
+def notes_of(rows: Iterable[TableRow]) -> Markup:
+    """What a reader must know of single rows."""
+    said = [
+        (f"{row.title}, {ARMS[row.arm]}, {dataset_in_words(row.dataset)} {percent_in_words(row.percent)}"
+         + (f", {in_a_sentence(row.finding)}" if row.finding else ""), row.note)
+        for row in rows
+        if row.note
+    ]  # fmt: skip
+    if not said:
+        return Markup()
+    return joined(
+        tag(
+            "p", f"{COLLAPSED} collapsed: all studies get one answer. {WITH_NOTE} see below.", class_="small"
+        ),
+        tag("ul", *(tag("li", f"{name}: {note}") for name, note in said), class_="small"),
+    )
+
+
+def findings_table(rows: Sequence[TableRow]) -> Markup:
+    """The rows of single findings."""
+    lines = [
+        (row.title, ARMS[row.arm], dataset_in_words(row.dataset), percent_in_words(row.percent),
+         in_a_sentence(row.finding), in_figures(row.auroc))
+        for row in rows
+    ]  # fmt: skip
+    columns = ("network", "pretraining", "data", "share", "finding", "AUROC, 95 % interval")
+    return scrolled(table(columns, lines, class_="numbers"))
+
+
+def differences_table(
+    differences: Sequence[Difference], published: Sequence[Difference] = (), *, means: bool
+) -> Markup:
+    """The differences of means and of the best networks, or those of single networks, claim after claim."""
+    theirs = {_place(each): each for each in published}
+    parts = []
+    for claim in CLAIMS:
+        chosen = [
+            each
+            for each in differences
+            if each.claim == claim and (each.is_mean or claim == "best_3d_over_best_2d") == means
+        ]
+        if not chosen:
+            continue
+        lines = [
+            _difference(each, theirs.get(_place(each)), with_published=bool(published)) for each in chosen
+        ]
+        columns = ("networks", "data", "AUROC", "over", "gain, paired 95 % interval", "above 0 in")
+        more = ("published gain",) if published else ()
+        caption = CLAIM_TITLES[claim]
+        parts.append(scrolled(table((*columns, *more), lines, caption=caption, class_="numbers")))
+    return joined(*parts) if parts else tag("p", "n/a: nothing that can be compared has a result.")
+
+
+def _place(each: Difference) -> tuple[object, ...]:
+    single = () if each.is_mean or each.kind == "" else each.networks
+    return each.claim, each.dataset, each.percent, each.kind, each.arms, each.is_mean, single
+
+
+def _difference(each: Difference, published: Difference | None, *, with_published: bool) -> tuple[str, ...]:
+    named = each.titles[0]
+    if each.is_mean:
+        named = f"mean of {len(each.networks)} {each.kind.upper()} networks"
+    elif len(each.titles) > 1:
+        named = f"{' over '.join(each.titles)} ({ARMS[each.arms[0]]})"
+    share = "n/a" if math.isnan(each.share) else f"{math.floor(100 * each.share)} %"
+    line = (
+        named,
+        f"{dataset_in_words(each.dataset)} {percent_in_words(each.percent)}",
+        _number(each.better.value),
+        _number(each.worse.value),
+        in_figures(each.gain, sign="+"),
+        share,
+    )
+    if not with_published:
+        return line
+    return (*line, in_figures(published.gain, sign="+") if published else "n/a")
+
+
+def _number(value: float) -> str:
+    return "n/a" if math.isnan(value) else f"{value:.3f}"
+
+
+def data_table(datasets: Sequence[DatasetFacts]) -> Markup:
+    """How many studies are on which side, and in which state."""
+    lines = []
+    for each in datasets:
+        name = dataset_in_words(each.dataset.name)
+        for (side, finding), states in sorted(each.counts.items(), key=lambda place: _order(place[0])):
+            said = ", ".join(f"{number:,} {state}" for state, number in states.items() if number)
+            lines.append(
+                (name, side or "not given", f"{each.studies[side]:,}", f"{each.patients.get(side, 0):,}",
+                 in_a_sentence(finding), said)
+            )  # fmt: skip
+    columns = ("data", "side", "studies", "patients", "finding", "states")
+    gone = [
+        tag("p", f"{dataset_in_words(each.dataset.name)}: {each.missing}")
+        for each in datasets
+        if each.missing
+    ]
+    return joined(scrolled(table(columns, lines, class_="numbers")) if lines else Markup(), *gone)
+
+
+def _order(place: tuple[str, str]) -> tuple[int, str]:
+    sides = ("train", "validation", "test", "")
+    return sides.index(place[0]), place[1]
+
+
+def plan_table(facts: StudyFacts) -> Markup:
+    """What was asked for."""
+    plan, finals = facts.plan, [cell for cell in facts.results.planned if cell.stage == "final"]
+    networks = dict.fromkeys(cell.network for cell in finals)
+    lines = [
+        ("networks", ", ".join(get_model(name).title for name in networks)),
+        ("pretraining", ", ".join(ARMS[arm] for arm in ARMS if any(cell.arm == arm for cell in finals))),
+        ("data", ", ".join(_parts(finals))),
+        ("seeds", ", ".join(str(seed) for seed in sorted({cell.seed for cell in finals}))),
+        ("trainings", _stages(facts)),
+    ]
+    if plan is not None:
+        lines.insert(0, ("plan", f"{plan.name}: {plan.title}"))
+    return table(("", ""), lines)
+
+
+def _parts(finals: Sequence[Cell]) -> list[str]:
+    percents: dict[str, dict[float, None]] = {}
+    for cell in finals:
+        percents.setdefault(cell.dataset, {})[cell.percent] = None
+    return [
+        f"{dataset_in_words(name)} ({', '.join(percent_in_words(share) for share in shares)})"
+        for name, shares in percents.items()
+    ]
+
+
+def _stages(facts: StudyFacts) -> str:
+    titles = {"final": "for the table", "search": "to choose learning rates", "pretrain": "of CT pretraining"}
+    done = [each.cell.stage for each in facts.results.cells]
+    planned = [cell.stage for cell in facts.results.planned]
+    return ", ".join(
+        f"{done.count(stage)} of {planned.count(stage)} {title}"
+        for stage, title in titles.items()
+        if stage in planned
+    )
+
+
+def rates_table(results: Sequence[CellResult]) -> Markup:
+    """Which learning rates were tried, how good they were on the validation side, and which was taken."""
+    chosen: dict[tuple[str, str, str], set[float]] = {}
+    for each in results:
+        if each.cell.stage == "final":
+            place = each.cell.dataset, each.cell.network, each.cell.arm
+            chosen.setdefault(place, set()).add(each.learning_rate)
+    tried: dict[tuple[str, str, str], list[CellResult]] = {}
+    for each in results:
+        if each.cell.stage == "search":
+            tried.setdefault((each.cell.dataset, each.cell.network, each.cell.arm), []).append(each)
+    lines = [
+        (get_model(network).title, ARMS[arm], dataset_in_words(dataset),
+         ", ".join(rate_in_words(rate) for rate in sorted(rates, reverse=True)),
+         ", ".join(map(_tried, tried.get((dataset, network, arm), []))) or "not searched: fixed by the plan")
+        for (dataset, network, arm), rates in chosen.items()
+    ]  # fmt: skip
+    if not lines:
+        return tag("p", "n/a: no training is done.")
+    columns = ("network", "pretraining", "data", "taken", "tried: mean validation AUROC")
+    return scrolled(table(columns, lines, class_="numbers"))
+
+
+def _tried(each: CellResult) -> str:
+    if each.diverged:
+        return f"{rate_in_words(each.learning_rate)}: diverged"
+    found = [estimate.value for estimate in each.validation_auroc.values()]
+    mean = math.fsum(found) / len(found) if found else math.nan
+    return f"{rate_in_words(each.learning_rate)}: {_number(mean)}"
+
+
+def failures_table(failures: Mapping[str, str]) -> Markup:
+    """Which cells have no result, and why."""
+    if not failures:
+        return tag("p", "No training failed.")
+    return scrolled(table(("cell", "why"), list(failures.items())))
+
+
+def provenance_tables(facts: StudyFacts) -> Markup:
+    """With what, on what, from what, and for how long."""
+    cells = facts.results.cells
+    if not cells:
+        return tag("p", "n/a: no training is done.")
+    every = [each.provenance for each in cells]
+    lines = [
+        ("VPTCT", ", ".join(dict.fromkeys(f"{p.code_version} {p.code_commit[:12]}".strip() for p in every))),
+        ("PyTorch", ", ".join(dict.fromkeys(each.torch for each in every))),
+        ("precision", ", ".join(dict.fromkeys(each.precision for each in every))),
+        ("finished", f"{min(each.finished for each in every)} to {max(each.finished for each in every)}"),
+    ]
+    return joined(
+        table(("made with", ""), lines),
+        scrolled(table(("SHA-256 of", "of", ""), _hashes(cells))),
+        _cost(cells),
+        tag("p", "Those of every single training are in results.csv.", class_="small"),
+    )
+
+
+def _hashes(cells: Sequence[CellResult]) -> list[tuple[str, str, str]]:
+    found: dict[tuple[str, str, str], None] = {}
+    for each in cells:
+        data, network = dataset_in_words(each.cell.dataset), get_model(each.cell.network).title
+        found["studies and labels", data, each.provenance.manifest_sha256] = None
+        if each.provenance.pretrained_sha256:
+            found["published weights", network, each.provenance.pretrained_sha256] = None
+        if each.provenance.start_sha256:
+            found["weights after CT pretraining", f"{network}, {ARMS[each.cell.arm]}",
+                  each.provenance.start_sha256] = None  # fmt: skip
+    return sorted(found)
+
+
+def _cost(cells: Sequence[CellResult]) -> Markup:
+    """Device hours by network and device; a training that was taken over from a search cost nothing again."""
+    hours: dict[tuple[str, str], list[float]] = {}
+    for each in cells:
+        if not each.provenance.taken_from:
+            place = get_model(each.cell.network).title, each.provenance.device
+            hours.setdefault(place, []).append(each.seconds / 3600)
+    lines = [
+        (network, device, f"{len(spent):,}", f"{math.fsum(spent):,.2f}")
+        for (network, device), spent in hours.items()
+    ]
+    total = math.fsum(hour for spent in hours.values() for hour in spent)
+    lines.append(("all", "", f"{sum(map(len, hours.values())):,}", f"{total:,.2f}"))
+    caption = "What the trainings cost"
+    return scrolled(
+        table(("network", "device", "trainings", "device hours"), lines, caption=caption, class_="numbers")
+    )
