@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ import pytest
 from orthanc_process import HOW_TO_INSTALL, OrthancProcess, what_is_missing
 
 if TYPE_CHECKING:
+    from vpt_plugin.cluster import RayPlace
     from vpt_plugin.ct.volume import Volume
     from vpt_plugin.models.classifier import Classifier
     from vpt_plugin.tasks import ReadingTask
@@ -19,6 +22,13 @@ if TYPE_CHECKING:
 # Before any test loads torch: its threads otherwise spin while they wait for each other, which on a computer
 # that is busy with something else makes a small network a hundred times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Collect garbage in the main thread where nothing else does: see ``standin.start``."""
+    if not gc.isenabled():
+        end_of_file = nextitem is None or nextitem.path != item.path
+        gc.collect(2 if end_of_file else 1)
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +76,15 @@ def new_orthanc() -> Iterator[Callable[..., OrthancProcess]]:
         pytest.skip(f"needs a DICOM archive: {missing} not found. {HOW_TO_INSTALL}")
     with ExitStack() as running:
         yield lambda **options: running.enter_context(OrthancProcess(**options))
+
+
+@pytest.fixture(scope="session")
+def ray_here() -> Iterator[RayPlace]:
+    """Ray on this computer, two cores to share out; one start for all tests that need it."""
+    # Asked without loading it: what keeps it off the network must be set before.
+    if find_spec("ray") is None:
+        pytest.skip("needs Ray: the extra `study`")
+    from vpt_plugin.cluster import ray_cluster
+
+    with ray_cluster(cpus=2, gpus=0) as place:
+        yield place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +26,8 @@ def start() -> Any:
 
     ctk = install_ctk(qt)
     _keep_settings_apart(qt)
+    # A widget may end in the main thread only: collected in a job's thread it waits there for ever.
+    gc.disable()
     slicer.app = Application()
     slicer.app.setStyle("Fusion")
     slicer.app.setAttribute(qt.Qt.AA_DontShowIconsInMenus)
