@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from vpt_plugin.cli.import_csv import import_csv
 from vpt_plugin.cli.import_lidc import import_lidc
 from vpt_plugin.cli.import_rsna import import_rsna
 
@@ -14,3 +15,4 @@ app = typer.Typer(
 )
 app.command("rsna")(import_rsna)
 app.command("lidc")(import_lidc)
+app.command("csv")(import_csv)

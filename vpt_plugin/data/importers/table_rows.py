@@ -1,0 +1,168 @@
+"""The rows of a site's table: which study each is of, and what it says of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vpt_plugin.data.importers.table_columns import Columns
+from vpt_plugin.data.importers.table_file import Table, TableRow
+from vpt_plugin.data.importers.table_words import (
+    KNOWN_RANGES,
+    KNOWN_SIDES,
+    KNOWN_STATES,
+    ranges_mm_of,
+    side_of,
+    state_of,
+)
+from vpt_plugin.errors import ManifestError
+from vpt_plugin.labels import FindingLabel
+
+# What no folder's name may hold, on Windows neither.
+_NO_NAME = re.compile(r'[\\/:*?"<>|\x00-\x1f]|^\.')
+_LONGEST_NAME = 120
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """What a row says of a study.
+
+    Attributes:
+        patient, split: "" where it says nothing.
+        findings: what it labels.
+    """
+
+    patient: str
+    split: str
+    findings: Mapping[str, FindingLabel]
+
+
+@dataclass(frozen=True)
+class SiteRow:
+    """A row that was understood.
+
+    Attributes:
+        line: in the file.
+        name: of the study.
+        path: of the study, whether it is there or not.
+        source: what is said of it.
+    """
+
+    line: int
+    name: str
+    path: Path
+    source: TableSource
+
+
+class SiteRows:
+    """Reads the rows of a table.
+
+    Args:
+        table: as it was read.
+        columns: which is what.
+        folder: that paths are relative to.
+    """
+
+    def __init__(self, table: Table, columns: Columns, folder: Path) -> None:
+        self._table, self._columns, self._folder = table, columns, folder
+
+    def read(self) -> list[SiteRow]:
+        """All of them.
+
+        Raises:
+            ManifestError: a cell means nothing that is known, or two rows are of one study; names line and
+                column.
+        """
+        rows = self._table.rows
+        paths = [self._path(row) for row in rows]
+        self._require_once("the file or folder", paths)
+        if self._columns.study:
+            names = [self._named(row) for row in rows]
+        else:
+            names = [path.name for path in paths]
+            if len(set(names)) < len(names):
+                names = ["--".join(self._below(path)) for path in paths]
+        names = [_NO_NAME.sub("-", name) for name in names]
+        self._require_once("the study", names)
+        self._require_short(names)
+        return [
+            SiteRow(row.line, name, path, self._source(row))
+            for row, name, path in zip(rows, names, paths, strict=True)
+        ]
+
+    def _path(self, row: TableRow) -> Path:
+        column = self._columns.path or self._columns.study
+        cell = row.cells[column]
+        if not cell:
+            raise ManifestError(f"{self._table.place(row, column)}: it is empty.", "Say where the study is.")
+        path = self._folder / cell
+        # Tables come from Windows, too.
+        return path if "\\" not in cell or path.exists() else self._folder / cell.replace("\\", "/")
+
+    def _below(self, path: Path) -> tuple[str, ...]:
+        return path.relative_to(self._folder).parts if path.is_relative_to(self._folder) else path.parts[1:]
+
+    def _named(self, row: TableRow) -> str:
+        if name := row.cells[self._columns.study]:
+            return name
+        raise ManifestError(f"{self._table.place(row, self._columns.study)}: it is empty.", "Name the study.")
+
+    def _require_once(self, what: str, keys: Iterable[Hashable]) -> None:
+        lines: dict[Hashable, int] = {}
+        for row, key in zip(self._table.rows, keys, strict=True):
+            if (line := lines.setdefault(key, row.line)) != row.line:
+                raise ManifestError(
+                    f"{self._table.path}, line {row.line}: {what} {str(key)!r} is in line {line} already.",
+                    "A study has one row.",
+                )
+
+    def _require_short(self, names: Iterable[str]) -> None:
+        for row, name in zip(self._table.rows, names, strict=True):
+            if len(name) > _LONGEST_NAME:
+                raise ManifestError(
+                    f"{self._table.path}, line {row.line}: the name {name!r} is longer than {_LONGEST_NAME} "
+                    "characters;",
+                    "give the studies shorter ones in a column, and name it with --study-column.",
+                )
+
+    def _source(self, row: TableRow) -> TableSource:
+        findings = {name: label for name in self._columns.findings if (label := self._label(row, name))}
+        patient = row.cells[self._columns.patient] if self._columns.patient else ""
+        return TableSource(patient, self._side(row), findings)
+
+    def _label(self, row: TableRow, finding: str) -> FindingLabel | None:
+        column = self._columns.findings[finding]
+        state = state_of(row.cells[column])
+        if state is None:
+            raise self._unknown(row, column, KNOWN_STATES)
+        ranges = self._ranges(row, finding)
+        if ranges and state != "present":
+            raise ManifestError(
+                f"{self._table.place(row, self._columns.slices[finding])}: slices are given, but {finding} "
+                f"is {state or 'not labelled'} there.",
+                "Only what is present is on slices.",
+            )
+        return FindingLabel(state, ranges) if state else None
+
+    def _ranges(self, row: TableRow, finding: str) -> tuple[tuple[float, float], ...] | None:
+        column = self._columns.slices.get(finding, "")
+        if not column or not row.cells[column]:
+            return None
+        ranges = ranges_mm_of(row.cells[column])
+        if ranges is None:
+            raise self._unknown(row, column, f"ranges of patient z in mm, {KNOWN_RANGES}")
+        return ranges
+
+    def _side(self, row: TableRow) -> str:
+        column = self._columns.split
+        side = side_of(row.cells[column]) if column else ""
+        if side is None:
+            raise self._unknown(row, column, KNOWN_SIDES)
+        return side
+
+    def _unknown(self, row: TableRow, column: str, known: str) -> ManifestError:
+        return ManifestError(
+            f"{self._table.place(row, column)}: {row.cells[column]!r} is unknown.", f"Known is {known}."
+        )
