@@ -105,12 +105,12 @@ def _text(path: Path) -> tuple[str, str]:
 
 def _delimiter(text: str) -> str:
     """The one that makes the most columns of the first line."""
-    return max(_DELIMITERS, key=lambda each: len(next(_lines(text, each), (0, []))[1]))
+    return max(_DELIMITERS, key=lambda each: len(next(_lines(text, each, strict=False), (0, []))[1]))
 
 
-def _lines(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _lines(text: str, delimiter: str, *, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
     """The cells of every line that has any, with the number of the line on which they end."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=strict)
     for row in reader:
         cells = [cell.strip() for cell in row]
         if any(cells):
