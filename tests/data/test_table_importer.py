@@ -276,15 +276,15 @@ def test_studies_that_are_none_or_not_whole_are_refused_and_the_others_go_on(sit
     (site / "ct" / "2" / "1-005.dcm").unlink()
     (site / "ct" / "3" / "empty").mkdir()
     (site / "ct" / "notes.txt").write_text("nothing")
-    (site / "ct" / "empty.nii").touch()
-    paths = ("ct\\1", "ct/2", "ct/3/empty", "ct/notes.txt", "ct/empty.nii", "ct/4/1-005.dcm", "gone/4")
+    (site / "ct" / "void.nii.gz").touch()
+    paths = ("ct\\1", "ct/2", "ct/3/empty", "ct/notes.txt", "ct/void.nii.gz", "ct/4/1-005.dcm", "gone/4")
     outcome = run(write(site, "path,nodule\n" + "".join(f"{path},1\n" for path in paths)))
     assert {study.study: study.patient for study in outcome.studies} == {"1": "A", "1-005.dcm": "C"}
     for name, why in {
         "2": "1 slice is missing",
         "empty": "the folder holds no files",
         "notes.txt": "is no study. Give a DICOM folder",
-        "empty.nii": "is empty. Copy it again",
+        "void": "is empty. Copy it again",
         "4": "there is no",
     }.items():
         assert why in outcome.refused[name]

@@ -7,6 +7,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vpt_plugin.ct.files import file_suffix
+from vpt_plugin.ct.reader import is_study_file
 from vpt_plugin.data.importers.table_columns import Columns
 from vpt_plugin.data.importers.table_file import Table, TableRow
 from vpt_plugin.data.importers.table_words import (
@@ -81,7 +83,7 @@ class SiteRows:
         if self._columns.study:
             names = [self._named(row) for row in rows]
         else:
-            names = [path.name for path in paths]
+            names = [_short(path) for path in paths]
             if len(set(names)) < len(names):
                 names = ["--".join(self._below(path)) for path in paths]
         names = [_NO_NAME.sub("-", name) for name in names]
@@ -166,3 +168,8 @@ class SiteRows:
         return ManifestError(
             f"{self._table.place(row, column)}: {row.cells[column]!r} is unknown.", f"Known is {known}."
         )
+
+
+def _short(path: Path) -> str:
+    """The folder's name, or the file's without the suffix that says its kind."""
+    return path.name[: -len(file_suffix(path))] if is_study_file(path) else path.name
