@@ -61,12 +61,18 @@ def test_imports_point_down_only(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_the_upper_floors_know_torch_and_only_weights_and_archives_the_network(path: Path) -> None:
+def test_only_the_upper_floors_know_torch_and_only_weights_archives_and_the_cluster_the_network(
+    path: Path,
+) -> None:
     roots = {name.split(".")[0] for name in imported(path)}
     if part_of(path) in {"ct", "acquisition", "labels", "tasks", "errors"}:
         assert not roots & HEAVY
     assert not roots & {"monailabel", "slicer", "qt", "ctk", "vtk"}
-    if path.relative_to(PACKAGE).parts[:2] not in {("models", "weights.py"), ("store", "archive")}:
+    if path.relative_to(PACKAGE).parts[:2] not in {
+        ("models", "weights.py"),
+        ("store", "archive"),
+        ("cluster.py",),
+    }:
         assert not roots & NETWORK
 
 

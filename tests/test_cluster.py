@@ -1,0 +1,160 @@
+"""Ray on this computer alone, and a cluster that is joined: what listens, what ends, what is told."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from vpt_plugin.cluster import RayPlace, ray_cluster
+from vpt_plugin.errors import ConfigurationError
+
+
+def test_tasks_run_in_other_processes_with_as_many_threads_as_cores_were_asked_for(
+    ray_here: RayPlace,
+) -> None:
+    def where() -> tuple[int, str]:
+        return os.getpid(), os.environ["OMP_NUM_THREADS"]
+
+    import ray
+
+    process, threads = ray.get(ray.remote(num_cpus=2)(where).remote())
+    assert process != os.getpid()
+    assert threads == "2"
+    assert ray_here.in_words() == "this computer, 2 cores, no GPU"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it without being root")
+def test_nothing_of_it_listens_to_the_network(ray_here: RayPlace) -> None:
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    heard = {
+        each.laddr.ip.removeprefix("::ffff:")
+        for process in family
+        if "ray" in " ".join(process.cmdline()) or process.pid == os.getpid()
+        for each in process.net_connections(kind="tcp")
+        if each.status == psutil.CONN_LISTEN
+    }
+    assert heard == {"127.0.0.1"}
+
+
+def test_a_cluster_that_is_open_already_is_used_and_stays_open(ray_here: RayPlace) -> None:
+    import ray
+
+    with ray_cluster() as place:
+        assert place.cpus == ray_here.cpus
+    assert ray.is_initialized()
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_task_done_again(
+    ray_here: RayPlace, tmp_path: Path
+) -> None:
+    def die_once() -> str:
+        first = tmp_path / "first"
+        if not first.exists():
+            first.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return "done"
+
+    import ray
+
+    assert ray.get(ray.remote(max_retries=1)(die_once).remote()) == "done"
+
+
+@pytest.mark.parametrize("address", ["", "http://x/y", "host:", ":6379", "host:port", "ray://"])
+def test_what_is_no_address_is_told_before_ray_is_asked(address: str) -> None:
+    with pytest.raises(ConfigurationError, match="no address of a Ray cluster"):
+        with_other_process_free(address)
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_a_cluster_that_does_not_answer_is_told_within_seconds(scheme: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    began = time.monotonic()
+    with pytest.raises(ConfigurationError, match=rf"nothing answers at 127\.0\.0\.1, port {port}.*ray start"):
+        with_other_process_free(f"{scheme}127.0.0.1:{port}")
+    assert time.monotonic() - began < 10
+
+
+def with_other_process_free(address: str) -> None:
+    """The check of an address alone: this process has its own Ray, which would be used instead."""
+    from vpt_plugin.cluster import _require_answer
+
+    _require_answer(address)
+
+
+def test_cores_of_a_cluster_are_not_ours_to_set() -> None:
+    with pytest.raises(ConfigurationError, match="set where it is started"), ray_cluster("auto", cpus=2):
+        raise AssertionError("joined")
+
+
+def test_without_the_extra_the_command_that_installs_it_is_told(tmp_path: Path) -> None:
+    said = in_new_process(
+        tmp_path,
+        "import sys; sys.modules['ray'] = None",
+        "from vpt_plugin.cluster import ray_cluster",
+        "with ray_cluster(): pass",
+        fails=True,
+    )
+    assert 'pip install "vptct[study]"' in said
+
+
+KILLED_OWNER = """
+import os, signal, sys
+# What is started in the background of a shell ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from vpt_plugin.cluster import ray_cluster
+with ray_cluster(cpus=2, gpus=0) as place:
+    import ray
+    @ray.remote
+    def busy(said):
+        print(os.getpid(), file=open(said, "w"), flush=True)
+        while True:
+            sum(range(100_000))
+    ray.get(busy.remote(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows no such signals")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_workers_and_folders_go_with_the_process_that_started_ray(tmp_path: Path, how: int) -> None:
+    worker_said = tmp_path / "worker"
+    owner = subprocess.Popen(
+        [sys.executable, "-c", KILLED_OWNER, str(worker_said)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_for_words(worker_said)
+        family = psutil.Process(owner.pid).children(recursive=True)
+        assert int(worker_said.read_text()) in {each.pid for each in family}
+        owner.send_signal(how)
+        owner.wait(timeout=20)
+    finally:
+        owner.kill()
+        owner.wait()
+    _, left = psutil.wait_procs(family, timeout=20)
+    assert [each.cmdline() for each in left if each.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def wait_for_words(file: Path) -> None:
+    began = time.monotonic()
+    while not file.exists() or not file.read_text().endswith("\n"):
+        assert time.monotonic() - began < 60
+        time.sleep(0.05)
+
+
+def in_new_process(folder: Path, *lines: str, fails: bool = False) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode != 0) == fails, done.stderr
+    return re.sub(r"\s+", " ", done.stdout + done.stderr)
