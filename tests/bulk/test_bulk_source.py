@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from orthanc_process import OrthancProcess
 
 from vpt_plugin.bulk.source import open_bulk_source
 from vpt_plugin.ct.reader import read_study
+from vpt_plugin.data.phantom import PhantomConfig, make_phantom, write_dicom
 from vpt_plugin.errors import ConfigurationError, ManifestError
 
 
@@ -57,3 +59,23 @@ def test_what_holds_no_study_or_is_not_there_is_an_error(tmp_path: Path) -> None
         open_bulk_source(str(tmp_path))
     with pytest.raises(ConfigurationError, match="there is no such file or folder"):
         open_bulk_source(str(tmp_path / "nowhere"))
+
+
+def test_the_series_of_an_archive_are_opened_by_another_process_with_the_login_of_its_environment(
+    new_orthanc: Callable[..., OrthancProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orthanc = new_orthanc(login=("reader", "geheim"))
+    monkeypatch.setenv("MONAI_LABEL_DATASTORE_USERNAME", "reader")
+    monkeypatch.setenv("MONAI_LABEL_DATASTORE_PASSWORD", "geheim")
+    monkeypatch.setenv("VPTCT_HOME", str(tmp_path / "home"))
+    config = PhantomConfig(pixels=32, slice_spacings_mm=(12.0,))
+    phantom = make_phantom(0, nodule=False, contrast=False, emboli=False, config=config).volume
+    write_dicom(phantom, tmp_path / "exam")
+    orthanc.send(tmp_path / "exam")
+    source = open_bulk_source(orthanc.url)
+    (study,) = source.studies
+    opener = pickle.loads(pickle.dumps(source.opener))
+    with opener(study, source.studies[study]) as opened:
+        volume = read_study(opened.path)
+    assert (volume.provenance.series_uid, volume.slices) == (study, phantom.slices)
+    assert "geheim" not in repr(pickle.dumps(source.opener))

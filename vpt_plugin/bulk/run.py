@@ -128,13 +128,13 @@ class _Run:
     def _new_pool(self, place: RayPlace, studies: int) -> WorkerPool:
         job = self._job
         gpus = _gpu_share(job, place)
-        fit = int(place.gpus / gpus) if gpus else int(place.cpus)
+        fit = int(min(place.gpus / gpus, place.cpus) if gpus else place.cpus)
         settings = WorkerSettings(
             models_dir=ModelStore(job.models_dir).root.absolute(),
             task=job.task,
             by=self._by,
             opener=self._source.opener,
-            device=job.device if gpus or job.device != "auto" else "cpu",
+            device=("cuda" if gpus else "cpu") if job.device == "auto" else job.device,
             precision=job.precision,
             # A GPU waits for what is read; on a CPU reading and the network want the same core.
             in_hand=2 if gpus else 1,
@@ -219,12 +219,17 @@ def _gpu_share(job: BulkJob, place: RayPlace) -> float:
     """What each worker has of a GPU; 0 for none.
 
     Raises:
-        ConfigurationError: a GPU was asked for, and there is none.
+        ConfigurationError: a GPU was asked for, and there is none, or one by its number.
     """
+    if job.device.startswith("cuda:"):
+        raise ConfigurationError(
+            f"--device {job.device}: Ray gives each worker a GPU of its own, which is its only one;",
+            "use --device cuda, and CUDA_VISIBLE_DEVICES to leave GPUs out.",
+        )
     wanted = job.gpus
     if wanted is None:
         wanted = 0.0 if job.device in ("cpu", "mps") or not place.gpus else 1.0
-    if wanted > place.gpus or (job.device.startswith("cuda") and not wanted):
+    if wanted > place.gpus or (job.device == "cuda" and not wanted):
         raise ConfigurationError(
             f"each worker is to have {wanted or 1:g} of a GPU, and Ray has {place.gpus:g} to share out: "
             f"{place.in_words()}.",

@@ -77,6 +77,7 @@ def classify_all(
         float | None,
         typer.Option(
             min=0.0,
+            max=1.0,
             help="Share of a GPU per worker: with 0.25 four of them read and compute on each GPU. By default "
             "a whole one, where there are any.",
             show_default=False,
