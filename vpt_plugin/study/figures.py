@@ -45,10 +45,11 @@ def study_figures(
         trained_on: number of training studies by dataset and percent, where it is known.
         published: rows to set ours against; empty for no such figure.
     """
-    where = _test_studies(rows) + _seeds(rows)
+    where = _test_studies(rows)
+    dots = where + _seeds(rows)
     found = {
-        "figure2": (pretraining_figure(rows, differences), _of_pretraining(where)),
-        "figure3": (fractions_figure(rows, differences, trained_on), _of_fractions(differences, where)),
+        "figure2": (pretraining_figure(rows, differences), _of_pretraining(dots)),
+        "figure3": (fractions_figure(rows, differences, trained_on), _of_fractions(differences, dots)),
         "figure4": (gain_over_ct_figure(rows, differences), _of_ct(where)),
     }
     if published:

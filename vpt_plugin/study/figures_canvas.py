@@ -65,6 +65,7 @@ class StudyFigure:
         caption: what is drawn, so that it can be read without the text around it.
         svg: a whole SVG file; empty where there is no figure.
         png: the same at 200 dpi.
+        width_inches: of both.
         missing: why there is none.
     """
 
@@ -73,12 +74,13 @@ class StudyFigure:
     caption: str = ""
     svg: str = ""
     png: bytes = b""
+    width_inches: float = 0.0
     missing: str = ""
 
 
 def drawn(figure: Figure, name: str, title: str, caption: str) -> StudyFigure:
     """The figure as SVG and PNG; the same figure gives the same bytes."""
-    return StudyFigure(name, title, caption, svg(figure, name, title), png(figure))
+    return StudyFigure(name, title, caption, svg(figure, name, title), png(figure), figure.get_figwidth())
 
 
 def svg(figure: Figure, name: str, title: str) -> str:

@@ -65,9 +65,9 @@ def gain_over_ct_figure(rows: Sequence[TableRow], differences: Sequence[Differen
                 found = {arm: by_line.get((dataset, percent, line.kind, line.network, arm)) for arm in arms}
                 networks = sum(each.kind == line.kind and each.is_network for each in lines)
                 _gains(axes, line, found, networks)
-    legend_above(
-        figure, [ARM_LOOKS[arm] for arm in arms], whisker_in_legend(), line_in_legend("CT pretraining alone")
-    )
+    # Published gains have no intervals.
+    marks = [whisker_in_legend()] if any(not math.isnan(each.gain.ci95[0]) for each in gains) else []
+    legend_above(figure, [ARM_LOOKS[arm] for arm in arms], *marks, line_in_legend("CT pretraining alone"))
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections import Counter
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.data.splits import SPLITS
-from vpt_plugin.errors import LabelError, ManifestError, VptError
+from vpt_plugin.errors import VptError
 from vpt_plugin.labels import STATES
 from vpt_plugin.study.datasets import StudyDataset
 from vpt_plugin.study.differences import Difference, differences_of
@@ -21,7 +22,9 @@ from vpt_plugin.study.rows import TableRow
 from vpt_plugin.study.table import table_of
 from vpt_plugin.tasks import ReadingTask
 
-_PATH = re.compile(r"(?<![\w/\\])(?:[A-Za-z]:)?[/\\][^\s'\",;:()]*")
+# Of this computer: it begins a word, and something follows the first slash.
+_PATH = re.compile(r"(?<![^\s'\"(=])(?:[A-Za-z]:)?[/\\][^\s'\",;:()]+")
+_HIDDEN = "The reason may name a study; it is in the training's failure.json."
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class DatasetFacts:
             be read.
         studies, patients: by side.
         phantoms: how many of them are phantoms.
-        names: of its studies and patients, which stand nowhere in a report.
+        names: of its studies and patients, which stand nowhere in a report; None where they cannot be read.
         missing: why there are no counts; "" where there are.
     """
 
@@ -45,7 +48,7 @@ class DatasetFacts:
     studies: Mapping[str, int] = field(default_factory=dict)
     patients: Mapping[str, int] = field(default_factory=dict)
     phantoms: int = 0
-    names: frozenset[str] = frozenset()
+    names: frozenset[str] | None = None
     missing: str = ""
 
     @classmethod
@@ -53,11 +56,14 @@ class DatasetFacts:
         """What the manifest and the task tell today."""
         try:
             task = dataset.reading_task()
+        except VptError:
+            return cls(dataset, names=_names_in(dataset.manifest), missing="its task can no longer be read.")
+        try:
             studies = Manifest.read(dataset.manifest_file()).studies
-        except (ManifestError, LabelError, OSError) as error:
-            return cls(dataset, task, missing=f"its manifest cannot be read now: {error}")
-        except VptError as error:
-            return cls(dataset, missing=str(error))
+        except (VptError, OSError):
+            # The error would name a study.
+            missing = "its manifest, or a file that it names, is no longer where it was; nothing was counted."
+            return cls(dataset, task, names=_names_in(dataset.manifest), missing=missing)
         counts: dict[tuple[str, str], Counter[str]] = {}
         for each in studies:
             label = each.labels.get(task.name)
@@ -72,7 +78,7 @@ class DatasetFacts:
             Counter(each.split for each in studies),
             {side: len({each.patient for each in studies if each.split == side}) for side in SPLITS},
             sum(each.synthetic for each in studies),
-            frozenset(name for each in studies for name in (each.study, each.patient)),
+            _names_in(dataset.manifest),
         )
 
 
@@ -107,13 +113,13 @@ class StudyFacts:
         """
         plan, results = _plan(out), StudyResults.read(out)
         datasets = tuple(DatasetFacts.read(each) for each in plan.all_datasets) if plan else ()
-        private = _Private(_names(datasets, results))
+        private = _Private.of(datasets, results)
         rows = [replace(row, note=private.hidden(row.note)) for row in table_of(results, each_finding=True)]
         of_means = tuple(row for row in rows if not row.finding)
         return cls(
             plan,
             results,
-            tuple(replace(each, missing=private.hidden(each.missing)) for each in datasets),
+            datasets,
             of_means,
             tuple(row for row in rows if row.finding),
             differences_of(of_means),
@@ -140,9 +146,20 @@ class _Private:
     """What must not be told: names of studies and patients, and where files lie on this computer."""
 
     names: frozenset[str]
+    known: bool
+
+    @classmethod
+    def of(cls, datasets: Iterable[DatasetFacts], results: StudyResults) -> _Private:
+        """Of all sets and answers; not ``known`` where the names of a set cannot be read."""
+        of_answers = [{*each.studies, *each.patients} for each in results.answers.values()]
+        found = [each.names for each in datasets]
+        names = frozenset().union(*(each or () for each in found), *of_answers)
+        return cls(names, bool(found) and None not in found)
 
     def hidden(self, text: str) -> str:
-        """The text without them."""
+        """The text without them; where nobody knows which words are names, none of it."""
+        if text and not self.known:
+            return _HIDDEN
         # The longest first: one name may be the beginning of another.
         for name in sorted((name for name in self.names if name and name in text), key=len, reverse=True):
             text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "(a study)", text)
@@ -156,6 +173,11 @@ def _plan(out: Path) -> Plan | None:
         return None
 
 
-def _names(datasets: Iterable[DatasetFacts], results: StudyResults) -> frozenset[str]:
-    of_answers = [{*each.studies, *each.patients} for each in results.answers.values()]
-    return frozenset().union(*(each.names for each in datasets), *of_answers)
+def _names_in(manifest: Path | None) -> frozenset[str] | None:
+    """Of the studies and patients in a manifest, whether or not their files are still there."""
+    try:
+        with (manifest or Path()).open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return None
+    return frozenset(row[column] for row in rows for column in ("study", "patient") if row.get(column))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from vpt_plugin.study.differences import Difference, differences_of
@@ -28,18 +29,20 @@ from vpt_plugin.training.report.markup import Markup, joined, tag
 _MORE_CSS = """
 body { max-width: 66rem; }
 .scroll { overflow-x: auto; }
+th { overflow-wrap: normal; }
 .scroll:focus-visible { outline: 2px solid #0b4f8a; }
 .published { color: #555; font-size: .92em; }
 figure svg { width: 100%; height: auto; display: block; }
-figure .scroll > div { min-width: 40rem; max-width: 60rem; }
 figcaption { max-width: 60rem; }
 .answers dt { font-weight: 600; margin-top: .5rem; }
 .answers dd { margin: 0; }
 @media (max-width: 40rem) { .numbers td { white-space: nowrap; } }
-@media print { .scroll { overflow: visible; } figure .scroll > div { min-width: 0; }
+@media print { .scroll { overflow: visible; } figure .scroll > div { max-width: 100%; }
   table { font-size: 7.5pt; } .numbers { break-inside: auto; } th, td { padding-right: .5rem; }
   .numbers td { white-space: normal; } }
 """
+# A third larger than on paper, which is held nearer to the eye; all figures alike.
+_SCREEN_PX_PER_INCH = 128
 _NO_VIDEO = (
     "This plan cannot say: no network of it began from video or images. What it says of CT pretraining:"
 )
@@ -68,10 +71,10 @@ def study_page(facts: StudyFacts, figures: Sequence[StudyFigure], published: Seq
         tag("h2", "What was run"),
         plan_table(facts),
         data_table(facts.datasets),
-        *_table_section(facts.rows, _of_our_cells(facts.rows, published)),
+        *_table_section(facts.rows, published),
         *([tag("h3", "Single findings"), findings_table(facts.finding_rows)] if facts.finding_rows else []),
         *_figures(figures),
-        *_differences(facts.differences, differences_of(published) if published else ()),
+        *_differences(facts.differences, differences_of(_of_our_cells(facts.rows, published))),
         tag("h2", "Learning rates"),
         rates_table(facts.results.cells),
         tag("h2", "What failed"),
@@ -109,7 +112,8 @@ def published_page(rows: Sequence[TableRow], figures: Sequence[StudyFigure]) -> 
 
 
 def _of_our_cells(rows: Sequence[TableRow], published: Sequence[TableRow]) -> list[TableRow]:
-    ours = {row.cell for row in rows}
+    """The published rows of what has a result here, so that means are of the same networks."""
+    ours = {row.cell for row in rows if not math.isnan(row.auroc.value)}
     return [row for row in published if row.cell in ours]
 
 
@@ -125,17 +129,22 @@ def _answer(differences: Sequence[Difference], rows: Sequence[TableRow], questio
     found = answers(differences, rows)
     if not found:
         return joined(tag("h2", question), tag("p", "n/a: nothing that could answer it has a result."))
-    parts = [
+    other = tag("p", _NO_VIDEO) if found[0].claim != "video_gain" else Markup()
+    # The question is about the 3D networks; the 2D ones are there to compare.
+    parts = [other, *(_answers_of_kind(found, kind) for kind in ("3d", "2d"))]
+    return joined(tag("h2", question), tag("div", *parts, class_="verdict"))
+
+
+def _answers_of_kind(found: Sequence[Difference], kind: str) -> Markup:
+    said = [
         part
         for each in found
-        for part in (
-            tag("dt", f"{place_in_words(each)}, {each.kind.upper()}: {verdict(each)}"),
-            tag("dd", sentence(each)),
-        )
+        if each.kind == kind
+        for part in (tag("dt", f"{place_in_words(each)}: {verdict(each)}."), tag("dd", sentence(each)))
     ]
-    other = tag("p", _NO_VIDEO) if found[0].claim != "video_gain" else Markup()
-    said = tag("div", other, tag("dl", *parts, class_="answers"), class_="verdict")
-    return joined(tag("h2", question), said)
+    if not said:
+        return Markup()
+    return joined(tag("h3", f"{kind.upper()} networks"), tag("dl", *said, class_="answers"))
 
 
 def _table_section(rows: Sequence[TableRow], published: Sequence[TableRow]) -> list[Markup]:
@@ -158,7 +167,8 @@ def _figure(figure: StudyFigure) -> Markup:
         return tag("figure", caption)
     # Without what only a file of its own needs: the XML declaration and the document type.
     drawing = Markup(figure.svg[figure.svg.index("<svg") :])
-    return tag("figure", tag("div", tag("div", drawing), class_="scroll", tabindex="0"), caption)
+    sized = tag("div", drawing, style=f"width: {_SCREEN_PX_PER_INCH * figure.width_inches:.0f}px")
+    return tag("figure", tag("div", sized, class_="scroll", tabindex="0"), caption)
 
 
 def _differences(differences: Sequence[Difference], published: Sequence[Difference]) -> list[Markup]:

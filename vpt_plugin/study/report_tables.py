@@ -57,7 +57,7 @@ def _cell(ours: TableRow | None, published: TableRow | None) -> Markup:
     """Nothing where no such cell is planned or published."""
     parts: list[Markup] = []
     if ours is not None:
-        marks = (COLLAPSED if ours.collapsed else "") + (WITH_NOTE if ours.note else "")
+        marks = COLLAPSED if ours.collapsed else WITH_NOTE if ours.note else ""
         parts.append(tag("span", in_figures(ours.auroc) + marks))
     if published is not None:
         parts.append(tag("div", f"published {in_figures(published.auroc)}", class_="published"))
@@ -76,7 +76,9 @@ def notes_of(rows: Iterable[TableRow]) -> Markup:
         return Markup()
     return joined(
         tag(
-            "p", f"{COLLAPSED} collapsed: all studies get one answer. {WITH_NOTE} see below.", class_="small"
+            "p",
+            f"{COLLAPSED} collapsed: all studies get one answer. {WITH_NOTE} with a note:",
+            class_="small",
         ),
         tag("ul", *(tag("li", f"{name}: {note}") for name, note in said), class_="small"),
     )
@@ -114,12 +116,16 @@ def differences_table(
         more = ("published gain",) if published else ()
         caption = CLAIM_TITLES[claim]
         parts.append(scrolled(table((*columns, *more), lines, caption=caption, class_="numbers")))
+        notes = dict.fromkeys(each.note for each in chosen if each.note) if means else {}
+        if notes:
+            parts.append(tag("ul", *(tag("li", note) for note in notes), class_="small"))
     return joined(*parts) if parts else tag("p", "n/a: nothing that can be compared has a result.")
 
 
 def _place(each: Difference) -> tuple[object, ...]:
-    single = () if each.is_mean or each.kind == "" else each.networks
-    return each.claim, each.dataset, each.percent, each.kind, each.arms, each.is_mean, single
+    """What is compared, whoever did; which networks are the best may differ."""
+    networks = each.networks if each.kind else ()
+    return each.claim, each.dataset, each.percent, each.kind, each.arms, each.is_mean, networks
 
 
 def _difference(each: Difference, published: Difference | None, *, with_published: bool) -> tuple[str, ...]:
@@ -139,7 +145,13 @@ def _difference(each: Difference, published: Difference | None, *, with_publishe
     )
     if not with_published:
         return line
-    return (*line, in_figures(published.gain, sign="+") if published else "n/a")
+    return (*line, _published_gain(published) if published else "n/a")
+
+
+def _published_gain(each: Difference) -> str:
+    """Without an interval, which the paper does not have; whose it is, where that may be others than here."""
+    whose = "" if each.kind else f" ({' over '.join(each.titles)})"
+    return f"{each.gain.value:+.3f}{whose}"
 
 
 def _number(value: float) -> str:
@@ -243,7 +255,7 @@ def failures_table(failures: Mapping[str, str]) -> Markup:
     """Which cells have no result, and why."""
     if not failures:
         return tag("p", "No training failed.")
-    return scrolled(table(("cell", "why"), list(failures.items())))
+    return scrolled(table(("training", "why"), list(failures.items())))
 
 
 def provenance_tables(facts: StudyFacts) -> Markup:

@@ -9,10 +9,10 @@ from typing import Any
 from vpt_plugin.study.cells import ARMS, rate_in_words
 from vpt_plugin.study.differences import Difference
 from vpt_plugin.study.report_facts import StudyFacts
-from vpt_plugin.study.rows import TableRow
+from vpt_plugin.study.rows import TableRow, dataset_in_words
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.metrics.bootstrap import RESAMPLES
-from vpt_plugin.words import count_in_words
+from vpt_plugin.words import count_in_words, studies_in_words
 
 # Below this an interval of an AUROC is wider than most differences between networks.
 FEW_TEST_STUDIES = 100
@@ -60,8 +60,8 @@ def _of_data(facts: StudyFacts) -> list[str]:
         )
     few = {row.dataset: row.auroc.n for row in facts.rows if 0 < row.auroc.n < FEW_TEST_STUDIES}
     said += [
-        f"{name}: only {count_in_words(number, 'test study') if number == 1 else f'{number} test studies'}. "
-        "An AUROC of so few is uncertain, as its interval shows."
+        f"{dataset_in_words(name)}: the test side has only {studies_in_words(number)}. An AUROC of so few is "
+        "uncertain, as its interval shows."
         for name, number in few.items()
     ]
     return said
@@ -74,16 +74,16 @@ def _of_cells(facts: StudyFacts) -> list[str]:
     others = len(planned) - len(finals) - len(failed)
     if failed:
         said.append(
-            f"{count_in_words(len(failed), 'cell')} of {len(planned)} failed; their places in the table say "
-            "n/a, and why is told below."
+            f"{count_in_words(len(failed), 'training')} of {len(planned)} failed; their places in the "
+            "table say n/a, and why is told below."
         )
     if others > 0:
-        said.append(f"{count_in_words(others, 'cell')} of {len(planned)} have not been run yet.")
+        said.append(f"{count_in_words(others, 'training')} of {len(planned)} have not been run yet.")
     if collapsed := sum(each.collapsed for each in finals):
         said.append(
-            f"{count_in_words(collapsed, 'cell')} of {len(finals)} collapsed: the network gives all studies "
-            "nearly the same answer. Such an AUROC, near 0.5, says that the training failed, not that the "
-            "network cannot do it; it counts in the means all the same, as in the paper."
+            f"{count_in_words(collapsed, 'training')} of {len(finals)} collapsed: the network gives all "
+            "studies nearly the same answer. Such an AUROC, near 0.5, says that the training failed, not "
+            "that the network cannot do it; it counts in the means all the same, as in the paper."
         )
     return said
 
