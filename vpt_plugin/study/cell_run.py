@@ -1,0 +1,398 @@
+"""run_cell: one training of an experiment, from its studies to its result. No Ray in it.
+
+What a cell needs lies in the study's folder: the results of the searches that choose its learning rate, the
+classifier of the pretraining that it begins from. It is done once: a result that is there is handed back, and
+an interrupted training goes on by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import expit, logit
+
+from vpt_plugin import __version__
+from vpt_plugin.data.clip_dataset import CoveringClips
+from vpt_plugin.data.manifest import Manifest
+from vpt_plugin.data.prepared import PreparedStudies
+from vpt_plugin.errors import ConfigurationError, DivergedError, TrainingError
+from vpt_plugin.labels import now
+from vpt_plugin.models.card import Estimate, ModelCard
+from vpt_plugin.models.catalog import ModelSpec
+from vpt_plugin.models.classifier import Classifier
+from vpt_plugin.models.device import choose_device, choose_dtype
+from vpt_plugin.models.weights import WeightsFolder
+from vpt_plugin.study.cell_studies import fraction_of, read_manifest
+from vpt_plugin.study.cells import Cell
+from vpt_plugin.study.facts import code_commit, manifest_sha256, require_same, task_sha256
+from vpt_plugin.study.plan import AUTO, Plan
+from vpt_plugin.study.rate_choice import choose_rate
+from vpt_plugin.study.ready import published_source
+from vpt_plugin.study.results import Answers, CellFolder, CellResult, Provenance
+from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.collapse import has_collapsed
+from vpt_plugin.training.config import FinetuneConfig
+from vpt_plugin.training.finetune import clip_shape, finetune
+from vpt_plugin.training.metrics import bootstrap_auroc
+from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.placement import Placement
+from vpt_plugin.training.progress import Progress
+from vpt_plugin.training.selection import select_studies
+from vpt_plugin.training.sources import ManifestSource
+from vpt_plugin.training.test_look import answer_test_set, note_look
+from vpt_plugin.training.validation_record import ValidationRecord
+
+_NO_ESTIMATE = Estimate(math.nan, (math.nan, math.nan), 0)
+
+
+def run_cell(
+    cell: Cell,
+    plan: Plan,
+    out: Path,
+    *,
+    cache: Path | None = None,
+    weights: WeightsFolder | None = None,
+    device: str = "auto",
+    progress: Callable[[Progress], None] = lambda _: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> CellResult:
+    """Train a cell of a plan, test it where it is a final one, and write down what came out.
+
+    Args:
+        cell: of the plan; what it needs is done.
+        plan: names the datasets and the sizes of networks.
+        out: the study's folder.
+        cache: where prepared studies are kept; None takes ``prepared`` in ``out``.
+        weights: where published weights lie; None takes the folder of this computer.
+        device: as in ``choose_device``.
+        progress: told of every study prepared, every step and every validation; ``testing`` is the last.
+        cancelled: asked as often.
+
+    Returns:
+        The result, which lies in the cell's folder, too.
+
+    Raises:
+        ConfigurationError: what the cell needs is not done, or a result is there of something else.
+        ManifestError, TrainingError, WeightsError: as of ``finetune`` and ``answer_test_set``; a loss that
+            is no longer a number is the result of a search cell, and of others an error.
+        CancelledError: ``cancelled`` said so.
+    """
+    cache = cache or out / "prepared"
+    run = _CellRun(cell, plan, out, cache, weights or WeightsFolder(), device, progress, cancelled)
+    if (done := run.folder.result()) is not None:
+        require_same(done, run.facts)
+        return done
+    run.folder.write_cell(cell)
+    result, answers = run.run()
+    run.folder.write_result(result, answers)
+    return result
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A classifier of the experiment.
+
+    Attributes:
+        store: that it is published in.
+        card: of it.
+    """
+
+    store: ModelStore
+    card: ModelCard
+
+    @property
+    def classifier(self) -> Classifier:
+        return self.store.classifier(self.card)
+
+    @property
+    def record(self) -> ValidationRecord | None:
+        return ValidationRecord.read(self.store.place(self.card.task, self.card.model, self.card.version))
+
+    @classmethod
+    def of(cls, folder: CellFolder, weights_sha256: str) -> _Trained:
+        """The one that a cell's result is of."""
+        store = ModelStore(folder.models)
+        for card in store.cards():
+            if card.weights_sha256 == weights_sha256:
+                return cls(store, card)
+        raise ConfigurationError(
+            f"{folder.root.name} is done, but its classifier is gone from {folder.models}.",
+            f"Remove {folder.root}, and run the same command again.",
+        )
+
+
+@dataclass(frozen=True)
+class _CellRun:
+    """One cell; arguments as of ``run_cell``."""
+
+    cell: Cell
+    plan: Plan
+    out: Path
+    cache: Path
+    weights: WeightsFolder
+    device: str
+    progress: Callable[[Progress], None]
+    cancelled: Callable[[], bool]
+
+    @property
+    def folder(self) -> CellFolder:
+        return CellFolder.of(self.out, self.cell.id)
+
+    @cached_property
+    def task(self) -> ReadingTask:
+        return self.plan.dataset(self.cell.dataset).reading_task()
+
+    @cached_property
+    def spec(self) -> ModelSpec:
+        return self.plan.spec(self.cell.network)
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        path = self.plan.dataset(self.cell.dataset).manifest_file()
+        return read_manifest(Manifest.read(path), self.task)
+
+    @cached_property
+    def chosen(self) -> CellResult | None:
+        """The search cell whose learning rate is taken; None where the rate is fixed."""
+        if self.cell.learning_rate is not None:
+            return None
+        return choose_rate([self._needed(name) for name in self.cell.search_cells])
+
+    @cached_property
+    def start(self) -> CellResult | None:
+        """The pretraining that it begins from; None for none."""
+        return self._needed(self.cell.start_cell) if self.cell.start_cell else None
+
+    @property
+    def rate(self) -> float:
+        return self.chosen.learning_rate if self.chosen else self.cell.learning_rate or math.nan
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What its result depends on."""
+        return {
+            "cell": self.cell.to_json(),
+            "manifest_sha256": manifest_sha256(self.manifest, self.task.name),
+            "task_sha256": task_sha256(self.task),
+            "pretrained_sha256": self._pretrained_sha256(),
+            "start_sha256": self.start.provenance.weights_sha256 if self.start else "",
+            "learning_rate": self.rate,
+        }
+
+    def run(self) -> tuple[CellResult, Answers | None]:
+        """Its result, and its answers to the test studies where it is a final cell."""
+        facts = self.facts  # what is missing is told before anything is trained
+        if self.chosen is not None and self._is_trained_already(self.chosen):
+            found = CellFolder.of(self.out, self.chosen.cell.id)
+            trained = _Trained.of(found, self.chosen.provenance.weights_sha256)
+            taken = self.chosen.provenance
+            provenance = replace(taken, **_hashes(facts), taken_from=self.chosen.cell.id, finished=now())
+        else:
+            try:
+                trained = self._train()
+            except DivergedError:
+                if self.cell.stage != "search":
+                    raise
+                return self._diverged(), None
+            provenance = self._provenance(trained.card)
+        answers, auroc = self._test(trained) if self.cell.stage == "final" else (None, {})
+        result = self._result(trained, auroc, len(answers.studies) if answers else 0)
+        return replace(result, provenance=provenance), answers
+
+    def _needed(self, name: str) -> CellResult:
+        result = CellFolder.of(self.out, name).result()
+        if result is None:
+            raise ConfigurationError(
+                f"{self.cell.id} needs {name}, which is not done.", "Run that one first."
+            )
+        return result
+
+    def _is_trained_already(self, chosen: CellResult) -> bool:
+        """Whether the search's own training was this one, to the last fact."""
+        tried = replace(self.cell, stage="search", learning_rate=chosen.learning_rate, search_cells=())
+        return self.cell.stage == "final" and tried == chosen.cell
+
+    def _pretrained_sha256(self) -> str:
+        if self.start is not None:
+            return self.start.provenance.pretrained_sha256
+        if self.cell.arm == "none":
+            return ""
+        source = published_source(self.spec, self.weights)
+        # Where there is none, verify says which file is missing, and which commands bring it here.
+        return self.weights.verify(source or next(iter(self.spec.weights.values()))[0])
+
+    def _train(self) -> _Trained:
+        source = ManifestSource(fraction_of(self.manifest, self.cell.percent))
+        store = ModelStore(self.folder.models)
+        result = finetune(
+            source, self.task, self.spec, self._config(source, store),
+            store=store, weights=self.weights, cache=self.cache, prepared_gb=math.inf, device=self.device,
+            progress=self.progress, cancelled=self.cancelled, report=False, by=f"study {self.plan.name}",
+        )  # fmt: skip
+        return _Trained(store, result.card)
+
+    def _config(self, source: ManifestSource, store: ModelStore) -> FinetuneConfig:
+        published = next(iter(self.spec.weights), "")
+        words = {"none": "none", "video": published, "ct": "ct", "video+ct": f"{published}+ct"}
+        settings: dict[str, Any] = {
+            **self.cell.training,
+            "pretraining": words[self.cell.arm],
+            "learning_rate": self.rate,
+            "seed": self.cell.seed,
+            "folds": 0,
+        }
+        if self.start is not None:
+            begun = CellFolder.of(self.out, self.start.cell.id)
+            trained = _Trained.of(begun, self.start.provenance.weights_sha256)
+            # Into the cell's own store, with the record of whom it has seen.
+            card = store.adopt(trained.store, trained.card)
+            settings["start"] = f"{card.task}_{card.model}:{card.version}"
+        if settings.get("steps_per_epoch") == AUTO:
+            del settings["steps_per_epoch"]
+            config = FinetuneConfig.from_dict(settings)
+            return replace(config, steps_per_epoch=self._steps_of_one_pass(source, config))
+        return FinetuneConfig.from_dict(settings)
+
+    def _steps_of_one_pass(self, source: ManifestSource, config: FinetuneConfig) -> int:
+        """Steps in which as many clips are seen as cover the training side once.
+
+        Positive and negative clips are drawn equally often, as in the paper's own code, whose epoch is as
+        long as its list of clips.
+        """
+        shape = clip_shape(self.task, self.spec)
+        with PreparedStudies(
+            self.cache, self.task.hu_window, pixels=self.spec.resize_px, limit_gb=math.inf
+        ) as prepared:
+            data = select_studies(
+                source, self.task, shape, prepared, config,
+                progress=lambda done, total, note: self._tell("preparing", done, total, note),
+                cancelled=self.cancelled,
+            )  # fmt: skip
+            return math.ceil(len(CoveringClips(data.rounds[0].train, shape)) / config.batch)
+
+    def _test(self, trained: _Trained) -> tuple[Answers, dict[str, Estimate]]:
+        """Its answers to the test side, and their AUROC; the look is noted beside the manifest."""
+        source = ManifestSource(self.manifest)
+        found = answer_test_set(
+            source, self.task, self.spec, trained.classifier, trained.card, trained.record,
+            placement=self._placement(), cache=self.cache,
+            progress=lambda done, total, note: self._tell("testing", done, total, note),
+            cancelled=self.cancelled,
+        )  # fmt: skip
+        if found.seen:
+            raise TrainingError(
+                f"{self.cell.id} has seen {len(found.seen)} test studies ({found.seen[0]}): their patients "
+                "are in the set of the CT pretraining, too.",
+                "Take these patients out of that set.",
+            )
+        answers = Answers(
+            cell=self.cell.id,
+            findings=self.task.findings,
+            studies=tuple(study.study for study in found.studies),
+            patients=tuple(study.patient for study in found.studies),
+            states=np.stack([study.states for study in found.studies]),
+            probabilities=found.probabilities,
+        )
+        auroc = test_auroc(answers)
+        values = {finding: each.value for finding, each in auroc.items()}
+        note_look(source.split_file(self.task.name), found, f"study cell {self.cell.id}", values)
+        return answers, auroc
+
+    def _placement(self) -> Placement:
+        device = choose_device(self.device)
+        return Placement(device, choose_dtype(device, str(self.cell.training.get("precision", "auto"))))
+
+    def _result(self, trained: _Trained, auroc: dict[str, Estimate], tested: int) -> CellResult:
+        card, record = trained.card, trained.record
+        history = card.training["history"]
+        best = next(each for each in history if each["epoch"] == card.training["best_epoch"])
+        return CellResult(
+            cell=self.cell,
+            auroc=auroc,
+            validation_auroc=card.validation_auroc,
+            validation_log_loss=best["log_loss"],
+            learning_rate=self.rate,
+            epochs=len(history),
+            steps_per_epoch=card.training["config"]["steps_per_epoch"],
+            train_studies=card.trained_on,
+            validation_studies=len(record.validated) if record else 0,
+            test_studies=tested,
+            collapsed=record is not None and _collapsed(card, record),
+            diverged=False,
+            seconds=card.training["seconds"],
+            provenance=Provenance(),
+        )
+
+    def _diverged(self) -> CellResult:
+        return CellResult(
+            cell=self.cell,
+            auroc={},
+            validation_auroc=dict.fromkeys(self.task.findings, _NO_ESTIMATE),
+            validation_log_loss=math.nan,
+            learning_rate=self.rate,
+            epochs=0,
+            steps_per_epoch=0,
+            train_studies=0,
+            validation_studies=0,
+            test_studies=0,
+            collapsed=False,
+            diverged=True,
+            seconds=0.0,
+            provenance=self._provenance(None),
+        )
+
+    def _provenance(self, card: ModelCard | None) -> Provenance:
+        placement = self._placement()
+        gpu = torch.cuda.get_device_name(placement.device) if placement.device.type == "cuda" else ""
+        return Provenance(
+            **_hashes(self.facts),
+            weights_sha256=card.weights_sha256 if card else "",
+            split_hash=card.split_hash if card else "",
+            labels_hash=card.labels_hash if card else "",
+            code_version=__version__,
+            code_commit=code_commit(),
+            torch=str(torch.__version__),
+            device=f"{placement.device} {gpu}".rstrip(),
+            precision=str(placement.dtype).removeprefix("torch."),
+            threads=torch.get_num_threads(),
+            finished=now(),
+        )
+
+    def _tell(self, state: str, done: int, total: int, note: str) -> None:
+        self.progress(Progress(state=state, step=done, steps=total, note=note))
+
+
+def test_auroc(answers: Answers) -> dict[str, Estimate]:
+    """Per finding the AUROC of the studies of which it is known, with its interval over patients."""
+    found = {}
+    for column, finding in enumerate(answers.findings):
+        known = np.flatnonzero(~np.isnan(answers.states[:, column]))
+        found[finding] = bootstrap_auroc(
+            answers.states[known, column],
+            answers.probabilities[known, column],
+            [answers.patients[row] for row in known],
+        )
+    return found
+
+
+def _collapsed(card: ModelCard, record: ValidationRecord) -> bool:
+    """Whether any finding gets one and the same answer in all validation studies."""
+
+    def own(finding: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+        # A collapse is one of what the network itself says: the calibration is taken back.
+        said = np.array([each.probabilities[finding] for each in record.validated])
+        return np.asarray(expit(logit(said) * card.temperature))
+
+    return any(has_collapsed(own(name), card.validation_auroc[name]) for name in card.findings)
+
+
+def _hashes(facts: dict[str, Any]) -> dict[str, Any]:
+    names = asdict(Provenance())
+    return {name: value for name, value in facts.items() if name in names}

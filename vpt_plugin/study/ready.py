@@ -1,0 +1,86 @@
+"""Whether a plan can be run at all, asked before anything is trained: manifests, sides, published weights."""
+
+from __future__ import annotations
+
+from vpt_plugin.data.manifest import Manifest
+from vpt_plugin.errors import ManifestError, WeightsNotFoundError
+from vpt_plugin.models.catalog import ModelSpec
+from vpt_plugin.models.sources import WeightsSource
+from vpt_plugin.models.weights import WeightsFolder
+from vpt_plugin.study.cell_studies import fraction_of, read_manifest
+from vpt_plugin.study.datasets import StudyDataset
+from vpt_plugin.study.plan import Plan
+from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.finetune import clip_shape
+
+
+def require_ready(plan: Plan, weights: WeightsFolder | None = None) -> None:
+    """Refuse a plan that would fail after hours; no study is opened.
+
+    Args:
+        plan: with its manifests; phantoms are made.
+        weights: where published weights lie; None takes the folder of this computer.
+
+    Raises:
+        ConfigurationError: a dataset has no manifest, or a network cannot take its clips.
+        ManifestError: a manifest cannot be used, or a side lacks a state of a finding.
+        WeightsNotFoundError: names the networks and the commands that bring their weights here.
+    """
+    plan.require_manifests()
+    require_weights(plan, weights or WeightsFolder())
+    for dataset in plan.all_datasets:
+        task = dataset.reading_task()
+        for network in plan.networks:
+            clip_shape(task, plan.spec(network))
+        _check_sides(plan, dataset, task)
+
+
+def require_weights(plan: Plan, weights: WeightsFolder) -> None:
+    """Refuse a plan with arms that begin from weights which are not on this computer.
+
+    Raises:
+        WeightsNotFoundError: names the networks and the commands that bring their weights here.
+    """
+    arms = {arm for each in plan.datasets for own in each.arms.values() for arm in own}
+    if not any(arm.startswith("video") for arm in arms):
+        return
+    specs = [plan.spec(network) for network in plan.networks]
+    missing = [spec for spec in specs if published_source(spec, weights) is None]
+    if not missing:
+        return
+    names = ", ".join(spec.name for spec in missing)
+    files = list(dict.fromkeys(next(iter(spec.weights.values()))[0].name for spec in missing))
+    fetch = ", ".join(f"`vpt weights fetch {name}`" for name in files)
+    take = ", ".join(f"`vpt weights import {name} FILE`" for name in files)
+    raise WeightsNotFoundError(
+        f"the arm video/image begins from published weights, and those of {names} are not on this computer.",
+        f"Get them with {fetch}; or, without internet, download the files elsewhere (their "
+        f"addresses: `vpt weights list`) and run {take}.",
+    )
+
+
+def published_source(spec: ModelSpec, weights: WeightsFolder) -> WeightsSource | None:
+    """The file that the arm ``video`` of a network begins from; None where none is on this computer."""
+    sources = next(iter(spec.weights.values()), ())
+    return next((each for each in sources if weights.has(each)), None)
+
+
+def _check_sides(plan: Plan, dataset: StudyDataset, task: ReadingTask) -> None:
+    whole = read_manifest(Manifest.read(dataset.manifest_file()), task)
+    # Of the CT set no test side is looked at.
+    sides = ("train", "validation") if dataset == plan.ct else ("train", "validation", "test")
+    percents = {*dataset.percents, 100.0}
+    if any(len(plan.rates_of(network)) > 1 for network in plan.networks):
+        percents.add(plan.search_percent)
+    for percent in sorted(percents):
+        rows = fraction_of(whole, percent).studies
+        for side in sides:
+            labels = [row.labels[task.name] for row in rows if row.split == side]
+            for finding in task.findings:
+                states = {label.findings[finding].state for label in labels if finding in label.findings}
+                if lacking := {"present", "absent"} - states:
+                    raise ManifestError(
+                        f"{whole.path}: at {percent:g} % no study of the side {side} has {finding} "
+                        f"{min(lacking)}.",
+                        "Label more studies, or put some of that state on the side.",
+                    )
