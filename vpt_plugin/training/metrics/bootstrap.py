@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -123,13 +124,23 @@ class PatientBootstrap:
 
     def blocks(self) -> Iterator[Floats]:
         """(some resamples, n) each: how often every study or clip is drawn."""
+        if self.resamples * len(self._patient_of) <= _BLOCK:
+            yield self._only_block
+            return
         draws = self.draws()
         step = max(1, _BLOCK // max(1, len(self._patient_of)))
         for first in range(0, self.resamples, step):
-            drawn = draws[first : first + step]
-            offsets = self.patients * np.arange(len(drawn))[:, None]
-            counts = np.bincount((drawn + offsets).ravel(), minlength=len(drawn) * self.patients)
-            yield counts.reshape(len(drawn), self.patients)[:, self._patient_of].astype(np.float64)
+            yield self._counts(draws[first : first + step])
+
+    @cached_property
+    def _only_block(self) -> Floats:
+        """All resamples of few studies, kept for the next figure: an experiment has hundreds of the same."""
+        return self._counts(self.draws())
+
+    def _counts(self, drawn: NDArray[np.int64]) -> Floats:
+        offsets = self.patients * np.arange(len(drawn))[:, None]
+        counts = np.bincount((drawn + offsets).ravel(), minlength=len(drawn) * self.patients)
+        return counts.reshape(len(drawn), self.patients)[:, self._patient_of].astype(np.float64)
 
     def figures(
         self,

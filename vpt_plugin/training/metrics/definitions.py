@@ -39,11 +39,25 @@ class Figure:
 
 
 def _auroc(drawn: Drawn) -> Floats:
-    """The share of pairs of a present and an absent one in the right order; half for a tie (Mann-Whitney)."""
-    present, absent = drawn.present_down_to, drawn.absent_down_to
-    above = np.pad(present, ((0, 0), (1, 0)))[:, :-1]
-    right = (np.diff(absent, axis=1, prepend=0) * (above + present)).sum(axis=1) / 2
-    return ratio(right, drawn.present * drawn.absent)
+    """The share of pairs of a present and an absent one in the right order; half for a tie (Mann-Whitney).
+
+    Sums of whole and half numbers throughout, so they are exact and their order does not matter.
+    """
+    truth, ends = drawn.answers.truth, drawn.answers.ends
+    # Of every present one: the absent ones with a higher score, and those with that score or a higher one.
+    absent_so_far = np.append(0, np.cumsum(~truth))
+    run = np.searchsorted(ends, np.flatnonzero(truth))
+    above, down_to = absent_so_far[np.append(0, ends + 1)[run]], absent_so_far[ends[run] + 1]
+    weights = drawn.weights[:, ~truth]
+    absent = np.zeros((len(weights), weights.shape[1] + 1))
+    np.cumsum(weights, axis=1, out=absent[:, 1:])
+    in_front = absent[:, down_to]
+    # Without ties these are the same columns.
+    in_front = in_front if np.array_equal(above, down_to) else (in_front + absent[:, above]) / 2
+    present = drawn.weights[:, truth]
+    wrong = np.einsum("rp,rp->r", present, in_front)
+    pairs = present.sum(axis=1) * absent[:, -1]
+    return ratio(pairs - wrong, pairs)
 
 
 def _average_precision(drawn: Drawn) -> Floats:
