@@ -13,7 +13,7 @@ from vpt_plugin.labels import FindingLabel, StudyLabel
 from vpt_plugin.models.card import Estimate
 from vpt_plugin.study.cells import Cell
 from vpt_plugin.study.plan import Plan
-from vpt_plugin.study.results import Answers, CellFolder, CellResult, Provenance
+from vpt_plugin.study.results import Answers, CellFolder, CellResult, Failure, Provenance
 
 SIDES = {"train": 40, "validation": 10, "test": 30}
 PLAN = """
@@ -92,7 +92,7 @@ def make_experiment(
         files = CellFolder.of(out, cell.id)
         files.write_cell(cell)
         if said := failing(cell):
-            files.write_failure(said)
+            files.write_failure(Failure(said))
         else:
             _write(files, cell, number, collapsed=collapsed(cell))
     return out

@@ -181,6 +181,42 @@ class CellResult:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """Why a cell is not done, though it was its turn.
+
+    Attributes:
+        message: what went wrong, as errors of VPTCT say it.
+        hint: the way out; "" for none.
+        trace: where in the code; "" where that tells nothing.
+        needs: the id of a failed cell that this one needs, so that it was not run itself; "" where it was.
+        when: as ``2026-11-20T20:31:05Z``.
+    """
+
+    message: str
+    hint: str = ""
+    trace: str = ""
+    needs: str = ""
+    when: str = field(default_factory=now)
+
+    def in_words(self) -> str:
+        """What and the way out."""
+        return f"{self.message} {self.hint}".rstrip()
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"schema": FAILURE_SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Failure:
+        """The failure that ``to_json`` wrote down.
+
+        Raises:
+            ConfigurationError: not of this schema.
+        """
+        return cls(**read_fields(data, FAILURE_SCHEMA, tuple(each.name for each in fields(cls))))
+
+
+@dataclass(frozen=True)
 class CellFolder:
     """The files of one cell.
 
@@ -210,10 +246,10 @@ class CellFolder:
         data = _read_json(self.root / "answers.json")
         return None if data is None else Answers.from_json(data)
 
-    def failure(self) -> str:
-        """What went wrong the last time; "" for nothing."""
+    def failure(self) -> Failure | None:
+        """What went wrong the last time; None for nothing."""
         data = _read_json(self.root / "failure.json")
-        return "" if data is None else str(read_fields(data, FAILURE_SCHEMA, ("message", "when"))["message"])
+        return None if data is None else Failure.from_json(data)
 
     def write_cell(self, cell: Cell) -> None:
         """Write ``cell.json``; makes the folder."""
@@ -225,13 +261,16 @@ class CellFolder:
         if answers is not None:
             _write_json(self.root / "answers.json", answers.to_json())
         _write_json(self.root / "result.json", result.to_json())
-        (self.root / "failure.json").unlink(missing_ok=True)
+        self.forget_failure()
 
-    def write_failure(self, message: str) -> None:
+    def write_failure(self, failure: Failure) -> None:
         """Write down what went wrong; makes the folder."""
         make_folder(self.root)
-        data = {"schema": FAILURE_SCHEMA, "message": message, "when": now()}
-        _write_json(self.root / "failure.json", data)
+        _write_json(self.root / "failure.json", failure.to_json())
+
+    def forget_failure(self) -> None:
+        """It is to be tried again."""
+        (self.root / "failure.json").unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -271,7 +310,7 @@ class StudyResults:
         return cls(
             tuple(done.values()),
             {name: each for name, each in answers.items() if each is not None},
-            {name: said for name, said in failures.items() if said},
+            {name: said.in_words() for name, said in failures.items() if said is not None},
             planned,
         )
 
