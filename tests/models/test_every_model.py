@@ -1,4 +1,4 @@
-"""What holds for each of the seven networks, at its full size, and for the small one."""
+"""What holds for each of the paper's networks, at its full size, and for the small one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from vpt_plugin.models.catalog import MODELS, ModelSpec, get_model
 from vpt_plugin.models.classifier import new_classifier
 from vpt_plugin.models.weights import WeightsFolder
 
-PUBLISHED = [name for name in MODELS if name != "tiny"]
+# Of LRCN only the slices' network is published, which is that of resnext101_2d.
+PUBLISHED = [name for name in MODELS if name not in ("tiny", "lrcn")]
 FINDINGS = ("pulmonary_embolism", "lung_nodule")
 
 
@@ -35,6 +36,8 @@ def published_logits(network: nn.Module, clip: Tensor) -> Tensor:
     head = getattr(network, "blocks", [None])[-1]
     if getattr(head, "activation", None) is not None:
         head.activation = None  # R(2+1)D ends in a softmax
+    if hasattr(network, "layer4"):  # of images
+        return network(clip[:, :, 0].expand(-1, 3, -1, -1))
     colour = clip.expand(-1, 3, -1, -1, -1)
     is_slowfast = type(head).__name__ == "ResNetBasicHead" and hasattr(
         network.blocks[0], "multipathway_blocks"
@@ -57,12 +60,12 @@ def trial(
     without_checksum: Callable[[ModelSpec], ModelSpec],
 ) -> Iterator[Trial]:
     spec = without_checksum(get_model(request.param))
-    source = spec.weights["kinetics"][0]
+    pretraining, (source, *_) = next(iter(spec.weights.items()))
     folder = WeightsFolder(tmp_path_factory.mktemp("weights"))
     torch.manual_seed(0)
     network = enliven(spec.build())
     file = save_as_published(network.state_dict(), source.layout, folder.path(source))
-    classifier = new_classifier(spec, FINDINGS, pretraining="kinetics", weights=folder).eval()
+    classifier = new_classifier(spec, FINDINGS, pretraining=pretraining, weights=folder).eval()
     file.unlink()
     seen: list[Tensor] = []
     classifier.backbone.register_forward_hook(lambda *call: seen.append(call[2]))
@@ -95,6 +98,9 @@ OTHER_CLIPS = {
     "r2plus1d_r50": [(1, 32, 32), (40, 40, 56)],
     "swin_t": [(1, 32, 32), (19, 40, 56)],
     "penet": [(1, 32, 32), (11, 40, 56)],
+    "resnet18_2d": [(1, 32, 32), (1, 40, 56)],
+    "resnext101_2d": [(1, 32, 32), (1, 40, 56)],
+    "lrcn": [(1, 32, 32), (7, 40, 56)],
     "tiny": [(1, 32, 32), (8, 96, 96)],
 }
 
@@ -117,6 +123,9 @@ STEMS: dict[str, Callable[[nn.Module], list[nn.Module]]] = {
     "mvit_b": lambda m: [getattr(m, "network", m).patch_embed.patch_model],
     "swin_t": lambda m: [getattr(m, "network", m).patch_embed.proj],
     "penet": lambda m: [getattr(m, "network", m).in_conv[0]],
+    "resnet18_2d": lambda m: [getattr(m, "network", m).conv1],
+    "resnext101_2d": lambda m: [getattr(m, "network", m).conv1],
+    "lrcn": lambda m: [m.encoder.network.conv1 if hasattr(m, "encoder") else m.conv1],
     "tiny": lambda m: [getattr(m, "network", m).stem[0]],
 }
 
@@ -126,17 +135,17 @@ def test_every_stem_takes_one_channel_exactly_as_three_times_that_channel(name: 
     spec = get_model(name)
     network = spec.build()
     before = STEMS[name](network)
-    clip = torch.rand(1, 1, 8, 24, 24)
+    clip = torch.rand(1, 1, 24, 24) if spec.kind == "2d" else torch.rand(1, 1, 8, 24, 24)
     with torch.no_grad():
-        of_three = [stem(clip.expand(-1, 3, -1, -1, -1)) for stem in before]
+        of_three = [stem(clip.expand(-1, 3, *clip.shape[2:])) for stem in before]
         after = STEMS[name](spec.backbone(network))
         of_one = [stem(clip) for stem in after]
-    assert all(stem.weight.requires_grad for stem in after)
+    assert all(stem.weight.requires_grad for stem in after) is (name != "lrcn")
     for three, one in zip(of_three, of_one, strict=True):
         torch.testing.assert_close(one, three, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*PUBLISHED, "tiny"])
 def test_only_the_three_channels_and_the_head_are_gone(name: str) -> None:
     spec = get_model(name)
     network = spec.build()

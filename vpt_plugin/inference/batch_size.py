@@ -10,7 +10,7 @@ from vpt_plugin.errors import DeviceMemoryError
 MAX_CLIPS_PER_BATCH = 32
 MAX_SINGLE_SLICES_PER_BATCH = 256
 # On the CPU and on MPS: of what a slice costs, half is saved by not coming alone.
-_SINGLE_SLICES = 32
+_SINGLE_SLICES = 16
 # Of the free memory, the share that clips may take: other processes and fragments want some too.
 _SHARE_OF_FREE_MEMORY = 0.8
 

@@ -65,7 +65,7 @@ class Predictor:
         device: as in ``choose_device``.
         precision: as in ``choose_dtype``.
         clips_per_batch: None takes what the device's memory allows (on the CPU one at a time, or
-            32 single slices).
+            16 single slices).
 
     Raises:
         ConfigurationError: unknown device or precision, or a classifier of another task.
