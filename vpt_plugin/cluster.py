@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 
 from vpt_plugin import __version__
@@ -58,6 +59,7 @@ class RayPlace:
         cpus: processor cores that Ray shares out, on all computers.
         gpus: GPUs that it shares out.
         nodes: computers.
+        cpus_of_one: cores of the computer that has the most.
         notes: what the user should know.
     """
 
@@ -65,6 +67,7 @@ class RayPlace:
     cpus: float
     gpus: float
     nodes: int = 1
+    cpus_of_one: float = 1.0
     notes: tuple[str, ...] = ()
 
     @property
@@ -180,7 +183,8 @@ def _place(address: str | None) -> RayPlace:
     in_all = ray.cluster_resources()
     alive = [each for each in ray.nodes() if each["Alive"]]
     notes = ("Ray on Windows is a beta of its makers: WSL 2 or Linux are safer.",) if os.name == "nt" else ()
-    return RayPlace(address, in_all.get("CPU", 0.0), in_all.get("GPU", 0.0), len(alive), notes)
+    most = max((each["Resources"].get("CPU", 0.0) for each in alive), default=0.0)
+    return RayPlace(address, in_all.get("CPU", 0.0), in_all.get("GPU", 0.0), len(alive), most, notes)
 
 
 @contextmanager
@@ -364,8 +368,24 @@ def _sweep(above: Path) -> None:
             lock.acquire()
         except (OSError, Timeout):
             continue  # in use, or just going
+        _end_orphans(folder)
         lock.release()
         _remove(folder)
+
+
+def _end_orphans(folder: Path) -> None:
+    """End what a killed process left of its Ray.
+
+    Workers end by themselves. Two helpers of Ray's ask whether its main process is still in the table of
+    processes, where it stays in a container whose first process does not collect the dead.
+    """
+    for process in psutil.process_iter():
+        try:
+            # They hide their names and their environment, but write their logs there.
+            if any(Path(file.path).is_relative_to(folder) for file in process.open_files()):
+                process.kill()
+        except psutil.Error:
+            continue  # gone, or somebody else's
 
 
 def _is_ours(folder: Path) -> bool:

@@ -1,0 +1,150 @@
+"""What is to be done of an experiment: a part of its cells, those that are done, those that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vpt_plugin.data.manifest import Manifest
+from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.study.cell_studies import read_manifest
+from vpt_plugin.study.cells import ARMS, Cell
+from vpt_plugin.study.facts import manifest_sha256, require_same, task_sha256
+from vpt_plugin.study.plan import Plan
+from vpt_plugin.study.results import CellFolder, CellResult, Failure
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a plan: the final cells that it names, and what they need. Empty means all.
+
+    Attributes:
+        networks, arms, percents, seeds: of the final cells.
+    """
+
+    networks: tuple[str, ...] = ()
+    arms: tuple[str, ...] = ()
+    percents: tuple[float, ...] = ()
+    seeds: tuple[int, ...] = ()
+
+    def of(self, cells: Sequence[Cell]) -> tuple[Cell, ...]:
+        """These cells, in their order.
+
+        Raises:
+            ConfigurationError: it names what the plan does not have, or what it never has together.
+        """
+        self._check(cells)
+        wanted = {cell.id for cell in cells if cell.stage == "final" and self._has(cell)}
+        if not wanted:
+            raise ConfigurationError("no cell of the plan is all of what was asked for;", "ask for less.")
+        # What is needed comes before what needs it.
+        for cell in reversed(cells):
+            if cell.id in wanted:
+                wanted.update(cell.needs)
+        return tuple(cell for cell in cells if cell.id in wanted)
+
+    def _has(self, cell: Cell) -> bool:
+        pairs = (
+            (self.networks, cell.network), (self.arms, cell.arm),
+            (self.percents, cell.percent), (self.seeds, cell.seed),
+        )  # fmt: skip
+        return all(not asked or value in asked for asked, value in pairs)
+
+    def _check(self, cells: Sequence[Cell]) -> None:
+        finals = [cell for cell in cells if cell.stage == "final"]
+        for name in ("networks", "arms", "percents", "seeds"):
+            known = {getattr(cell, name.removesuffix("s")) for cell in finals}
+            for value in getattr(self, name):
+                if value not in known:
+                    choices = ", ".join(f"{each:g}" if isinstance(each, float) else str(each)
+                                        for each in sorted(known))  # fmt: skip
+                    raise ConfigurationError(
+                        f"the plan has no {value!r} among its {name};", f"choose from {choices}."
+                    )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an experiment stands.
+
+    Attributes:
+        done: the ids of cells with a result.
+        failed: by id, what went wrong the last time with cells that are not tried again by themselves.
+        to_run: the others, in order.
+    """
+
+    done: frozenset[str]
+    failed: Mapping[str, Failure]
+    to_run: tuple[Cell, ...]
+
+
+def standing_of(plan: Plan, cells: Iterable[Cell], out: Path, *, retry_failed: bool = False) -> Standing:
+    """Look into the study's folder.
+
+    Args:
+        plan: with its manifests.
+        cells: of the plan.
+        out: the study's folder.
+        retry_failed: whether what failed is tried again. What only waited for a failed one always is.
+
+    Raises:
+        ConfigurationError: a result is of another cell, other studies or another task than the plan's.
+    """
+    check = _SameCheck(plan)
+    done, failed, to_run = set(), {}, []
+    for cell in cells:
+        folder = CellFolder.of(out, cell.id)
+        result = folder.result()
+        if result is not None:
+            check.require(result, cell)
+            done.add(cell.id)
+            continue
+        failure = folder.failure()
+        if failure is not None and not failure.needs and not retry_failed:
+            failed[cell.id] = failure
+        else:
+            to_run.append(cell)
+    return Standing(frozenset(done), failed, tuple(to_run))
+
+
+class _SameCheck:
+    """Whether results are of what the plan says now; each manifest is read once."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._hashes: dict[str, dict[str, str]] = {}
+
+    def require(self, result: CellResult, cell: Cell) -> None:
+        if cell.dataset not in self._hashes:
+            dataset = self._plan.dataset(cell.dataset)
+            task = dataset.reading_task()
+            manifest = read_manifest(Manifest.read(dataset.manifest_file()), task)
+            self._hashes[cell.dataset] = {
+                "manifest_sha256": manifest_sha256(manifest, task.name),
+                "task_sha256": task_sha256(task),
+            }
+        taken = result.provenance
+        # Weights are not hashed again for cells that are done.
+        others = {
+            "pretrained_sha256": taken.pretrained_sha256,
+            "start_sha256": taken.start_sha256,
+            "learning_rate": result.learning_rate,
+        }
+        require_same(result, {"cell": cell.to_json(), **self._hashes[cell.dataset], **others})
+
+
+def waits_for(cell: Cell, hopeless: Mapping[str, Failure]) -> Failure | None:
+    """Why a cell cannot be run: one that it needs failed, or cannot be run itself; None where it can."""
+    for name in cell.needs:
+        if name in hopeless:
+            return Failure(f"not run: it needs {name}, which failed.", "See there.", needs=name)
+    return None
+
+
+def cell_in_words(cell: Cell) -> str:
+    """``rsna, swin_t, video/image, 10 %, seed 0``."""
+    stage = {"search": "rate search", "pretrain": "pretraining"}.get(cell.stage)
+    rate = f", rate {cell.learning_rate:g}" if cell.stage == "search" else ""
+    words = f"{cell.dataset}, {cell.network}, {ARMS[cell.arm]}, {cell.percent:g} %, seed {cell.seed}{rate}"
+    return f"{stage}: {words}" if stage else words
