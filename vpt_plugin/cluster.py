@@ -381,8 +381,10 @@ def _end_orphans(folder: Path) -> None:
     """
     for process in psutil.process_iter():
         try:
-            # They hide their names and their environment, but write their logs there.
-            if any(Path(file.path).is_relative_to(folder) for file in process.open_files()):
+            # They hide their names and their environment, but write their logs. The lock, which others open
+            # only to look, is not among those.
+            opened = [Path(file.path) for file in process.open_files()]
+            if any(folder in path.parents and path.name != _LOCK for path in opened):
                 process.kill()
         except psutil.Error:
             continue  # gone, or somebody else's
