@@ -160,10 +160,11 @@ class _Private:
         """The text without them; where nobody knows which words are names, none of it."""
         if text and not self.known:
             return _HIDDEN
+        text = _PATH.sub("(a path)", text)
         # The longest first: one name may be the beginning of another.
         for name in sorted((name for name in self.names if name and name in text), key=len, reverse=True):
             text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "(a study)", text)
-        return _PATH.sub("(a path)", text)
+        return text
 
 
 def _plan(out: Path) -> Plan | None:

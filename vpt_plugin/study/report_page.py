@@ -29,7 +29,7 @@ from vpt_plugin.training.report.markup import Markup, joined, tag
 _MORE_CSS = """
 body { max-width: 66rem; }
 .scroll { overflow-x: auto; }
-th { overflow-wrap: normal; }
+th, td { overflow-wrap: break-word; }
 .scroll:focus-visible { outline: 2px solid #0b4f8a; }
 .published { color: #555; font-size: .92em; }
 figure svg { width: 100%; height: auto; display: block; }
