@@ -205,6 +205,8 @@ def test_a_folder_without_cts_and_one_without_readings_are_told(tmp_path: Path) 
     (lidc.folder / "LIDC-IDRI-0001" / "01-01-2000-1" / "3000001-1" / "072.xml").unlink()
     with pytest.raises(ConfigurationError, match=r"holds no XML.*LIDC-XML-only.zip of TCIA with --xml"):
         run_import(LidcImporter(lidc.folder), tmp_path / "out")
+    with pytest.raises(ConfigurationError, match="there is no folder .*nowhere"):
+        run_import(LidcImporter(tmp_path / "nowhere"), tmp_path / "out")
     (tmp_path / "empty").mkdir()
     with pytest.raises(LabelError, match="empty: holds no XML"):
         run_import(LidcImporter(lidc.folder, tmp_path / "empty"), tmp_path / "out")

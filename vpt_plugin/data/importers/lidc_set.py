@@ -81,6 +81,8 @@ class LidcImporter:
         Raises:
             ConfigurationError: there are no CTs, or no readings.
         """
+        if not self.folder.is_dir():
+            raise ConfigurationError(f"there is no folder {self.folder}.")
         headers = {folder: _look_at(files) for folder, files in _series_folders(self.folder)}
         series = {folder: header for folder, header in headers.items() if not _is_radiograph(header)}
         if not series:
