@@ -27,6 +27,10 @@ NOT_KNOWN = "n/a"
 # Behind a mean: not all networks of the kind have what it needs.
 NOT_ALL = "*"
 _SEED_OPACITY = 0.55
+_OF_ALL = (
+    'role="img" stroke-linejoin="round" stroke-linecap="butt" '
+    "font-family=\"'DejaVu Sans', Verdana, Arial, sans-serif\""
+)
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,15 @@ def svg(figure: Figure, name: str, title: str) -> str:
     text = re.sub(r"\n *<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"\n *<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
     text = re.sub(r'( id="|"#|url\(#)', rf"\g<1>{name}-", text)
-    # What the style sheet said, where it holds for this picture alone.
-    return text.replace("<svg ", '<svg role="img" stroke-linejoin="round" stroke-linecap="butt" ', 1)
+    text = re.sub(r' (?:d|x|y|transform)="[^"]*"', _shorter, text)
+    # What the style sheet said, where it holds for this picture alone; the font once for all texts.
+    text = re.sub(r"font-family: [^;\"]*; ", "", text)
+    return text.replace("<svg ", f"<svg {_OF_ALL} ", 1)
+
+
+def _shorter(attribute: re.Match[str]) -> str:
+    """A hundredth of a point is finer than any print; half of the file is digits behind it."""
+    return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", attribute[0])
 
 
 def png(figure: Figure) -> bytes:
