@@ -154,7 +154,7 @@ def test_json_with_a_field_that_nobody_knows_is_refused() -> None:
     plan = Plan.read("quick")
     with pytest.raises(ConfigurationError, match="the field 'gpu' is unknown"):
         Plan.from_json({**plan.to_json(), "gpu": 1})
-    with pytest.raises(ConfigurationError, match="'vptct.cell/1'"):
+    with pytest.raises(ConfigurationError, match=r"'vptct\.cell/1'"):
         Cell.from_json({**plan.cells()[0].to_json(), "schema": "vptct.cell/2"})
 
 

@@ -292,13 +292,15 @@ class _CellRun:
                 "are in the set of the CT pretraining, too.",
                 "Take these patients out of that set.",
             )
+        order = sorted(range(len(found.studies)), key=lambda row: found.studies[row].study)
+        studies = [found.studies[row] for row in order]
         answers = Answers(
             cell=self.cell.id,
             findings=self.task.findings,
-            studies=tuple(study.study for study in found.studies),
-            patients=tuple(study.patient for study in found.studies),
-            states=np.stack([study.states for study in found.studies]),
-            probabilities=found.probabilities,
+            studies=tuple(study.study for study in studies),
+            patients=tuple(study.patient for study in studies),
+            states=np.stack([study.states for study in studies]),
+            probabilities=found.probabilities[order],
         )
         auroc = test_auroc(answers)
         values = {finding: each.value for finding, each in auroc.items()}

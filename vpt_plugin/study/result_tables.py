@@ -41,6 +41,20 @@ _ANSWER_COLUMNS = {
 }  # fmt: skip
 
 
+def require_parquet() -> None:
+    """Refuse what would end without its tables.
+
+    Raises:
+        ConfigurationError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise ConfigurationError(
+            "pyarrow is not installed, which writes Parquet files.", 'Install it: pip install "vptct[study]"'
+        ) from error
+
+
 def write_tables(results: StudyResults, out: Path) -> None:
     """Write the tables; see ``StudyResults.write_tables``."""
     rows = [row for result in results.cells for row in _result_rows(result)]
@@ -58,7 +72,7 @@ def _cell_row(cell: Cell) -> dict[str, Any]:
 def _result_rows(result: CellResult) -> list[dict[str, Any]]:
     """A row per finding."""
     facts = {name: getattr(result, name) for name in _RESULT_COLUMNS if hasattr(result, name)}
-    whole = {**_cell_row(result.cell), **facts, **asdict(result.provenance)}
+    whole = {**facts, **asdict(result.provenance), **_cell_row(result.cell)}
     return [
         {
             **whole,
@@ -103,13 +117,10 @@ def _csv(rows: list[dict[str, Any]]) -> bytes:
 
 def _write_parquet(path: Path, rows: list[dict[str, Any]], columns: dict[str, str]) -> None:
     """An undefined number is null."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ConfigurationError(
-            "pyarrow is not installed, which writes Parquet files.", 'Install it: pip install "vptct[study]"'
-        ) from error
+    require_parquet()
+    import pyarrow
+    import pyarrow.parquet
+
     arrays = {
         name: pyarrow.array([row[name] for row in rows], getattr(pyarrow, kind)(), from_pandas=True)
         for name, kind in columns.items()
