@@ -27,6 +27,7 @@ from vpt_plugin.cli import (
     skip,
     split,
     studies_list,
+    study,
     tasks,
     tokens,
     versions,
@@ -81,6 +82,7 @@ app.add_typer(labels.app, name="labels")
 app.add_typer(split.app, name="split")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(import_studies.app, name="import")
+app.add_typer(study.app, name="study")
 
 
 def _print_version(wanted: bool) -> None:

@@ -168,6 +168,17 @@ class Plan:
 
         return replace(plan, datasets=tuple(map(put, plan.datasets)), ct=put(plan.ct) if plan.ct else None)
 
+    def with_settings(self, settings: Mapping[str, Any]) -> Plan:
+        """The same with these settings of ``FinetuneConfig`` for every network.
+
+        Raises:
+            ConfigurationError: there is no such setting, or it is none of a plan's.
+        """
+        if not settings:
+            return self
+        keys = {ALL: {}, **self.training}
+        return replace(self, training={key: {**own, **settings} for key, own in keys.items()})
+
     def require_manifests(self) -> None:
         """Refuse a plan with a dataset whose manifest nobody named.
 
