@@ -43,7 +43,7 @@ def test_a_download_is_imported_with_its_readings_and_told_in_words(
     assert (done.exit_code, done.stderr) == (0, "")
     said = words(done.stdout)
     assert said.startswith("Imported 4 studies of 3 patients; refused 1.")
-    assert "Series of chest radiographs, passed over: 1 (1 DX)." in said
+    assert "Series that are no CT, passed over: 1 (1 DX)" in said
     assert "LIDC-IDRI-0004: no XML of its series is there. Give the unpacked LIDC-XML-only.zip" in said
     assert f"vpt finetune {out / 'manifest.csv'} --task nodule" in said
     with (out / "import-report.csv").open(newline="") as file:

@@ -45,7 +45,7 @@ def test_a_download_in_either_layout_becomes_a_manifest(tmp_path: Path, uid_fold
     outcome = run_import(LidcImporter(lidc.folder), tmp_path / "out")
     assert not outcome.refused
     assert outcome.set_notes == (
-        "Series of chest radiographs, passed over: 2 (1 CR, 1 DX).",
+        "Series that are no CT, passed over: 2 (1 CR, 1 DX); CR and DX are chest radiographs.",
         "Readings of chest radiographs, passed over: 2.",
     )
     manifest = Manifest.read(tmp_path / "out" / "manifest.csv")
@@ -205,7 +205,7 @@ def test_a_folder_without_cts_and_one_without_readings_are_told(tmp_path: Path) 
     (lidc.folder / "LIDC-IDRI-0001" / "01-01-2000-1" / "3000001-1" / "072.xml").unlink()
     with pytest.raises(ConfigurationError, match=r"holds no XML.*LIDC-XML-only.zip of TCIA with --xml"):
         run_import(LidcImporter(lidc.folder), tmp_path / "out")
-    with pytest.raises(ConfigurationError, match="there is no folder .*nowhere"):
+    with pytest.raises(ConfigurationError, match=r"there is no folder .*nowhere"):
         run_import(LidcImporter(tmp_path / "nowhere"), tmp_path / "out")
     (tmp_path / "empty").mkdir()
     with pytest.raises(LabelError, match="empty: holds no XML"):

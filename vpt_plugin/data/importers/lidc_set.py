@@ -20,6 +20,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from vpt_plugin.ct.dicom import find_stack, first_header
@@ -84,7 +85,7 @@ class LidcImporter:
         if not self.folder.is_dir():
             raise ConfigurationError(f"there is no folder {self.folder}.")
         headers = {folder: _look_at(files) for folder, files in _series_folders(self.folder)}
-        series = {folder: header for folder, header in headers.items() if not _is_radiograph(header)}
+        series = {folder: header for folder, header in headers.items() if not _is_no_ct(header)}
         if not series:
             raise ConfigurationError(
                 f"{self.folder}: holds no CT; it holds {len(headers)} folders of other .dcm files.",
@@ -101,8 +102,8 @@ class LidcImporter:
             first |= {uid: str(folder)} if uid else {}
             own = readings.by_series.get(uid, ())
             studies.append(FoundStudy(name, folder, LidcSource(uid, own, listed.get(uid, 0)), own))
-        passed_over = [header for header in headers.values() if _is_radiograph(header)]
-        return FoundSet(tuple(studies), refused, tuple(_notes(passed_over, readings, first)))
+        others = [header for header in headers.values() if _is_no_ct(header)]
+        return FoundSet(tuple(studies), refused, tuple(_notes(others, readings, first)))
 
     def read(self, study: FoundStudy[LidcSource]) -> ReadStudy:
         """The label of one CT.
@@ -159,7 +160,7 @@ def _look_at(files: Sequence[Path]) -> SliceHeader | LeftOutFile | None:
         return None
 
 
-def _is_radiograph(header: SliceHeader | LeftOutFile | None) -> bool:
+def _is_no_ct(header: SliceHeader | LeftOutFile | None) -> bool:
     return isinstance(header, LeftOutFile) and header.modality not in ("", "CT")
 
 
@@ -177,10 +178,9 @@ def _named(series: Mapping[Path, SliceHeader | LeftOutFile | None]) -> dict[str,
         return name, header.series_uid if header else "", folder
 
     named: dict[str, Path] = {}
-    seen: Counter[str] = Counter()
     for name, _, folder in sorted(map(order, series)):
-        seen[name] += 1
-        named[name if seen[name] == 1 else f"{name}-{seen[name]}"] = folder
+        numbered = chain([name], (f"{name}-{number}" for number in count(2)))
+        named[next(each for each in numbered if each not in named)] = folder
     return named
 
 
@@ -225,12 +225,12 @@ def _listed_slices(folder: Path) -> dict[str, int]:
 
 
 def _notes(
-    radiographs: Sequence[SliceHeader | LeftOutFile | None], readings: ReadingFiles, here: Iterable[str]
+    others: Sequence[SliceHeader | LeftOutFile | None], readings: ReadingFiles, here: Iterable[str]
 ) -> Iterator[str]:
-    if radiographs:
-        kinds = Counter(header.modality for header in radiographs if isinstance(header, LeftOutFile))
+    if others:
+        kinds = Counter(header.modality for header in others if isinstance(header, LeftOutFile))
         tally = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
-        yield f"Series of chest radiographs, passed over: {len(radiographs)} ({tally})."
+        yield f"Series that are no CT, passed over: {len(others)} ({tally}); CR and DX are chest radiographs."
     if readings.radiographs:
         yield f"Readings of chest radiographs, passed over: {len(readings.radiographs)}."
     strangers = [file for uid in readings.by_series.keys() - set(here) for file in readings.by_series[uid]]
