@@ -27,7 +27,7 @@ def download(tmp_path: Path) -> MiniLidc:
     lidc = MiniLidc(tmp_path / "manifest-1600709154662")
     for serial, patient in enumerate((1, 1, 2, 3)):
         series = lidc.ct(f"LIDC-IDRI-{patient:04d}", serial)
-        readers = [[(2, 3)], [(2, 3)], [(2, 3, 4)], [(4,)]]
+        readers: list[list[tuple[int, ...]]] = [[(2, 3)], [(2, 3)], [(2, 3, 4)], [(4,)]]
         write_reading(tmp_path / "LIDC-XML-only" / "tcia-lidc-xml" / "157" / f"{serial}.xml", series, readers)
     lidc.ct("LIDC-IDRI-0004", 4)
     lidc.radiograph("LIDC-IDRI-0002", 5)
