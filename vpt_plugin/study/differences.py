@@ -231,17 +231,20 @@ def _mean_of_rows(rows: Sequence[TableRow], paired: bool) -> Resampled:
 
 
 def _how_chosen(rows: Sequence[TableRow]) -> str:
-    """By what the best were chosen, and what is wrong with that."""
+    """By what the best were chosen, and what is wrong with that; "" where there was nothing to choose."""
     known = [row for row in rows if not math.isnan(row.auroc.value)]
-    if not any(math.isnan(row.validation) for row in known):
-        return "each is the best on the validation side"
     of_kind = {kind: sum(row.kind == kind for row in known) for kind in _KINDS}
     few, many = sorted(_KINDS, key=of_kind.__getitem__)
+    if of_kind[many] == 1:
+        return ""
+    if not any(math.isnan(row.validation) for row in known):
+        return "each is the best on the validation side"
     flatters = "each is the best on the test side itself, which flatters both"
     if of_kind[few] == of_kind[many]:
         return flatters
     large, small = (f"{number_in_words(of_kind[kind])} {kind.upper()}" for kind in (many, few))
-    return f"{flatters}, the best of {large} networks more than the best of {small} ones"
+    networks = "network" if of_kind[few] == 1 else "networks"
+    return f"{flatters}, the best of {large} networks more than that of {small} {networks}"
 
 
 def _note_of(row: TableRow | None) -> str:

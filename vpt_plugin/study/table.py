@@ -87,9 +87,9 @@ def _row_without_figures(
     aside = [cell for cell in seeds if cell.id in done and done[cell.id] not in counted]
     open_cells = len(seeds) - len(counted) - len(failed) - len(aside)
     notes = [
-        *(f"seed {cell.seed} failed: {results.failures[cell.id]}" for cell in failed),
+        *(f"seed {cell.seed} failed: {results.failures[cell.id].rstrip('.')}" for cell in failed),
         *(f"seed {cell.seed} does not count: {_why_aside(studies, cell)}" for cell in aside),
-        f"{open_cells} of {count_in_words(len(seeds), 'seed')} not done yet" if open_cells else "",
+        _open_in_words(open_cells, len(seeds)),
         _collapsed_in_words(len(collapsed), len(counted)),
     ]
     spec, cell = get_model(seeds[0].network), seeds[0]
@@ -103,6 +103,12 @@ def _row_without_figures(
 
 def _why_aside(studies: SharedStudies | None, cell: Cell) -> str:
     return (studies.set_aside if studies else {}).get(cell.id, "its answers are missing")
+
+
+def _open_in_words(number: int, of: int) -> str:
+    if not number:
+        return ""
+    return "not done yet" if number == of else f"{number} of {count_in_words(of, 'seed')} not done yet"
 
 
 def _collapsed_in_words(collapsed: int, of: int) -> str:
