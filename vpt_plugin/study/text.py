@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -52,14 +53,16 @@ def table_text(rows: Iterable[TableRow]) -> str:
 
 
 def differences_text(differences: Iterable[Difference]) -> str:
-    """What follows from a table: the gains of the means over networks, and of the best ones, place by place.
+    """What follows from a table, place by place: the gains of means over networks, and the best networks.
 
     Args:
-        differences: of one source.
+        differences: of one source. Of a kind with one network alone, that one's stand in for the means.
     """
+    given = tuple(differences)
+    networks = Counter(_compared(each) for each in given if not each.is_mean)
     places: dict[str, list[Difference]] = {}
-    for each in differences:
-        if each.is_mean or not each.kind:
+    for each in given:
+        if each.is_mean or networks[_compared(each)] == 1:
             places.setdefault(place_in_words(each), []).append(each)
     lines = []
     for place, found in places.items():
@@ -70,6 +73,10 @@ def differences_text(differences: Iterable[Difference]) -> str:
     if any(each.patients for found in places.values() for each in found):
         lines.append(_wrapped(_MANY))
     return "\n".join(lines)
+
+
+def _compared(each: Difference) -> tuple[object, ...]:
+    return each.claim, each.dataset, each.finding, each.percent, each.kind, each.arms
 
 
 @dataclass
