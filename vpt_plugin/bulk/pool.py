@@ -20,6 +20,7 @@ from vpt_plugin.errors import VptError
 
 # One after the other: then it is due to the computer or the model, not to a study.
 _STARTS_THAT_MAY_FAIL = 3
+_LONGEST_REASON = 300
 # Of a worker that ended, every answer is there or an error.
 _SETTLING_SECONDS = 30.0
 
@@ -166,17 +167,24 @@ class WorkerPool:
             try:
                 yield ray.get(reference, timeout=_SETTLING_SECONDS)
             except ray.exceptions.RayError as why:
-                yield Lost(study, " ".join(str(why).split()))
+                yield Lost(study, _in_short(why))
 
     def _count_failed_start(self, error: Exception) -> None:
         self._failed_starts += 1
         if self._failed_starts >= _STARTS_THAT_MAY_FAIL:
             raise VptError(
                 f"{self._failed_starts} workers in a row ended while they loaded the network; "
-                f"the last: {' '.join(str(error).split())}",
+                f"the last: {_in_short(error)}",
                 "Perhaps memory does not suffice for so many: try fewer with --workers, or a larger --gpus.",
             ) from error
 
     def _new_worker(self) -> _Worker:
         actor = self._actor_class.remote(self._settings)
         return _Worker(actor, actor.load.remote())
+
+
+def _in_short(error: Exception) -> str:
+    """How a worker ended, of all that Ray says of it."""
+    text = " ".join(str(error).split())
+    detail = text.partition("Worker exit detail: ")[2] or text
+    return detail.partition(" Some common causes")[0][:_LONGEST_REASON]

@@ -171,7 +171,10 @@ class _Run:
         if self._losses[lost.study] < _LIVES:
             self._suspects.append(lost.study)
             return
-        message = f"the process that read it ended {_LIVES} times; the last time: {lost.why}"
+        message = (
+            f"the process that read it ended {_LIVES} times: memory does not suffice, or a library crashes. "
+            f"The last time: {lost.why}"
+        )
         self._refuse(Refusal(lost.study, _WORKER_DIED, message, now()))
 
     def _is_away(self, refusal: Refusal) -> None:
