@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from vpt_plugin.cli.console import print_table
-from vpt_plugin.cli.words import estimate_in_words, figure
+from vpt_plugin.cli.words import count, estimate_in_words, figure
 from vpt_plugin.errors import ModelCardError
 from vpt_plugin.models.card import Estimate, ModelCard
 from vpt_plugin.training.comparison import Comparison
@@ -168,7 +168,7 @@ def _facts(card: ModelCard) -> dict[str, str]:
         "created": card.created or "-",
         "pretraining": card.pretraining,
         "trained on": f"{card.trained_on} {'phantoms' if card.synthetic else 'studies'}",
-        "clips": f"{card.clip_slices} slices",
+        "clips": count(card.clip_slices, "slice"),
         "calibration": card.calibration or _temperature(card),
         **thresholds,
         "threshold rule": card.threshold_rule or "-",

@@ -27,7 +27,7 @@ def card_in_words(card: ModelCard) -> str:
     lines = [
         f"Published {card.task}/{card.model} version {card.version}:",
         f"  trained on {card.trained_on} studies{synthetic}",
-        f"  pretraining {card.pretraining}, clips of {card.clip_slices} slices",
+        f"  pretraining {card.pretraining}, clips of {count(card.clip_slices, 'slice')}",
         f"  calibrated, temperature {card.temperature:.3f}" if card.calibrated else "  not calibrated",
     ]
     left_out = card.counts.get("left_out", {})

@@ -144,20 +144,24 @@ def _picture(axes: Axes, pixels: NDArray[np.uint8], title: str) -> None:
 
 
 def _strip(axes: Axes, study: ReportStudy, finding: int, threshold: float) -> None:
-    """Every clip as a bar from its first to its last slice, at the height of its probability."""
+    """Every clip as a bar over its slices, from face to face, at the height of its probability."""
     z_mm = study.slice_z_mm
+    # A clip or a mark of one slice has a width, too.
+    half_mm = (z_mm[-1] - z_mm[0]) / max(1, len(z_mm) - 1) / 2
     for begin, end in _marked_ranges(study, finding):
-        axes.axvspan(z_mm[begin], z_mm[end], color=ABSENT, alpha=0.45, linewidth=0, label="marked")
+        axes.axvspan(
+            z_mm[begin] - half_mm, z_mm[end] + half_mm, color=ABSENT, alpha=0.45, linewidth=0, label="marked"
+        )
     first, last = study.clip_slices.T
     axes.hlines(
-        study.clip_probabilities[:, finding], z_mm[first], z_mm[last],
+        study.clip_probabilities[:, finding], z_mm[first] - half_mm, z_mm[last] + half_mm,
         color=PRESENT, linewidth=2.2, label="clips",
     )  # fmt: skip
     if not math.isnan(threshold):
         axes.axhline(threshold, color=INK, linewidth=1.0, linestyle="--", label=f"threshold {threshold:.3f}")
     tidy(axes, x="z in mm, from the feet to the head", y="probability")
     axes.set_ylim(-0.03, 1.03)
-    axes.set_xlim(z_mm[0], z_mm[-1])
+    axes.set_xlim(z_mm[0] - half_mm, z_mm[-1] + half_mm)
 
 
 def _marked_ranges(study: ReportStudy, finding: int) -> list[tuple[int, int]]:
