@@ -18,7 +18,7 @@ from vpt_plugin.study.differences import (
     video_gain,
 )
 from vpt_plugin.study.rows import Kind, TableRow
-from vpt_plugin.study.sentences import place_in_words, sentence
+from vpt_plugin.study.sentences import how_to_read, place_in_words, sentence
 from vpt_plugin.study.side_by_side import side_by_side
 from vpt_plugin.study.table import table_of
 from vpt_plugin.training.metrics.bootstrap import Resampled
@@ -171,6 +171,13 @@ def test_a_gain_whose_interval_holds_zero_may_be_chance_and_the_sentence_says_so
         "It is above 0 in 75 % of the resamples of 40 patients, so it may be chance."
     )
     assert place_in_words(found) == "site, 100 % of the training side"
+
+
+def test_how_to_read_speaks_of_intervals_only_where_there_are_any() -> None:
+    without = video_gain([row("a", "none", 0.5), row("a", "video", 0.7)])
+    assert len(how_to_read(without)) == 1
+    rows = [row("a", arm, 0.5, resamples=ends) for arm, ends in (("none", (0.4, 0.5)), ("video", (0.5, 0.4)))]
+    assert "one in twenty still leaves out 0" in " ".join(how_to_read(video_gain(rows)))
 
 
 def test_a_loss_is_told_as_one() -> None:

@@ -22,7 +22,7 @@ from vpt_plugin.study.report_tables import (
 )
 from vpt_plugin.study.report_words import answers, methods, verdict, warnings_of
 from vpt_plugin.study.rows import TableRow
-from vpt_plugin.study.sentences import place_in_words, sentence
+from vpt_plugin.study.sentences import how_to_read, place_in_words, sentence
 from vpt_plugin.training.report.document import document
 from vpt_plugin.training.report.markup import Markup, joined, tag
 
@@ -174,6 +174,7 @@ def _figure(figure: StudyFigure) -> Markup:
 def _differences(differences: Sequence[Difference], published: Sequence[Difference]) -> list[Markup]:
     return [
         tag("h2", "Differences"),
+        tag("p", " ".join(how_to_read(differences)), class_="small"),
         differences_table(differences, published, means=True),
         tag("h3", "Of single networks"),
         differences_table(differences, published, means=False),

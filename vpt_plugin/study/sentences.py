@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from vpt_plugin.study.cells import ARMS
 from vpt_plugin.study.differences import Difference
@@ -11,6 +12,19 @@ from vpt_plugin.words import in_a_sentence, number_in_words
 
 # What a 3D and a 2D network were pretrained on where the arm is "video".
 _SEEN: dict[Kind, str] = {"3d": "video", "2d": "image"}
+_ROUNDED = "Gains are of means before they are rounded, so a last digit may not be that of the rounded ones."
+_MANY = (
+    "Each interval holds for one difference alone: where no pretraining makes any difference, one in twenty "
+    "still leaves out 0."
+)
+_TRAININGS = "Intervals know the chance of the test patients alone; that every training differs comes on top."
+
+
+def how_to_read(differences: Iterable[Difference]) -> list[str]:
+    """What has to be known of any differences, before one draws conclusions from them."""
+    if all(math.isnan(each.gain.ci95[0]) for each in differences):
+        return [_ROUNDED]
+    return [_ROUNDED, _MANY, _TRAININGS]
 
 
 def place_in_words(difference: Difference) -> str:

@@ -11,16 +11,11 @@ from vpt_plugin.study.cells import ARMS
 from vpt_plugin.study.differences import Difference, differences_of
 from vpt_plugin.study.published import CITATION, published_table
 from vpt_plugin.study.rows import TableRow, dataset_in_words, in_figures, percent_in_words
-from vpt_plugin.study.sentences import place_in_words, sentence
+from vpt_plugin.study.sentences import how_to_read, place_in_words, sentence
 from vpt_plugin.words import in_a_sentence
 
 _WIDTH = 110
 _NOT_PLANNED = "-"
-_ROUNDED = "Gains are of means before they are rounded, so a last digit may not be that of the rounded ones."
-_MANY = (
-    "Each interval holds for one difference alone: where no pretraining makes any difference, one in twenty "
-    "still leaves out 0."
-)
 
 
 def published_text() -> str:
@@ -69,9 +64,7 @@ def differences_text(differences: Iterable[Difference]) -> str:
         notes = _Notes()
         said = [_wrapped(f"{sentence(each)}{notes.mark(each.note)}", "  - ") for each in found]
         lines += [place, *said, *notes.lines(), ""]
-    lines.append(_wrapped(_ROUNDED))
-    if any(each.patients for found in places.values() for each in found):
-        lines.append(_wrapped(_MANY))
+    lines += map(_wrapped, how_to_read(given))
     return "\n".join(lines)
 
 
