@@ -21,6 +21,7 @@ from vpt_plugin.training.report.worst import (
     UNSURE,
     looked_at_slice,
     marked_slice,
+    worst_figure,
     worst_studies,
 )
 
@@ -52,6 +53,23 @@ def test_every_figure_is_a_png_with_something_on_it(make_facts: MakeFacts, case:
             grey = np.asarray(image.convert("L"))
         assert min(grey.shape) > 200
         assert 0.02 < np.mean(grey < 250) < 0.9, picture.name
+
+
+def test_clips_of_one_slice_are_drawn_as_wide_as_their_slice(make_facts: MakeFacts) -> None:
+    study = make_facts(2).studies[0]
+    slices = len(study.slice_z_mm)
+    numbers = np.arange(slices)
+    one_by_one = replace(
+        study,
+        clip_slices=np.stack([numbers, numbers], axis=1),
+        # All at one height: together they are a line over the whole strip, 3.7 of 8.7 inches.
+        clip_probabilities=np.full((slices, 1), 0.6),
+        clip_states=np.zeros((slices, 1)),
+    )
+    with Image.open(io.BytesIO(worst_figure(one_by_one, 0, float("nan")))) as image:
+        colours = np.asarray(image.convert("RGB")) / 255
+    blue = np.isclose(colours, to_rgb(PRESENT), atol=0.02).all(axis=2)
+    assert blue.sum(axis=1).max() > 0.35 * blue.shape[1]
 
 
 def test_the_same_facts_give_the_same_bytes_and_leave_matplotlib_as_it_was(make_facts: MakeFacts) -> None:
