@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import expit, logit
 
 from vpt_plugin import __version__
 from vpt_plugin.data.clip_dataset import CoveringClips
@@ -26,9 +25,9 @@ from vpt_plugin.errors import ConfigurationError, DivergedError, TrainingError
 from vpt_plugin.labels import now
 from vpt_plugin.models.card import Estimate, ModelCard
 from vpt_plugin.models.catalog import ModelSpec
-from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import choose_device, choose_dtype
 from vpt_plugin.models.weights import WeightsFolder
+from vpt_plugin.study.cell_result import TrainedCell, auroc_of, diverged_result, result_of
 from vpt_plugin.study.cell_studies import fraction_of, read_manifest
 from vpt_plugin.study.cells import Cell
 from vpt_plugin.study.facts import code_commit, manifest_sha256, require_same, task_sha256
@@ -37,19 +36,14 @@ from vpt_plugin.study.rate_choice import choose_rate
 from vpt_plugin.study.ready import published_source
 from vpt_plugin.study.results import Answers, CellFolder, CellResult, Provenance
 from vpt_plugin.tasks import ReadingTask
-from vpt_plugin.training.collapse import has_collapsed
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.finetune import clip_shape, finetune
-from vpt_plugin.training.metrics import bootstrap_auroc
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.placement import Placement
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.selection import select_studies
 from vpt_plugin.training.sources import ManifestSource
 from vpt_plugin.training.test_look import answer_test_set, note_look
-from vpt_plugin.training.validation_record import ValidationRecord
-
-_NO_ESTIMATE = Estimate(math.nan, (math.nan, math.nan), 0)
 
 
 def run_cell(
@@ -86,46 +80,14 @@ def run_cell(
     """
     cache = cache or out / "prepared"
     run = _CellRun(cell, plan, out, cache, weights or WeightsFolder(), device, progress, cancelled)
+    facts = run.facts  # what is missing is told before anything is written or trained
     if (done := run.folder.result()) is not None:
-        require_same(done, run.facts)
+        require_same(done, facts)
         return done
     run.folder.write_cell(cell)
     result, answers = run.run()
     run.folder.write_result(result, answers)
     return result
-
-
-@dataclass(frozen=True)
-class _Trained:
-    """A classifier of the experiment.
-
-    Attributes:
-        store: that it is published in.
-        card: of it.
-    """
-
-    store: ModelStore
-    card: ModelCard
-
-    @property
-    def classifier(self) -> Classifier:
-        return self.store.classifier(self.card)
-
-    @property
-    def record(self) -> ValidationRecord | None:
-        return ValidationRecord.read(self.store.place(self.card.task, self.card.model, self.card.version))
-
-    @classmethod
-    def of(cls, folder: CellFolder, weights_sha256: str) -> _Trained:
-        """The one that a cell's result is of."""
-        store = ModelStore(folder.models)
-        for card in store.cards():
-            if card.weights_sha256 == weights_sha256:
-                return cls(store, card)
-        raise ConfigurationError(
-            f"{folder.root.name} is done, but its classifier is gone from {folder.models}.",
-            f"Remove {folder.root}, and run the same command again.",
-        )
 
 
 @dataclass(frozen=True)
@@ -188,23 +150,25 @@ class _CellRun:
 
     def run(self) -> tuple[CellResult, Answers | None]:
         """Its result, and its answers to the test studies where it is a final cell."""
-        facts = self.facts  # what is missing is told before anything is trained
-        if self.chosen is not None and self._is_trained_already(self.chosen):
-            found = CellFolder.of(self.out, self.chosen.cell.id)
-            trained = _Trained.of(found, self.chosen.provenance.weights_sha256)
-            taken = self.chosen.provenance
-            provenance = replace(taken, **_hashes(facts), taken_from=self.chosen.cell.id, finished=now())
-        else:
-            try:
-                trained = self._train()
-            except DivergedError:
-                if self.cell.stage != "search":
-                    raise
-                return self._diverged(), None
-            provenance = self._provenance(trained.card)
+        try:
+            trained, provenance = self._trained()
+        except DivergedError:
+            if self.cell.stage != "search":
+                raise
+            provenance = self._provenance(None)
+            return diverged_result(self.cell, self.rate, self.task.findings, provenance), None
         answers, auroc = self._test(trained) if self.cell.stage == "final" else (None, {})
-        result = self._result(trained, auroc, len(answers.studies) if answers else 0)
-        return replace(result, provenance=provenance), answers
+        tested = len(answers.studies) if answers else 0
+        return result_of(self.cell, self.rate, trained, auroc, tested, provenance), answers
+
+    def _trained(self) -> tuple[TrainedCell, Provenance]:
+        """Its classifier: the search's own where that is the very same training, else trained now."""
+        if self.chosen is None or not self._is_trained_already(self.chosen):
+            trained = self._train()
+            return trained, self._provenance(trained.card)
+        found, taken = CellFolder.of(self.out, self.chosen.cell.id), self.chosen.provenance
+        provenance = replace(taken, **_hashes(self.facts), taken_from=self.chosen.cell.id, finished=now())
+        return TrainedCell.of(found, taken.weights_sha256), provenance
 
     def _needed(self, name: str) -> CellResult:
         result = CellFolder.of(self.out, name).result()
@@ -228,7 +192,7 @@ class _CellRun:
         # Where there is none, verify says which file is missing, and which commands bring it here.
         return self.weights.verify(source or next(iter(self.spec.weights.values()))[0])
 
-    def _train(self) -> _Trained:
+    def _train(self) -> TrainedCell:
         source = ManifestSource(fraction_of(self.manifest, self.cell.percent))
         store = ModelStore(self.folder.models)
         result = finetune(
@@ -236,7 +200,7 @@ class _CellRun:
             store=store, weights=self.weights, cache=self.cache, prepared_gb=math.inf, device=self.device,
             progress=self.progress, cancelled=self.cancelled, report=False, by=f"study {self.plan.name}",
         )  # fmt: skip
-        return _Trained(store, result.card)
+        return TrainedCell(store, result.card)
 
     def _config(self, source: ManifestSource, store: ModelStore) -> FinetuneConfig:
         published = next(iter(self.spec.weights), "")
@@ -250,7 +214,7 @@ class _CellRun:
         }
         if self.start is not None:
             begun = CellFolder.of(self.out, self.start.cell.id)
-            trained = _Trained.of(begun, self.start.provenance.weights_sha256)
+            trained = TrainedCell.of(begun, self.start.provenance.weights_sha256)
             # Into the cell's own store, with the record of whom it has seen.
             card = store.adopt(trained.store, trained.card)
             settings["start"] = f"{card.task}_{card.model}:{card.version}"
@@ -277,12 +241,12 @@ class _CellRun:
             )  # fmt: skip
             return math.ceil(len(CoveringClips(data.rounds[0].train, shape)) / config.batch)
 
-    def _test(self, trained: _Trained) -> tuple[Answers, dict[str, Estimate]]:
+    def _test(self, trained: TrainedCell) -> tuple[Answers, dict[str, Estimate]]:
         """Its answers to the test side, and their AUROC; the look is noted beside the manifest."""
         source = ManifestSource(self.manifest)
         found = answer_test_set(
             source, self.task, self.spec, trained.classifier, trained.card, trained.record,
-            placement=self._placement(), cache=self.cache,
+            placement=self._placement(), cache=self.cache, prepared_gb=math.inf,
             progress=lambda done, total, note: self._tell("testing", done, total, note),
             cancelled=self.cancelled,
         )  # fmt: skip
@@ -302,7 +266,7 @@ class _CellRun:
             states=np.stack([study.states for study in studies]),
             probabilities=found.probabilities[order],
         )
-        auroc = test_auroc(answers)
+        auroc = auroc_of(answers)
         values = {finding: each.value for finding, each in auroc.items()}
         note_look(source.split_file(self.task.name), found, f"study cell {self.cell.id}", values)
         return answers, auroc
@@ -310,45 +274,6 @@ class _CellRun:
     def _placement(self) -> Placement:
         device = choose_device(self.device)
         return Placement(device, choose_dtype(device, str(self.cell.training.get("precision", "auto"))))
-
-    def _result(self, trained: _Trained, auroc: dict[str, Estimate], tested: int) -> CellResult:
-        card, record = trained.card, trained.record
-        history = card.training["history"]
-        best = next(each for each in history if each["epoch"] == card.training["best_epoch"])
-        return CellResult(
-            cell=self.cell,
-            auroc=auroc,
-            validation_auroc=card.validation_auroc,
-            validation_log_loss=best["log_loss"],
-            learning_rate=self.rate,
-            epochs=len(history),
-            steps_per_epoch=card.training["config"]["steps_per_epoch"],
-            train_studies=card.trained_on,
-            validation_studies=len(record.validated) if record else 0,
-            test_studies=tested,
-            collapsed=record is not None and _collapsed(card, record),
-            diverged=False,
-            seconds=card.training["seconds"],
-            provenance=Provenance(),
-        )
-
-    def _diverged(self) -> CellResult:
-        return CellResult(
-            cell=self.cell,
-            auroc={},
-            validation_auroc=dict.fromkeys(self.task.findings, _NO_ESTIMATE),
-            validation_log_loss=math.nan,
-            learning_rate=self.rate,
-            epochs=0,
-            steps_per_epoch=0,
-            train_studies=0,
-            validation_studies=0,
-            test_studies=0,
-            collapsed=False,
-            diverged=True,
-            seconds=0.0,
-            provenance=self._provenance(None),
-        )
 
     def _provenance(self, card: ModelCard | None) -> Provenance:
         placement = self._placement()
@@ -369,30 +294,6 @@ class _CellRun:
 
     def _tell(self, state: str, done: int, total: int, note: str) -> None:
         self.progress(Progress(state=state, step=done, steps=total, note=note))
-
-
-def test_auroc(answers: Answers) -> dict[str, Estimate]:
-    """Per finding the AUROC of the studies of which it is known, with its interval over patients."""
-    found = {}
-    for column, finding in enumerate(answers.findings):
-        known = np.flatnonzero(~np.isnan(answers.states[:, column]))
-        found[finding] = bootstrap_auroc(
-            answers.states[known, column],
-            answers.probabilities[known, column],
-            [answers.patients[row] for row in known],
-        )
-    return found
-
-
-def _collapsed(card: ModelCard, record: ValidationRecord) -> bool:
-    """Whether any finding gets one and the same answer in all validation studies."""
-
-    def own(finding: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-        # A collapse is one of what the network itself says: the calibration is taken back.
-        said = np.array([each.probabilities[finding] for each in record.validated])
-        return np.asarray(expit(logit(said) * card.temperature))
-
-    return any(has_collapsed(own(name), card.validation_auroc[name]) for name in card.findings)
 
 
 def _hashes(facts: dict[str, Any]) -> dict[str, Any]:

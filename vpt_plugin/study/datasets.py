@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vpt_plugin.data.phantom import PhantomConfig
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.study.cells import ARMS
 from vpt_plugin.tasks import ReadingTask, get_task, load_task_file
@@ -25,16 +26,42 @@ class PhantomSet:
         seed: the same seed makes the same studies; two datasets need two seeds.
         first_patient: the number in the first patient's name. Two datasets need patients of their own: what
             was learned of one in the pretraining must not be told again in the test.
+        pixels: rows and columns of a slice.
+        slice_spacings_mm, nodule_diameters_mm: see ``PhantomConfig``; wide slices and large nodules are quick
+            to make and to learn.
     """
 
     count: int
     seed: int
     first_patient: int = 1
+    pixels: int = PhantomConfig.pixels
+    slice_spacings_mm: tuple[float, ...] = PhantomConfig.slice_spacings_mm
+    nodule_diameters_mm: tuple[float, float] = PhantomConfig.nodule_diameters_mm
 
     def __post_init__(self) -> None:
         for name, least in (("count", 1), ("seed", 0), ("first_patient", 1)):
             if getattr(self, name) < least:
                 raise ConfigurationError(f"{name} of phantoms must be at least {least}.")
+        if len(self.nodule_diameters_mm) != 2:
+            raise ConfigurationError("nodule_diameters_mm are two: the smallest and the largest.")
+        try:
+            _ = self.config
+        except ValueError as error:
+            raise ConfigurationError(f"{error}.") from error
+
+    @property
+    def config(self) -> PhantomConfig:
+        """What they are drawn from."""
+        return PhantomConfig(
+            pixels=self.pixels,
+            slice_spacings_mm=self.slice_spacings_mm,
+            nodule_diameters_mm=self.nodule_diameters_mm,
+        )
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PhantomSet:
+        """The set that ``asdict`` wrote down as JSON."""
+        return cls(**{name: tuple(each) if isinstance(each, list) else each for name, each in data.items()})
 
 
 @dataclass(frozen=True)
@@ -118,5 +145,5 @@ class StudyDataset:
         """The dataset that ``to_json`` wrote down."""
         arms = {float(each["percent"]): tuple(each["arms"]) for each in data["arms"]}
         paths = {name: Path(data[name]) if data[name] else None for name in ("manifest", "task_file")}
-        phantoms = PhantomSet(**data["phantoms"]) if data["phantoms"] else None
+        phantoms = PhantomSet.from_json(data["phantoms"]) if data["phantoms"] else None
         return cls(**{**data, "arms": arms, **paths, "phantoms": phantoms})

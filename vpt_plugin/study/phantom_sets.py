@@ -52,6 +52,7 @@ def _made(
         task=dataset.task,
         # Not compressed: quicker to write and to read.
         formats=("mha",),
+        config=phantoms.config,
         first_patient=phantoms.first_patient,
         progress=lambda done, total: progress(dataset.name, done, total),
     )

@@ -183,8 +183,12 @@ def _dataset(field: _Field, name: str, folder: Path) -> StudyDataset:
 def _phantoms(field: _Field) -> PhantomSet:
     known = tuple(each.name for each in fields(PhantomSet))
     given = field.fields(known, required=("count", "seed"))
+    values: dict[str, Any] = {
+        name: each.several(_Field.number) if name.endswith("_mm") else each.whole_number()
+        for name, each in given.items()
+    }
     with field.told():
-        return PhantomSet(**{name: each.whole_number() for name, each in given.items()})
+        return PhantomSet(**values)
 
 
 def _arms(field: _Field) -> Mapping[float, tuple[str, ...]]:

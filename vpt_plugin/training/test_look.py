@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vpt_plugin.data.clip_dataset import LabelledStudy
-from vpt_plugin.data.prepared import PreparedStudies
+from vpt_plugin.data.prepared import DEFAULT_LIMIT_GB, PreparedStudies
 from vpt_plugin.data.split_file import Look, Split, SplitFile
 from vpt_plugin.errors import TrainingError
 from vpt_plugin.models.card import ModelCard
@@ -58,6 +58,7 @@ def answer_test_set(
     *,
     placement: Placement,
     cache: Path,
+    prepared_gb: float = DEFAULT_LIMIT_GB,
     progress: Told = lambda done, total, note: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> AnsweredTestSet:
@@ -71,6 +72,7 @@ def answer_test_set(
         record: whom it was trained on and validated on; None where nobody knows.
         placement: of the network.
         cache: where prepared studies are kept.
+        prepared_gb: how large that folder may become, in 10^9 bytes.
         progress: called with the studies done, the studies in all, and what is to be said of the last one.
         cancelled: asked before every study and every batch.
 
@@ -80,7 +82,7 @@ def answer_test_set(
         CancelledError: ``cancelled`` said so.
     """
     shape, noted = clip_shape(task, spec), SplitFile(source.split_file(task.name)).read()
-    with PreparedStudies(cache, task.hu_window, pixels=spec.resize_px) as prepared:
+    with PreparedStudies(cache, task.hu_window, pixels=spec.resize_px, limit_gb=prepared_gb) as prepared:
         work = UsableStudies(task, shape, prepared, progress, cancelled)
         members = work.take(_test_studies(source, task, noted, cancelled))
         patients = work.without_doubles(join_patients(members, noted))
