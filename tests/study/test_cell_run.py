@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -206,6 +207,28 @@ def test_an_interrupted_cell_goes_on_to_the_same_answers(plan: Plan, study: Path
     fresh = run_cell(cell, longer, tmp_path / "fresh", cache=cache)
     assert result.provenance.weights_sha256 == fresh.provenance.weights_sha256
     assert result.auroc["lung_nodule"].value == fresh.auroc["lung_nodule"].value
+
+
+def test_a_cell_that_is_stopped_in_its_test_is_not_trained_again(
+    plan: Plan, study: Path, tmp_path: Path
+) -> None:
+    fixed = replace(plan, learning_rates={"all": (1e-3,)})
+    cell, seen = cell_of(fixed, "balls-tiny-none-100-s0"), []
+    with pytest.raises(CancelledError):
+        run_cell(
+            cell, fixed, tmp_path, cache=study / "prepared", progress=seen.append,
+            cancelled=lambda: any(each.state == "testing" for each in seen),
+        )  # fmt: skip
+    (trained,) = CellFolder.of(tmp_path, cell.id).models.glob("nodule_tiny/v*/weights.safetensors")
+    resumed: list[Progress] = []
+    result = run_cell(cell, fixed, tmp_path, cache=study / "prepared", progress=resumed.append)
+    assert {each.state for each in resumed} == {"testing"}
+    assert result.provenance.weights_sha256 == hashlib.sha256(trained.read_bytes()).hexdigest()
+    # With another setting it is another training.
+    other = replace(fixed, training={"all": {"epochs": 1, "steps_per_epoch": 1, "batch": 4}})
+    CellFolder.of(tmp_path, cell.id).root.joinpath("result.json").unlink()
+    again = run_cell(cell_of(other, cell.id), other, tmp_path, cache=study / "prepared")
+    assert again.steps_per_epoch == 1
 
 
 def test_what_a_cell_needs_has_to_be_done_first(plan: Plan, tmp_path: Path) -> None:

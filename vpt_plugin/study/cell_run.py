@@ -164,8 +164,11 @@ class _CellRun:
     def _trained(self) -> tuple[TrainedCell, Provenance]:
         """Its classifier: the search's own where that is the very same training, else trained now."""
         if self.chosen is None or not self._is_trained_already(self.chosen):
-            trained = self._train()
-            return trained, self._provenance(trained.card)
+            provenance = self.folder.trained(self.facts)
+            if provenance is None:
+                provenance = self._provenance(self._train())
+                self.folder.write_trained(self.facts, provenance)
+            return TrainedCell.of(self.folder, provenance.weights_sha256), provenance
         found, taken = CellFolder.of(self.out, self.chosen.cell.id), self.chosen.provenance
         provenance = replace(taken, **_hashes(self.facts), taken_from=self.chosen.cell.id, finished=now())
         return TrainedCell.of(found, taken.weights_sha256), provenance
@@ -192,15 +195,14 @@ class _CellRun:
         # Where there is none, verify says which file is missing, and which commands bring it here.
         return self.weights.verify(source or next(iter(self.spec.weights.values()))[0])
 
-    def _train(self) -> TrainedCell:
+    def _train(self) -> ModelCard:
         source = ManifestSource(fraction_of(self.manifest, self.cell.percent))
         store = ModelStore(self.folder.models)
-        result = finetune(
+        return finetune(
             source, self.task, self.spec, self._config(source, store),
             store=store, weights=self.weights, cache=self.cache, prepared_gb=math.inf, device=self.device,
             progress=self.progress, cancelled=self.cancelled, report=False, by=f"study {self.plan.name}",
-        )  # fmt: skip
-        return TrainedCell(store, result.card)
+        ).card  # fmt: skip
 
     def _config(self, source: ManifestSource, store: ModelStore) -> FinetuneConfig:
         published = next(iter(self.spec.weights), "")

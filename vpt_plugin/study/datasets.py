@@ -61,7 +61,10 @@ class PhantomSet:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PhantomSet:
         """The set that ``asdict`` wrote down as JSON."""
-        return cls(**{name: tuple(each) if isinstance(each, list) else each for name, each in data.items()})
+        values: dict[str, Any] = {
+            name: tuple(each) if isinstance(each, list) else each for name, each in data.items()
+        }
+        return cls(**values)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from vpt_plugin.study.cells import Cell, read_fields
 from vpt_plugin.study.plan import Plan
 
 RESULT_SCHEMA, ANSWERS_SCHEMA = "vptct.cell-result/1", "vptct.answers/1"
+TRAINED_SCHEMA = "vptct.cell-trained/1"
 FAILURE_SCHEMA = "vptct.cell-failure/1"
 
 
@@ -241,6 +242,13 @@ class CellFolder:
         data = _read_json(self.root / "result.json")
         return None if data is None else CellResult.from_json(data)
 
+    def trained(self, facts: Mapping[str, Any]) -> Provenance | None:
+        """Of the training that is done, though not its test; None where there is none of these facts."""
+        data = _read_json(self.root / "trained.json")
+        if data is None or read_fields(data, TRAINED_SCHEMA, ("facts", "provenance"))["facts"] != facts:
+            return None
+        return Provenance(**data["provenance"])
+
     def answers(self) -> Answers | None:
         """Its answers to the test studies; None where there are none."""
         data = _read_json(self.root / "answers.json")
@@ -255,6 +263,16 @@ class CellFolder:
         """Write ``cell.json``; makes the folder."""
         make_folder(self.root)
         _write_json(self.root / "cell.json", cell.to_json())
+
+    def write_trained(self, facts: Mapping[str, Any], provenance: Provenance) -> None:
+        """Write down that the training is done, so that it is not done again when the test is interrupted.
+
+        Args:
+            facts: what it depends on, as JSON.
+            provenance: of what came out.
+        """
+        data = {"schema": TRAINED_SCHEMA, "facts": dict(facts), "provenance": asdict(provenance)}
+        _write_json(self.root / "trained.json", data)
 
     def write_result(self, result: CellResult, answers: Answers | None) -> None:
         """Write the answers, then the result: where it is there, the cell is done. A failure is forgotten."""
