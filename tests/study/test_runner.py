@@ -1,0 +1,189 @@
+"""Experiments on real Ray: each cell once, whatever fails or is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vpt_plugin.cluster import RayPlace
+from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.study.cells import NetworkSize
+from vpt_plugin.study.datasets import PhantomSet, StudyDataset
+from vpt_plugin.study.plan import Plan
+from vpt_plugin.study.results import CellFolder, StudyResults
+from vpt_plugin.study.runner import RunOptions, StudyProgress, run_study
+from vpt_plugin.study.runner_cell import CellOrder, CellProgress, run_order
+from vpt_plugin.study.runner_orders import Part, cell_in_words
+
+MakeManifest = Callable[..., Path]
+PRETRAIN, NONE, CT = "others-tiny-none-100-s0-pretrain", "balls-tiny-none-100-s0", "balls-tiny-ct-100-s0"
+
+
+@pytest.fixture
+def plan(tmp_path: Path, make_manifest: MakeManifest) -> Plan:
+    """Three cells of the tiny network: the pretraining on CTs, what begins from it, and what does not."""
+    return Plan(
+        name="small",
+        title="A small plan",
+        datasets=(
+            StudyDataset(
+                "balls", "nodule", {100.0: ("none", "ct")}, make_manifest(tmp_path / "balls", 4, 4, 4)
+            ),
+        ),
+        networks=("tiny",),
+        seeds=(0,),
+        learning_rates={"all": (1e-3,)},
+        training={"all": {"epochs": 1, "steps_per_epoch": 2, "batch": 4}},
+        ct=StudyDataset("others", "nodule", {}, make_manifest(tmp_path / "others", 4, 4, 0, first=100)),
+        sizes={"tiny": NetworkSize(8, 40, 32)},
+    )
+
+
+def finished(out: Path) -> dict[str, float]:
+    """When each cell that is done was done."""
+    return {each.parent.name: each.stat().st_mtime for each in out.glob("cells/*/result.json")}
+
+
+def test_a_study_is_run_once_and_another_run_of_it_trains_nothing(
+    ray_here: RayPlace, plan: Plan, tmp_path: Path
+) -> None:
+    out, seen = tmp_path / "out", []
+
+    def watch(now: StudyProgress) -> None:
+        seen.append(now)
+        if len(seen) == 1:
+            with pytest.raises(ConfigurationError, match=rf"runs already: process {os.getpid()} on"):
+                run_study(plan, out, ray_here)
+
+    first = run_study(plan, out, ray_here, watch=watch)
+    assert (first.done, first.trained, first.failures) == (3, 3, {})
+    ended = [cell.id for now in seen for cell, _ in now.ended]
+    assert sorted(ended) == sorted([PRETRAIN, NONE, CT])
+    assert ended.index(PRETRAIN) < ended.index(CT)
+    assert (seen[-1].total, seen[-1].done, seen[-1].running) == (3, 3, ())
+    assert not list(out.glob("cells/*/progress.json"))
+
+    before = finished(out)
+    again = run_study(plan, out, ray_here)
+    assert (again.done, again.trained) == (3, 0)
+    assert finished(out) == before
+
+    slower = plan.with_settings({"epochs": 2})
+    with pytest.raises(ConfigurationError, match="is done, but of something else"):
+        run_study(slower, out, ray_here)
+
+
+def test_a_cell_that_fails_stops_only_what_needs_it_and_is_tried_again_when_asked(
+    ray_here: RayPlace, plan: Plan, tmp_path: Path
+) -> None:
+    out, studies = tmp_path / "out", sorted((tmp_path / "others").glob("*.nrrd"))
+    kept = {path: path.read_bytes() for path in studies}
+    for path in studies:
+        path.write_bytes(b"nothing")
+    run = run_study(plan, out, ray_here)
+    assert set(run.failures) == {PRETRAIN, CT}
+    assert finished(out).keys() == {NONE}
+    assert run.failures[PRETRAIN].message.startswith(f"{PRETRAIN}: ")
+    assert "Traceback" in run.failures[PRETRAIN].trace
+    assert run.failures[CT].in_words() == f"not run: it needs {PRETRAIN}, which failed. See there."
+    assert StudyResults.read(out).failures.keys() == {PRETRAIN, CT}
+
+    for path, data in kept.items():
+        path.write_bytes(data)
+    before = finished(out)
+    assert run_study(plan, out, ray_here).failures.keys() == {PRETRAIN, CT}
+    run = run_study(plan, out, ray_here, RunOptions(retry_failed=True))
+    assert (run.done, run.trained, run.failures) == (3, 2, {})
+    assert finished(out)[NONE] == before[NONE]
+    assert StudyResults.read(out).failures == {}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows no such signal")
+def test_a_worker_that_is_killed_is_replaced_and_its_training_goes_on(
+    ray_here: RayPlace, plan: Plan, tmp_path: Path
+) -> None:
+    out, killed, runs = tmp_path / "out", [], []
+    longer = plan.with_settings({"epochs": 40, "patience": 40})
+
+    def watch(now: StudyProgress) -> None:
+        for cell, progress in now.running:
+            if not killed and progress.now.epoch >= 2:
+                killed.append((cell.id, progress.process))
+                os.kill(progress.process, signal.SIGKILL)
+                (record,) = CellFolder.of(out, cell.id).models.glob(".runs/*/run.json")
+                runs.append(json.loads(record.read_text())["number"])
+
+    run = run_study(longer, out, ray_here, RunOptions(Part(arms=("none",))), watch)
+    assert (run.done, run.failures) == (1, {})
+    assert [name for name, _ in killed] == [NONE]
+    cards = sorted(CellFolder.of(out, NONE).models.rglob("card.json"))
+    # It is one training, and not two.
+    assert [json.loads(path.read_text())["training"]["run"] for path in cards] == runs
+
+
+def test_a_worker_that_never_ends_well_is_a_failure_told_in_words(
+    ray_here: RayPlace, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(order: CellOrder) -> None:
+        os._exit(1)
+
+    monkeypatch.setattr("vpt_plugin.study.runner.run_order", die)
+    run = run_study(plan, tmp_path / "out", ray_here, RunOptions(Part(arms=("none",))))
+    assert run.failures[NONE].message.startswith(f"{NONE}: its process ended 4 times before it was done")
+    assert "memory" in run.failures[NONE].hint
+
+
+def test_phantoms_are_made_below_the_study_and_what_is_missing_is_told_before_anything_is_trained(
+    ray_here: RayPlace, plan: Plan, tmp_path: Path
+) -> None:
+    few = StudyDataset("few", "nodule", {100.0: ("none",)}, phantoms=PhantomSet(count=2, seed=1))
+    made = []
+    with pytest.raises(Exception, match=r"phantoms.few.manifest\.csv: .*no study of the side"):
+        run_study(
+            replace(plan, datasets=(few,), ct=None), tmp_path / "out", ray_here,
+            watch=lambda now: made.append((now.making, now.done, now.total)),
+        )  # fmt: skip
+    assert made[-1] == ("few", 2, 2)
+    assert not (tmp_path / "out" / "cells").exists()
+
+
+def test_another_process_that_trains_the_cell_is_waited_for_and_then_told(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from filelock import FileLock
+
+    monkeypatch.setattr("vpt_plugin.study.runner_cell._PATIENCE_SECONDS", 0.1)
+    cell = plan.cells()[1]
+    folder = CellFolder.of(tmp_path, cell.id)
+    folder.write_cell(cell)
+    with FileLock(folder.root / ".lock"):
+        failure = run_order(CellOrder(cell, plan, tmp_path))
+    assert failure is not None
+    assert "another process trains this very cell" in failure.message
+    assert folder.failure() == failure
+
+
+def test_a_part_of_a_plan_is_what_was_named_and_what_that_needs(plan: Plan) -> None:
+    cells = plan.cells()
+    assert [cell.id for cell in Part().of(cells)] == [PRETRAIN, NONE, CT]
+    assert [cell.id for cell in Part(arms=("ct",)).of(cells)] == [PRETRAIN, CT]
+    assert [cell.id for cell in Part(arms=("none",), seeds=(0,)).of(cells)] == [NONE]
+    searched = replace(plan, learning_rates={"all": (1e-3, 1e-4)}).cells()
+    assert len(Part(arms=("none",)).of(searched)) == 3
+    with pytest.raises(ConfigurationError, match=r"no 'video' among its arms; choose from ct, none"):
+        Part(arms=("video",)).of(cells)
+    with pytest.raises(ConfigurationError, match=r"no 10\.0 among its percents; choose from 100"):
+        Part(percents=(10.0,)).of(cells)
+
+
+def test_cells_and_their_progress_in_words(plan: Plan, tmp_path: Path) -> None:
+    pretrain, none, ct = plan.cells()
+    assert cell_in_words(pretrain) == "pretraining: others, tiny, none, 100 %, seed 0"
+    assert cell_in_words(ct) == "balls, tiny, CT, 100 %, seed 0"
+    assert CellProgress.read(tmp_path, none.id) is None
