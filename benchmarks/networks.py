@@ -14,7 +14,7 @@ from side_by_side import Row, compare, report
 
 from vpt_plugin.models.catalog import MODELS
 from vpt_plugin.models.classifier import Classifier, new_classifier
-from vpt_plugin.models.device import choose_device, choose_dtype, memory_format
+from vpt_plugin.models.device import arrange, choose_device, choose_dtype, memory_format
 
 
 def main() -> None:
@@ -38,7 +38,8 @@ def measure(name: str, rounds: int) -> Row:
     clip = torch.rand(1, 1, *shape, device=device)
     shipped = spec.build().eval().to(device)
     order = memory_format(dtype)
-    ours = new_classifier(spec, ("finding",)).eval().to(device=device, memory_format=order)
+    ours = new_classifier(spec, ("finding",)).eval().to(device=device)
+    arrange(ours, dtype)
     return compare(
         f"{name}, {' x '.join(map(str, shape))}, {str(dtype).removeprefix('torch.')}",
         partial(_ours, ours, clip.to(memory_format=order), dtype),
@@ -55,6 +56,10 @@ def _ours(classifier: Classifier, clip: torch.Tensor, dtype: torch.dtype) -> flo
 
 def _theirs(network: torch.nn.Module, clip: torch.Tensor, name: str) -> float:
     with torch.inference_mode():
+        if (
+            MODELS[name].kind == "2d"
+        ):  # slices as a batch of images; of LRCN this is the slices' network alone
+            return float(network(clip[0].transpose(0, 1))[0, 0])
         # SlowFast wants its two pathways cut by the caller.
         return float(network([clip[:, :, ::4], clip] if name == "slowfast_r50" else clip)[0, 0])
 

@@ -30,7 +30,7 @@ from side_by_side import LIBRARIES, RESULTS, about_this_machine
 from vpt_plugin.models.backbones import blocks_to_recompute
 from vpt_plugin.models.catalog import MODELS
 from vpt_plugin.models.classifier import Classifier, new_classifier
-from vpt_plugin.models.device import choose_device, choose_dtype, keep_freed_memory, memory_format
+from vpt_plugin.models.device import arrange, choose_device, choose_dtype, keep_freed_memory, memory_format
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.optimization import freeze, make_optimizer
 from vpt_plugin.training.placement import MixedPrecision, Placement
@@ -120,7 +120,8 @@ def measure(name: str, way: str, rounds: int) -> Figures:
     if device.type == "cpu":
         keep_freed_memory()
     order = memory_format(placement.dtype)
-    classifier = new_classifier(spec, ("finding",)).to(device).to(memory_format=order)
+    classifier = new_classifier(spec, ("finding",)).to(device)
+    arrange(classifier, placement.dtype)
     count = 1 if way == "answer" else CLIPS
     clips = torch.rand(count, 1, spec.clip_slices, spec.crop_px, spec.crop_px, device=device)
     run = _answer if way == "answer" else _step(classifier, WAYS[way], placement)
