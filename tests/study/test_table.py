@@ -13,8 +13,9 @@ from study_of_answers import Answered, a_cell, study_of
 
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.study.differences import differences_of
-from vpt_plugin.study.table import TableRow, table_of
-from vpt_plugin.study.table_files import write_differences, write_table
+from vpt_plugin.study.side_by_side import side_by_side
+from vpt_plugin.study.table import TableRow, published_table, table_of
+from vpt_plugin.study.table_files import write_differences, write_side_by_side, write_table
 from vpt_plugin.study.text import differences_text, table_text
 
 # Four studies, two with the finding; these answers put 4, 3 and 2 of the 4 pairs in the right order.
@@ -81,7 +82,8 @@ def test_what_never_came_to_an_end_stays_in_the_table() -> None:
     rows = table_of(study_of(failures=[(failed, "no memory.")], not_done=[later]))
     assert [row.note for row in rows] == ["seed 0 failed: no memory", "not done yet"]
     assert all(math.isnan(row.auroc.value) and row.seeds == 0 for row in rows)
-    assert "n/a" in table_text(rows)
+    assert "n/a (1)" in table_text(rows)
+    assert differences_text(differences_of(rows)) == "There are no two results yet that could be compared."
 
 
 def test_a_collapsed_network_counts_and_is_noted() -> None:
@@ -255,6 +257,20 @@ def test_the_files_hold_every_row_and_difference_and_leave_empty_what_is_undefin
     assert by_claim["video_gain"]["sentence"].startswith(
         "Video pretraining lifts the AUROC of Video Swin-T from 0.875 to 1.000: +0.125"
     )
+
+
+def test_our_rows_are_written_beside_the_published_ones_and_no_file_stays_without_any(tmp_path: Path) -> None:
+    states = {"pe": [0, 1] * 10}
+    ours = Answered(a_cell("swin_t", "video", dataset="rsna"), states, {"pe": [0.1, 0.9] * 9 + [0.9, 0.1]})
+    path = tmp_path / "beside_published.csv"
+    write_side_by_side(path, side_by_side(table_of(study_of(ours)), published_table()))
+    with path.open(newline="", encoding="utf-8") as file:
+        (line,) = csv.DictReader(file)
+    # 81 of 100 pairs are in the right order, and 18 are tied.
+    assert (line["auroc"], line["published_auroc"], line["ours_less_published"]) == ("0.9", "0.902", "-0.002")
+    assert (line["published_auroc_ci95_low"], line["intervals_overlap"]) == ("0.869", "yes")
+    write_side_by_side(path, ())
+    assert not path.exists()
 
 
 def test_the_text_numbers_notes_once() -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from vpt_plugin.durable import write_over
 from vpt_plugin.study.differences import Difference
-from vpt_plugin.study.figures_agreement import agreement_figure, in_both
+from vpt_plugin.study.figures_agreement import agreement_figure
 from vpt_plugin.study.figures_canvas import NOT_ALL, StudyFigure, drawn
 from vpt_plugin.study.figures_ct import gain_over_ct_figure
 from vpt_plugin.study.figures_fractions import arm_shown, fractions_figure
 from vpt_plugin.study.figures_pretraining import pretraining_figure
 from vpt_plugin.study.rows import TableRow, dataset_in_words
+from vpt_plugin.study.side_by_side import SideBySide, side_by_side
 from vpt_plugin.words import count_in_words, studies_in_words
 
 _TITLES = {
@@ -53,8 +54,8 @@ def study_figures(
         "figure4": (gain_over_ct_figure(rows, differences), _of_ct(where)),
     }
     if published:
-        cells = count_in_words(len(in_both(rows, published)), "cell")
-        found["figureS"] = (agreement_figure(rows, published), _of_agreement(cells, where))
+        joined = side_by_side(rows, published)
+        found["figureS"] = (agreement_figure(rows, published), _of_agreement(joined, where))
     return tuple(
         drawn(figure, name, _TITLES[name], caption)
         if figure is not None
@@ -120,8 +121,11 @@ def _of_ct(where: str) -> str:
     )
 
 
-def _of_agreement(cells: str, where: str) -> str:
+def _of_agreement(joined: Sequence[SideBySide], where: str) -> str:
+    meet = [each.intervals_meet for each in joined if each.intervals_meet is not None]
+    overlap = f" Of {len(meet)} with both intervals, these overlap in {sum(meet)}." if meet else ""
     return (
-        f"AUROC here against the published one: {cells} with a result in both, each with both intervals. "
-        f"On the dotted line they are the same. The test studies are not the published ones. {where}"
+        f"AUROC here against the published one: {count_in_words(len(joined), 'cell')} with a result in both, "
+        f"with their intervals where there are few. On the dotted line they are the same.{overlap} The test "
+        f"studies are not the published ones. {where}"
     )

@@ -19,6 +19,7 @@ from vpt_plugin.study.figures_canvas import (
     whisker,
 )
 from vpt_plugin.study.rows import TableRow, dataset_in_words
+from vpt_plugin.study.side_by_side import side_by_side
 from vpt_plugin.training.report.style import FAINT, new_figure
 
 _COLUMNS = 2
@@ -26,15 +27,9 @@ _COLUMNS = 2
 _FEW = 24
 
 
-def in_both(ours: Sequence[TableRow], published: Sequence[TableRow]) -> list[tuple[TableRow, TableRow]]:
-    """Our row and the published one of every cell that has a figure in both."""
-    known = {row.cell: row for row in published if not math.isnan(row.auroc.value)}
-    return [(row, known[row.cell]) for row in ours if row.cell in known and not math.isnan(row.auroc.value)]
-
-
 def agreement_figure(ours: Sequence[TableRow], published: Sequence[TableRow]) -> Figure | None:
     """Published AUROC to the right, ours upwards, a panel per dataset; None where no cell is in both."""
-    pairs = in_both(ours, published)
+    pairs = [(each.ours, each.published) for each in side_by_side(ours, published)]
     if not pairs:
         return None
     datasets = list(dict.fromkeys(row.dataset for row, _ in pairs))

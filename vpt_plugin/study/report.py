@@ -10,7 +10,8 @@ from vpt_plugin.study.figures import study_figures, write_figures
 from vpt_plugin.study.published import published_table
 from vpt_plugin.study.report_facts import StudyFacts
 from vpt_plugin.study.report_page import published_page, study_page
-from vpt_plugin.study.table_files import write_differences, write_table
+from vpt_plugin.study.side_by_side import side_by_side
+from vpt_plugin.study.table_files import write_differences, write_side_by_side, write_table
 
 FOLDER, PAGE = "report", "report.html"
 
@@ -18,7 +19,8 @@ FOLDER, PAGE = "report", "report.html"
 def write_report(out: Path) -> Path:
     """Write ``report/``: the page, ``table1.csv``, ``differences.csv`` and the figures as SVG and PNG.
 
-    Cells that are not done yet, or failed, are n/a in it; names of studies and patients are nowhere in it.
+    Where cells of it are published, ``beside_published.csv`` has both. Cells that are not done yet, or
+    failed, are n/a in it; names of studies and patients are nowhere in it.
 
     Args:
         out: the study's folder.
@@ -38,6 +40,7 @@ def write_report(out: Path) -> Path:
     write_figures(figures, folder)
     write_table(folder / "table1.csv", (*facts.rows, *facts.finding_rows))
     write_differences(folder / "differences.csv", facts.differences)
+    write_side_by_side(folder / "beside_published.csv", side_by_side(facts.rows, published))
     write_over(folder / PAGE, study_page(facts, figures, published).encode())
     return folder / PAGE
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from vpt_plugin.study.cells import ARMS
 from vpt_plugin.study.differences import Difference
 from vpt_plugin.study.rows import TableRow
 from vpt_plugin.study.sentences import sentence
+from vpt_plugin.study.side_by_side import SideBySide
 
 TABLE_COLUMNS = (
     "source", "dataset", "percent_of_training_side", "network", "title", "kind", "arm", "arm_title",
@@ -28,6 +29,11 @@ DIFFERENCE_COLUMNS = (
     "over_arm", "auroc", "over_auroc", "gain", "gain_ci95_low", "gain_ci95_high",
     "share_of_resamples_above_0", "test_studies", "test_patients", "seeds", "sentence", "note",
 )  # fmt: skip
+BESIDE_COLUMNS = (
+    "dataset", "percent_of_training_side", "network", "kind", "arm", "auroc", "auroc_ci95_low",
+    "auroc_ci95_high", "published_auroc", "published_auroc_ci95_low", "published_auroc_ci95_high",
+    "ours_less_published", "intervals_overlap", "note", "published_note",
+)  # fmt: skip
 
 
 def write_table(path: Path, rows: Iterable[TableRow]) -> None:
@@ -38,6 +44,14 @@ def write_table(path: Path, rows: Iterable[TableRow]) -> None:
 def write_differences(path: Path, differences: Iterable[Difference]) -> None:
     """Write ``differences.csv``: how far ``auroc`` is above ``over_auroc``, a row of each difference."""
     write_over(path, _csv(DIFFERENCE_COLUMNS, map(_difference_row, differences)))
+
+
+def write_side_by_side(path: Path, joined: Sequence[SideBySide]) -> None:
+    """Write ``beside_published.csv``: our rows with the published ones; no file where there is none."""
+    if joined:
+        write_over(path, _csv(BESIDE_COLUMNS, map(_beside_row, joined)))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _table_row(row: TableRow) -> dict[str, Any]:
@@ -65,6 +79,18 @@ def _difference_row(each: Difference) -> dict[str, Any]:
         "share_of_resamples_above_0": _number(each.share),
         "test_studies": each.gain.n, "test_patients": each.patients or "", "seeds": each.seeds,
         "sentence": sentence(each), "note": each.note,
+    }  # fmt: skip
+
+
+def _beside_row(each: SideBySide) -> dict[str, Any]:
+    ours, meet = each.ours, each.intervals_meet
+    return {
+        "dataset": ours.dataset, "percent_of_training_side": f"{ours.percent:g}",
+        "network": ours.network, "kind": ours.kind, "arm": ours.arm,
+        **_estimate("auroc", ours.auroc), **_estimate("published_auroc", each.published.auroc),
+        "ours_less_published": _number(each.difference),
+        "intervals_overlap": "" if meet is None else "yes" if meet else "no",
+        "note": ours.note, "published_note": each.published.note,
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -51,9 +52,12 @@ def differences_text(differences: Iterable[Difference]) -> str:
     """What follows from a table, place by place: the gains of means over networks, and the best networks.
 
     Args:
-        differences: of one source. Of a kind with one network alone, that one's stand in for the means.
+        differences: of one source. What is not known is left out. Where a gain is known of one network of a
+            kind alone, that stands in for the mean.
     """
-    given = tuple(differences)
+    given = [each for each in differences if not math.isnan(each.gain.value)]
+    if not given:
+        return "There are no two results yet that could be compared."
     networks = Counter(_compared(each) for each in given if not each.is_mean)
     places: dict[str, list[Difference]] = {}
     for each in given:
