@@ -168,7 +168,7 @@ def test_a_gain_whose_interval_holds_zero_may_be_chance_and_the_sentence_says_so
         "Video pretraining lifts the AUROC of a from 0.500 to 0.520: +0.020 [-0.035, +0.07"
     )
     assert sentence(found).endswith(
-        "It is above 0 in 75 % of the resamples of 40 patients, so it may be chance."
+        "The gain is above 0 in 75 % of the resamples of 40 patients, so it may be chance."
     )
     assert place_in_words(found) == "site, 100 % of the training side"
 

@@ -108,5 +108,5 @@ def _chance(difference: Difference) -> str:
     if math.isnan(low):
         return ""
     share = math.floor(100 * difference.share)
-    said = f" It is above 0 in {share} % of the resamples of {difference.patients:,} patients"
+    said = f" The gain is above 0 in {share} % of the resamples of {difference.patients:,} patients"
     return f"{said}, so it may be chance." if low <= 0 <= high else f"{said}."
