@@ -39,7 +39,7 @@ from vpt_plugin.tasks import get_task
 from vpt_plugin.training.model_store import ModelStore
 
 DISTINCT = 100
-# 23 slices of 64 x 64 pixels.
+# Some 23 slices of 64 x 64 pixels.
 TINY = PhantomConfig(pixels=64, slice_spacings_mm=(12.0,))
 MANY = 10
 # Shares of the studies that are written when somebody is killed.
@@ -67,7 +67,7 @@ def main() -> int:
 
 def _all(folder: Path, studies: int, workers: Sequence[int]) -> int:
     machine = about_this_machine()
-    print(f"{machine['cpu']}, {machine['cores']} cores; {studies} studies of 23 x 64 x 64\n")
+    print(f"{machine['cpu']}, {machine['cores']} cores; {studies} studies of some 23 slices of 64 x 64\n")
     place = make_archive(folder, studies)
     race = _race(folder, place, workers)
     trial = _trial(folder, place, workers[-1], answers_of(folder / f"race-{workers[-1]}"))
