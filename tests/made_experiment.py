@@ -27,6 +27,12 @@ networks: [{networks}]
 seeds: [{seeds}]
 learning_rates: [{rates}]
 """
+CT = """
+ct:
+  other:
+    task: nodule
+    manifest: manifest.csv
+"""
 # How far the answers of present studies lie above those of absent ones, in deviations, by arm.
 SHIFTS = {"none": 0.3, "video": 1.6, "ct": 0.6, "video+ct": 1.5}
 
@@ -70,7 +76,7 @@ def make_experiment(
 
     Args:
         folder: for the manifest, the plan and the study.
-        dataset, title, arms, networks, seeds, rates: of the plan.
+        dataset, title, arms, networks, seeds, rates: of the plan; with CT among the arms, it has a CT set.
         missing: cells that are not done.
         failing: what a cell failed with; "" for those that are done.
         collapsed: cells that give every study the same answer.
@@ -81,7 +87,7 @@ def make_experiment(
         title=json.dumps(title), dataset=dataset, arms=arms, networks=", ".join(networks),
         seeds=", ".join(map(str, seeds)), rates=", ".join(rates),
     )  # fmt: skip
-    (folder / "plan.yaml").write_text(text, encoding="utf-8")
+    (folder / "plan.yaml").write_text(text + (CT if "ct" in arms else ""), encoding="utf-8")
     plan = Plan.read(str(folder / "plan.yaml"))
     out = folder / "out"
     out.mkdir()
@@ -104,7 +110,7 @@ def _write(files: CellFolder, cell: Cell, number: int, *, collapsed: bool) -> No
     numbers = range(first, first + SIDES["test"])
     states = np.array([[float(each % 2)] for each in numbers])
     rng = np.random.default_rng(number)
-    noise = rng.normal(size=states.shape) + SHIFTS[cell.arm] * cell.percent**0.1 * states
+    noise = rng.normal(size=states.shape) + SHIFTS[cell.arm] * states * cell.percent**0.1
     answers = Answers(
         cell.id, ("lung_nodule",), tuple(f"study-{each:03}" for each in numbers),
         tuple(f"patient-{each:03}" for each in numbers), states,

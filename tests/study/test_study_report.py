@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from made_experiment import make_experiment
 
+from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.study.cells import Cell
 from vpt_plugin.study.published import CITATION, published_table
 from vpt_plugin.study.report import published_report, write_report
@@ -240,10 +241,32 @@ def test_few_test_studies_are_a_warning(standard: Path) -> None:
     assert "LIDC-IDRI: the test side has only 30 studies." in Page.read(standard).text
 
 
-def test_without_video_the_page_says_that_it_cannot_answer(make: Make) -> None:
-    out = make(arms="{100: [none, video]}", missing=lambda cell: cell.arm == "video")
-    text = Page.read(write_report(out)).text
+def test_without_any_result_with_video_nothing_is_answered(make: Make) -> None:
+    text = Page.read(write_report(make(missing=lambda cell: cell.arm == "video"))).text
     assert re.search(r"here\?n/a: nothing that could answer it has a result", text)
+
+
+def test_a_plan_without_video_says_so_and_answers_for_ct_pretraining(make: Make) -> None:
+    page = Page.read(write_report(make(arms="{100: [none, ct]}")))
+    assert "This plan cannot say: no network of it began from video or images." in page.text
+    assert re.search(r"CT pretraining \w+ the mean AUROC of two 3D networks from", page.text)
+    assert page.row("trainings")[1] == "4 of 4 for the table, 2 of 2 of CT pretraining"
+    assert page.row("other", "train")[2] == "40"
+
+
+def test_gains_over_ct_pretraining_have_their_figure_and_table(make: Make) -> None:
+    report = write_report(make(arms="{100: [none, video, ct, video+ct]}"))
+    assert (report.parent / "figure4.svg").exists()
+    text = Page.read(report).text
+    assert "Video or image pretraining over CT pretraining" in text
+    assert "Video or image, then CT pretraining over CT pretraining alone" in text
+
+
+def test_a_damaged_plan_is_refused_with_the_file(make: Make) -> None:
+    out = make()
+    (out / "plan.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"plan\.json cannot be read"):
+        write_report(out)
 
 
 def test_an_experiment_that_has_only_begun_has_a_report(make: Make) -> None:

@@ -111,7 +111,9 @@ class StudyFacts:
         Raises:
             ConfigurationError: a file in it is damaged, or of another VPTCT.
         """
-        plan, results = _plan(out), StudyResults.read(out)
+        # First the results: they refuse a plan that is damaged.
+        results = StudyResults.read(out)
+        plan = _plan(out)
         datasets = tuple(DatasetFacts.read(each) for each in plan.all_datasets) if plan else ()
         private = _Private.of(datasets, results)
         rows = [replace(row, note=private.hidden(row.note)) for row in table_of(results, each_finding=True)]
