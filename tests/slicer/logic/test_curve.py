@@ -36,6 +36,17 @@ def test_where_clips_overlap_the_curve_is_their_mean() -> None:
     assert made.at(-94.0) == pytest.approx(0.4)
 
 
+def test_of_a_network_of_single_slices_the_curve_is_what_each_slice_got() -> None:
+    said = (0.1, 0.9, 0.8, 0.2, 0.7)
+    clips = [clip(number, number, probability) for number, probability in enumerate(said)]
+    made = curve_of(clips)
+    assert made.values == pytest.approx(said)
+    assert made.axis == SliceAxis(-100.0, 2.5, 5)
+    # From the centre of the lowest slice to that of the highest; one slice alone begins where it ends.
+    assert positive_ranges(clips, 0.5) == ((-97.5, -95.0), (-90.0, -90.0))
+    assert made.peaks() == (-97.5, -90.0)
+
+
 def test_clips_may_come_in_any_order_and_a_study_may_have_one_slice() -> None:
     clips = [clip(2, 5, 0.6), clip(0, 3, 0.2)]
     assert curve_of(clips) == curve_of(clips[::-1])
