@@ -84,6 +84,21 @@ def dots(figure: Figure) -> dict[str, tuple[float, ...]]:
     return found
 
 
+@cache
+def published_pretraining() -> Figure:
+    return drawn(pretraining_figure(PUBLISHED, published_differences()))
+
+
+@cache
+def published_over_ct() -> Figure:
+    return drawn(gain_over_ct_figure(PUBLISHED, published_differences()))
+
+
+@cache
+def published_fractions() -> Figure:
+    return drawn(fractions_figure(PUBLISHED, published_differences(), {("rsna", 100.0): 5095}))
+
+
 def texts(figure: Figure) -> list[Text]:
     """All texts that are shown, those of ticks and legends among them."""
     found: list[Text] = [each for legend in figure.legends for each in legend.get_texts()]
@@ -112,7 +127,7 @@ def test_the_same_figures_are_the_same_files_whenever_they_are_drawn() -> None:
 
 
 def test_every_published_dot_lies_at_its_auroc_and_its_line_is_that_of_its_network() -> None:
-    places = dots(drawn(pretraining_figure(PUBLISHED, published_differences())))
+    places = dots(published_pretraining())
     for each in PUBLISHED:
         if each.arm in ("none", "video"):
             x, _ = places[f"{each.dataset}-{each.percent:g}-{each.network}-{each.arm}"]
@@ -127,7 +142,7 @@ def test_every_published_dot_lies_at_its_auroc_and_its_line_is_that_of_its_netwo
 
 
 def test_the_means_of_the_published_figure_are_those_of_the_paper() -> None:
-    figure = drawn(pretraining_figure(PUBLISHED, published_differences()))
+    figure = published_pretraining()
     places = dots(figure)
     assert places["rsna-100-mean-3d-none"][0] == pytest.approx(0.573, abs=5e-4)
     assert places["rsna-100-mean-3d-video"][0] == pytest.approx(0.719, abs=5e-4)
@@ -135,7 +150,7 @@ def test_the_means_of_the_published_figure_are_those_of_the_paper() -> None:
 
 
 def test_gains_over_ct_pretraining_lie_where_the_table_says() -> None:
-    figure = drawn(gain_over_ct_figure(PUBLISHED, published_differences()))
+    figure = published_over_ct()
     x, _ = dots(figure)["rsna-100-swin_t-3d-video"]
     assert x == pytest.approx(0.902 - 0.698)
     x, _ = dots(figure)["rsna-100-swin_t-3d-video+ct"]
@@ -143,7 +158,7 @@ def test_gains_over_ct_pretraining_lie_where_the_table_says() -> None:
 
 
 def test_the_best_networks_stand_at_their_share_and_are_named() -> None:
-    figure = drawn(fractions_figure(PUBLISHED, published_differences(), {("rsna", 100.0): 5095}))
+    figure = published_fractions()
     x, y = dots(figure)["rsna-100-swin_t"]
     assert (y, round(x / 100, 2)) == (0.902, 1.07)
     assert dots(figure)["rsna-100-lrcn"][1] == 0.784
@@ -238,9 +253,9 @@ def figures_to_read() -> list[Figure]:
         if each.dataset == "rsna"
     ]
     return [
-        drawn(pretraining_figure(PUBLISHED, published_differences())),
-        drawn(fractions_figure(PUBLISHED, published_differences(), {("rsna", 1.0): 51})),
-        drawn(gain_over_ct_figure(PUBLISHED, published_differences())),
+        published_pretraining(),
+        published_fractions(),
+        published_over_ct(),
         drawn(agreement_figure(PUBLISHED, PUBLISHED)),
         drawn(pretraining_figure(ours, differences_of(ours))),
         drawn(pretraining_figure(two_networks(), differences_of(two_networks()))),
