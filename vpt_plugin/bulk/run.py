@@ -127,7 +127,7 @@ class _Run:
 
     def _new_pool(self, place: RayPlace, studies: int) -> WorkerPool:
         job = self._job
-        gpus = _gpu_share(job, place)
+        gpus = gpu_share(job, place)
         fit = int(min(place.gpus / gpus, place.cpus) if gpus else place.cpus)
         settings = WorkerSettings(
             models_dir=ModelStore(job.models_dir).root.absolute(),
@@ -218,8 +218,12 @@ class _Run:
         self._watch(self._progress)
 
 
-def _gpu_share(job: BulkJob, place: RayPlace) -> float:
+def gpu_share(job: BulkJob, place: RayPlace) -> float:
     """What each worker has of a GPU; 0 for none.
+
+    Args:
+        job: names the device, and perhaps the share.
+        place: what there is to share out.
 
     Raises:
         ConfigurationError: a GPU was asked for, and there is none, or one by its number.

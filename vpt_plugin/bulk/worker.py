@@ -121,7 +121,7 @@ class StudyWorker:
 
 
 def _refusal(study: str, error: Exception) -> Refusal:
-    message = str(error) if isinstance(error, VptError) else f"{type(error).__name__}: {error}"
+    message = str(error) if isinstance(error, VptError) else f"{type(error).__name__}: {error}".rstrip(": ")
     return Refusal(study, type(error).__name__, message.removeprefix(f"{study}: "), now(), _kind(error))
 
 

@@ -149,12 +149,12 @@ def _shown() -> Iterator[Watch]:
     from vpt_plugin.bulk.job import BulkProgress
 
     with progress_bars() as bars:
-        bar = bars.add_task(_speed_in_words(BulkProgress(0, 0)), total=None)
+        bar = bars.add_task(speed_in_words(BulkProgress(0, 0)), total=None)
         told_at = time.monotonic()
 
         def show(now: BulkProgress) -> None:
             nonlocal told_at
-            words = _speed_in_words(now)
+            words = speed_in_words(now)
             bars.update(bar, description=words, completed=now.done, total=now.total)
             if bars.disable and time.monotonic() - told_at >= _SECONDS_OF_A_LINE:
                 print(f"{now.done:,} of {now.total:,} studies: {words}", file=sys.stderr, flush=True)
@@ -163,7 +163,7 @@ def _shown() -> Iterator[Watch]:
         yield show
 
 
-def _speed_in_words(now: BulkProgress) -> str:
+def speed_in_words(now: BulkProgress) -> str:
     """``2 workers, 3.2 studies/s, 14 refused, 2 h 5 min left``."""
     if not now.workers:
         return "starting the workers"
