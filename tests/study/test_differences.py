@@ -109,6 +109,11 @@ def test_a_network_without_a_result_is_left_out_of_the_mean_and_named() -> None:
     )
 
 
+def test_one_known_gain_of_two_networks_is_no_mean() -> None:
+    rows = [row("a", "none", 0.5), row("a", "video", 0.7), row("b", "none", 0.5), row("b", "video", math.nan)]
+    assert set(of_networks(rows)) == {("a",), ("b",)}
+
+
 def test_an_arm_that_is_not_in_the_table_gives_no_difference() -> None:
     rows = [row("a", "none", 0.5), row("a", "video", 0.7)]
     assert gain_over_ct(rows) == ()
@@ -171,6 +176,16 @@ def test_a_gain_whose_interval_holds_zero_may_be_chance_and_the_sentence_says_so
         "The gain is above 0 in 75 % of the resamples of 40 patients, so it may be chance."
     )
     assert place_in_words(found) == "site, 100 % of the training side"
+
+
+def test_a_gain_whose_interval_leaves_out_zero_is_told_without_a_verdict() -> None:
+    rows = [
+        row("a", "none", 0.5, resamples=(0.5,) * 3),
+        row("a", "video", 0.52, resamples=(0.505, 0.52, 0.535)),
+    ]
+    assert sentence(of_networks(rows)["a",]).endswith(
+        ": +0.020 [+0.006, +0.034]. The gain is above 0 in 100 % of the resamples of 40 patients."
+    )
 
 
 def test_how_to_read_speaks_of_intervals_only_where_there_are_any() -> None:
