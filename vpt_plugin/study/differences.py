@@ -105,11 +105,6 @@ def gain_over_ct(rows: Iterable[TableRow]) -> tuple[Difference, ...]:
     return _of_claim(rows, "gain_over_ct")
 
 
-def ct_after_video(rows: Iterable[TableRow]) -> tuple[Difference, ...]:
-    """Video, then CT pretraining over video alone: of every network, then the mean over those of its kind."""
-    return _of_claim(rows, "ct_after_video")
-
-
 def best_3d_over_best_2d(rows: Iterable[TableRow]) -> tuple[Difference, ...]:
     """The best 3D network over the best 2D one of every arm; which are the best is said by ``best_row``."""
     found = []
