@@ -52,6 +52,9 @@ def test_weights_list_names_size_address_and_licence(home: Path) -> None:
     (home / "weights" / WEIGHTS["penet"].filename).touch()
     result = vpt("weights", "list")
     assert row(result, "swin_t") == f"swin_t swin_t kinetics 127 MB no {WEIGHTS['swin_t'].url}"
+    assert row(result, "resnext101_2d").startswith(
+        "resnext101_2d resnext101_2d, lrcn imagenet 356 MB no https://"
+    )
     assert row(result, "penet").startswith("penet penet kinetics 237 MB yes ")
     assert f"Licence of penet: {WEIGHTS['penet'].licence}" in result.stdout
 

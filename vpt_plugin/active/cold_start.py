@@ -61,9 +61,12 @@ def cold_start_scorer(
     )
     if pretraining == "none":
         return StatisticsScorer(by, task, spec)
-    classifier = new_classifier(spec, task.findings, pretraining=pretraining, weights=folder)
-    length = spec.clip_numbers(task.clips).length
-    card = ModelCard(task.name, model, task.findings, pretraining, clip_slices=length)
+    # Of LRCN the slices' network alone is published: what a recurrence that nobody trained makes of its
+    # features would drown them.
+    known = get_model(spec.weights[pretraining][0].model)
+    classifier = new_classifier(known, task.findings, pretraining=pretraining, weights=folder)
+    length = known.clip_numbers(task.clips).length
+    card = ModelCard(task.name, known.name, task.findings, pretraining, clip_slices=length)
     return BackboneScorer(by, Predictor(classifier, task, card, device=device))
 
 

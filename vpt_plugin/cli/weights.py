@@ -42,7 +42,7 @@ def list_weights() -> None:
     rows = [
         (
             source.name,
-            source.model,
+            ", ".join((source.model, *source.also_for)),
             source.pretraining,
             megabytes(source.bytes),
             "yes" if folder.has(source) else "no",

@@ -99,6 +99,25 @@ def test_published_features_are_used_where_they_are_here_and_no_head_answers(
     assert "kinetics" in found.state.warnings[0]
 
 
+def test_before_lrcn_is_trained_the_features_are_those_of_the_network_that_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = WeightsSource(
+        "slices", "resnet18_2d", "imagenet", "https://x.org/s", "S.pth", "torchvision", "", 1
+    )
+    small = replace(MODELS["resnet18_2d"], weights={"imagenet": (file,)}, resize_px=40, crop_px=32)
+    lrcn = replace(small, name="lrcn", family="lrcn")
+    monkeypatch.setattr(cold_start, "get_model", lambda name: {"lrcn": lrcn, "resnet18_2d": small}[name])
+    folder = WeightsFolder(tmp_path)
+    torch.save(small.build().state_dict(), folder.path(file))
+    # Its file is checked against the network it is of.
+    monkeypatch.setattr("vpt_plugin.models.weights.get_model", lambda name: small)
+    scorer = cold_start_scorer(NODULE, "lrcn", weights=folder, device="cpu")
+    assert isinstance(scorer, BackboneScorer)
+    assert (scorer.by.model, scorer.predictor.spec.name) == ("lrcn", "resnet18_2d")
+    assert "features that ResNet-18 (2D) has from its pretraining (imagenet)" in scorer.warnings[0]
+
+
 def test_other_weights_another_network_or_another_way_of_reading_are_other_scores(
     published: WeightsFolder, tmp_path: Path
 ) -> None:
