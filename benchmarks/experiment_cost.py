@@ -39,7 +39,8 @@ SETS = {
     "lidc": Size(714, 152, 152, 240),
     "ct_set": Size(868, 186, 187, 240),
 }
-# Seconds per clip of a training step and of an answer; docs/finetuning.md says on what they were measured.
+# Seconds per clip (2D: slice) of a training step and of an answer; docs/finetuning.md says on what machine.
+# LRCN was not measured.
 MEASURED: Mapping[str, tuple[float, float]] = {
     "slow_r50": (1.62, 0.42),
     "slowfast_r50": (0.78, 0.16),
@@ -48,6 +49,8 @@ MEASURED: Mapping[str, tuple[float, float]] = {
     "mvit_b": (3.16, 0.78),
     "swin_t": (1.53, 0.52),
     "penet": (0.53, 0.15),
+    "resnet18_2d": (0.09, 0.010),
+    "resnext101_2d": (0.37, 0.095),
 }
 # Of an answer to one clip (2D: one slice; LRCN: 150 of them), counted by torch's FlopCounterMode.
 GIGAFLOP: Mapping[str, float] = {

@@ -262,6 +262,16 @@ def test_gains_over_ct_pretraining_have_their_figure_and_table(make: Make) -> No
     assert "Video or image, then CT pretraining over CT pretraining alone" in text
 
 
+def test_while_some_networks_are_still_to_be_trained_single_ones_answer(make: Make) -> None:
+    text = Page.read(write_report(make(missing=is_slow))).text
+    assert re.search(r"here\?3D networks.*Video pretraining lifts the AUROC of Video Swin-T from", text)
+
+
+def test_a_note_that_holds_for_several_rows_is_told_once(make: Make) -> None:
+    text = Page.read(write_report(make(missing=is_slow))).text
+    assert "not done yet: Slow R50, none, LIDC-IDRI 100 %; Slow R50, video/image, LIDC-IDRI 100 %" in text
+
+
 def test_a_damaged_plan_is_refused_with_the_file(make: Make) -> None:
     out = make()
     (out / "plan.json").write_text("{", encoding="utf-8")
@@ -312,7 +322,7 @@ def test_methods_tell_what_was_run(standard: Path) -> None:
         "in the HU window from -1350 to 150",
         "Slow R50 (clips of 32 slices of 224 x 224 pixels)",
         "They learned from 100 and 10 % of the studies",
-        "at most 10 epochs of 25 steps",
+        "epochs of 25 steps, 10 at most",
         "chosen from 1e-3 and 1e-4",
         "the mean over 2 seeds",
         "1,000 bootstrap resamples of the test patients",

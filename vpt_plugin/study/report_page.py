@@ -67,7 +67,7 @@ def study_page(facts: StudyFacts, figures: Sequence[StudyFigure], published: Seq
         title,
         tag("h1", title),
         _warnings(warnings_of(facts)),
-        _answer(facts.differences, facts.rows, "Does video pretraining help here?"),
+        _answer(facts.differences, "Does video pretraining help here?"),
         tag("h2", "What was run"),
         plan_table(facts),
         data_table(facts.datasets),
@@ -101,7 +101,7 @@ def published_page(rows: Sequence[TableRow], figures: Sequence[StudyFigure]) -> 
             "Drawn by VPTCT from the 180 figures of table 1 as printed. The paper has no paired intervals of "
             "single networks, and they cannot be had from the table; gains stand here without.",
         ),
-        _answer(differences, rows, "What the paper found"),
+        _answer(differences, "What the paper found"),
         *_table_section(rows, ()),
         *_figures(figures),
         *_differences(differences, ()),
@@ -124,9 +124,9 @@ def _warnings(said: Sequence[str]) -> Markup:
     return tag("div", title, tag("ul", *(tag("li", each) for each in said)), class_="warnings")
 
 
-def _answer(differences: Sequence[Difference], rows: Sequence[TableRow], question: str) -> Markup:
+def _answer(differences: Sequence[Difference], question: str) -> Markup:
     """The verdict of every part of the experiment, and its figures in a sentence."""
-    found = answers(differences, rows)
+    found = answers(differences)
     if not found:
         return joined(tag("h2", question), tag("p", "n/a: nothing that could answer it has a result."))
     other = tag("p", _NO_VIDEO) if found[0].claim != "video_gain" else Markup()

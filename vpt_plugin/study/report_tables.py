@@ -65,23 +65,23 @@ def _cell(ours: TableRow | None, published: TableRow | None) -> Markup:
 
 
 def notes_of(rows: Iterable[TableRow]) -> Markup:
-    """What a reader must know of single rows."""
-    said = [
-        (f"{row.title}, {ARMS[row.arm]}, {dataset_in_words(row.dataset)} {percent_in_words(row.percent)}"
-         + (f", {in_a_sentence(row.finding)}" if row.finding else ""), row.note)
-        for row in rows
-        if row.note
-    ]  # fmt: skip
+    """What a reader must know of single rows, each note once."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        if row.note:
+            said.setdefault(row.note, []).append(_in_full(row))
     if not said:
         return Markup()
-    return joined(
-        tag(
-            "p",
-            f"{COLLAPSED} collapsed: all studies get one answer. {WITH_NOTE} with a note:",
-            class_="small",
-        ),
-        tag("ul", *(tag("li", f"{name}: {note}") for name, note in said), class_="small"),
-    )
+    marks = f"{COLLAPSED} collapsed: all studies get one answer. {WITH_NOTE} with a note:"
+    lines = (tag("li", tag("b", note), f": {'; '.join(names)}") for note, names in said.items())
+    return joined(tag("p", marks, class_="small"), tag("ul", *lines, class_="small"))
+
+
+def _in_full(row: TableRow) -> str:
+    """``Swin-T, CT, RSNA-PE 100 %``."""
+    where = f"{dataset_in_words(row.dataset)} {percent_in_words(row.percent)}"
+    finding = f", {in_a_sentence(row.finding)}" if row.finding else ""
+    return f"{row.title}, {ARMS[row.arm]}, {where}{finding}"
 
 
 def findings_table(rows: Sequence[TableRow]) -> Markup:

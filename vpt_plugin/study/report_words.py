@@ -9,10 +9,10 @@ from typing import Any
 from vpt_plugin.study.cells import ARMS, rate_in_words
 from vpt_plugin.study.differences import Difference
 from vpt_plugin.study.report_facts import StudyFacts
-from vpt_plugin.study.rows import TableRow, dataset_in_words
+from vpt_plugin.study.rows import dataset_in_words
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.metrics.bootstrap import RESAMPLES
-from vpt_plugin.words import count_in_words, studies_in_words
+from vpt_plugin.words import count_in_words, in_a_sentence, studies_in_words
 
 # Below this an interval of an AUROC is wider than most differences between networks.
 FEW_TEST_STUDIES = 100
@@ -31,20 +31,18 @@ def verdict(difference: Difference) -> str:
     return "No, it harms" if high < 0 else "It may be chance"
 
 
-def answers(differences: Sequence[Difference], networks: Sequence[TableRow]) -> list[Difference]:
-    """The differences that answer the question: the mean over the networks of a kind, or the only network's.
+def answers(differences: Sequence[Difference]) -> list[Difference]:
+    """The differences that answer the question, of every kind of network and part of the experiment.
 
-    Args:
-        differences: of the table.
-        networks: its rows.
+    The mean over the networks; where there is none, as of one network or while others are still to be
+    trained, those of single networks that are known.
     """
     claim = next((claim for claim in _CLAIMS if any(each.claim == claim for each in differences)), "")
-    kinds = {kind: {row.network for row in networks if row.kind == kind} for kind in ("3d", "2d")}
-    return [
-        each
-        for each in differences
-        if each.claim == claim and (each.is_mean or len(kinds.get(each.kind, ())) == 1)
-    ]
+    parts: dict[tuple[str, str, float], list[Difference]] = {}
+    for each in differences:
+        if each.claim == claim and not math.isnan(each.gain.value):
+            parts.setdefault((each.kind, each.dataset, each.percent), []).append(each)
+    return [each for there in parts.values() for each in ([mean for mean in there if mean.is_mean] or there)]
 
 
 def warnings_of(facts: StudyFacts) -> list[str]:
@@ -121,9 +119,10 @@ def _methods_of_data(facts: StudyFacts) -> str:
             else "sides as in its manifest"
         )
         window = task.hu_window
+        plural, findings = "s" if len(task.findings) > 1 else "", _listed(map(in_a_sentence, task.findings))
         said.append(
-            f"The set {name} ({kind}; {sides}; no patient is on two sides) was read for {task.title.lower()} "
-            f"in the HU window from {window.low:g} to {window.high:g}, scaled to [0, 1]"
+            f"The set {name} ({kind}; {sides}; no patient is on two sides) was read for the finding{plural} "
+            f"{findings} in the HU window from {window.low:g} to {window.high:g}, scaled to [0, 1]"
             + (f" less {task.offset:g}" if task.offset else "")
             + f"; the probability of a study is the {_AGGREGATIONS[task.aggregation]} of those of its clips."
         )
@@ -150,11 +149,11 @@ def _methods_of_networks(facts: StudyFacts) -> str:
     shares = _listed(f"{percent:g}" for percent in percents)
     return (
         f"We trained {_listed(seen)}, starting from {started}.{ct} They learned from {shares} % of the "
-        "studies of the training side; smaller shares are parts of the larger ones, of whole patients, with "
-        "all states in their share."
+        f"studies of the training side{_NESTED if len(percents) > 1 else ''}."
     )
 
 
+_NESTED = "; smaller shares are parts of the larger ones, of whole patients, with all states in their share"
 _STARTS = {
     "none": "random weights",
     "video": "published weights of video (3D networks) or image (2D networks) classification",
@@ -181,12 +180,13 @@ def _methods_of_training(facts: StudyFacts) -> str:
         else f"the learning rate was {_listed(map(rate_in_words, rates))}"
     )
     steps = sorted({each.steps_per_epoch for each in finals})
+    patience = _values(settings, "patience")
     return (
         f"Optimiser: {optimizer}, schedule {_values(settings, 'schedule')}, batches of "
-        f"{_values(settings, 'batch')} clips, at most {_values(settings, 'epochs')} epochs of "
-        f"{_span(steps)} steps, stopped after {_values(settings, 'patience')} epochs without a better "
-        f"validation AUROC; {rate}. The epoch with the best validation AUROC was kept. Augmentation: "
-        f"{_values(settings, 'augmentation')}."
+        f"{_values(settings, 'batch')} clips; epochs of {_span(steps)} steps, "
+        f"{_values(settings, 'epochs')} at most, stopped after {patience} epochs without a better "
+        f"validation AUROC; {rate}. The epoch with the best validation AUROC was kept. "
+        f"Augmentation: {_values(settings, 'augmentation')}."
     )
 
 
@@ -202,7 +202,8 @@ def _methods_of_figures(facts: StudyFacts) -> str:
         f"The AUROC is that of whole studies of the test side, {over}. Intervals (95 %) are percentiles of "
         f"{RESAMPLES:,} bootstrap resamples of the test patients, the same for all networks, so that "
         f"differences are paired. Of {len(finals)} trainings {len(facts.results.finals)} came to an end, "
-        f"{collapsed} of which collapsed. Software: VPTCT {versions}, PyTorch {torch}, on {devices}."
+        f"{collapsed or 'none'} of which collapsed. Software: VPTCT {versions}, PyTorch {torch}, on "
+        f"{devices}."
     )
 
 
