@@ -53,6 +53,17 @@ def test_five_folds_of_eleven_have_two_or_three_each_and_the_rare_state_in_four_
     assert [found["nodule=present", str(n)] for n in range(5)].count(1) == 4
 
 
+def test_what_is_rare_is_shared_out_where_the_last_of_a_common_state_all_have_it() -> None:
+    # Twelve patients have any embolism: four a left one, four a right one, four a chronic one.
+    kinds = ("left", "right", "zz-chronic")
+    strata = {f"p{n}": ("any=present", f"{kinds[n % 3]}=present") for n in range(12)}
+    strata |= {f"none{n}": ("any=absent",) for n in range(28)}
+    shares = {"train": 0.7, "validation": 0.15, "test": 0.15}
+    found = counted(strata, divide(strata, shares))
+    for kind in kinds:
+        assert [found[f"{kind}=present", side] for side in shares] == [2, 1, 1]
+
+
 def test_with_several_findings_the_rarest_is_shared_out_first() -> None:
     strata = {f"p{n}": (f"a={n % 2}", f"b={n % 20 == 0}") for n in range(200)}
     found = counted(strata, divide(strata, SHARES))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 SPLITS = ("train", "validation", "test")
@@ -59,7 +59,8 @@ def divide(
     """
     given = given or {}
     strata = {patient: (*dict.fromkeys(own), _ALL) for patient, own in patients.items()}
-    wanted = _wanted(strata, shares)
+    whole = _counts(strata, strata)
+    wanted = {stratum: _parts(count, shares) for stratum, count in whole.items()}
 
     def put(patient: str, side: str) -> None:
         for stratum in strata[patient]:
@@ -70,7 +71,7 @@ def divide(
     sides: dict[str, str] = {}
     waiting = hash_order(patients.keys() - given.keys())
     while waiting:
-        rarest = _rarest(strata, waiting)
+        rarest = _rarest(_counts(strata, waiting), whole)
         for patient in (each for each in waiting if rarest in strata[each]):
             lacking = wanted[rarest]
             sides[patient] = max(shares, key=lambda side: (round(lacking[side], 9), wanted[_ALL][side]))
@@ -79,12 +80,9 @@ def divide(
     return sides
 
 
-def _wanted(
-    strata: Mapping[str, Collection[str]], shares: Mapping[str, float]
-) -> dict[str, dict[str, float]]:
-    """How many patients of each stratum every side should have, by stratum and side."""
-    counts = Counter(stratum for own in strata.values() for stratum in own)
-    return {stratum: _parts(count, shares) for stratum, count in counts.items()}
+def _counts(strata: Mapping[str, Collection[str]], patients: Iterable[str]) -> Counter[str]:
+    """How many of these patients each stratum has."""
+    return Counter(stratum for patient in patients for stratum in strata[patient])
 
 
 def _parts(count: int, shares: Mapping[str, float]) -> dict[str, float]:
@@ -98,6 +96,9 @@ def _parts(count: int, shares: Mapping[str, float]) -> dict[str, float]:
     return parts
 
 
-def _rarest(strata: Mapping[str, Collection[str]], waiting: Sequence[str]) -> str:
-    counts = Counter(stratum for patient in waiting for stratum in strata[patient])
-    return min(counts, key=lambda stratum: (counts[stratum], stratum == _ALL, stratum))
+def _rarest(waiting: Mapping[str, int], whole: Mapping[str, int]) -> str:
+    """The stratum with fewest patients left; of several the one that was rarest from the beginning.
+
+    The last four patients with any embolism may be the only ones with a chronic one: these are to be shared.
+    """
+    return min(waiting, key=lambda stratum: (waiting[stratum], stratum == _ALL, whole[stratum], stratum))

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,8 +65,9 @@ def read_studies(
     waiting, running = iter(studies), set[Future[StudyReading]]()
     try:
         while True:
-            while len(running) < workers * _WAITING_PER_WORKER and (following := next(waiting, None)):
-                running.add(pool.submit(_read, importer, *following))
+            with _interruptions_wait():
+                while len(running) < workers * _WAITING_PER_WORKER and (following := next(waiting, None)):
+                    running.add(pool.submit(_read, importer, *following))
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -77,6 +79,22 @@ def read_studies(
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interruptions_wait() -> Iterator[None]:
+    """Ctrl+C comes at the end of the block; to processes that are started within it, never.
+
+    They inherit what is blocked, and would tell of an interruption while they start. Windows blocks nothing.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker() -> None:
