@@ -161,8 +161,7 @@ def test_killed_and_stopped_and_resumed_every_study_has_one_answer(
 
     last = vpt(*command)
     assert last.exit_code == 0, last.output
-    assert f"{STUDIES} of {STUDIES} studies have an answer" in last.output
-    assert f": {STUDIES - kept} new ones, the others from before." in last.output
+    assert f"answers.parquet: {STUDIES} of {STUDIES}, {STUDIES - kept} of them new." in last.output
     assert "studies/s" in last.output
     times = Counter(row["study"] for row in rows_of(out))
     assert times == Counter(f"ct-{number:03d}.nrrd" for number in range(STUDIES))
@@ -193,9 +192,9 @@ def test_one_command_and_the_other_give_the_same_probabilities_and_name_what_the
     (archive / "broken.nrrd").unlink()
     os.link(phantom_files[0], archive / "broken.nrrd")
     again = vpt("classify-all", archive, "--out", out, *options)
-    assert "12 of 13 studies have an answer" in again.output
+    assert "answers.parquet: 12 of 13, 0 of them new." in again.output
     retried = vpt("classify-all", archive, "--out", out, "--retry-refused", *options)
-    assert "13 of 13 studies have an answer" in retried.output
+    assert "answers.parquet: 13 of 13, 1 of them new." in retried.output
     assert refused_of(out) == {}
 
     other = vpt("classify-all", archive, "--out", out, "--version", 2, *options)

@@ -23,6 +23,7 @@ from vpt_plugin.cli.options import (
     choose_task,
 )
 from vpt_plugin.cli.words import duration
+from vpt_plugin.words import studies_in_words
 
 if TYPE_CHECKING:
     from vpt_plugin.bulk.job import BulkJob, BulkProgress, BulkResult
@@ -182,13 +183,13 @@ def _print(job: BulkJob, result: BulkResult) -> None:
     now = result.progress
     new = now.answered + now.refused
     typer.echo(
-        f"{result.answered:,} of {now.total:,} studies have an answer in {job.out / 'answers.parquet'}: "
-        f"{now.answered:,} new ones, the others from before."
+        f"Studies with an answer in {job.out / 'answers.parquet'}: {result.answered:,} of {now.total:,}, "
+        f"{now.answered:,} of them new."
     )
     if new:
         speed = now.studies_per_second
         typer.echo(
-            f"This run looked at {new:,} studies in {duration(now.seconds)}: {speed:.2f} studies/s, "
+            f"This run looked at {studies_in_words(new)} in {duration(now.seconds)}: {speed:.2f} studies/s, "
             f"{60 * speed:.0f} studies/min, with {now.workers} worker{'' if now.workers == 1 else 's'}, "
             f"which took {duration(result.starting_seconds)} to start."
         )
