@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from docs_page import code_blocks, read_page, table_rows
 from lidc_mini import MiniLidc
+from rsna_set import usual_studies, write_rsna_set
 from typer.testing import CliRunner
 
 from vpt_plugin.cli import app
@@ -49,3 +51,17 @@ def test_the_words_of_the_page_mean_what_it_says() -> None:
         assert {state_of(word.strip()) for word in cells.split(",")} == {state}
     for side in ("train", "validation", "test"):
         assert {side_of(word.strip()) for word in said[f"the side: {side}"].split(",")} == {side}
+
+
+def test_the_files_that_the_page_lists_are_those_that_an_import_writes(tmp_path: Path) -> None:
+    folder = write_rsna_set(tmp_path / "rsna", usual_studies(20))
+    out = tmp_path / "out"
+    done = CliRunner().invoke(app, ["import", "rsna", str(folder), "--to", str(out), "--workers", "1"])
+    assert (done.exit_code, done.stderr) == (0, "")
+    names = [name for row in table_rows(read_page(PAGE), "File") for name in re.findall("`(.*?)`", row[0])]
+    listed = [re.compile(re.sub("<.*?>", "[^/]+", re.escape(name))) for name in names]
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    for file in files - {".import/lock"}:
+        assert any(name.fullmatch(file) for name in listed), file
+    for name in listed:
+        assert any(name.fullmatch(file) for file in files), name
