@@ -1,0 +1,78 @@
+"""``vpt study``: what it refuses, what it would do, and the published table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from vpt_plugin.cli.app import app
+
+PLAN = """
+title: A small plan
+datasets:
+  balls:
+    task: nodule
+    phantoms: {count: 8, seed: 1}
+    arms:
+      100: [none]
+networks: [tiny]
+seeds: [0, 1]
+learning_rates:
+  all: [1.0e-3]
+"""
+
+
+def vpt(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(PLAN, encoding="utf-8")
+    return path
+
+
+def test_a_dry_run_counts_cells_and_makes_nothing(plan: Path, tmp_path: Path) -> None:
+    done = vpt("study", "--plan", plan, "--out", tmp_path / "out", "--dry-run", "--seeds", "1")
+    assert done.exit_code == 0, done.output
+    assert "tiny final none 100 1 0 0 1" in " ".join(done.output.split())
+    assert "Phantoms are made first: balls.\nNothing is missing." in done.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "a study needs a plan and a folder"),
+        (["--plan", "quick"], "a study needs a plan and a folder"),
+        (["--plan", "nothing", "--out", "o"], "built-in plans: paper, quick"),
+        (["--plan", "paper", "--out", "o"], "dataset rsna: no manifest was named"),
+        (["--plan", "paper", "--out", "o", "--dataset", "rsna"], "--dataset rsna=rsna/manifest.csv"),
+        (["--plan", "paper", "--out", "o", "--dataset", "rsna=x.csv"], "x.csv is no file"),
+        (["--plan", "quick", "--out", "o", "--set", "epochz=3"], "epochz"),
+        (["--plan", "quick", "--out", "o", "--set", "seed=3"], "seed is no setting of a plan's training"),
+        (["--plan", "quick", "--out", "o", "--seeds", "one"], "these are not numbers"),
+        (["--plan", "quick", "--out", "o", "--networks", "swin_t"], "no 'swin_t' among its networks"),
+        (["report", "."], "is no folder of a study"),
+    ],
+)
+def test_what_cannot_be_run_is_told_at_once(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    if words and words[0] != "report":
+        words = [*words, "--dry-run"]
+    done = vpt("study", *words)
+    assert done.exit_code == 2, done.output
+    assert said in " ".join(done.output.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_published_table_is_printed_and_its_report_written(tmp_path: Path) -> None:
+    done = vpt("study", "published", "--to", tmp_path / "published")
+    assert done.exit_code == 0, done.output
+    assert "Video pretraining advances 3D deep learning" in " ".join(done.output.split())
+    assert (tmp_path / "published" / "report.html").is_file()
