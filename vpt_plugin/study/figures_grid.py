@@ -98,15 +98,20 @@ def panels_of(
     _name_lines([grid[number][0] for number in range(len(grid))], lines)
     for axes in panels.values():
         axes.set_xlim(*limits)
-        axes.set_ylim(lines[-1].y - lines[-1].height / 2 - 0.1, 0.1)
-        axes.grid(visible=False, axis="y")
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        for line in lines:
-            if line.network == MEAN:
-                ends = line.y - line.height / 2, line.y + line.height / 2
-                axes.axhspan(*ends, color="#f1f1f1", linewidth=0, zorder=0)
+        _rule(axes, lines)
     return figure, panels
+
+
+def _rule(axes: Axes, lines: Sequence[Line]) -> None:
+    """Room for the lines, and grey behind the means."""
+    axes.set_ylim(lines[-1].y - lines[-1].height / 2 - 0.1, 0.1)
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    for line in lines:
+        if line.network == MEAN:
+            ends = line.y - line.height / 2, line.y + line.height / 2
+            axes.axhspan(*ends, color="#f1f1f1", linewidth=0, zorder=0)
 
 
 def _name_lines(leftmost: Sequence[Axes], lines: Sequence[Line]) -> None:

@@ -9,15 +9,13 @@ from vpt_plugin.study.differences import Difference, differences_of
 from vpt_plugin.study.figures_canvas import StudyFigure
 from vpt_plugin.study.published import CITATION
 from vpt_plugin.study.report_facts import StudyFacts
+from vpt_plugin.study.report_provenance import failures_table, provenance_tables, rates_table
 from vpt_plugin.study.report_tables import (
     data_table,
     differences_table,
-    failures_table,
     findings_table,
     notes_of,
     plan_table,
-    provenance_tables,
-    rates_table,
     table_1,
 )
 from vpt_plugin.study.report_words import answers, methods, verdict, warnings_of

@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from vpt_plugin.models.catalog import get_model
-from vpt_plugin.study.cells import ARMS, Cell, rate_in_words
+from vpt_plugin.study.cells import ARMS, Cell
 from vpt_plugin.study.differences import CLAIMS, Difference
 from vpt_plugin.study.report_facts import DatasetFacts, StudyFacts
-from vpt_plugin.study.results import CellResult
 from vpt_plugin.study.rows import TableRow, dataset_in_words, in_figures, percent_in_words
 from vpt_plugin.training.report.markup import Markup, joined, table, tag
 from vpt_plugin.words import in_a_sentence
@@ -138,8 +137,8 @@ def _difference(each: Difference, published: Difference | None, *, with_publishe
     line = (
         named,
         f"{dataset_in_words(each.dataset)} {percent_in_words(each.percent)}",
-        _number(each.better.value),
-        _number(each.worse.value),
+        number(each.better.value),
+        number(each.worse.value),
         in_figures(each.gain, sign="+"),
         share,
     )
@@ -154,7 +153,8 @@ def _published_gain(each: Difference) -> str:
     return f"{each.gain.value:+.3f}{whose}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three digits after the point."""
     return "n/a" if math.isnan(value) else f"{value:.3f}"
 
 
@@ -164,7 +164,7 @@ def data_table(datasets: Sequence[DatasetFacts]) -> Markup:
     for each in datasets:
         name = dataset_in_words(each.dataset.name)
         for (side, finding), states in sorted(each.counts.items(), key=lambda place: _order(place[0])):
-            said = ", ".join(f"{number:,} {state}" for state, number in states.items() if number)
+            said = ", ".join(f"{count:,} {state}" for state, count in states.items() if count)
             lines.append(
                 (name, side or "not given", f"{each.studies[side]:,}", f"{each.patients.get(side, 0):,}",
                  in_a_sentence(finding), said)
@@ -217,94 +217,4 @@ def _stages(facts: StudyFacts) -> str:
         f"{done.count(stage)} of {planned.count(stage)} {title}"
         for stage, title in titles.items()
         if stage in planned
-    )
-
-
-def rates_table(results: Sequence[CellResult]) -> Markup:
-    """Which learning rates were tried, how good they were on the validation side, and which was taken."""
-    chosen: dict[tuple[str, str, str], set[float]] = {}
-    for each in results:
-        if each.cell.stage == "final":
-            place = each.cell.dataset, each.cell.network, each.cell.arm
-            chosen.setdefault(place, set()).add(each.learning_rate)
-    tried: dict[tuple[str, str, str], list[CellResult]] = {}
-    for each in results:
-        if each.cell.stage == "search":
-            tried.setdefault((each.cell.dataset, each.cell.network, each.cell.arm), []).append(each)
-    lines = [
-        (get_model(network).title, ARMS[arm], dataset_in_words(dataset),
-         ", ".join(rate_in_words(rate) for rate in sorted(rates, reverse=True)),
-         ", ".join(map(_tried, tried.get((dataset, network, arm), []))) or "not searched: fixed by the plan")
-        for (dataset, network, arm), rates in chosen.items()
-    ]  # fmt: skip
-    if not lines:
-        return tag("p", "n/a: no training is done.")
-    columns = ("network", "pretraining", "data", "taken", "tried: mean validation AUROC")
-    return scrolled(table(columns, lines, class_="numbers"))
-
-
-def _tried(each: CellResult) -> str:
-    if each.diverged:
-        return f"{rate_in_words(each.learning_rate)}: diverged"
-    found = [estimate.value for estimate in each.validation_auroc.values()]
-    mean = math.fsum(found) / len(found) if found else math.nan
-    return f"{rate_in_words(each.learning_rate)}: {_number(mean)}"
-
-
-def failures_table(failures: Mapping[str, str]) -> Markup:
-    """Which cells have no result, and why."""
-    if not failures:
-        return tag("p", "No training failed.")
-    return scrolled(table(("training", "why"), list(failures.items())))
-
-
-def provenance_tables(facts: StudyFacts) -> Markup:
-    """With what, on what, from what, and for how long."""
-    cells = facts.results.cells
-    if not cells:
-        return tag("p", "n/a: no training is done.")
-    every = [each.provenance for each in cells]
-    lines = [
-        ("VPTCT", ", ".join(dict.fromkeys(f"{p.code_version} {p.code_commit[:12]}".strip() for p in every))),
-        ("PyTorch", ", ".join(dict.fromkeys(each.torch for each in every))),
-        ("precision", ", ".join(dict.fromkeys(each.precision for each in every))),
-        ("finished", f"{min(each.finished for each in every)} to {max(each.finished for each in every)}"),
-    ]
-    return joined(
-        table(("made with", ""), lines),
-        scrolled(table(("SHA-256 of", "of", ""), _hashes(cells))),
-        _cost(cells),
-        tag("p", "Those of every single training are in results.csv.", class_="small"),
-    )
-
-
-def _hashes(cells: Sequence[CellResult]) -> list[tuple[str, str, str]]:
-    found: dict[tuple[str, str, str], None] = {}
-    for each in cells:
-        data, network = dataset_in_words(each.cell.dataset), get_model(each.cell.network).title
-        found["studies and labels", data, each.provenance.manifest_sha256] = None
-        if each.provenance.pretrained_sha256:
-            found["published weights", network, each.provenance.pretrained_sha256] = None
-        if each.provenance.start_sha256:
-            found["weights after CT pretraining", f"{network}, {ARMS[each.cell.arm]}",
-                  each.provenance.start_sha256] = None  # fmt: skip
-    return sorted(found)
-
-
-def _cost(cells: Sequence[CellResult]) -> Markup:
-    """Device hours by network and device; a training that was taken over from a search cost nothing again."""
-    hours: dict[tuple[str, str], list[float]] = {}
-    for each in cells:
-        if not each.provenance.taken_from:
-            place = get_model(each.cell.network).title, each.provenance.device
-            hours.setdefault(place, []).append(each.seconds / 3600)
-    lines = [
-        (network, device, f"{len(spent):,}", f"{math.fsum(spent):,.2f}")
-        for (network, device), spent in hours.items()
-    ]
-    total = math.fsum(hour for spent in hours.values() for hour in spent)
-    lines.append(("all", "", f"{sum(map(len, hours.values())):,}", f"{total:,.2f}"))
-    caption = "What the trainings cost"
-    return scrolled(
-        table(("network", "device", "trainings", "device hours"), lines, caption=caption, class_="numbers")
     )
