@@ -231,6 +231,24 @@ def test_who_had_a_side_keeps_it_when_studies_come(words: Write, tmp_path: Path)
     assert Counter(after[name] for name in more).keys() == set(SIDES)
 
 
+def test_who_is_refused_in_between_comes_back_to_the_side_he_had(words: Write, tmp_path: Path) -> None:
+    before = sides(run_import(words(**forty()), tmp_path / "out"))
+    tested = [name for name, side in before.items() if side == "test"]
+    between = sides(run_import(words(**dict.fromkeys(tested, "damaged")), tmp_path / "out"))
+    assert not set(tested) & set(between)
+    after = sides(run_import(words(**{name: forty()[name] for name in tested}), tmp_path / "out"))
+    assert after == before
+
+
+def test_sides_that_cannot_be_read_are_not_decided_anew(words: Write, tmp_path: Path) -> None:
+    run_import(words(one="present"), tmp_path / "out")
+    (tmp_path / "out" / ".import" / "sides.json").write_text("{", encoding="utf-8")
+    with pytest.raises(
+        ConfigurationError, match=r"sides\.json: who is trained on and who is tested on cannot"
+    ):
+        run_import(words(), tmp_path / "out")
+
+
 def test_all_studies_of_a_patient_are_on_one_side(words: Write, tmp_path: Path) -> None:
     texts = {f"s{n}": f"absent patient_id=p{n // 3}" for n in range(60)}
     outcome = run_import(words(**texts), tmp_path / "out")

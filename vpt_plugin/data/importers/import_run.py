@@ -20,6 +20,8 @@ from vpt_plugin.data.importers.written import (
     MANIFEST,
     WrittenManifests,
     manifest_studies,
+    note_sides,
+    noted_sides,
     sides_before,
     stand_ins,
     write_manifests,
@@ -30,7 +32,7 @@ from vpt_plugin.errors import ConfigurationError, ManifestError
 from vpt_plugin.tasks import ReadingTask, task_file_text
 
 REPORT = "import-report.csv"
-_KEPT = ".import"
+_KEPT, _SIDES = ".import", "sides.json"
 _UNSAFE = ("=", "+", "-", "@")
 
 
@@ -69,7 +71,7 @@ def run_import(
 
     An interrupted import goes on where it was, when the same is called again: what was read is kept in
     ``out/.import``, until every study is imported. Whoever had a side in the manifest of an earlier import
-    keeps it.
+    keeps it, also when he is refused in between.
 
     Args:
         importer: of the data set.
@@ -86,7 +88,9 @@ def run_import(
     found = importer.find()
     _require_unlike_names(found)
     with _alone(out, dry_run=dry_run):
-        before = sides_before(out / MANIFEST, (study.name for study in found.studies))
+        noted = out / _KEPT / _SIDES
+        in_manifest = sides_before(out / MANIFEST, (study.name for study in found.studies))
+        before = {**noted_sides(noted), **in_manifest}
         kept = KeptStudies(None if dry_run else out / _KEPT / f"{importer.name}.jsonl")
         read, refused, unchanged = _read_all(importer, found, kept, workers, progress)
         refused = {**found.refused, **refused}
@@ -95,8 +99,11 @@ def run_import(
         if not read:
             raise _nothing(out, refused)
         studies = manifest_studies(read, before)
-        manifests = None if dry_run else write_manifests(studies, out)
-        task_files = {} if dry_run else {task.name: _write_task(task, out) for task in importer.tasks}
+        manifests, task_files = None, {}
+        if not dry_run:
+            note_sides(noted, studies, before)
+            manifests = write_manifests(studies, out)
+            task_files = {task.name: _write_task(task, out) for task in importer.tasks}
         if not refused:
             kept.forget()
     return ImportOutcome(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from vpt_plugin.data.fractions import take_fraction
 from vpt_plugin.data.importers.importer import ReadStudy
 from vpt_plugin.data.manifest import Manifest, ManifestStudy
 from vpt_plugin.data.splits import SPLITS, SplitShares, divide
+from vpt_plugin.durable import write_over
 from vpt_plugin.errors import ConfigurationError, ManifestError
 
 MANIFEST = "manifest.csv"
@@ -59,6 +61,35 @@ def sides_before(manifest: Path, names: Iterable[str]) -> dict[str, str]:
             f"{manifest} is there already, and is of other studies;", "choose another folder with --to."
         )
     return {study: side for study, side in sides.items() if side in SPLITS}
+
+
+def noted_sides(file: Path) -> dict[str, str]:
+    """The sides of all studies that ever had one; empty where there is no such file.
+
+    Raises:
+        ConfigurationError: the file is damaged.
+    """
+    try:
+        return {str(study): str(side) for study, side in json.loads(file.read_bytes()).items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise ConfigurationError(
+            f"{file}: who is trained on and who is tested on cannot be read: {error}.",
+            "Copy the file back from a backup; without it sides that no manifest has are decided anew.",
+        ) from error
+
+
+def note_sides(file: Path, rows: Sequence[ManifestStudy], before: Mapping[str, str]) -> None:
+    """Note the sides, also of who had one before and is not there at present.
+
+    A study that is refused today and repaired tomorrow must not be trained on if it was tested on yesterday.
+
+    Raises:
+        OSError: the disk is full, the folder is not writable.
+    """
+    sides = {**before, **{row.study: row.split for row in rows}}
+    write_over(file, f"{json.dumps(dict(sorted(sides.items())), indent=1)}\n".encode())
 
 
 def manifest_studies(
