@@ -104,6 +104,15 @@ def test_the_cells_of_the_paper_s_plan_are_counted_right() -> None:
     assert f"one rate: {stages['search']} trainings fewer" in PAGE
 
 
+def test_the_networks_of_the_quick_plan_are_told() -> None:
+    plan = Plan.read("quick")
+    (told,) = re.findall(
+        r"The plan `quick` makes its own phantoms and trains (.*?)from nothing", PAGE, re.DOTALL
+    )
+    assert codes(told) == list(plan.networks)
+    assert len(plan.seeds) == 2
+
+
 def test_every_arm_is_explained() -> None:
     told = [codes(row[0])[0] for row in rows("a word of the plan")]
     assert told[: len(ARMS)] == list(ARMS)
