@@ -96,7 +96,7 @@ def _seeds(rows: Sequence[TableRow]) -> str:
 
 def _of_pretraining(where: str) -> str:
     return (
-        "AUROC on the test side of every network without (open circle) and with pretraining (filled), with "
+        "AUROC on the test side of every network without pretraining (circle) and with it (above), with "
         "95 % intervals; the column at the right has the gain. Grey: the mean over the networks of a kind; "
         f"{NOT_ALL} where not all of them have both results. n/a: no result. The dotted line is chance, 0.5. "
         f"{where}"
