@@ -92,6 +92,44 @@ def with_other_process_free(address: str) -> None:
     _require_answer(address)
 
 
+JOINS = """
+import sys
+from pathlib import Path
+import vpt_plugin.cluster as cluster
+from vpt_plugin.errors import ConfigurationError
+with cluster.ray_cluster(sys.argv[1]) as place:
+    print(place.in_words())
+    place.require_shared(Path.cwd())
+    try:
+        place.require_shared(Path())  # which is another folder for a worker
+    except ConfigurationError as error:
+        print(error)
+cluster.__version__ = "0.0.1"
+try:
+    with cluster.ray_cluster(sys.argv[1]):
+        raise AssertionError("joined")
+except ConfigurationError as error:
+    print(error)
+"""
+
+
+def test_a_cluster_is_joined_by_its_address_and_refused_where_it_has_another_version(
+    ray_here: RayPlace, tmp_path: Path
+) -> None:
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", JOINS, address],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, blind, second = done.stdout.splitlines()
+    assert first == f"the cluster at {address}: 1 computer, 2 cores, no GPU"
+    assert blind.startswith(f". is not seen by {socket.gethostname()} (127.0.0.1).")
+    assert f"has another VPTCT than this computer (0.0.1): {socket.gethostname()}" in second
+
+
 def test_cores_of_a_cluster_are_not_ours_to_set() -> None:
     with pytest.raises(ConfigurationError, match="set where it is started"), ray_cluster("auto", cpus=2):
         raise AssertionError("joined")

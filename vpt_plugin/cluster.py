@@ -6,8 +6,10 @@ of its own that goes when it ends, and ends with the process that started it, ho
 
 With an address a cluster is joined that somebody started with ``ray start``. Each of its computers needs the
 same Python, Ray and VPTCT, and the folders of the work under the same path: code and studies are not sent.
-Ray asks for no login unless it was started with ``RAY_AUTH_MODE=token``; then ``RAY_AUTH_TOKEN`` or
-``~/.ray/auth_token`` hold the token here, too (https://docs.ray.io/en/latest/ray-security/token-auth.html).
+Since version 2.60 a cluster asks for a token, which ``ray start`` writes into ``~/.ray/auth_token``; here it
+belongs into that file, too, or into ``RAY_AUTH_TOKEN``
+(https://docs.ray.io/en/latest/ray-security/token-auth.html). Whoever reaches a cluster without one can run
+anything on it.
 
 Ray is part of the optional extra ``study``, and is loaded only when it is used.
 """
@@ -77,7 +79,8 @@ class RayPlace:
 
     def in_words(self) -> str:
         """``this computer: 2 cores, no GPU``."""
-        where = "this computer" if self.local else f"the cluster at {self.address}: {self.nodes} computers"
+        computers = f"{self.nodes} computer{'' if self.nodes == 1 else 's'}"
+        where = "this computer" if self.local else f"the cluster at {self.address}: {computers}"
         gpus = f"{self.gpus:g} GPU{'' if self.gpus == 1 else 's'}" if self.gpus else "no GPU"
         return f"{where}, {self.cpus:g} core{'' if self.cpus == 1 else 's'}, {gpus}"
 
@@ -148,6 +151,9 @@ def settle_environment(*, local: bool) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not local:
+        if _has_token():
+            # Ray itself takes the token by default where it starts, and not where it joins.
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
         return
     # The only switch that keeps Ray on the loopback address on Linux; it is read when Ray is loaded.
     switch = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
@@ -162,6 +168,12 @@ def settle_environment(*, local: bool) -> None:
         # environment is the only one that Ray does not write into the user's home.
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+def _has_token() -> bool:
+    """Whether the user has a token for a cluster, in one of the three places where Ray looks."""
+    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return bool(named) or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 def _require_ray() -> None:
@@ -240,16 +252,18 @@ def _join(address: str) -> None:
     try:
         ray.init(address=address, configure_logging=False, log_to_driver=False)
     except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
-        raise ConfigurationError(f"no cluster could be joined at {address}: {error}", _how(error)) from error
+        raise ConfigurationError(f"no cluster could be joined at {address}: {error}.", _how(error)) from error
 
 
 def _how(error: Exception) -> str:
     """The way out of a cluster that does not take us."""
-    said = str(error).lower()
+    said, cause = str(error).lower(), error.__cause__ or error.__context__
+    while cause is not None:
+        said, cause = f"{said} {cause}".lower(), cause.__cause__ or cause.__context__
     if "version" in said:
         return "Install the same versions of Python and Ray here and on every computer of the cluster."
     if "auth" in said or "token" in said:
-        return "Its token belongs into RAY_AUTH_TOKEN or ~/.ray/auth_token here, with RAY_AUTH_MODE=token."
+        return "It asks for its token: copy ~/.ray/auth_token from its head to here, or set RAY_AUTH_TOKEN."
     return (
         "Look with `ray status` on the cluster whether it runs; without an address this computer works alone."
     )

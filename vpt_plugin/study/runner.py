@@ -178,6 +178,8 @@ class _Work:
     failures: dict[str, Failure]
     # By Ray's reference to what it will say.
     submitted: dict[Any, Cell] = field(default_factory=dict)
+    # What Ray runs.
+    task: Any = None
 
     def run(self, waiting: list[Cell]) -> None:
         """Submit what can be run, wait, and submit what can be run then, until nothing is left."""
@@ -206,12 +208,12 @@ class _Work:
                 folder.write_failure(failure)
                 ended.append((cell, failure))
             elif set(cell.needs) <= self.done:
-                self.submitted[self._task(cell)] = cell
+                self.submitted[self._handed_out(cell)] = cell
             else:
                 still.append(cell)
         return still, ended
 
-    def _task(self, cell: Cell) -> Any:
+    def _handed_out(self, cell: Cell) -> Any:
         import ray
 
         cpus = min(self.options.cpus or self.plan.cpus_of(cell.network), self.place.cpus_of_one)
@@ -222,8 +224,10 @@ class _Work:
             cell, self.plan, self.out, self.options.cache, self.options.weights_dir,
             threads=max(1, int(cpus)), device="auto" if gpus else "cpu",
         )  # fmt: skip
-        task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=_RETRIES)(run_order)
-        return task.options(name=cell.id).remote(order)
+        if self.task is None:
+            # One function for all: Ray keeps the order of a function's tasks, and of no others.
+            self.task = ray.remote(max_retries=_RETRIES)(run_order)
+        return self.task.options(name=cell.id, num_cpus=cpus, num_gpus=gpus).remote(order)
 
     def _wait(self) -> list[tuple[Cell, Failure | None]]:
         """The cells that ended within half a second."""
