@@ -21,7 +21,7 @@ from vpt_plugin.training.selection import TrainingData, select_studies
 from vpt_plugin.training.sources import TrainingSource, open_source
 
 NODULE = TASKS["nodule"]
-SHAPE = ClipShape(length=8, stride=6, crop_px=8, min_positive_slices=4, air=58)
+SHAPE = ClipShape(length=8, stride=6, crop_px=8, min_positive_slices=4, air=58, min_slices=4)
 SLICES, PIXELS = 6, 8
 SIDES = FinetuneConfig(folds=0)
 
