@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vpt_plugin.cluster import RayPlace
-from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.errors import ConfigurationError, ManifestError, TrainingError
 from vpt_plugin.study.cells import NetworkSize
 from vpt_plugin.study.datasets import PhantomSet, StudyDataset
 from vpt_plugin.study.plan import Plan
@@ -144,12 +144,22 @@ def test_phantoms_are_made_below_the_study_and_what_is_missing_is_told_before_an
 ) -> None:
     few = StudyDataset("few", "nodule", {100.0: ("none",)}, phantoms=PhantomSet(count=2, seed=1))
     made = []
-    with pytest.raises(Exception, match=r"phantoms.few.manifest\.csv: .*no study of the side"):
+    with pytest.raises(ManifestError, match=r"phantoms.few.manifest\.csv: .*no study of the side"):
         run_study(
             replace(plan, datasets=(few,), ct=None), tmp_path / "out", ray_here,
             watch=lambda now: made.append((now.making, now.done, now.total)),
         )  # fmt: skip
     assert made[-1] == ("few", 2, 2)
+    assert not (tmp_path / "out" / "cells").exists()
+
+
+def test_a_disk_without_room_is_told_before_anything_is_trained(
+    ray_here: RayPlace, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vpt_plugin.training.readiness._free_bytes", lambda folder: 50_000_000)
+    # 12 + 8 studies of 4 MiB each.
+    with pytest.raises(TrainingError, match="50 MB are free, at least 84 MB are needed"):
+        run_study(plan, tmp_path / "out", ray_here)
     assert not (tmp_path / "out" / "cells").exists()
 
 

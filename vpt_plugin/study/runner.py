@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vpt_plugin.cluster import RayPlace
+from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.durable import make_folder, write_over
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.labels import now
@@ -30,6 +31,7 @@ from vpt_plugin.study.ready import require_ready
 from vpt_plugin.study.results import CellFolder, Failure
 from vpt_plugin.study.runner_cell import CellOrder, CellProgress, run_order
 from vpt_plugin.study.runner_orders import Part, standing_of, waits_for
+from vpt_plugin.training.readiness import check_room
 
 _LOCK, _WHO, _PLAN = ".study.lock", ".study.json", "plan.json"
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -118,6 +120,7 @@ def run_study(
         ConfigurationError: another process runs this study, a result in the folder is of something else, or
             as of ``require_ready``.
         ManifestError, WeightsError: as of ``require_ready``.
+        TrainingError: there is no room for the prepared studies.
         OSError: the disk is full, the folder is not writable.
     """
     began, options = time.monotonic(), options or RunOptions()
@@ -128,6 +131,7 @@ def run_study(
             plan, out, progress=lambda name, done, total: watch(StudyProgress(total, done, making=name))
         )
         require_ready(settled, WeightsFolder(options.weights_dir))
+        check_room(_to_prepare(settled), out, options.cache or out / "prepared")
         cells = options.part.of(settled.cells())
         standing = standing_of(settled, cells, out, retry_failed=options.retry_failed)
         write_over(out / _PLAN, (json.dumps(settled.to_json(), indent=1) + "\n").encode())
@@ -135,6 +139,12 @@ def run_study(
         work.run(list(standing.to_run))
     trained = len(work.done) - len(standing.done)
     return StudyRun(settled, len(work.done), trained, work.failures, time.monotonic() - began)
+
+
+def _to_prepare(plan: Plan) -> int:
+    """Studies that are prepared, each again for every size in pixels."""
+    studies = sum(len(Manifest.read(each.manifest_file()).studies) for each in plan.all_datasets)
+    return studies * len({plan.spec(network).resize_px for network in plan.networks})
 
 
 @contextmanager

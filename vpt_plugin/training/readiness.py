@@ -134,7 +134,7 @@ def check_ready(
     _check_writable(store.root, "models", "--models-dir; models_dir of a server")
     _check_writable(cache, "prepared studies", "--cache; VPTCT_HOME")
     _check_start(spec, config.settled(spec.weights), store, weights or WeightsFolder())
-    _check_room(len(labels), store.root, cache, free_bytes or _free_bytes)
+    check_room(len(labels), store.root, cache, free_bytes)
 
 
 def _check_labels(task: ReadingTask, labels: Sequence[StudyLabel]) -> None:
@@ -188,7 +188,21 @@ def _check_writable(folder: Path, of_what: str, setting: str) -> None:
         ) from error
 
 
-def _check_room(studies: int, models: Path, cache: Path, free_bytes: Callable[[Path], int]) -> None:
+def check_room(
+    studies: int, models: Path, cache: Path, free_bytes: Callable[[Path], int] | None = None
+) -> None:
+    """Refuse what would surely fill a disk.
+
+    Args:
+        studies: that are to be prepared; each again for every size in pixels.
+        models: where trainings keep their states.
+        cache: where prepared studies are kept.
+        free_bytes: how much room there is on the disk of a folder.
+
+    Raises:
+        TrainingError: says how much is missing, and where.
+    """
+    free_bytes = free_bytes or _free_bytes
     prepared = sum(1 for _ in cache.iterdir()) if cache.is_dir() else 0
     needed = (
         (cache, "prepared studies", max(0, studies - prepared) * _BYTES_PER_STUDY),
