@@ -60,6 +60,8 @@ class _Display:
         over = now.done + now.failed
         words = [f"{now.done} cells done"]
         words += [f"{now.failed} failed"] if now.failed else []
+        if over < now.total and not now.running:
+            words.append("starting the next")
         if self._ended and over < now.total:
             left = (time.monotonic() - self._began) / self._ended * (now.total - over)
             words.append(f"about {duration(left)} left")
