@@ -17,7 +17,7 @@ from vpt_plugin.study.cells import NetworkSize
 from vpt_plugin.study.datasets import PhantomSet, StudyDataset
 from vpt_plugin.study.plan import Plan
 from vpt_plugin.study.results import CellFolder, StudyResults
-from vpt_plugin.study.runner import RunOptions, StudyProgress, run_study
+from vpt_plugin.study.runner import RunOptions, StudyProgress, _remote_order, run_study
 from vpt_plugin.study.runner_cell import CellOrder, CellProgress, run_order
 from vpt_plugin.study.runner_orders import Part, cell_in_words
 
@@ -137,6 +137,14 @@ def test_a_worker_that_never_ends_well_is_a_failure_told_in_words(
     run = run_study(plan, tmp_path / "out", ray_here, RunOptions(Part(arms=("none",))))
     assert run.failures[NONE].message.startswith(f"{NONE}: its process ended 4 times before it was done")
     assert "memory" in run.failures[NONE].hint
+
+
+def test_a_process_that_has_used_a_gpu_ends_with_its_cell_and_hands_its_memory_back(
+    ray_here: RayPlace,
+) -> None:
+    # Ray takes this from where the function is made remote, and from nowhere else.
+    calls = [_remote_order(RayPlace(None, 8, gpus))._default_options["max_calls"] for gpus in (1, 0)]
+    assert calls == [1, 0]
 
 
 def test_phantoms_are_made_below_the_study_and_what_is_missing_is_told_before_anything_is_trained(

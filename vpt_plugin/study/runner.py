@@ -174,6 +174,18 @@ def _who(out: Path) -> str:
         return "another process has just begun it"
 
 
+def _remote_order(place: RayPlace) -> Any:
+    """``run_order`` as Ray runs it.
+
+    A process that has used a GPU keeps memory of it until it ends, which the next cell may need. Ray ends it
+    by itself only where the GPU is asked for here already, and each cell asks for its own share later. On a
+    CPU nothing is kept, and the next cell is spared the start of a process.
+    """
+    import ray
+
+    return ray.remote(max_retries=_RETRIES, max_calls=1 if place.gpus else 0)(run_order)
+
+
 @dataclass
 class _Work:
     """The cells of one run; arguments as of ``run_study``."""
@@ -224,8 +236,6 @@ class _Work:
         return still, ended
 
     def _handed_out(self, cell: Cell) -> Any:
-        import ray
-
         cpus = min(self.options.cpus or self.plan.cpus_of(cell.network), self.place.cpus_of_one)
         gpus = 0.0
         if self.place.gpus:
@@ -236,7 +246,7 @@ class _Work:
         )  # fmt: skip
         if self.task is None:
             # One function for all: Ray keeps the order of a function's tasks, and of no others.
-            self.task = ray.remote(max_retries=_RETRIES)(run_order)
+            self.task = _remote_order(self.place)
         return self.task.options(name=cell.id, num_cpus=cpus, num_gpus=gpus).remote(order)
 
     def _wait(self) -> list[tuple[Cell, Failure | None]]:
