@@ -317,12 +317,13 @@ class StudyResults:
         """What lies in a study's folder; of the cells of its ``plan.json`` where it has one.
 
         Raises:
-            ConfigurationError: a file in it is damaged, or of another VPTCT.
+            ConfigurationError: a file in it is damaged, of another VPTCT, or of another plan than that.
         """
         planned = _planned(out)
         folders = {cell.id: CellFolder.of(out, cell.id) for cell in planned}
         found = {name: folder.result() for name, folder in folders.items()}
         done = {name: result for name, result in found.items() if result is not None}
+        _require_planned(done, planned, out)
         answers = {name: folders[name].answers() for name in done}
         failures = {name: folder.failure() for name, folder in folders.items() if name not in done}
         return cls(
@@ -349,6 +350,16 @@ def _planned(out: Path) -> tuple[Cell, ...]:
         return Plan.from_json(data).cells()
     files = sorted((out / "cells").glob("*/cell.json"))
     return tuple(Cell.from_json(_read_json(path)) for path in files)
+
+
+def _require_planned(done: Mapping[str, CellResult], planned: tuple[Cell, ...], out: Path) -> None:
+    """Results of two plans never stand in one table."""
+    for cell in planned:
+        if cell.id in done and done[cell.id].cell != cell:
+            raise ConfigurationError(
+                f"{cell.id} is done in {out}, but not as its plan.json says.",
+                "Run vpt study there again with the plan that is meant: it names what differs.",
+            )
 
 
 def _read_json(path: Path) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.errors import ConfigurationError
@@ -12,6 +13,7 @@ from vpt_plugin.study.cell_studies import read_manifest
 from vpt_plugin.study.cells import ARMS, Cell
 from vpt_plugin.study.facts import manifest_sha256, require_same, task_sha256
 from vpt_plugin.study.plan import Plan
+from vpt_plugin.study.rate_choice import choose_rate
 from vpt_plugin.study.results import CellFolder, CellResult, Failure
 
 
@@ -83,55 +85,77 @@ def standing_of(plan: Plan, cells: Iterable[Cell], out: Path, *, retry_failed: b
     """Look into the study's folder.
 
     Args:
-        plan: with its manifests.
-        cells: of the plan.
+        plan: with its manifests; one whose phantoms are still to be made may lack its own.
+        cells: of the plan, whose standing it is. What is done of all others is checked, too: parts of one
+            plan share the folder, and its report.
         out: the study's folder.
         retry_failed: whether what failed is tried again. What only waited for a failed one always is.
 
     Raises:
-        ConfigurationError: a result is of another cell, other studies or another task than the plan's.
+        ConfigurationError: a result is of another cell, other studies or another task than the plan's, or
+            what it builds on was done again since.
     """
-    check = _SameCheck(plan)
-    done, failed, to_run = set(), {}, []
-    for cell in cells:
-        folder = CellFolder.of(out, cell.id)
-        result = folder.result()
-        if result is not None:
-            check.require(result, cell)
-            done.add(cell.id)
+    planned = {cell.id: cell for cell in plan.cells()}
+    results = {name: CellFolder.of(out, name).result() for name in planned}
+    done = {name: result for name, result in results.items() if result is not None}
+    check = _SameCheck(plan, done)
+    for name, result in done.items():
+        check.require(result, planned[name])
+    failed, to_run, asked = {}, [], tuple(cells)
+    for cell in asked:
+        if cell.id in done:
             continue
-        failure = folder.failure()
+        failure = CellFolder.of(out, cell.id).failure()
         if failure is not None and not failure.needs and not retry_failed:
             failed[cell.id] = failure
         else:
             to_run.append(cell)
-    return Standing(frozenset(done), failed, tuple(to_run))
+    return Standing(frozenset(cell.id for cell in asked if cell.id in done), failed, tuple(to_run))
 
 
 class _SameCheck:
-    """Whether results are of what the plan says now; each manifest is read once."""
+    """Whether results are of what the plan says now, and of each other; each manifest is read once."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, done: Mapping[str, CellResult]) -> None:
         self._plan = plan
+        self._done = done
         self._hashes: dict[str, dict[str, str]] = {}
 
     def require(self, result: CellResult, cell: Cell) -> None:
-        if cell.dataset not in self._hashes:
-            dataset = self._plan.dataset(cell.dataset)
-            task = dataset.reading_task()
-            manifest = read_manifest(Manifest.read(dataset.manifest_file()), task)
-            self._hashes[cell.dataset] = {
-                "manifest_sha256": manifest_sha256(manifest, task.name),
-                "task_sha256": task_sha256(task),
-            }
         taken = result.provenance
-        # Weights are not hashed again for cells that are done.
-        others = {
+        facts = {
+            "cell": cell.to_json(),
+            "manifest_sha256": taken.manifest_sha256,
+            "task_sha256": taken.task_sha256,
+            # Published weights are not hashed again for cells that are done.
             "pretrained_sha256": taken.pretrained_sha256,
             "start_sha256": taken.start_sha256,
             "learning_rate": result.learning_rate,
         }
-        require_same(result, {"cell": cell.to_json(), **self._hashes[cell.dataset], **others})
+        require_same(result, {**facts, **self._of_dataset(cell.dataset), **self._of_needed(cell)})
+
+    def _of_dataset(self, name: str) -> dict[str, str]:
+        dataset = self._plan.dataset(name)
+        if dataset.manifest is None:
+            return {}  # Its phantoms are still to be made.
+        if name not in self._hashes:
+            task = dataset.reading_task()
+            manifest = read_manifest(Manifest.read(dataset.manifest), task)
+            self._hashes[name] = {
+                "manifest_sha256": manifest_sha256(manifest, task.name),
+                "task_sha256": task_sha256(task),
+            }
+        return self._hashes[name]
+
+    def _of_needed(self, cell: Cell) -> dict[str, Any]:
+        """What the cells that it needs say now; those that are to be done again say nothing yet."""
+        found: dict[str, Any] = {}
+        if cell.start_cell in self._done:
+            found["start_sha256"] = self._done[cell.start_cell].provenance.weights_sha256
+        if cell.learning_rate is None and all(name in self._done for name in cell.search_cells):
+            tried = [self._done[name] for name in cell.search_cells]
+            found["learning_rate"] = choose_rate(tried).learning_rate
+        return found
 
 
 def waits_for(cell: Cell, hopeless: Mapping[str, Failure]) -> Failure | None:
