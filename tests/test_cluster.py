@@ -87,15 +87,16 @@ def test_a_cluster_that_does_not_answer_is_told_within_seconds(scheme: str) -> N
 
 def with_other_process_free(address: str) -> None:
     """The check of an address alone: this process has its own Ray, which would be used instead."""
-    from vpt_plugin.cluster import _require_answer
+    from vpt_plugin.cluster.joined import require_answer
 
-    _require_answer(address)
+    require_answer(address)
 
 
 JOINS = """
 import sys
 from pathlib import Path
-import vpt_plugin.cluster as cluster
+from vpt_plugin import cluster
+from vpt_plugin.cluster import joined
 from vpt_plugin.errors import ConfigurationError
 with cluster.ray_cluster(sys.argv[1]) as place:
     print(place.in_words())
@@ -104,7 +105,7 @@ with cluster.ray_cluster(sys.argv[1]) as place:
         place.require_shared(Path())  # which is another folder for a worker
     except ConfigurationError as error:
         print(error)
-cluster.__version__ = "0.0.1"
+joined.__version__ = "0.0.1"
 try:
     with cluster.ray_cluster(sys.argv[1]):
         raise AssertionError("joined")
@@ -180,8 +181,8 @@ def test_workers_and_folders_go_with_the_process_that_started_ray(tmp_path: Path
         tmp_path,
         # What is still there after a moment goes when the next one starts.
         "import time; time.sleep(3)",
-        "from vpt_plugin.cluster import _temporary_folder",
-        "with _temporary_folder(): pass",
+        "from vpt_plugin.cluster.local import temporary_folder",
+        "with temporary_folder(): pass",
     )
     _, left = psutil.wait_procs(family, timeout=5)
     assert [each.cmdline() for each in left if each.status() != psutil.STATUS_ZOMBIE] == []
