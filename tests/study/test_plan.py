@@ -65,6 +65,29 @@ def test_an_error_names_the_file_the_line_and_the_field(tmp_path: Path, text: st
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        ("cpus: 0", "cpus must be above 0"),
+        ("cpus: -2", "cpus must be above 0"),
+        ("cpus: 1.5", "cpus must be above 0, and a whole number above 1, not 1.5"),
+        ("cpus: .inf", "cpus must be above 0"),
+        ("gpus: -1", "gpus must be 0 or more"),
+        ("gpus: {all: 1, tiny: 1.5}", "gpus must be 0 or more, and a whole number above 1, not 1.5"),
+        ("gpus: .nan", "gpus must be 0 or more"),
+    ],
+)
+def test_an_amount_that_no_computer_can_give_is_refused(tmp_path: Path, amount: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        plan_of(tmp_path, f"{SOUND}{amount}\n")
+
+
+def test_a_part_of_a_core_or_gpu_is_an_amount_and_so_are_several_whole_ones(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, f"{SOUND}cpus: {{all: 0.5, tiny: 4}}\ngpus: 0\n")
+    assert (plan.cpus_of("tiny"), plan.gpus_of("tiny")) == (4, 0)
+    assert plan_of(tmp_path, f"{SOUND}cpus: 0.5\ngpus: 2\n").gpus_of("tiny") == 2
+
+
 def test_a_name_that_is_neither_file_nor_plan_is_told_with_the_plans_there_are() -> None:
     with pytest.raises(ConfigurationError, match="built-in plans: paper, quick"):
         Plan.read("papers")
@@ -103,8 +126,13 @@ def test_the_plan_of_the_paper_trains_as_the_paper_did() -> None:
     assert cell.training == {
         "optimizer": "adam", "weight_decay": 1e-6, "schedule": "plateau", "plateau_patience": 5, "epochs": 50,
         "steps_per_epoch": "auto", "patience": 5, "augmentation": "paper", "batch": 16,
+        "micro_batch": 16,
     }  # fmt: skip
     assert plan.training_of("resnext101_2d")["batch"] == 32
+    # Batch norm counts over what goes through at once: how much that is may not hang on the free memory.
+    for network in plan.networks:
+        settings = plan.training_of(network)
+        assert settings["micro_batch"] == settings["batch"]
     assert plan.rates_of("swin_t") == (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
     assert (cell.task, cell.learning_rate, cell.start_cell) == ("pe", None, "")
     assert cell.needs == tuple(f"rsna-swin_t-video-10-s0-lr1e-{power}" for power in range(1, 6))

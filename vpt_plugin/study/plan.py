@@ -6,6 +6,7 @@ Two are built in: ``paper`` (Ke et al., Video Pretraining Advances 3D Deep Learn
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -67,6 +68,7 @@ class Plan:
         self._check_names()
         for network in self.networks:
             self._check_network(network)
+            require_amounts(f"plan {self.name}", self.cpus_of(network), self.gpus_of(network))
 
     def _check_names(self) -> None:
         names = [each.name for each in self.all_datasets]
@@ -248,3 +250,25 @@ def by_network(settings: Mapping[str, _Value], network: str, otherwise: _Value) 
 
 def _keys(network: str) -> tuple[str, str, str]:
     return ALL, get_model(network).kind, network
+
+
+def require_amounts(asked: str, cpus: float | None = None, gpus: float | None = None) -> None:
+    """Refuse an amount of cores or of a GPU that Ray could never give one training.
+
+    Args:
+        asked: who asks, for the message: ``plan site``, ``--cpus``.
+        cpus: cores; None for none asked.
+        gpus: share of a GPU; None for none asked.
+
+    Raises:
+        ConfigurationError: no cores, less than nothing of a GPU, or a part of a second one.
+    """
+    for name, amount, least in (("cpus", cpus, "above 0"), ("gpus", gpus, "0 or more")):
+        if amount is None:
+            continue
+        enough = amount > 0 if name == "cpus" else amount >= 0
+        if not (math.isfinite(amount) and enough and (amount <= 1 or amount == int(amount))):
+            raise ConfigurationError(
+                f"{asked}: {name} must be {least}, and a whole number above 1, not {amount:g}.",
+                "A part of one is shared with other trainings, as 0.5; several are whole, as 2.",
+            )
