@@ -24,8 +24,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vpt_plugin.cluster.joined import joined, on_every_node, sees, take_token
-from vpt_plugin.cluster.local import keep_off_network, started
+from vpt_plugin.cluster.joined import joined_cluster, on_every_node, sees, take_token
+from vpt_plugin.cluster.local import keep_off_network, started_here
 from vpt_plugin.errors import ConfigurationError
 
 __all__ = ["RayPlace", "ray_cluster"]
@@ -112,7 +112,7 @@ def ray_cluster(
         return
     _settle_environment(local=address is None)
     _require_ray()
-    opened = started(cpus, gpus) if address is None else joined(address)
+    opened = started_here(cpus, gpus) if address is None else joined_cluster(address)
     with opened:
         yield _place(address)
 

@@ -35,7 +35,7 @@ def _has_token() -> bool:
 
 
 @contextmanager
-def joined(address: str) -> Iterator[None]:
+def joined_cluster(address: str) -> Iterator[None]:
     """The cluster at this address, until it is closed.
 
     Raises:

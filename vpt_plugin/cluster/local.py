@@ -49,7 +49,7 @@ def keep_off_network() -> None:
 
 
 @contextmanager
-def started(cpus: float | None, gpus: float | None) -> Iterator[None]:
+def started_here(cpus: float | None, gpus: float | None) -> Iterator[None]:
     """Ray with so many cores and GPUs, until it is closed; None takes all.
 
     Raises:
