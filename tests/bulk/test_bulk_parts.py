@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -117,6 +118,29 @@ def test_a_damaged_part_is_named_with_the_way_out(parts: Parts, tmp_path: Path) 
     file = tmp_path / "parts" / "part-000001.parquet"
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(VptError, match=r"part-000001\.parquet: this file is damaged.*Remove it"):
+        parts.settled()
+
+
+def test_damage_anywhere_among_the_answers_names_the_file(parts: Parts, tmp_path: Path) -> None:
+    parts.add([answer(f"ct-{number}", number / 30) for number in range(30)], [], BY)
+    file = tmp_path / "parts" / "part-000001.parquet"
+    whole = file.read_bytes()
+    probabilities = pq.ParquetFile(file).metadata.row_group(0).column(3)
+    assert probabilities.path_in_schema == "probability"
+    begins = probabilities.dictionary_page_offset
+    for at in range(begins, begins + probabilities.total_compressed_size, 11):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        with pytest.raises(VptError, match=r"part-000001\.parquet: this file is damaged.*Remove it"):
+            parts.merge(tmp_path, as_csv=False)
+    file.write_bytes(whole)
+    assert not parts.merge(tmp_path, as_csv=False)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows other permissions")
+def test_a_part_that_may_not_be_read_is_not_told_as_damaged(parts: Parts, tmp_path: Path) -> None:
+    parts.add([answer("ct-1")], [], BY)
+    (tmp_path / "parts" / "part-000002.parquet").mkdir()
+    with pytest.raises(OSError, match=r"part-000002\.parquet"):
         parts.settled()
 
 

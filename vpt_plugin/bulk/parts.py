@@ -161,7 +161,8 @@ class Parts:
             make_folder(self._folder)
         number = int(files[-1][1].stem.split("-")[1]) + 1 if files else 1
         content = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_batches([_batch(rows, schema)]), content)
+        table = pa.Table.from_batches([_batch(rows, schema)])
+        pq.write_table(table, content, write_page_checksum=True)
         write_new(self._folder / f"{kind}-{number:06d}.parquet", content.getvalue().to_pybytes())
 
 
@@ -176,18 +177,23 @@ def _batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Re
 
     Raises:
         VptError: it is damaged.
+        OSError: the disk, or the share, does not give it.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with path.open("rb") as opened, pq.ParquetFile(opened, page_checksum_verification=True) as file:
             yield from file.iter_batches(
                 batch_size=_ROWS_AT_A_TIME, columns=None if columns is None else list(columns)
             )
-    except (pa.ArrowInvalid, pa.ArrowException, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError) as error:
+        # pyarrow tells damaged pages as an OSError, which has no number then; one of the disk has.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        why = " ".join(str(error).split()).rstrip(" .")
         raise VptError(
-            f"{path}: this file is damaged: {error}.",
+            f"{path}: this file is damaged: {why}.",
             "Remove it and run the same command again: its studies are then answered again.",
         ) from error
 

@@ -29,6 +29,8 @@ _NUMPY_NUMBERS: list[Any] = [
     *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")),
 ]
 _NAMES_IN_A_MESSAGE = 3
+# Counters of batch norms are no weights. Files from before torch 0.4.1 have none; torch then fills them in.
+_COUNTERS = ".num_batches_tracked"
 
 
 def read_weights(path: Path, layout: str, *, what: str) -> StateDict:
@@ -58,6 +60,8 @@ def read_weights(path: Path, layout: str, *, what: str) -> StateDict:
 def check_layout(found: Mapping[str, Tensor], network: nn.Module, *, head: str, what: str) -> None:
     """Compares names and shapes with those of the network.
 
+    Counters of batch norms may be absent, for they are no weights, and the oldest files have none.
+
     Args:
         found: the entries to load.
         network: the network they are for.
@@ -71,7 +75,7 @@ def check_layout(found: Mapping[str, Tensor], network: nn.Module, *, head: str, 
     expected = network.state_dict()
     if head and not any(name.startswith(head) for name in found):
         expected = {name: each for name, each in expected.items() if not name.startswith(head)}
-    missing = [name for name in expected if name not in found]
+    missing = [name for name in expected if name not in found and not name.endswith(_COUNTERS)]
     unexpected = [name for name in found if name not in expected]
     misshapen = [
         f"{name} {tuple(found[name].shape)} instead of {tuple(each.shape)}"
