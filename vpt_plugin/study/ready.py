@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vpt_plugin.data.manifest import Manifest
+from vpt_plugin.data.splits import patient_key
 from vpt_plugin.errors import ManifestError, WeightsNotFoundError
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.sources import WeightsSource
@@ -12,6 +13,7 @@ from vpt_plugin.study.datasets import StudyDataset
 from vpt_plugin.study.plan import Plan
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.finetune import clip_shape
+from vpt_plugin.words import studies_in_words
 
 
 def require_ready(plan: Plan, weights: WeightsFolder | None = None) -> None:
@@ -23,7 +25,8 @@ def require_ready(plan: Plan, weights: WeightsFolder | None = None) -> None:
 
     Raises:
         ConfigurationError: a dataset has no manifest, or a network cannot take its clips.
-        ManifestError: a manifest cannot be used, or a side lacks a state of a finding.
+        ManifestError: a manifest cannot be used, a side lacks a state of a finding, or the CT set holds
+            patients that the arms with CT are validated or tested on.
         WeightsNotFoundError: names the networks and the commands that bring their weights here.
     """
     plan.require_manifests()
@@ -33,6 +36,9 @@ def require_ready(plan: Plan, weights: WeightsFolder | None = None) -> None:
         for network in plan.networks:
             clip_shape(task, plan.spec(network))
         _check_sides(plan, dataset, task)
+    for dataset in plan.datasets:
+        if plan.ct and any(arm in ("ct", "video+ct") for arms in dataset.arms.values() for arm in arms):
+            _require_apart(plan.ct, dataset)
 
 
 def require_weights(plan: Plan, weights: WeightsFolder) -> None:
@@ -84,3 +90,29 @@ def _check_sides(plan: Plan, dataset: StudyDataset, task: ReadingTask) -> None:
                         f"{min(lacking)}.",
                         "Label more studies, or put some of that state on the side.",
                     )
+
+
+def _require_apart(ct: StudyDataset, dataset: StudyDataset) -> None:
+    """Refuse patients, as the manifests call them, whom a cell would be refused for after its training.
+
+    The same scan under another name is found there alone, when it has been read.
+    """
+    learned, tested = _patients(ct), _patients(dataset)
+    for sides, their in ((("train",), "validation"), (("train", "validation"), "test")):
+        seen = {patient for side in sides for patient in learned[side]}
+        if both := sorted(study for patient in seen & set(tested[their]) for study in tested[their][patient]):
+            raise ManifestError(
+                f"{studies_in_words(len(both))} of the side {their} of {dataset.name} ({both[0]}) "
+                f"{'is' if len(both) == 1 else 'are'} of patients of the set {ct.name}, too, whom the CT "
+                "pretraining sees: the arms with CT would be asked what they know.",
+                f"Take these patients out of {ct.manifest_file()}, or put them on the training side of both.",
+            )
+
+
+def _patients(dataset: StudyDataset) -> dict[str, dict[str, list[str]]]:
+    """By side and patient the names of the studies; those whose patient is not named are left out."""
+    found: dict[str, dict[str, list[str]]] = {"train": {}, "validation": {}, "test": {}}
+    for row in read_manifest(Manifest.read(dataset.manifest_file()), dataset.reading_task()).studies:
+        if row.patient:
+            found[row.split].setdefault(patient_key(row.patient), []).append(row.study)
+    return found
