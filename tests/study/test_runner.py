@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from vpt_plugin.cluster import RayPlace
+from vpt_plugin.cluster import RayComputer, RayPlace
 from vpt_plugin.errors import ConfigurationError, ManifestError, TrainingError
 from vpt_plugin.study.cells import NetworkSize
 from vpt_plugin.study.datasets import PhantomSet, StudyDataset
 from vpt_plugin.study.plan import Plan
 from vpt_plugin.study.results import CellFolder, StudyResults
-from vpt_plugin.study.runner import RunOptions, StudyProgress, _remote_order, run_study
+from vpt_plugin.study.runner import StudyProgress, _remote_order, run_study
+from vpt_plugin.study.runner_amounts import Amounts, amounts_of
 from vpt_plugin.study.runner_cell import CellOrder, CellProgress, run_order
-from vpt_plugin.study.runner_orders import Part, cell_in_words
+from vpt_plugin.study.runner_orders import Part, RunOptions, cell_in_words
 
 MakeManifest = Callable[..., Path]
 PRETRAIN, NONE, CT = "others-tiny-none-100-s0-pretrain", "balls-tiny-none-100-s0", "balls-tiny-ct-100-s0"
@@ -170,6 +171,45 @@ def test_a_disk_without_room_is_told_before_anything_is_trained(
     with pytest.raises(TrainingError, match="50 MB are free, at least 84 MB are needed"):
         run_study(plan, tmp_path / "out", ray_here)
     assert not (tmp_path / "out" / "cells").exists()
+
+
+def test_what_no_single_computer_can_give_a_training_is_told_before_anything_is_trained(
+    ray_here: RayPlace, plan: Plan, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"tiny is to have 64 cores and no GPU.* has 2 cores and no GPU"
+    ):
+        run_study(plan, tmp_path / "out", ray_here, RunOptions(cpus=64))
+    assert not (tmp_path / "out" / "cells").exists()
+
+
+def test_a_training_is_given_its_cores_and_its_gpu_on_one_computer(plan: Plan) -> None:
+    big, gpus = RayComputer("big", cpus=64, gpus=0), RayComputer("gpus", cpus=8, gpus=2)
+    cluster = RayPlace("head:6379", 72, 2, (big, gpus))
+    asks_much = replace(plan, cpus={"all": 16}, gpus={"all": 1})
+
+    def given(place: RayPlace, **options: float) -> Amounts:
+        return amounts_of(asks_much, RunOptions(**options), place, {"tiny"})["tiny"]
+
+    # The plan's cores are those that the computer with the GPU has, at most.
+    assert given(cluster) == Amounts(8, 1)
+    assert given(cluster, gpus=0) == Amounts(16, 0)
+    assert given(cluster, gpus=0.5, cpus=4) == Amounts(4, 0.5)
+    assert given(RayPlace(None, 64, 0, (big,))) == Amounts(16, 0)
+    with pytest.raises(
+        ConfigurationError, match=r"to have 16 cores and 1 GPU, .*big has 64 .*gpus has 8 cores"
+    ):
+        given(cluster, cpus=16)
+    with pytest.raises(ConfigurationError, match=r"16 cores and 4 GPUs"):
+        given(cluster, gpus=4)
+    with pytest.raises(ConfigurationError, match=r"16 cores and 0\.5 GPU, .*big has 64 cores and no GPU"):
+        given(RayPlace(None, 64, 0, (big,)), gpus=0.5)
+
+
+@pytest.mark.parametrize("asked", [{"cpus": 0}, {"cpus": 1.5}, {"gpus": -1}, {"gpus": 1.5}])
+def test_amounts_that_ray_cannot_give_at_all_are_refused(asked: dict[str, float]) -> None:
+    with pytest.raises(ConfigurationError, match=f"--{next(iter(asked))}: "):
+        RunOptions(**asked)
 
 
 def test_another_process_that_trains_the_cell_is_waited_for_and_then_told(

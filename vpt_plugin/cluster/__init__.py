@@ -28,8 +28,23 @@ from vpt_plugin.cluster.joined import joined_cluster, on_every_node, sees, take_
 from vpt_plugin.cluster.local import keep_off_network, started_here
 from vpt_plugin.errors import ConfigurationError
 
-__all__ = ["RayPlace", "ray_cluster"]
+__all__ = ["RayComputer", "RayPlace", "ray_cluster"]
 _INSTALL = 'Install it: pip install "vptct[study]"'
+
+
+@dataclass(frozen=True)
+class RayComputer:
+    """One computer of Ray's.
+
+    Attributes:
+        name: its host's.
+        cpus: cores that Ray shares out on it.
+        gpus: GPUs that it shares out on it.
+    """
+
+    name: str
+    cpus: float
+    gpus: float
 
 
 @dataclass(frozen=True)
@@ -40,16 +55,14 @@ class RayPlace:
         address: of the cluster that was joined; None on this computer alone.
         cpus: processor cores that Ray shares out, on all computers.
         gpus: GPUs that it shares out.
-        nodes: computers.
-        cpus_of_one: cores of the computer that has the most.
+        computers: that take part.
         notes: what the user should know.
     """
 
     address: str | None
     cpus: float
     gpus: float
-    nodes: int = 1
-    cpus_of_one: float = 1.0
+    computers: tuple[RayComputer, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -59,10 +72,15 @@ class RayPlace:
 
     def in_words(self) -> str:
         """``this computer: 2 cores, no GPU``."""
-        computers = f"{self.nodes} computer{'' if self.nodes == 1 else 's'}"
+        several = len(self.computers) != 1
+        computers = f"{len(self.computers)} computer{'s' if several else ''}"
         where = "this computer" if self.local else f"the cluster at {self.address}: {computers}"
         gpus = f"{self.gpus:g} GPU{'' if self.gpus == 1 else 's'}" if self.gpus else "no GPU"
         return f"{where}, {self.cpus:g} core{'' if self.cpus == 1 else 's'}, {gpus}"
+
+    def cpus_beside(self, gpus: float) -> float:
+        """The most cores of any computer that has so many GPUs, too; 0 where none has them."""
+        return max((each.cpus for each in self.computers if each.gpus >= gpus), default=0.0)
 
     def require_shared(self, folder: Path) -> None:
         """Make sure that every computer sees this folder; on one computer there is nothing to do.
@@ -153,7 +171,12 @@ def _place(address: str | None) -> RayPlace:
     import ray
 
     in_all = ray.cluster_resources()
-    alive = [each for each in ray.nodes() if each["Alive"]]
+    computers = tuple(
+        RayComputer(
+            each["NodeManagerHostname"], each["Resources"].get("CPU", 0.0), each["Resources"].get("GPU", 0.0)
+        )
+        for each in ray.nodes()
+        if each["Alive"]
+    )
     notes = ("Ray on Windows is a beta of its makers: WSL 2 or Linux are safer.",) if os.name == "nt" else ()
-    most = max((each["Resources"].get("CPU", 0.0) for each in alive), default=0.0)
-    return RayPlace(address, in_all.get("CPU", 0.0), in_all.get("GPU", 0.0), len(alive), most, notes)
+    return RayPlace(address, in_all.get("CPU", 0.0), in_all.get("GPU", 0.0), computers, notes)

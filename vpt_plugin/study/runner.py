@@ -19,45 +19,21 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vpt_plugin.cluster import RayPlace
-from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.durable import make_folder, write_over
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.labels import now
-from vpt_plugin.models.weights import WeightsFolder
 from vpt_plugin.study.cells import Cell
 from vpt_plugin.study.phantom_sets import make_phantom_sets
 from vpt_plugin.study.plan import Plan
-from vpt_plugin.study.ready import require_ready
 from vpt_plugin.study.results import CellFolder, Failure
+from vpt_plugin.study.runner_amounts import Amounts, amounts_of
 from vpt_plugin.study.runner_cell import CellOrder, CellProgress, run_order
-from vpt_plugin.study.runner_orders import Part, standing_of, waits_for
-from vpt_plugin.training.readiness import check_room
+from vpt_plugin.study.runner_orders import RunOptions, Standing, require_startable, waits_for
 
 _LOCK, _WHO, _PLAN = ".study.lock", ".study.json", "plan.json"
 _SECONDS_BETWEEN_LOOKS = 0.5
 # A worker that was killed, by the system for its memory for example, is replaced so often.
 _RETRIES = 3
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How a study is run.
-
-    Attributes:
-        part: of the plan.
-        cache: where prepared studies are kept; None takes ``prepared`` in the study's folder.
-        weights_dir: where published weights lie; None takes the folder of this computer.
-        retry_failed: whether what failed before is tried again.
-        cpus: cores of each cell; None takes the plan's.
-        gpus: share of a GPU of each cell; None takes the plan's.
-    """
-
-    part: Part = field(default_factory=Part)
-    cache: Path | None = None
-    weights_dir: Path | None = None
-    retry_failed: bool = False
-    cpus: float | None = None
-    gpus: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,10 +93,9 @@ def run_study(
         watch: told about twice a second where it is.
 
     Raises:
-        ConfigurationError: another process runs this study, a result in the folder is of something else, or
-            as of ``require_ready``.
-        ManifestError, WeightsError: as of ``require_ready``.
-        TrainingError: there is no room for the prepared studies.
+        ConfigurationError: another process runs this study, or as of ``require_startable`` and
+            ``amounts_of``.
+        ManifestError, WeightsError, TrainingError: as of ``require_startable``.
         OSError: the disk is full, the folder is not writable.
     """
     began, options = time.monotonic(), options or RunOptions()
@@ -130,21 +105,13 @@ def run_study(
         settled = make_phantom_sets(
             plan, out, progress=lambda name, done, total: watch(StudyProgress(total, done, making=name))
         )
-        require_ready(settled, WeightsFolder(options.weights_dir))
-        check_room(_to_prepare(settled), out, options.cache or out / "prepared")
-        cells = options.part.of(settled.cells())
-        standing = standing_of(settled, cells, out, retry_failed=options.retry_failed)
+        standing = require_startable(settled, out, options)
+        amounts = amounts_of(settled, options, place, {cell.network for cell in standing.to_run})
         write_over(out / _PLAN, (json.dumps(settled.to_json(), indent=1) + "\n").encode())
-        work = _Work(settled, out, place, options, watch, len(cells), set(standing.done), {**standing.failed})
-        work.run(list(standing.to_run))
+        work = _Work(settled, out, place, options, watch, amounts, standing)
+        work.run()
     trained = len(work.done) - len(standing.done)
     return StudyRun(settled, len(work.done), trained, work.failures, time.monotonic() - began)
-
-
-def _to_prepare(plan: Plan) -> int:
-    """Studies that are prepared, each again for every size in pixels."""
-    studies = sum(len(Manifest.read(each.manifest_file()).studies) for each in plan.all_datasets)
-    return studies * len({plan.spec(network).resize_px for network in plan.networks})
 
 
 @contextmanager
@@ -195,20 +162,25 @@ class _Work:
     place: RayPlace
     options: RunOptions
     watch: Callable[[StudyProgress], None]
-    total: int
-    done: set[str]
-    failures: dict[str, Failure]
+    amounts: Mapping[str, Amounts]
+    standing: Standing
+    done: set[str] = field(init=False)
+    failures: dict[str, Failure] = field(init=False)
     # By Ray's reference to what it will say.
     submitted: dict[Any, Cell] = field(default_factory=dict)
     # What Ray runs.
     task: Any = None
 
-    def run(self, waiting: list[Cell]) -> None:
+    def __post_init__(self) -> None:
+        self.done = set(self.standing.done)
+        self.failures = dict(self.standing.failed)
+
+    def run(self) -> None:
         """Submit what can be run, wait, and submit what can be run then, until nothing is left."""
-        for cell in waiting:
+        for cell in self.standing.to_run:
             CellFolder.of(self.out, cell.id).forget_failure()
             CellProgress.forget(self.out, cell.id)
-        waiting, ended = self._submit(waiting)
+        waiting, ended = self._submit(self.standing.to_run)
         self._look(ended)
         while self.submitted:
             found = self._wait()
@@ -236,18 +208,15 @@ class _Work:
         return still, ended
 
     def _handed_out(self, cell: Cell) -> Any:
-        cpus = min(self.options.cpus or self.plan.cpus_of(cell.network), self.place.cpus_of_one)
-        gpus = 0.0
-        if self.place.gpus:
-            gpus = self.plan.gpus_of(cell.network) if self.options.gpus is None else self.options.gpus
+        given = self.amounts[cell.network]
         order = CellOrder(
             cell, self.plan, self.out, self.options.cache, self.options.weights_dir,
-            threads=max(1, int(cpus)), device="auto" if gpus else "cpu",
+            threads=max(1, int(given.cpus)), device="auto" if given.gpus else "cpu",
         )  # fmt: skip
         if self.task is None:
             # One function for all: Ray keeps the order of a function's tasks, and of no others.
             self.task = _remote_order(self.place)
-        return self.task.options(name=cell.id, num_cpus=cpus, num_gpus=gpus).remote(order)
+        return self.task.options(name=cell.id, num_cpus=given.cpus, num_gpus=given.gpus).remote(order)
 
     def _wait(self) -> list[tuple[Cell, Failure | None]]:
         """The cells that ended within half a second."""
@@ -287,8 +256,9 @@ class _Work:
     def _look(self, ended: Sequence[tuple[Cell, Failure | None]]) -> None:
         seen = ((cell, CellProgress.read(self.out, cell.id)) for cell in self.submitted.values())
         running = tuple((cell, progress) for cell, progress in seen if progress is not None)
+        total = sum(map(len, (self.standing.done, self.standing.failed, self.standing.to_run)))
         self.watch(
             StudyProgress(
-                self.total, len(self.done), failed=len(self.failures), running=running, ended=tuple(ended)
+                total, len(self.done), failed=len(self.failures), running=running, ended=tuple(ended)
             )
         )

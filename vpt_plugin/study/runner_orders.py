@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.models.weights import WeightsFolder
 from vpt_plugin.study.cell_studies import read_manifest
 from vpt_plugin.study.cells import ARMS, Cell
 from vpt_plugin.study.facts import manifest_sha256, require_same, task_sha256
-from vpt_plugin.study.plan import Plan
+from vpt_plugin.study.plan import Plan, require_amounts
 from vpt_plugin.study.rate_choice import choose_rate
+from vpt_plugin.study.ready import require_ready
 from vpt_plugin.study.results import CellFolder, CellResult, Failure
+from vpt_plugin.training.readiness import check_room
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,38 @@ class Part:
                     raise ConfigurationError(
                         f"the plan has no {value!r} among its {name};", f"choose from {choices}."
                     )
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a study is run.
+
+    Attributes:
+        part: of the plan.
+        cache: where prepared studies are kept; None takes ``prepared`` in the study's folder.
+        weights_dir: where published weights lie; None takes the folder of this computer.
+        retry_failed: whether what failed before is tried again.
+        cpus: cores of each cell; None takes the plan's.
+        gpus: share of a GPU of each cell; None takes the plan's.
+
+    Raises:
+        ConfigurationError: no training can be given these amounts.
+    """
+
+    part: Part = field(default_factory=Part)
+    cache: Path | None = None
+    weights_dir: Path | None = None
+    retry_failed: bool = False
+    cpus: float | None = None
+    gpus: float | None = None
+
+    def __post_init__(self) -> None:
+        require_amounts("--cpus", cpus=self.cpus)
+        require_amounts("--gpus", gpus=self.gpus)
+
+    def cache_in(self, out: Path) -> Path:
+        """Where prepared studies are kept, of the study in this folder."""
+        return self.cache or out / "prepared"
 
 
 @dataclass(frozen=True)
@@ -156,6 +191,30 @@ class _SameCheck:
             tried = [self._done[name] for name in cell.search_cells]
             found["learning_rate"] = choose_rate(tried).learning_rate
         return found
+
+
+def require_startable(plan: Plan, out: Path, options: RunOptions) -> Standing:
+    """What a run asks before it trains anything, and a dry run asks alone.
+
+    Args:
+        plan: with its manifests.
+        out: the study's folder, which need not be there yet.
+        options: of the run.
+
+    Raises:
+        ConfigurationError: as of ``require_ready``, ``Part.of`` and ``standing_of``.
+        ManifestError, WeightsError: as of ``require_ready``.
+        TrainingError: there is no room for the prepared studies.
+    """
+    require_ready(plan, WeightsFolder(options.weights_dir))
+    check_room(_to_prepare(plan), out, options.cache_in(out))
+    return standing_of(plan, options.part.of(plan.cells()), out, retry_failed=options.retry_failed)
+
+
+def _to_prepare(plan: Plan) -> int:
+    """Studies that are prepared, each again for every size in pixels."""
+    studies = sum(len(Manifest.read(each.manifest_file()).studies) for each in plan.all_datasets)
+    return studies * len({plan.spec(network).resize_px for network in plan.networks})
 
 
 def waits_for(cell: Cell, hopeless: Mapping[str, Failure]) -> Failure | None:
