@@ -100,11 +100,12 @@ def make_experiment(
         if said := failing(cell):
             files.write_failure(Failure(said))
         else:
-            _write(files, cell, number, collapsed=collapsed(cell))
+            write_result(files, cell, number, collapsed=collapsed(cell))
     return out
 
 
-def _write(files: CellFolder, cell: Cell, number: int, *, collapsed: bool) -> None:
+def write_result(files: CellFolder, cell: Cell, number: int = 0, *, collapsed: bool = False) -> None:
+    """A cell's result and answers, drawn from its number."""
     final = cell.stage == "final"
     first = SIDES["train"] + SIDES["validation"]
     numbers = range(first, first + SIDES["test"])

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from made_experiment import write_manifest, write_result
 from typer.testing import CliRunner, Result
 
 from vpt_plugin.cli.app import app
+from vpt_plugin.study.plan import Plan
+from vpt_plugin.study.results import CellFolder, Failure
 
 PLAN = """
 title: A small plan
@@ -41,6 +44,27 @@ def test_a_dry_run_counts_cells_and_makes_nothing(plan: Path, tmp_path: Path) ->
     assert "tiny final none 100 1 0 0 1" in " ".join(done.output.split())
     assert "Phantoms are made first: balls.\nNothing is missing." in done.output
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_counts_what_the_run_would_find_and_refuses_what_it_would_refuse(tmp_path: Path) -> None:
+    plan, manifest = tmp_path / "small.yaml", write_manifest(tmp_path)
+    plan.write_text(PLAN.replace("phantoms: {count: 8, seed: 1}", f"manifest: {manifest}"), encoding="utf-8")
+    first, second = Plan.read(str(plan)).cells()
+    out = tmp_path / "out"
+    CellFolder.of(out, first.id).write_failure(Failure("it failed"))
+    # What only waited for another one is tried again by itself.
+    CellFolder.of(out, second.id).write_failure(Failure("it waited", needs=first.id))
+    asked = ("study", "--plan", plan, "--out", out, "--dry-run")
+    assert "tiny final none 100 2 0 1 1" in " ".join(vpt(*asked).output.split())
+    assert "tiny final none 100 2 0 0 2" in " ".join(vpt(*asked, "--retry-failed").output.split())
+
+    write_result(CellFolder.of(out, first.id), first)
+    refused = vpt(*asked)
+    assert refused.exit_code == 2, refused.output
+    assert "Nothing is missing" not in refused.output
+    assert f"{first.id} is done, but of something else: changed since: the manifest's studies" in " ".join(
+        refused.output.split()
+    )
 
 
 @pytest.mark.parametrize(

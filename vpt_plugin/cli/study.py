@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from vpt_plugin.cli.console import plain, print_table
+from vpt_plugin.cli.console import plain
 from vpt_plugin.cli.settings import training_settings
+from vpt_plugin.cli.study_dry_run import tell_what_would_be_done
 from vpt_plugin.cli.study_progress import study_display
 from vpt_plugin.cli.words import command_line, count, duration
 from vpt_plugin.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from vpt_plugin.study.cells import Cell
     from vpt_plugin.study.plan import Plan
     from vpt_plugin.study.results import Failure
-    from vpt_plugin.study.runner import RunOptions
+    from vpt_plugin.study.runner_orders import RunOptions
 
 app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 _GOES_ON = "What is done is kept; the same command goes on, each training from its last whole epoch."
@@ -139,8 +139,7 @@ def study(
         return
     if plan is None or out is None:
         raise ConfigurationError("a study needs a plan and a folder:", "vpt study --plan quick --out quick.")
-    from vpt_plugin.study.runner import RunOptions
-    from vpt_plugin.study.runner_orders import Part
+    from vpt_plugin.study.runner_orders import Part, RunOptions
 
     part = Part(
         _split(networks),
@@ -152,7 +151,7 @@ def study(
                          retry_failed, cpus, gpus)  # fmt: skip
     settled = _plan(plan, dataset or (), ct, training_settings(None, set_ or (), {}))
     if dry_run:
-        _tell_what_would_be_done(settled, out.absolute(), options)
+        tell_what_would_be_done(settled, out.absolute(), options)
     else:
         _run(settled, out.absolute(), options, address)
 
@@ -245,43 +244,6 @@ def _tell_failures(failures: Mapping[str, Failure]) -> None:
     if len(first) > _SHOWN_FAILURES:
         typer.echo(f"  and {len(first) - _SHOWN_FAILURES} more: see cells/*/failure.json.")
     typer.echo("The same command with --retry-failed tries them again.")
-
-
-def _tell_what_would_be_done(plan: Plan, out: Path, options: RunOptions) -> None:
-    """What ``--dry-run`` says: the cells by network and stage, and what is missing."""
-    from vpt_plugin.models.weights import WeightsFolder
-    from vpt_plugin.study.ready import require_ready, require_weights
-
-    weights = WeightsFolder(options.weights_dir)
-    to_make = [each.name for each in plan.all_datasets if each.phantoms and each.manifest is None]
-    print_table(
-        ("network", "stage", "arm", "percent", "cells", "done", "failed", "to do"),
-        _counts(options.part.of(plan.cells()), out),
-        right=("percent", "cells", "done", "failed", "to do"),
-    )
-    if to_make:
-        typer.echo(f"Phantoms are made first: {', '.join(to_make)}.")
-        require_weights(plan, weights)
-    else:
-        require_ready(plan, weights)
-    typer.echo("Nothing is missing.")
-
-
-def _counts(cells: Sequence[Cell], out: Path) -> list[tuple[str, ...]]:
-    """A row of the table for each network, stage, arm and percent."""
-    from vpt_plugin.study.cells import ARMS
-    from vpt_plugin.study.results import CellFolder
-
-    rows: dict[tuple[str, ...], list[int]] = {}
-    for cell in cells:
-        folder = CellFolder.of(out, cell.id)
-        done = folder.result() is not None
-        failed = not done and folder.failure() is not None
-        key = (cell.network, cell.stage, ARMS[cell.arm], f"{cell.percent:g}")
-        counted = rows.setdefault(key, [0, 0, 0, 0])
-        for place, more in enumerate((1, done, failed, not done and not failed)):
-            counted[place] += more
-    return [(*key, *map(str, counted)) for key, counted in rows.items()]
 
 
 def _plan(name: str, datasets: Sequence[str], ct: str | None, settings: Mapping[str, object]) -> Plan:
