@@ -141,6 +141,18 @@ def test_a_worker_that_never_ends_well_is_a_failure_told_in_words(
     assert "memory" in run.failures[NONE].hint
 
 
+def test_what_ray_itself_could_not_do_is_told_by_its_own_words(
+    ray_here: RayPlace, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(order: CellOrder) -> None:
+        raise RuntimeError("the code of that computer is another")
+
+    monkeypatch.setattr("vpt_plugin.study.runner.run_order", fail)
+    run = run_study(plan, tmp_path / "out", ray_here, RunOptions(Part(arms=("none",))))
+    assert "RuntimeError: the code of that computer is another" in run.failures[NONE].message
+    assert "memory" not in run.failures[NONE].in_words()
+
+
 def test_a_process_that_has_used_a_gpu_ends_with_its_cell_and_hands_its_memory_back(
     ray_here: RayPlace,
 ) -> None:

@@ -28,7 +28,9 @@ from vpt_plugin.cluster.joined import joined_cluster, on_every_node, sees, take_
 from vpt_plugin.cluster.local import keep_off_network, started_here
 from vpt_plugin.errors import ConfigurationError
 
-__all__ = ["RayComputer", "RayPlace", "ray_cluster"]
+__all__ = ["OUT_OF_MEMORY_RETRIES", "RayComputer", "RayPlace", "ray_cluster"]
+OUT_OF_MEMORY_RETRIES = 3
+"""So often a task is done again whose process Ray ended for its memory; Ray itself knows no end of it."""
 _INSTALL = 'Install it: pip install "vptct[study]"'
 
 
@@ -148,6 +150,8 @@ def _settle_environment(*, local: bool) -> None:
     # Else Ray hides GPUs from tasks that asked for none only in some versions, and warns in the others.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Read by the process that hands out tasks, here as on a cluster.
+    os.environ.setdefault("RAY_task_oom_retries", str(OUT_OF_MEMORY_RETRIES))
     if local:
         keep_off_network()
     else:

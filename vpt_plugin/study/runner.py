@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from vpt_plugin.cluster import RayPlace
+from vpt_plugin.cluster import OUT_OF_MEMORY_RETRIES, RayPlace
 from vpt_plugin.durable import make_folder, write_over
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.labels import now
@@ -27,13 +27,13 @@ from vpt_plugin.study.phantom_sets import make_phantom_sets
 from vpt_plugin.study.plan import Plan
 from vpt_plugin.study.results import CellFolder, Failure
 from vpt_plugin.study.runner_amounts import Amounts, amounts_of
-from vpt_plugin.study.runner_cell import CellOrder, CellProgress, run_order
+from vpt_plugin.study.runner_cell import CellOrder, CellProgress, failure_of, run_order
 from vpt_plugin.study.runner_orders import RunOptions, Standing, require_startable, waits_for
 
 _LOCK, _WHO, _PLAN = ".study.lock", ".study.json", "plan.json"
 _SECONDS_BETWEEN_LOOKS = 0.5
-# A worker that was killed, by the system for its memory for example, is replaced so often.
-_RETRIES = 3
+# A worker that was killed is replaced so often.
+_RETRIES = OUT_OF_MEMORY_RETRIES
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,22 @@ def _remote_order(place: RayPlace) -> Any:
     return ray.remote(max_retries=_RETRIES, max_calls=1 if place.gpus else 0)(run_order)
 
 
+def _lost(cell: Cell, error: Exception) -> Failure:
+    """Why Ray has nothing to hand back."""
+    from ray import exceptions
+
+    ended = (exceptions.WorkerCrashedError, exceptions.OutOfMemoryError, exceptions.NodeDiedError)
+    if not isinstance(error, ended):
+        cause = error.cause if isinstance(error, exceptions.RayTaskError) else error
+        return failure_of(cell, cause)
+    return Failure(
+        f"{cell.id}: its process ended {_RETRIES + 1} times before it was done: {type(error).__name__}.",
+        "Most often the memory does not suffice: run fewer at a time with a larger --cpus, or train "
+        "with a smaller batch; then try again with --retry-failed.",
+        str(error),
+    )
+
+
 @dataclass
 class _Work:
     """The cells of one run; arguments as of ``run_study``."""
@@ -243,13 +259,7 @@ class _Work:
         try:
             found: Failure | None = ray.get(task)
         except ray.exceptions.RayError as error:
-            found = Failure(
-                f"{cell.id}: its process ended {_RETRIES + 1} times before it was done: "
-                f"{type(error).__name__}.",
-                "Most often the memory does not suffice: run fewer at a time with a larger --cpus, or train "
-                "with a smaller batch; then try again with --retry-failed.",
-                str(error),
-            )
+            found = _lost(cell, error)
             CellFolder.of(self.out, cell.id).write_failure(found)
         return found
 
