@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -131,8 +132,48 @@ def test_a_test_patient_of_the_ct_set_stops_an_arm_with_ct(
     overlapping = make_manifest(tmp_path / "others", 4, 4, 0, first=14)
     wrong = replace(plan, learning_rates={"all": (1e-3,)}).with_manifests({"others": overlapping})
     run_cell(cell_of(wrong, "others-tiny-none-100-s0-pretrain"), wrong, tmp_path)
-    with pytest.raises(TrainingError, match=r"has seen 4 test studies \(study-014\).*the CT pretraining"):
+    with pytest.raises(
+        TrainingError, match=r"has seen 4 studies of the test side \(study-014\).*the CT pretraining"
+    ):
         run_cell(cell_of(wrong, "balls-tiny-ct-100-s0"), wrong, tmp_path)
+
+
+def test_a_scan_that_is_on_two_sides_under_two_names_is_left_out_of_the_test_and_counted(
+    tmp_path: Path, make_manifest: MakeManifest
+) -> None:
+    # The scan of the test study 8 lies on the training side, too, as that of another patient.
+    manifest = make_manifest(tmp_path / "balls", 4, 4, 4)
+    shutil.copy(tmp_path / "balls" / "study-008.nrrd", tmp_path / "balls" / "study-000.nrrd")
+    others = make_manifest(tmp_path / "others", 4, 4, 0, first=100)
+    both = Plan(
+        name="small", title="A small plan",
+        datasets=(StudyDataset("balls", "nodule", {100.0: ("none", "ct")}, manifest),),
+        networks=("tiny",), seeds=(0,), learning_rates={"all": (1e-3,)},
+        training={"all": {"epochs": 1, "steps_per_epoch": 1, "batch": 4, "micro_batch": 2}},
+        ct=StudyDataset("others", "nodule", {}, others), sizes={"tiny": NetworkSize(8, 40, 32)},
+    )  # fmt: skip
+    for cell in both.cells():
+        run_cell(cell, both, tmp_path / "out")
+    results = StudyResults.read(tmp_path / "out")
+    # It is nothing that the CT pretraining knows: both arms are tested on the three others.
+    assert [each.test_studies for each in results.finals] == [3, 3]
+    for result in results.finals:
+        assert result.left_out == {"its patient, or the same scan, is on the training or validation side": 1}
+        assert results.answers[result.cell.id].studies == ("study-009", "study-010", "study-011")
+        assert result.micro_batch == 2
+
+
+def test_a_test_study_that_cannot_be_read_is_left_out_and_counted(
+    tmp_path: Path, make_manifest: MakeManifest, plan: Plan
+) -> None:
+    manifest = make_manifest(tmp_path / "balls", 4, 4, 4)
+    (tmp_path / "balls" / "study-009.nrrd").write_bytes(b"nothing")
+    fixed = replace(plan, learning_rates={"all": (1e-3,)}).with_manifests({"balls": manifest})
+    result = run_cell(cell_of(fixed, "balls-tiny-none-100-s0"), fixed, tmp_path / "out")
+    assert (result.test_studies, result.left_out) == (3, {"unreadable": 1})
+    read = CellFolder.of(tmp_path / "out", result.cell.id).result()
+    assert read is not None
+    assert read.to_json() == result.to_json()
 
 
 def test_the_chosen_search_cell_is_the_final_cell_of_its_percent_and_is_not_trained_twice(
@@ -231,6 +272,34 @@ def test_a_cell_that_is_stopped_in_its_test_is_not_trained_again(
     assert again.steps_per_epoch == 1
 
 
+def test_a_cell_that_is_killed_when_its_training_is_over_is_not_trained_again(
+    plan: Plan, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed = replace(plan, learning_rates={"all": (1e-3,)})
+    name = "balls-tiny-ct-100-s0"
+    for cell in (each for each in fixed.cells() if each.stage == "pretrain"):
+        run_cell(cell, fixed, tmp_path, cache=study / "prepared")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        # The version is published, and nothing is written down of it yet.
+        patched.setattr(CellFolder, "write_trained", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_cell(cell_of(fixed, name), fixed, tmp_path, cache=study / "prepared")
+    told: list[Progress] = []
+    monkeypatch.setattr("vpt_plugin.study.cell_run.code_commit", lambda: "of a later code")
+    result = run_cell(cell_of(fixed, name), fixed, tmp_path, cache=study / "prepared", progress=told.append)
+    assert {each.state for each in told} == {"testing"}
+    # The version that it began from, and its own, once.
+    versions = ModelStore(CellFolder.of(tmp_path, name).models).cards()
+    assert [card.weights_sha256 for card in versions if card.pretraining == "ct"] == [
+        result.provenance.weights_sha256
+    ]
+    assert result.provenance.code_commit != "of a later code"
+
+
 def test_what_a_cell_needs_has_to_be_done_first(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="needs balls-tiny-none-50-s0-lr1e-3, which is not done"):
         run_cell(cell_of(plan, "balls-tiny-none-100-s0"), plan, tmp_path)
@@ -263,6 +332,33 @@ def test_a_rate_that_diverges_is_the_result_of_its_search_cell(
     assert math.isnan(read.validation_log_loss)
 
 
+def test_a_search_that_failed_for_another_reason_leaves_the_choice_to_the_others(
+    plan: Plan, study: Path, tmp_path: Path
+) -> None:
+    failed, done = (f"balls-tiny-none-50-s0-lr{rate}" for rate in ("1e-3", "1e-4"))
+    run_cell(cell_of(plan, done), plan, tmp_path, cache=study / "prepared")
+    folder = CellFolder.of(tmp_path, failed)
+    folder.write_cell(cell_of(plan, failed))
+    # As long as it may still be done, nothing is chosen.
+    with pytest.raises(ConfigurationError, match=f"needs {failed}, which is not done"):
+        run_cell(cell_of(plan, "balls-tiny-none-50-s0"), plan, tmp_path)
+    folder.write_failure(Failure("the memory is full"))
+    told: list[Progress] = []
+    result = run_cell(
+        cell_of(plan, "balls-tiny-none-50-s0"), plan, tmp_path, cache=study / "prepared", progress=told.append
+    )
+    assert (result.learning_rate, result.rates_left_out) == (1e-4, (failed,))
+    assert any(failed in each.note for each in told)
+    read = CellFolder.of(tmp_path, result.cell.id).result()
+    assert read is not None
+    assert read.rates_left_out == (failed,)
+    # Where all failed there is nothing to choose from.
+    CellFolder.of(tmp_path, done).root.joinpath("result.json").unlink()
+    CellFolder.of(tmp_path, done).write_failure(Failure("the memory is full"))
+    with pytest.raises(ConfigurationError, match=f"needs {failed}, which is not done"):
+        run_cell(cell_of(plan, "balls-tiny-none-100-s0"), plan, tmp_path)
+
+
 def tried(rate: float, auroc: float, loss: float, *, diverged: bool = False) -> CellResult:
     cell = Cell("search", "balls", "nodule", "tiny", "none", 10, 0, rate)
     validation = {"lung_nodule": Estimate(auroc, (math.nan, math.nan), 4)}
@@ -273,8 +369,13 @@ def test_the_rate_of_the_highest_auroc_is_chosen_and_of_equal_ones_that_of_the_l
     assert choose_rate([tried(1e-2, 0.7, 0.2), tried(1e-3, 0.8, 0.9)]).learning_rate == 1e-3
     assert choose_rate([tried(1e-2, 0.8, 0.7), tried(1e-3, 0.8, 0.6)]).learning_rate == 1e-3
     assert choose_rate([tried(1e-1, 0.9, 0.1, diverged=True), tried(1e-5, 0.5, 0.7)]).learning_rate == 1e-5
-    with pytest.raises(DivergedError, match="balls-tiny-none-10-s0-lr1e-1"):
-        choose_rate([tried(1e-1, math.nan, math.nan, diverged=True)])
+    diverged = tried(1e-1, math.nan, math.nan, diverged=True)
+    with pytest.raises(DivergedError, match="kept the loss a number: balls-tiny-none-10-s0-lr1e-1"):
+        choose_rate([diverged])
+    # An undefined AUROC is none of the rate's doing.
+    with pytest.raises(TrainingError, match=r"AUROC of lung_nodule, which is undefined: .*lr1e-3\.") as error:
+        choose_rate([diverged, tried(1e-3, math.nan, 0.7)])
+    assert not isinstance(error.value, DivergedError)
 
 
 def test_a_fraction_takes_from_the_training_side_alone_and_is_part_of_a_larger_one(plan: Plan) -> None:

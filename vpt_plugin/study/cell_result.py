@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,22 +69,13 @@ class TrainedCell:
         )
 
 
-def result_of(
-    cell: Cell,
-    rate: float,
-    trained: TrainedCell,
-    auroc: Mapping[str, Estimate],
-    tested: int,
-    provenance: Provenance,
-) -> CellResult:
-    """The result of a cell.
+def result_of(cell: Cell, rate: float, trained: TrainedCell, provenance: Provenance) -> CellResult:
+    """The result of a cell that did not look at the test side.
 
     Args:
         cell: the cell.
         rate: the learning rate that it was trained with.
         trained: its classifier.
-        auroc: per finding, of the test side; empty where it was not looked at.
-        tested: studies of the test side.
         provenance: of the result.
     """
     card, record = trained.card, trained.record
@@ -93,7 +83,7 @@ def result_of(
     best = next(each for each in history if each["epoch"] == card.training["best_epoch"])
     return CellResult(
         cell=cell,
-        auroc=auroc,
+        auroc={},
         validation_auroc=card.validation_auroc,
         validation_log_loss=best["log_loss"],
         learning_rate=rate,
@@ -101,11 +91,12 @@ def result_of(
         steps_per_epoch=card.training["config"]["steps_per_epoch"],
         train_studies=card.trained_on,
         validation_studies=len(record.validated) if record else 0,
-        test_studies=tested,
+        test_studies=0,
         collapsed=record is not None and _has_collapsed(card, record),
         diverged=False,
         seconds=card.training["seconds"],
         provenance=provenance,
+        micro_batch=card.training.get("micro_batch"),
     )
 
 

@@ -8,25 +8,26 @@ an interrupted training goes on by itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from vpt_plugin import __version__
 from vpt_plugin.data.clip_dataset import CoveringClips
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.data.prepared import PreparedStudies
-from vpt_plugin.errors import ConfigurationError, DivergedError, TrainingError
+from vpt_plugin.errors import ConfigurationError, DivergedError
 from vpt_plugin.labels import now
-from vpt_plugin.models.card import Estimate, ModelCard
+from vpt_plugin.models.card import Estimate
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.device import choose_device, choose_dtype
 from vpt_plugin.models.weights import WeightsFolder
+from vpt_plugin.study.cell_answers import answers_of, left_out_of, require_unseen
+from vpt_plugin.study.cell_begun import BegunTraining
 from vpt_plugin.study.cell_result import TrainedCell, auroc_of, diverged_result, result_of
 from vpt_plugin.study.cell_studies import fraction_of, read_manifest
 from vpt_plugin.study.cells import Cell
@@ -91,6 +92,21 @@ def run_cell(
 
 
 @dataclass(frozen=True)
+class _Tested:
+    """What a look at the test side came to; nothing of a cell that is not a final one.
+
+    Attributes:
+        answers: to the test studies.
+        auroc: per finding.
+        left_out: how many test studies were not asked about, by reason.
+    """
+
+    answers: Answers | None = None
+    auroc: Mapping[str, Estimate] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class _CellRun:
     """One cell; arguments as of ``run_cell``."""
 
@@ -125,7 +141,16 @@ class _CellRun:
         """The search cell whose learning rate is taken; None where the rate is fixed."""
         if self.cell.learning_rate is not None:
             return None
-        return choose_rate([self._needed(name) for name in self.cell.search_cells])
+        return choose_rate(
+            [self._needed(name) for name in self.cell.search_cells if name not in self.untried]
+        )
+
+    @cached_property
+    def untried(self) -> tuple[str, ...]:
+        """The search cells that failed, for want of memory for example: the others choose, if any is done."""
+        folders = [CellFolder.of(self.out, name) for name in self.cell.search_cells]
+        failed = tuple(each.root.name for each in folders if each.result() is None and each.failure())
+        return failed if len(failed) < len(folders) else ()
 
     @cached_property
     def start(self) -> CellResult | None:
@@ -150,23 +175,32 @@ class _CellRun:
 
     def run(self) -> tuple[CellResult, Answers | None]:
         """Its result, and its answers to the test studies where it is a final cell."""
+        if self.untried:
+            note = f"the learning rate is chosen without {', '.join(self.untried)}, which failed."
+            self._tell("preparing", 0, 0, note)
         try:
             trained, provenance = self._trained()
         except DivergedError:
             if self.cell.stage != "search":
                 raise
-            provenance = self._provenance(None)
-            return diverged_result(self.cell, self.rate, self.task.findings, provenance), None
-        answers, auroc = self._test(trained) if self.cell.stage == "final" else (None, {})
-        tested = len(answers.studies) if answers else 0
-        return result_of(self.cell, self.rate, trained, auroc, tested, provenance), answers
+            return diverged_result(self.cell, self.rate, self.task.findings, self._provenance()), None
+        tested = self._test(trained) if self.cell.stage == "final" else _Tested()
+        result = result_of(self.cell, self.rate, trained, provenance)
+        result = replace(
+            result,
+            auroc=tested.auroc,
+            test_studies=len(tested.answers.studies) if tested.answers else 0,
+            left_out=tested.left_out,
+            rates_left_out=self.untried,
+        )
+        return result, tested.answers
 
     def _trained(self) -> tuple[TrainedCell, Provenance]:
         """Its classifier: the search's own where that is the very same training, else trained now."""
         if self.chosen is None or not self._is_trained_already(self.chosen):
             provenance = self.folder.trained(self.facts)
             if provenance is None:
-                provenance = self._provenance(self._train())
+                provenance = self._train()
                 self.folder.write_trained(self.facts, provenance)
             return TrainedCell.of(self.folder, provenance.weights_sha256), provenance
         found, taken = CellFolder.of(self.out, self.chosen.cell.id), self.chosen.provenance
@@ -195,14 +229,37 @@ class _CellRun:
         # Where there is none, verify says which file is missing, and which commands bring it here.
         return self.weights.verify(source or next(iter(self.spec.weights.values()))[0])
 
-    def _train(self) -> ModelCard:
-        source = ManifestSource(fraction_of(self.manifest, self.cell.percent))
+    def _train(self) -> Provenance:
+        """Of what the training published, now or before it was interrupted."""
         store = ModelStore(self.folder.models)
-        return finetune(
-            source, self.task, self.spec, self._config(source, store),
-            store=store, weights=self.weights, cache=self.cache, prepared_gb=math.inf, device=self.device,
-            progress=self.progress, cancelled=self.cancelled, report=False, by=f"study {self.plan.name}",
-        ).card  # fmt: skip
+        begun = BegunTraining.read(self.folder, self.facts)
+        card = begun.outcome(store) if begun else None
+        if begun is None or card is None:
+            source = ManifestSource(fraction_of(self.manifest, self.cell.percent))
+            config = self._config(source, store)
+            before = begun.before if begun else tuple(each.weights_sha256 for each in store.cards())
+            begun = BegunTraining(self.facts, before, self._provenance())
+            begun.write(self.folder)
+            card = finetune(
+                source, self.task, self.spec, config,
+                store=store, weights=self.weights, cache=self.cache, prepared_gb=math.inf, device=self.device,
+                progress=self.progress, cancelled=self.cancelled, report=False, by=f"study {self.plan.name}",
+            ).card  # fmt: skip
+        return replace(
+            begun.provenance,
+            weights_sha256=card.weights_sha256,
+            split_hash=card.split_hash,
+            labels_hash=card.labels_hash,
+            finished=now(),
+        )
+
+    @cached_property
+    def _begins_from(self) -> TrainedCell | None:
+        """The classifier of the pretraining that it begins from; None for none."""
+        if self.start is None:
+            return None
+        folder = CellFolder.of(self.out, self.start.cell.id)
+        return TrainedCell.of(folder, self.start.provenance.weights_sha256)
 
     def _config(self, source: ManifestSource, store: ModelStore) -> FinetuneConfig:
         published = next(iter(self.spec.weights), "")
@@ -214,11 +271,9 @@ class _CellRun:
             "seed": self.cell.seed,
             "folds": 0,
         }
-        if self.start is not None:
-            begun = CellFolder.of(self.out, self.start.cell.id)
-            trained = TrainedCell.of(begun, self.start.provenance.weights_sha256)
+        if self._begins_from is not None:
             # Into the cell's own store, with the record of whom it has seen.
-            card = store.adopt(trained.store, trained.card)
+            card = store.adopt(self._begins_from.store, self._begins_from.card)
             settings["start"] = f"{card.task}_{card.model}:{card.version}"
         if settings.get("steps_per_epoch") == AUTO:
             del settings["steps_per_epoch"]
@@ -243,8 +298,8 @@ class _CellRun:
             )  # fmt: skip
             return math.ceil(len(CoveringClips(data.rounds[0].train, shape)) / config.batch)
 
-    def _test(self, trained: TrainedCell) -> tuple[Answers, dict[str, Estimate]]:
-        """Its answers to the test side, and their AUROC; the look is noted beside the manifest."""
+    def _test(self, trained: TrainedCell) -> _Tested:
+        """Its answers to the test side; the look is noted beside the manifest."""
         source = ManifestSource(self.manifest)
         found = answer_test_set(
             source, self.task, self.spec, trained.classifier, trained.card, trained.record,
@@ -252,39 +307,23 @@ class _CellRun:
             progress=lambda done, total, note: self._tell("testing", done, total, note),
             cancelled=self.cancelled,
         )  # fmt: skip
-        if found.seen:
-            raise TrainingError(
-                f"{self.cell.id} has seen {len(found.seen)} test studies ({found.seen[0]}): their patients "
-                "are in the set of the CT pretraining, too.",
-                "Take these patients out of that set.",
-            )
-        order = sorted(range(len(found.studies)), key=lambda row: found.studies[row].study)
-        studies = [found.studies[row] for row in order]
-        answers = Answers(
-            cell=self.cell.id,
-            findings=self.task.findings,
-            studies=tuple(study.study for study in studies),
-            patients=tuple(study.patient for study in studies),
-            states=np.stack([study.states for study in studies]),
-            probabilities=found.probabilities[order],
-        )
+        require_unseen(self.cell, found, self._begins_from)
+        answers = answers_of(self.cell, self.task.findings, found)
         auroc = auroc_of(answers)
         values = {finding: each.value for finding, each in auroc.items()}
         note_look(source.split_file(self.task.name), found, f"study cell {self.cell.id}", values)
-        return answers, auroc
+        return _Tested(answers, auroc, left_out_of(found))
 
     def _placement(self) -> Placement:
         device = choose_device(self.device)
         return Placement(device, choose_dtype(device, str(self.cell.training.get("precision", "auto"))))
 
-    def _provenance(self, card: ModelCard | None) -> Provenance:
+    def _provenance(self) -> Provenance:
+        """What is known before the training: the code may be another one when that ends."""
         placement = self._placement()
         gpu = torch.cuda.get_device_name(placement.device) if placement.device.type == "cuda" else ""
         return Provenance(
             **_hashes(self.facts),
-            weights_sha256=card.weights_sha256 if card else "",
-            split_hash=card.split_hash if card else "",
-            labels_hash=card.labels_hash if card else "",
             code_version=__version__,
             code_commit=code_commit(),
             torch=str(torch.__version__),

@@ -134,6 +134,10 @@ class CellResult:
         diverged: the loss was no longer a number, so nothing came out; only of a search cell.
         seconds: that the training took.
         provenance: what this depends on.
+        left_out: how many test studies were not asked about, by reason.
+        micro_batch: clips that went through the network at once at the end of the training: over so many
+            batch norm counts. None where it is not known.
+        rates_left_out: the search cells that failed, so that their learning rates were not among the choice.
     """
 
     cell: Cell
@@ -150,6 +154,9 @@ class CellResult:
     diverged: bool
     seconds: float
     provenance: Provenance
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    micro_batch: int | None = None
+    rates_left_out: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
@@ -162,6 +169,8 @@ class CellResult:
             "validation_auroc": {name: each.to_json() for name, each in self.validation_auroc.items()},
             "validation_log_loss": _or_null(self.validation_log_loss),
             "provenance": asdict(self.provenance),
+            "left_out": dict(self.left_out),
+            "rates_left_out": list(self.rates_left_out),
         }
 
     @classmethod
@@ -171,7 +180,10 @@ class CellResult:
         Raises:
             ConfigurationError: not of this schema.
         """
+        # The first results lack these.
+        data = {"left_out": {}, "micro_batch": None, "rates_left_out": [], **data}
         values = read_fields(data, RESULT_SCHEMA, tuple(each.name for each in fields(cls)))
+        values["rates_left_out"] = tuple(values["rates_left_out"])
         values["cell"] = Cell.from_json(values["cell"])
         for name in ("auroc", "validation_auroc"):
             values[name] = {finding: Estimate.from_json(each) for finding, each in values[name].items()}

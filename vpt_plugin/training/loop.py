@@ -135,6 +135,11 @@ class TrainingLoop:
         """Whether it ended because the loss or a gradient was no longer a number."""
         return isinstance(self._failure, DivergedError)
 
+    @property
+    def micro_batch(self) -> int | None:
+        """Clips that go through the network at once now; None before the first step."""
+        return self._step.micro_batch
+
     def state_dict(self) -> dict[str, Any]:
         """All that is known at the end of an epoch: tensors, numbers and words. Asked by the whole team.
 

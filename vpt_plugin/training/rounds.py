@@ -136,7 +136,7 @@ class Rounds:
         best = loop.run()
         if best is None:
             raise TrainingError("the training ended before its first validation.")
-        result = RoundResult(best, tuple(loop.history))
+        result = RoundResult(best, tuple(loop.history), loop.micro_batch)
         kept.finish({"network": network_state(classifier), **result.to_state()})
         return classifier, result
 

@@ -167,6 +167,11 @@ def open_run(
         _leave(models, run, own)
 
 
+def has_runs(models: Path) -> bool:
+    """Whether a training is under way in a model store, or was interrupted there."""
+    return any((models / _RUNS).glob(f"*/{_RUN}"))
+
+
 def run_key(facts: Mapping[str, Any]) -> str:
     """16 characters that stand for the facts."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -21,10 +21,12 @@ class RoundResult:
         best: the validation whose network was kept; with folds, that after the epoch at which the fold is
             measured.
         history: all validations, in their order.
+        micro_batch: clips that went through the network at once in the last steps; None where nobody knows.
     """
 
     best: Validation
     history: tuple[Validation, ...]
+    micro_batch: int | None = None
 
     def at(self, epoch: int) -> RoundResult:
         """The same round, measured after that epoch.
@@ -34,25 +36,31 @@ class RoundResult:
         """
         for each in self.history:
             if each.epoch == epoch:
-                return RoundResult(each, self.history)
+                return replace(self, best=each)
         raise ValueError(f"there was no validation after epoch {epoch}")
 
     def to_json(self) -> dict[str, Any]:
         """The figures, for the model card."""
-        return {"best_epoch": self.best.epoch, "history": [each.to_json() for each in self.history]}
+        return {
+            "best_epoch": self.best.epoch,
+            "history": [each.to_json() for each in self.history],
+            "micro_batch": self.micro_batch,
+        }
 
     def to_state(self) -> dict[str, Any]:
         """As tensors, numbers and words, for whoever goes on after an interruption."""
         return {
             "best_epoch": self.best.epoch,
             "history": [validation_state(each) for each in self.history],
+            "micro_batch": self.micro_batch,
         }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> RoundResult:
         """The result that ``to_state`` took apart."""
         history = tuple(validation_from_state(each) for each in state["history"])
-        return cls(history[0], history).at(state["best_epoch"])
+        # A round that was finished by an earlier version does not say how many clips went at once.
+        return cls(history[0], history, state.get("micro_batch")).at(state["best_epoch"])
 
 
 def common_epoch(folds: Sequence[RoundResult]) -> int:
