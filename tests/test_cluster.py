@@ -100,9 +100,10 @@ from vpt_plugin.cluster import joined
 from vpt_plugin.errors import ConfigurationError
 with cluster.ray_cluster(sys.argv[1]) as place:
     print(place.in_words())
-    place.require_shared(Path.cwd())
+    place.require_shared([Path.cwd()], [Path(sys.executable)])
     try:
-        place.require_shared(Path())  # which is another folder for a worker
+        # The first is another folder for a worker.
+        place.require_shared([Path(), Path.cwd()], [Path(sys.executable), Path("away")])
     except ConfigurationError as error:
         print(error)
 joined.__version__ = "0.0.1"
@@ -127,7 +128,8 @@ def test_a_cluster_is_joined_by_its_address_and_refused_where_it_has_another_ver
     assert done.returncode == 0, done.stderr
     first, blind, second = done.stdout.splitlines()
     assert first == f"the cluster at {address}: 1 computer, 2 cores, no GPU"
-    assert blind.startswith(f". is not seen by {socket.gethostname()} (127.0.0.1).")
+    node = f"{socket.gethostname()} (127.0.0.1)"
+    assert blind.startswith(f". is not seen by {node}; away is not seen by {node}. Every computer")
     assert f"has another VPTCT than this computer (0.0.1): {socket.gethostname()}" in second
 
 
@@ -145,6 +147,40 @@ def test_without_the_extra_the_command_that_installs_it_is_told(tmp_path: Path) 
         fails=True,
     )
     assert 'pip install "vptct[study]"' in said
+
+
+WAITS = """
+import sys, time
+held = open(sys.argv[1], sys.argv[2])
+print("there", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how a file was opened")
+def test_what_only_looks_at_the_logs_of_a_ray_that_is_gone_is_left_alone(tmp_path: Path) -> None:
+    from vpt_plugin.cluster.local import _end_orphans
+
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    log = real / "raylet.out"
+    log.touch()
+    begun = [
+        subprocess.Popen([sys.executable, "-c", WAITS, log, *more], stdout=subprocess.PIPE)
+        for more in (("r", "ray::reader"), ("a", "editor"), ("a", "ray::DashboardAgent"))
+    ]
+    try:
+        for each in begun:
+            assert each.stdout is not None
+            each.stdout.readline()
+        _end_orphans(link)
+        assert begun[2].wait(timeout=10) == -signal.SIGKILL
+        assert [each.poll() for each in begun[:2]] == [None, None]
+    finally:
+        for each in begun:
+            with each:
+                each.kill()
 
 
 KILLED_OWNER = """

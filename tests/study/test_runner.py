@@ -224,6 +224,25 @@ def test_amounts_that_ray_cannot_give_at_all_are_refused(asked: dict[str, float]
         RunOptions(**asked)
 
 
+def test_what_a_computer_of_the_cluster_does_not_see_is_told_together_before_anything_is_trained(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on_two(what: Callable[[list[str]], list[bool]], paths: list[str]) -> dict[str, list[bool]]:
+        return {"here": what(paths), "there": ["out" in path for path in paths]}
+
+    monkeypatch.setattr("vpt_plugin.cluster.on_every_node", on_two)
+    out, cache, weights = (tmp_path / name for name in ("out", "cache", "weights"))
+    weights.mkdir()
+    with pytest.raises(ConfigurationError) as refused:
+        run_study(plan, out, RayPlace("head:6379", 2, 0), RunOptions(cache=cache, weights_dir=weights))
+    blind = [
+        cache, tmp_path / "balls/manifest.csv", tmp_path / "others/manifest.csv",
+        tmp_path / "balls/study-000.nrrd", tmp_path / "others/study-100.nrrd", weights,
+    ]  # fmt: skip
+    assert refused.value.message == "; ".join(f"{path} is not seen by there" for path in blind) + "."
+    assert not list(tmp_path.rglob(".shared*"))
+
+
 def test_another_process_that_trains_the_cell_is_waited_for_and_then_told(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

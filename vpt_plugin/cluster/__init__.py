@@ -19,12 +19,12 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vpt_plugin.cluster.joined import joined_cluster, on_every_node, sees, take_token
+from vpt_plugin.cluster.joined import joined_cluster, on_every_node, seen_of, take_token
 from vpt_plugin.cluster.local import keep_off_network, started_here
 from vpt_plugin.errors import ConfigurationError
 
@@ -84,24 +84,35 @@ class RayPlace:
         """The most cores of any computer that has so many GPUs, too; 0 where none has them."""
         return max((each.cpus for each in self.computers if each.gpus >= gpus), default=0.0)
 
-    def require_shared(self, folder: Path) -> None:
-        """Make sure that every computer sees this folder; on one computer there is nothing to do.
+    def require_shared(self, folders: Iterable[Path], files: Iterable[Path] = ()) -> None:
+        """Make sure that every computer sees these; on one computer there is nothing to do.
+
+        Args:
+            folders: that can be written to; every computer has to see the very same.
+            files: and folders that are only read, under the same path everywhere.
 
         Raises:
-            ConfigurationError: one of them does not.
+            ConfigurationError: one of the computers does not see one of them; all are named.
         """
         if self.local:
             return
-        mark = folder / f".shared-{uuid.uuid4().hex}.tmp"
-        mark.touch()
+        marks = {folder / f".shared-{uuid.uuid4().hex}.tmp": folder for folder in folders}
+        sought = {**marks, **{file: file for file in files}}
+        for mark in marks:
+            mark.touch()
         try:
-            blind = [name for name, seen in on_every_node(sees, str(mark)).items() if not seen]
+            seen = on_every_node(seen_of, [str(path) for path in sought])
         finally:
-            mark.unlink()
+            for mark in marks:
+                mark.unlink()
+        blind = []
+        for place, path in enumerate(sought.values()):
+            if names := [name for name, found in seen.items() if not found[place]]:
+                blind.append(f"{path} is not seen by {', '.join(names)}")
         if blind:
             raise ConfigurationError(
-                f"{folder} is not seen by {', '.join(blind)}.",
-                "Every computer of the cluster needs that folder under the same path, on a network share.",
+                f"{'; '.join(blind)}.",
+                "Every computer of the cluster needs them under the same paths, on a network share.",
             )
 
 

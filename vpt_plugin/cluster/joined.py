@@ -157,6 +157,6 @@ def _version_reader() -> Callable[[], str | None]:
     return version
 
 
-def sees(path: str) -> bool:
-    """Runs on the computers of a cluster."""
-    return Path(path).exists()
+def seen_of(paths: list[str]) -> list[bool]:
+    """Which of them are there; runs on the computers of a cluster."""
+    return [Path(path).exists() for path in paths]

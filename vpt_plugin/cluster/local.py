@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 from filelock import FileLock, Timeout
@@ -124,15 +125,27 @@ def _end_orphans(folder: Path) -> None:
     Workers end by themselves. Two helpers of Ray's ask whether its main process is still in the table of
     processes, where it stays in a container whose first process does not collect the dead.
     """
+    # As the system tells the names of open files: on macOS /tmp is a link.
+    folder = folder.resolve()
     for process in psutil.process_iter():
         try:
-            # They hide their names and their environment, but write their logs. The lock, which others open
-            # only to look, is not among those.
-            opened = [Path(file.path) for file in process.open_files()]
-            if any(folder in path.parents and path.name != _LOCK for path in opened):
+            if _is_of_ray(process) and any(_is_written(file, folder) for file in process.open_files()):
                 process.kill()
         except psutil.Error:
             continue  # gone, or somebody else's
+
+
+def _is_of_ray(process: psutil.Process) -> bool:
+    """Whether it is one of Ray's, by its program or by the title that it gives itself; they hide the rest."""
+    command = " ".join(process.cmdline())
+    return "ray::" in command or f"{os.sep}ray{os.sep}" in command
+
+
+def _is_written(file: Any, folder: Path) -> bool:
+    """Whether an open file is a log in the folder; the lock is none, which others open only to look."""
+    path = Path(file.path)
+    # Linux alone tells how a file was opened.
+    return folder in path.parents and path.name != _LOCK and getattr(file, "mode", "a") != "r"
 
 
 def _is_ours(folder: Path) -> bool:

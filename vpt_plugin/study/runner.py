@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vpt_plugin.cluster import OUT_OF_MEMORY_RETRIES, RayPlace
+from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.durable import make_folder, write_over
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.labels import now
@@ -101,7 +102,7 @@ def run_study(
     began, options = time.monotonic(), options or RunOptions()
     make_folder(out)
     with _alone(out):
-        place.require_shared(out)
+        _require_shared(plan, out, options, place)
         settled = make_phantom_sets(
             plan, out, progress=lambda name, done, total: watch(StudyProgress(total, done, making=name))
         )
@@ -112,6 +113,23 @@ def run_study(
         work.run()
     trained = len(work.done) - len(standing.done)
     return StudyRun(settled, len(work.done), trained, work.failures, time.monotonic() - began)
+
+
+def _require_shared(plan: Plan, out: Path, options: RunOptions, place: RayPlace) -> None:
+    """Every computer of a cluster sees what its cells read and write; phantoms lie in the study's folder."""
+    if place.local:
+        return
+    cache = options.cache_in(out)
+    make_folder(cache)
+    named = [path for each in plan.all_datasets for path in (each.manifest, each.task_file) if path]
+    first = [
+        study.path
+        for each in plan.all_datasets
+        if each.manifest
+        for study in Manifest.read(each.manifest).studies[:1]
+    ]
+    weights = [options.weights_dir] if options.weights_dir and options.weights_dir.exists() else []
+    place.require_shared((out, cache), (*named, *first, *weights))
 
 
 @contextmanager
