@@ -9,6 +9,8 @@ from made_experiment import write_manifest, write_result
 from typer.testing import CliRunner, Result
 
 from vpt_plugin.cli.app import app
+from vpt_plugin.cli.study import _unused_gpu
+from vpt_plugin.cluster import RayPlace
 from vpt_plugin.study.plan import Plan
 from vpt_plugin.study.results import CellFolder, Failure
 
@@ -93,6 +95,15 @@ def test_what_cannot_be_run_is_told_at_once(
     assert done.exit_code == 2, done.output
     assert said in " ".join(done.output.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gpu_that_ray_does_not_share_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    assert "(mps): every training runs on the CPU" in _unused_gpu(RayPlace(None, 8, 0))[0]
+    assert _unused_gpu(RayPlace("head:6379", 8, 0)) == ()
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    assert _unused_gpu(RayPlace(None, 8, 0)) == ()
 
 
 def test_the_published_table_is_printed_and_its_report_written(tmp_path: Path) -> None:

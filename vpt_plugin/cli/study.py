@@ -17,6 +17,7 @@ from vpt_plugin.cli.words import command_line, count, duration
 from vpt_plugin.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from vpt_plugin.cluster import RayPlace
     from vpt_plugin.study.plan import Plan
     from vpt_plugin.study.results import Failure
     from vpt_plugin.study.runner_orders import RunOptions
@@ -194,7 +195,7 @@ def _run(plan: Plan, out: Path, options: RunOptions, address: str | None) -> Non
     require_parquet()
     try:
         with ray_cluster(address) as place:
-            for note in (f"Running on {place.in_words()}.", *place.notes):
+            for note in (f"Running on {place.in_words()}.", *place.notes, *_unused_gpu(place)):
                 print(note, file=sys.stderr)
             with study_display(out) as show:
                 ended = run_study(plan, out, place, options, show)
@@ -214,22 +215,28 @@ def _run(plan: Plan, out: Path, options: RunOptions, address: str | None) -> Non
         raise typer.Exit(1)
 
 
+def _unused_gpu(place: RayPlace) -> tuple[str, ...]:
+    """A note where this computer has a GPU that Ray does not know, as those of Apple."""
+    from vpt_plugin.models.device import available_devices
+
+    kind = available_devices()[-1]
+    if not place.local or place.gpus or kind == "cpu":
+        return ()
+    return (f"Ray does not share out the GPU of this computer ({kind}): every training runs on the CPU.",)
+
+
 def _conclude(out: Path) -> None:
     """Tables and report of what is done, and the table on stdout."""
     from vpt_plugin.study.report import write_report
-    from vpt_plugin.study.results import StudyResults
-    from vpt_plugin.study.table import table_of
+    from vpt_plugin.study.report_facts import StudyFacts
     from vpt_plugin.study.text import differences_text, table_text
 
-    results = StudyResults.read(out)
-    results.write_tables(out)
-    page = write_report(out)
-    if results.finals:
-        from vpt_plugin.study.differences import differences_of
-
-        rows = table_of(results)
-        typer.echo(table_text(rows))
-        typer.echo(differences_text(differences_of(rows)))
+    facts = StudyFacts.read(out)
+    facts.results.write_tables(out)
+    page = write_report(out, facts)
+    if facts.results.finals:
+        typer.echo(table_text(facts.rows))
+        typer.echo(differences_text(facts.differences))
     typer.echo(f"Tables: {out / 'results.csv'}, results.parquet and answers.parquet beside it")
     typer.echo(f"Report: {page}")
     typer.echo("For research only; not a medical device.")
