@@ -42,7 +42,7 @@ def answer(study: str, probability: float = 0.75) -> StudyAnswer:
         warnings=("thick slices", "a note of the scanner"),
         seconds={"read": 0.5, "prepare": 0.25, "network": 1.0, "total": 1.75},
     )
-    return StudyAnswer(study, "1.2.3", prediction, "cpu", "float32", FINISHED)
+    return StudyAnswer(study, f"{study}.nrrd", "1.2.3", prediction, "cpu", "float32", FINISHED)
 
 
 def refusal(study: str, error: str = "GeometryError") -> Refusal:
@@ -60,7 +60,8 @@ def test_a_study_has_a_row_per_finding_with_everything_that_was_said_of_it(
     parts.add([answer("ct-1")], [], BY)
     first, second = pq.read_table(tmp_path / "parts" / "part-000001.parquet").to_pylist()
     assert first == {
-        "study": "ct-1", "series_uid": "1.2.3", "finding": "pe", "probability": 0.75, "threshold": 0.5,
+        "study": "ct-1", "place": "ct-1.nrrd", "series_uid": "1.2.3", "finding": "pe",
+        "probability": 0.75, "threshold": 0.5,
         "decision": "present", "key_slice_mm": -25.0,
         "positive_z_mm": [{"low": -40.0, "high": -10.0}, {"low": 40.0, "high": 70.0}],
         "entropy": pytest.approx(0.811278, abs=1e-6), "clip_disagreement": pytest.approx(0.377124, abs=1e-6),
@@ -76,7 +77,7 @@ def test_what_the_parts_hold_is_settled(parts: Parts) -> None:
     parts.add([answer("ct-1"), answer("ct-2")], [refusal("ct-3")], BY)
     parts.add([answer("ct-4")], [], BY)
     settled = parts.settled()
-    assert settled.answered == {"ct-1", "ct-2", "ct-4"}
+    assert settled.answered == {each: f"{each}.nrrd" for each in ("ct-1", "ct-2", "ct-4")}
     assert settled.refused == {"ct-3": "GeometryError"}
 
 
@@ -125,7 +126,7 @@ def test_damage_anywhere_among_the_answers_names_the_file(parts: Parts, tmp_path
     parts.add([answer(f"ct-{number}", number / 30) for number in range(30)], [], BY)
     file = tmp_path / "parts" / "part-000001.parquet"
     whole = file.read_bytes()
-    probabilities = pq.ParquetFile(file).metadata.row_group(0).column(3)
+    probabilities = pq.ParquetFile(file).metadata.row_group(0).column(4)
     assert probabilities.path_in_schema == "probability"
     begins = probabilities.dictionary_page_offset
     for at in range(begins, begins + probabilities.total_compressed_size, 11):
@@ -172,7 +173,7 @@ def test_a_full_disk_is_an_error_and_nothing_half_written_counts(parts: Parts, t
             parts.add([answer("ct-2")], [], BY)
         with pytest.raises(OSError, match="too large"):
             parts.merge(tmp_path, as_csv=False)
-    assert parts.settled().answered == {"ct-1"}
+    assert parts.settled().answered.keys() == {"ct-1"}
     assert pq.read_table(tmp_path / "answers.parquet").num_rows == 2
     assert sorted(each.name for each in tmp_path.rglob("*.*")) == [
         "answers.parquet", "part-000001.parquet", "refused.parquet",

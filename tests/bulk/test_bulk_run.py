@@ -11,8 +11,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,20 +26,18 @@ from typer.testing import CliRunner
 pytest.importorskip("pyarrow", reason="needs the extra `study`")
 
 import pyarrow.parquet as pq
+from pool_here import PoolHere
 
 from vpt_plugin.bulk import job as bulk_job
 from vpt_plugin.bulk import run
 from vpt_plugin.bulk.job import BulkJob
 from vpt_plugin.bulk.source import BulkSource
 from vpt_plugin.cli.app import app
-from vpt_plugin.errors import ArchiveUnreachableError
-from vpt_plugin.store.source import OpenedStudy
-from vpt_plugin.tasks import TASKS
 
 if TYPE_CHECKING:
     from vpt_plugin.cluster import RayPlace
 
-STUDIES = 60
+STUDIES = 40
 PATIENCE_SECONDS = 60.0
 # Reads slowly and writes often, so that there is something to kill and something to go on with.
 SLOW_DRIVER = """
@@ -67,6 +65,22 @@ def slowed(opened: Callable[[str], BulkSource]) -> Callable[[str], BulkSource]:
         return replace(source, opener=opener)  # type: ignore[arg-type]
 
     return open_slowly
+
+
+def deadly(opened: Callable[[str], BulkSource]) -> Callable[[str], BulkSource]:
+    """Opens the same source, of which a study ends the process that reads it."""
+
+    def open_with_poison(place: str) -> BulkSource:
+        source = opened(place)
+
+        def opener(study: str, where: object) -> object:
+            if "deadly" in study:
+                os._exit(1)
+            return source.opener(study, where)
+
+        return replace(source, opener=opener)  # type: ignore[arg-type]
+
+    return open_with_poison
 
 
 @contextmanager
@@ -136,7 +150,7 @@ def test_killed_and_stopped_and_resumed_every_study_has_one_answer(
     with subprocess.Popen(
         [sys.executable, "-c", SLOW_DRIVER, *command],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:2]))},
     ) as first:  # fmt: skip
         wait_until(lambda: answered_so_far(out) >= 3, first)
         second = vpt(*command)
@@ -159,6 +173,8 @@ def test_killed_and_stopped_and_resumed_every_study_has_one_answer(
     kept = answered_so_far(out)
     assert after_kill < kept < STUDIES
 
+    # What the last command does needs no other process.
+    monkeypatch.setattr(run, "WorkerPool", PoolHere)
     last = vpt(*command)
     assert last.exit_code == 0, last.output
     assert f"answers.parquet: {STUDIES} of {STUDIES}, {STUDIES - kept} of them new." in last.output
@@ -167,11 +183,12 @@ def test_killed_and_stopped_and_resumed_every_study_has_one_answer(
     assert times == Counter(f"ct-{number:03d}.nrrd" for number in range(STUDIES))
 
 
-def test_one_command_and_the_other_give_the_same_probabilities_and_name_what_they_refuse(
+def test_both_commands_give_the_same_probabilities_and_a_study_that_ends_its_worker_stops_no_other(
     new_archive: Callable[[int], Path],
     phantom_files: list[Path],
     options: list[object],
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     ray_here: RayPlace,
 ) -> None:
     archive, out = new_archive(12), tmp_path / "out"
@@ -181,80 +198,33 @@ def test_one_command_and_the_other_give_the_same_probabilities_and_name_what_the
         Path(row["study"]).name: float(row["probability"])
         for row in csv.DictReader(io.StringIO(one_by_one.stdout))
     }
-    done = vpt("classify-all", archive, "--out", out, "--csv", "--workers", 1, *options)
+    os.link(phantom_files[0], archive / "ct-005-deadly.nrrd")
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "open_bulk_source", deadly(run.open_bulk_source))
+        patched.setattr(bulk_job, "BulkJob", partial(BulkJob, lives=2))
+        done = vpt("classify-all", archive, "--out", out, "--csv", "--workers", 1, *options)
     assert done.exit_code == 0, done.output
     assert {row["study"]: row["probability"] for row in rows_of(out)} == pytest.approx(expected, abs=1e-5)
     assert len(expected) == 12
-    assert refused_of(out) == {"broken.nrrd": "UnreadableStudyError"}
-    assert "Refused, see refused.parquet: 1 (1 UnreadableStudyError)." in done.output
+    assert refused_of(out) == {
+        "broken.nrrd": "UnreadableStudyError", "ct-005-deadly.nrrd": "WorkerDiedError",
+    }  # fmt: skip
+    assert "Refused, see refused.parquet: 2 (1 UnreadableStudyError; 1 WorkerDiedError)." in done.output
     assert len((out / "answers.csv").read_text().splitlines()) == 13
 
+    # What follows needs no other process.
+    monkeypatch.setattr(run, "WorkerPool", PoolHere)
     (archive / "broken.nrrd").unlink()
     os.link(phantom_files[0], archive / "broken.nrrd")
     again = vpt("classify-all", archive, "--out", out, *options)
-    assert "answers.parquet: 12 of 13, 0 of them new." in again.output
+    assert "answers.parquet: 12 of 14, 0 of them new." in again.output
     retried = vpt("classify-all", archive, "--out", out, "--retry-refused", *options)
-    assert "answers.parquet: 13 of 13, 1 of them new." in retried.output
+    assert "answers.parquet: 14 of 14, 2 of them new." in retried.output
     assert refused_of(out) == {}
 
     other = vpt("classify-all", archive, "--out", out, "--version", 2, *options)
     assert other.exit_code == 2
     assert "holds answers for version 1, not 2" in other.output
-
-
-@pytest.fixture
-def job(bulk_models: Path, tmp_path: Path) -> BulkJob:
-    """Of version 1, with one worker; its source is put in place by the test."""
-    return BulkJob(
-        "made up", tmp_path / "out", TASKS["nodule"], "tiny", models_dir=bulk_models, device="cpu", workers=1
-    )
-
-
-def made_up_source(
-    monkeypatch: pytest.MonkeyPatch, places: Mapping[str, str], opener: Callable[..., object]
-) -> None:
-    source = BulkSource("made up", places, opener)  # type: ignore[arg-type]
-    monkeypatch.setattr(run, "open_bulk_source", lambda place: source)
-
-
-def test_a_study_that_ends_its_worker_three_times_is_refused_and_its_neighbours_are_answered(
-    job: BulkJob, phantom_files: list[Path], monkeypatch: pytest.MonkeyPatch, ray_here: RayPlace
-) -> None:
-    places = {f"ct-{number:02d}": str(phantom_files[number % 6]) for number in range(20)}
-
-    # Inside the test, so that it is sent to the workers whole.
-    @contextmanager
-    def opener(study: str, where: str) -> Iterator[OpenedStudy]:
-        if study == "ct-07":
-            os._exit(1)
-        yield OpenedStudy(Path(where))
-
-    made_up_source(monkeypatch, places, opener)
-    result = run.classify_all(job, nullcontext(ray_here))
-    assert refused_of(job.out) == {"ct-07": "WorkerDiedError"}
-    assert Counter(row["study"] for row in rows_of(job.out)) == Counter(places.keys() - {"ct-07"})
-    assert (result.progress.answered, result.progress.refused, result.answered) == (19, 1, 19)
-
-
-def test_when_the_share_goes_away_the_run_ends_and_refuses_nothing(
-    job: BulkJob,
-    phantom_files: list[Path],
-    monkeypatch: pytest.MonkeyPatch,
-    ray_here: RayPlace,
-    tmp_path: Path,
-) -> None:
-    places = {f"ct-{number:02d}": str(phantom_files[0]) for number in range(4)}
-    places |= {f"ct-{number:02d}": str(tmp_path / "gone" / f"{number}.nrrd") for number in range(4, 40)}
-
-    @contextmanager
-    def opener(study: str, where: str) -> Iterator[OpenedStudy]:
-        yield OpenedStudy(Path(where))
-
-    made_up_source(monkeypatch, places, opener)
-    with pytest.raises(ArchiveUnreachableError, match=r"20 studies in a row could not be had"):
-        run.classify_all(job, nullcontext(ray_here))
-    settled = run.BulkFolder(job.out).parts.settled()
-    assert (len(settled.answered), dict(settled.refused)) == (4, {})
 
 
 def test_without_ray_the_error_names_the_command_that_installs_it(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from vpt_plugin.bulk.rows import AnsweredBy, Refusal, StudyAnswer
 from vpt_plugin.bulk.source import open_bulk_source
@@ -20,7 +21,7 @@ from vpt_plugin.errors import (
     UnreadableStudyError,
     WeightsError,
 )
-from vpt_plugin.inference import Predictor
+from vpt_plugin.inference import Prediction, Predictor
 from vpt_plugin.store.archive.failures import LoginRefusedError
 from vpt_plugin.store.source import OpenedStudy
 from vpt_plugin.tasks import TASKS
@@ -102,11 +103,55 @@ def test_whatever_is_wrong_becomes_a_refusal_that_says_whom_it_concerns(
     new_worker: Callable[..., StudyWorker], error: Exception, kind: str
 ) -> None:
     worker = new_worker(raising(error))
+    worker.load()
     refusal = worker.answer("ct", None)
     assert isinstance(refusal, Refusal)
     assert (refusal.study, refusal.error, refusal.kind) == ("ct", type(error).__name__, kind)
     assert refusal.message
     assert not refusal.message.startswith("ct: ")
+
+
+class LostGpu:
+    """Stands for a network on a GPU that an earlier study has left unusable."""
+
+    device = torch.device("cuda:0")
+
+    def predict(self, *arguments: object, **settings: object) -> Prediction:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_worker_whose_gpu_can_compute_nothing_any_more_ends_instead_of_refusing_all_studies(
+    new_worker: Callable[..., StudyWorker],
+    phantom_files: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    lost: bool,
+) -> None:
+    class Ended(BaseException):
+        pass
+
+    def synchronize(device: torch.device) -> None:
+        if lost:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    def end(status: int) -> None:
+        raise Ended(status)
+
+    @contextmanager
+    def opener(study: str, where: object) -> Iterator[OpenedStudy]:
+        yield OpenedStudy(phantom_files[0])
+
+    worker = new_worker(opener)
+    monkeypatch.setattr(worker, "_predictor", LostGpu(), raising=False)
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    monkeypatch.setattr("vpt_plugin.bulk.worker.os._exit", end)
+    if lost:
+        with pytest.raises(Ended, match="3"):
+            worker.answer("ct", None)
+    else:
+        refusal = worker.answer("ct", None)
+        assert isinstance(refusal, Refusal)
+        assert (refusal.error, refusal.kind) == ("RuntimeError", "study")
 
 
 def test_a_file_that_is_no_study_is_refused_by_the_class_of_its_error(

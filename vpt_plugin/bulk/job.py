@@ -26,6 +26,7 @@ class BulkJob:
             be one.
         retry_refused: try again what was refused before.
         as_csv: write ``answers.csv``, too.
+        lives: so often a worker may end with a study in hand before the study is refused.
         studies_of_a_part, seconds_of_a_part: when what came is written; what a killed driver had not written
             is computed again.
     """
@@ -42,6 +43,7 @@ class BulkJob:
     gpus: float | None = None
     retry_refused: bool = False
     as_csv: bool = False
+    lives: int = 3
     studies_of_a_part: int = 512
     seconds_of_a_part: float = 20.0
 

@@ -60,11 +60,11 @@ class Settled:
     """The studies that need not be looked at again.
 
     Attributes:
-        answered: ids of those with an answer.
+        answered: places of those with an answer, by id.
         refused: class of the error of the others, by id.
     """
 
-    answered: frozenset[str]
+    answered: Mapping[str, str]
     refused: Mapping[str, str]
 
 
@@ -84,13 +84,13 @@ class Parts:
         Raises:
             VptError: a file is damaged, or a study stands in two answers.
         """
-        answered: set[str] = set()
+        answered: dict[str, str] = {}
         refused: dict[str, str] = {}
         for kind, path in self._files():
             if kind == "part":
                 # A study's rows stand one after the other, so each file has a study once.
-                studies = {row["study"] for row in _rows(path, ["study"])}
-                if twice := answered & studies:
+                studies = {row["study"]: row["place"] for row in _rows(path, ["study", "place"])}
+                if twice := answered.keys() & studies:
                     raise VptError(
                         f"{path}: {min(twice)} was answered in another part already.",
                         "Another program wrote here; remove this file and run the same command again.",
@@ -98,9 +98,7 @@ class Parts:
                 answered |= studies
             else:
                 refused |= {row["study"]: row["error"] for row in _rows(path, ["study", "error"])}
-        return Settled(
-            frozenset(answered), {each: why for each, why in refused.items() if each not in answered}
-        )
+        return Settled(answered, {each: why for each, why in refused.items() if each not in answered})
 
     def add(self, answers: Sequence[StudyAnswer], refusals: Sequence[Refusal], by: AnsweredBy) -> None:
         """Write what came; on the disk when this returns.

@@ -4,6 +4,7 @@
 
     OUT/run.json             what was asked, "vptct.bulk/1"
         parts/               what is answered so far, see ``vpt_plugin.bulk.parts``
+        losses.json          studies that ended workers, see ``vpt_plugin.bulk.losses``
         answers.parquet, refused.parquet, answers.csv     made of the parts at the end
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
+from vpt_plugin.bulk.losses import Losses
 from vpt_plugin.bulk.parts import Parts
 from vpt_plugin.durable import make_folder, sweep_leftovers, write_over
 from vpt_plugin.errors import ConfigurationError
@@ -25,7 +27,7 @@ from vpt_plugin.models.card import ModelCard
 from vpt_plugin.tasks import ReadingTask
 
 SCHEMA = "vptct.bulk/1"
-_RECORD, _PARTS, _LOCK = "run.json", "parts", ".lock"
+_RECORD, _PARTS, _LOSSES, _LOCK = "run.json", "parts", "losses.json", ".lock"
 _WORDS = {
     "source": "source", "task": "task", "task_sha256": "definition of the task", "model": "model",
     "version": "version", "weights_sha256": "weights of that version", "precision": "precision",
@@ -70,6 +72,7 @@ class BulkFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.parts = Parts(path / _PARTS)
+        self.losses = Losses(path / _LOSSES)
 
     def record(self) -> BulkRecord | None:
         """What its answers are answers to; None where there are none yet.

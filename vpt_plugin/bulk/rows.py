@@ -21,6 +21,7 @@ class StudyAnswer:
 
     Attributes:
         study: its id.
+        place: its path in the CSV, as of ``place_of``.
         series_uid: SeriesInstanceUID of the series that was read; "" where it is no DICOM.
         prediction: what the network said.
         device, precision: what it was computed on and with, such as ``cuda:0`` and ``bfloat16``.
@@ -28,6 +29,7 @@ class StudyAnswer:
     """
 
     study: str
+    place: str
     series_uid: str
     prediction: Prediction
     device: str
@@ -84,6 +86,7 @@ def answer_schema() -> pa.Schema:
     return pa.schema(
         [
             field("study", text),
+            field("place", text),
             field("series_uid", text),
             field("finding", text),
             field("probability", number, "1, calibrated where the version is"),
@@ -121,6 +124,7 @@ def answer_rows(answer: StudyAnswer, by: AnsweredBy) -> list[dict[str, Any]]:
     prediction = answer.prediction
     of_study = {
         "study": answer.study,
+        "place": answer.place,
         "series_uid": answer.series_uid,
         "entropy": prediction.entropy,
         "clip_disagreement": prediction.clip_disagreement,

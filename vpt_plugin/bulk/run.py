@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from vpt_plugin import __version__
+from vpt_plugin.bulk.away import AwayStudies
 from vpt_plugin.bulk.job import BulkJob, BulkProgress, BulkResult
 from vpt_plugin.bulk.pool import Lost, WorkerPool
 from vpt_plugin.bulk.record import BulkFolder, BulkRecord
 from vpt_plugin.bulk.rows import AWAY, ENDS_THE_RUN, AnsweredBy, Refusal, StudyAnswer
-from vpt_plugin.bulk.source import BulkSource, open_bulk_source
+from vpt_plugin.bulk.source import BulkSource, open_bulk_source, place_of
 from vpt_plugin.bulk.worker import WorkerSettings
 from vpt_plugin.cluster import RayPlace
-from vpt_plugin.errors import ArchiveUnreachableError, ConfigurationError, VptError
+from vpt_plugin.errors import ConfigurationError, VptError
 from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.training.model_store import ModelStore
 
-# So often a worker may end with a study in hand before the study is refused.
-_LIVES = 3
-# So many studies in a row that cannot be had say that the archive or the share is away.
-_AWAY_IN_A_ROW = 20
 _LOOK_SECONDS = 0.5
 _WORKER_DIED = "WorkerDiedError"
 Watch = Callable[[BulkProgress], None]
@@ -42,7 +39,7 @@ def classify_all(
 
     Raises:
         ConfigurationError: the source, the model, the device or the output folder cannot be used like this,
-            or Ray cannot be started.
+            an answered study now lies elsewhere, or Ray cannot be started.
         NotTrainedError, WeightsError: as ``ModelStore.load``.
         ArchiveUnreachableError: the archive, or the share, is away; what is answered is kept.
         VptError: workers cannot be started, or a part is damaged.
@@ -84,9 +81,8 @@ class _Run:
         self._watch = watch
         self._answers: list[StudyAnswer] = []
         self._refusals: list[Refusal] = []
-        # Studies that could not be had since the last one that could.
-        self._away: list[Refusal] = []
-        self._losses: Counter[str] = Counter()
+        self._away = AwayStudies(())
+        self._losses = folder.losses
         # Studies that were in the hands of a worker that ended, to be tried alone.
         self._suspects: deque[str] = deque()
         self._began_at = self._written_at = time.monotonic()
@@ -95,35 +91,54 @@ class _Run:
 
     def go(self) -> BulkResult:
         settled = self._folder.parts.settled()
+        self._require_same_places(settled.answered)
         kept = settled.answered if self._job.retry_refused else {*settled.answered, *settled.refused}
         todo = [study for study in self._source.studies if study not in kept]
         total = len(self._source.studies)
         self._progress = BulkProgress(total, total - len(todo))
+        answered_before = [study for study in self._source.studies if study in settled.answered]
+        self._away = AwayStudies(answered_before or list(self._source.studies))
+        self._losses.read()
+        for study in filter(self._losses.of, todo):
+            self._suspect(study, "the whole command ended, too.")
         if todo:
             with self._cluster as place:
                 self._progress = replace(self._progress, place=place.in_words())
-                self._work(iter(todo), self._new_pool(place, len(todo)))
+                unsuspected = (study for study in todo if not self._losses.of(study))
+                self._work(unsuspected, self._new_pool(place, len(todo)))
         refused = self._folder.parts.merge(self._job.out, as_csv=self._job.as_csv)
         answered = len(self._folder.parts.settled().answered)
         starting = (self._ready_at or self._began_at) - self._began_at
         return BulkResult(self._progress, starting, answered, dict(refused))
 
+    def _require_same_places(self, answered: Mapping[str, str]) -> None:
+        for study, where in self._source.studies.items():
+            before, place = answered.get(study), place_of(where)
+            if before is not None and before != place:
+                raise ConfigurationError(
+                    f"{self._source.origin}: {study} is at {place}, but its answer in {self._job.out} is of "
+                    f"{before}.",
+                    "Give it another name in the column study, or choose another folder with --out.",
+                )
+
     def _work(self, todo: Iterator[str], pool: WorkerPool) -> None:
         try:
             following = next(todo, None)
-            while following is not None or self._suspects or pool.busy:
+            while following is not None or self._suspects or pool.busy or self._away.any_held:
                 self._hand_out_suspects(pool)
-                # Others wait until a worker is free for a suspect; that is rare, and soon over.
-                while following is not None and not self._suspects and self._hand_out(pool, following):
+                self._ask_a_witness(pool, at_the_end=not (following or self._suspects or pool.busy))
+                while following is not None and self._others_may_go and self._hand_out(pool, following):
                     following = next(todo, None)
                 for outcome in pool.take(wait_seconds=_LOOK_SECONDS):
                     self._take(outcome)
                 self._keep(at_least=self._job.studies_of_a_part, after_seconds=self._job.seconds_of_a_part)
                 self._tell(pool.ready)
-            self._settle_away()
         finally:
-            pool.close()
-            self._keep()
+            try:
+                pool.close()
+            finally:
+                self._keep()
+                self._losses.end()
 
     def _new_pool(self, place: RayPlace, studies: int) -> WorkerPool:
         job = self._job
@@ -144,54 +159,53 @@ class _Run:
     def _hand_out(self, pool: WorkerPool, study: str, *, alone: bool = False) -> bool:
         return pool.hand_out(study, self._source.studies[study], alone=alone)
 
+    @property
+    def _others_may_go(self) -> bool:
+        """They wait until a worker is free for a suspect, or a witness has spoken; both are soon over."""
+        return not self._suspects and self._away.asked is None
+
     def _hand_out_suspects(self, pool: WorkerPool) -> None:
         while self._suspects and self._hand_out(pool, self._suspects[0], alone=True):
-            self._suspects.popleft()
+            self._losses.try_alone(self._suspects.popleft())
+
+    def _ask_a_witness(self, pool: WorkerPool, *, at_the_end: bool) -> None:
+        witness = self._away.next_witness(at_the_end=at_the_end)
+        if witness is not None and self._hand_out(pool, witness):
+            self._away.ask(witness)
 
     def _take(self, outcome: StudyAnswer | Refusal | Lost) -> None:
-        if isinstance(outcome, Lost):
-            self._lost(outcome)
-        elif isinstance(outcome, StudyAnswer):
-            self._settle_away()
-            self._answers.append(outcome)
-            self._progress = replace(self._progress, answered=self._progress.answered + 1)
-        elif outcome.kind == ENDS_THE_RUN:
+        if isinstance(outcome, Refusal) and outcome.kind == ENDS_THE_RUN:
             raise VptError(
                 f"{outcome.study}: {outcome.message}",
                 "What is answered is kept; the same command goes on.",
             )
+        if outcome.study == self._away.asked:
+            for gone in self._away.hear(outcome):
+                self._refuse(gone)
+        elif isinstance(outcome, Lost):
+            self._losses.add(outcome.study)
+            self._suspect(outcome.study, outcome.why)
+        elif isinstance(outcome, StudyAnswer):
+            self._away.had(outcome.study)
+            self._answers.append(outcome)
+            self._progress = replace(self._progress, answered=self._progress.answered + 1)
         elif outcome.kind == AWAY:
-            self._is_away(outcome)
+            self._away.hold(outcome)
         else:
-            self._settle_away()
+            self._away.had(outcome.study)
             self._refuse(outcome)
 
-    def _lost(self, lost: Lost) -> None:
-        self._losses[lost.study] += 1
-        if self._losses[lost.study] < _LIVES:
-            self._suspects.append(lost.study)
+    def _suspect(self, study: str, why: str) -> None:
+        """Try a study alone, or refuse it where that was done often enough."""
+        times = self._losses.of(study)
+        if times < self._job.lives:
+            self._suspects.append(study)
             return
         message = (
-            f"the process that read it ended {_LIVES} times: memory does not suffice, or a library crashes. "
-            f"The last time: {lost.why}"
+            f"the process that read it ended {times} times: memory does not suffice, a library crashes, or "
+            f"the GPU fails. The last time: {why}"
         )
-        self._refuse(Refusal(lost.study, _WORKER_DIED, message, now()))
-
-    def _is_away(self, refusal: Refusal) -> None:
-        self._away.append(refusal)
-        if len(self._away) >= _AWAY_IN_A_ROW:
-            raise ArchiveUnreachableError(
-                f"{len(self._away)} studies in a row could not be had, the last of them {refusal.study}: "
-                f"{refusal.message}",
-                "Where it is a network share, mount it again on every computer. What is answered is kept; "
-                "the same command goes on.",
-            )
-
-    def _settle_away(self) -> None:
-        """Others can be had, so those that could not are refused for themselves."""
-        for each in self._away:
-            self._refuse(each)
-        self._away = []
+        self._refuse(Refusal(study, _WORKER_DIED, message, now()))
 
     def _refuse(self, refusal: Refusal) -> None:
         self._refusals.append(refusal)
@@ -203,11 +217,11 @@ class _Run:
         age_seconds = time.monotonic() - self._written_at
         if number == 0 or (number < at_least and age_seconds < after_seconds):
             return
-        # One after the other: what is on the disk must not be written again where the rest finds no room.
-        self._folder.parts.add(self._answers, [], self._by)
-        self._answers = []
-        self._folder.parts.add([], self._refusals, self._by)
-        self._refusals = []
+        # Empty first: Ctrl+C may come when they are on the disk already, and no study may stand there twice.
+        answers, self._answers = self._answers, []
+        refusals, self._refusals = self._refusals, []
+        self._folder.parts.add(answers, refusals, self._by)
+        self._losses.forget([*(each.study for each in answers), *(each.study for each in refusals)])
         self._written_at = time.monotonic()
 
     def _tell(self, ready: int) -> None:

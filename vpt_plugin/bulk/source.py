@@ -98,6 +98,11 @@ def _of_csv(path: Path) -> BulkSource:
     return BulkSource(str(path.resolve()), studies, partial(_open_file, path.parent))
 
 
+def place_of(where: Where) -> str:
+    """The path that a CSV gives a study; "" in folders and archives, where the id leads to it."""
+    return where if isinstance(where, str) else ""
+
+
 @contextmanager
 def _open_file(folder: Path, study: str, where: Where) -> Iterator[OpenedStudy]:
     yield OpenedStudy(folder / where)

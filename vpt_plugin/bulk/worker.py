@@ -1,7 +1,8 @@
 """StudyWorker: reads and answers one study after the other with a network that it loads once.
 
 Knows nothing of Ray, which makes one process of each worker. Nothing that is wrong with a study raises here:
-it is returned as a ``Refusal``, so that whatever does end a worker is known to be serious.
+it is returned as a ``Refusal``, so that whatever does end a worker is known to be serious. A worker ends
+itself where its GPU can compute nothing any more.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from time import perf_counter
 import torch
 
 from vpt_plugin.bulk.rows import AWAY, ENDS_THE_RUN, REFUSED_BY_ITSELF, AnsweredBy, Refusal, StudyAnswer
-from vpt_plugin.bulk.source import Opener, Where
+from vpt_plugin.bulk.source import Opener, Where, place_of
 from vpt_plugin.ct.reader import read_study
 from vpt_plugin.errors import (
     ArchiveError,
@@ -32,6 +33,9 @@ from vpt_plugin.labels import now
 from vpt_plugin.store.archive.failures import LoginRefusedError
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.model_store import ModelStore
+
+# Exit status of a worker; the studies in its hands are then tried again, alone.
+_DEVICE_LOST = 3
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,19 @@ class StudyWorker:
         # Among a hundred thousand studies there is one that nobody foresaw; it must not stop the others, and
         # its row says what happened. That memory does not suffice is one of these.
         except Exception as error:
+            if not isinstance(error, VptError) and self._device_is_lost():
+                os._exit(_DEVICE_LOST)
             return _refusal(study, error)
+
+    def _device_is_lost(self) -> bool:
+        """After some errors of CUDA nothing can be computed in this process any more, only in another one."""
+        if self._predictor.device.type != "cuda":
+            return False
+        try:
+            torch.cuda.synchronize(self._predictor.device)
+        except RuntimeError:
+            return True
+        return False
 
     def _answer(self, study: str, where: Where) -> StudyAnswer:
         began = perf_counter()
@@ -112,6 +128,7 @@ class StudyWorker:
             prediction = self._predictor.predict(volume, read_seconds=read_seconds)
         return StudyAnswer(
             study=study,
+            place=place_of(where),
             series_uid=volume.provenance.series_uid,
             prediction=replace(prediction, warnings=(*prediction.warnings, *opened.notes)),
             device=str(self._predictor.device),
