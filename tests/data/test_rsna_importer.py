@@ -226,6 +226,20 @@ def test_of_several_series_one_that_shows_the_embolism_is_taken(tmp_path: Path) 
     assert findings(read, "pe")["pulmonary_embolism"].slices_mm == ((2.5, 3.75),)
 
 
+def test_of_several_series_whose_files_lie_a_folder_deeper_one_is_taken_as_well(tmp_path: Path) -> None:
+    study = MadeStudy("two", NEGATIVE, series=("a", "b"))
+    folder = write_rsna_set(tmp_path / "set", [study])
+    for series in study.series:
+        own = folder / "train" / study.name / study.series_name(series)
+        files = list(own.iterdir())
+        (own / "unpacked").mkdir()
+        for file in files:
+            file.rename(own / "unpacked" / file.name)
+    read = imported(folder, study)
+    assert read.path.name in map(study.series_name, study.series)
+    assert states(read, "pe") == {"pulmonary_embolism": "absent"}
+
+
 def test_studies_without_a_folder_or_without_a_row_are_refused_before_reading(tmp_path: Path) -> None:
     folder = write_rsna_set(tmp_path / "set", [PRESENT, ABSENT])
     write_table(folder, [*PRESENT.rows(), *MadeStudy("elsewhere").rows()])

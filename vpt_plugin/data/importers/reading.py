@@ -62,23 +62,34 @@ def read_studies(
     # Never forked: this process may have threads, and Windows and macOS fork none either.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
-    waiting, running = iter(studies), set[Future[StudyReading]]()
+    waiting, running = iter(studies), dict[Future[StudyReading], str]()
     try:
         while True:
             with _interruptions_wait():
                 while len(running) < workers * _WAITING_PER_WORKER and (following := next(waiting, None)):
-                    running.add(pool.submit(_read, importer, *following))
+                    running[pool.submit(_read, importer, *following)] = following[0].name
             if not running:
                 return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+            done = wait(running, return_when=FIRST_COMPLETED).done
+            # What was read comes first: it is kept, also where a process was lost.
+            for future in sorted(done, key=lambda each: each.exception() is not None):
+                yield future.result()
+                del running[future]
     except BrokenProcessPool as error:
-        raise ConfigurationError(
-            "a process that read studies was ended from outside, mostly because the memory did not suffice.",
-            f"Try again with fewer than {workers} --workers; what was read is kept.",
-        ) from error
+        raise _lost_process(list(running.values()), workers) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _lost_process(unread: Sequence[str], workers: int) -> ConfigurationError:
+    # They are begun in their order: the first of those without an answer are those that were being read.
+    reading = " or ".join(unread[:workers])
+    return ConfigurationError(
+        f"a process that read studies was ended from outside, while it read {reading}: mostly because the "
+        "memory did not suffice.",
+        f"Try again with fewer than {workers} --workers; what was read is kept. If it ends there again, the "
+        "study itself does it: try without it.",
+    )
 
 
 @contextmanager
@@ -121,6 +132,9 @@ def _read(importer: Importer[Any], study: FoundStudy[Any], kept_key: str) -> Stu
         return StudyReading(study.name, "", refused=f"{error.cause} {error.hint}".rstrip())
     except (LabelError, OSError) as error:
         return StudyReading(study.name, "", refused=str(error))
+    # Among thousands of studies there is one that nobody foresaw; it must not stop the others.
+    except Exception as error:
+        return StudyReading(study.name, "", refused=f"{type(error).__name__}: {error}".rstrip(": "))
 
 
 def _key(importer: Importer[Any], study: FoundStudy[Any]) -> str:

@@ -160,7 +160,9 @@ def _choose(study: FoundStudy[StudyRows]) -> tuple[SeriesRows, tuple[str, ...]]:
     headers = [header for uid in candidates for header in read_slice_headers(study.path / uid, study.name)]
     if not headers:
         raise UnreadableStudyError(study.name, "holds no CT slices.")
-    chosen = choose_series(group_series(headers), study.name).slices[0].path.parent.name
+    first = choose_series(group_series(headers), study.name).slices[0]
+    # Its files may lie a folder deeper.
+    chosen = first.path.relative_to(study.path).parts[0]
     others = ", ".join(each.uid for each in series if each.uid != chosen)
     return candidates[chosen], (f"Of {len(series)} series {chosen} is taken; left out: {others}.",)
 
