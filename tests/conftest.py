@@ -32,6 +32,12 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         gc.collect(2 if end_of_file or gc.get_count()[0] > 10_000 else 1)
 
 
+@pytest.fixture
+def disk_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits until files are on the disk: for tests that pull no plug and write hundreds of them."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real chest CTs that VPT_TEST_DATA names; tests that need it skip where it is absent."""

@@ -18,6 +18,8 @@ from vpt_plugin.data.importers.lidc_set import LidcImporter
 from vpt_plugin.data.manifest import Manifest, ManifestStudy
 from vpt_plugin.errors import ConfigurationError, LabelError
 
+pytestmark = pytest.mark.usefixtures("disk_without_waiting")
+
 NOBODY: list[list[tuple[int, ...]]] = [[], [], [], []]
 
 
@@ -171,6 +173,20 @@ def test_a_series_that_was_downloaded_twice_is_one_study(tmp_path: Path) -> None
     assert list(by_name(outcome)) == ["LIDC-IDRI-0001"]
     assert outcome.refused == {
         "LIDC-IDRI-0001-2": f"{copy} holds the same series as {series.folder}. Leave one of them."
+    }
+
+
+def test_a_second_ct_in_the_folder_of_another_is_told(tmp_path: Path) -> None:
+    lidc = MiniLidc(tmp_path)
+    first, second = lidc.ct("LIDC-IDRI-0001", 1), lidc.ct("LIDC-IDRI-0001", 2)
+    write_reading(first.folder / "069.xml", first, three_agree(2))
+    for file in second.folder.iterdir():
+        file.rename(first.folder / f"2{file.name}")
+    outcome = run_import(LidcImporter(lidc.folder), tmp_path / "out")
+    (study,) = outcome.studies
+    assert study.labels["nodule"].series_uid == first.uid
+    assert outcome.notes == {
+        "LIDC-IDRI-0001": (f"Another CT series lies in its folder, left out: {second.uid}.",)
     }
 
 

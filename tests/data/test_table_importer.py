@@ -16,6 +16,8 @@ from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.errors import ConfigurationError, ManifestError
 from vpt_plugin.tasks import TASKS, HUWindow, ReadingTask
 
+pytestmark = pytest.mark.usefixtures("disk_without_waiting")
+
 EFFUSION = ReadingTask("chest", "Chest", ("effusion", "rib_fracture"), HUWindow(40, 400))
 
 
@@ -190,6 +192,26 @@ WRONG_CELLS = {
         r"line 3: the study 'a' is in line 2 already",
     ),
     "a folder twice": ("path,nodule\nct/1,1\nct/1,0\n", r"line 3: the file or folder .*ct/1' is in line 2"),
+    "a study twice to a disk without upper case": (
+        "case,path,nodule\nCT1,ct/1,1\nct1,ct/2,0\n",
+        r"line 3: the study 'ct1' is in line 2 already, as 'CT1'",
+    ),
+    "a study named alike but for a dot at its end": (
+        "case,path,nodule\ns3.,ct/1,1\ns3-,ct/2,0\n",
+        r"line 3: the study 's3-' is in line 2 already",
+    ),
+    "a device of Windows": (
+        "case,path,nodule\na,ct/1,1\nCom1.ct,ct/2,0\n",
+        r"line 3: the name 'Com1.ct' is that of a device of Windows; .*--study-column",
+    ),
+    "a row per slice": (
+        "path,nodule\nct/2/1-003.dcm,1\nct/1/1-003.dcm,1\nct/1/1-004.dcm,0\n",
+        r"lines 3 and 4: their DICOM files lie in one folder, .*ct/1\. A study has one row",
+    ),
+    "a folder and a slice in it": (
+        "path,nodule\nct/1,1\nct/1/1-004.dcm,0\n",
+        r"lines 2 and 3: their DICOM files lie in one folder, .*ct/1\.",
+    ),
     "an empty path": ("path,nodule\n ,1\n", r"line 2, column path: it is empty"),
     "too many cells": ("path,nodule\nct/1,1,0\n", r"line 2: it has 3 cells, the first line names 2"),
     "a column twice": ("path,nodule,nodule\nct/1,1,0\n", r"line 1: column 'nodule' is there twice"),

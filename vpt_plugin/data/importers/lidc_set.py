@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
-from vpt_plugin.ct.dicom import find_stack, first_header
+from vpt_plugin.ct.dicom import find_stack, first_header, read_slice_headers
 from vpt_plugin.ct.dicom_headers import LeftOutFile, SliceHeader
+from vpt_plugin.ct.stacking import Stack
 from vpt_plugin.data.importers.importer import FoundSet, FoundStudy, ReadStudy
 from vpt_plugin.data.importers.lidc import MIN_READERS, PANEL_READERS, LidcReading, lidc_label, position_note
 from vpt_plugin.data.importers.lidc_readings import ReadingFiles, agreed_reading, sort_readings, xml_files
@@ -127,7 +128,7 @@ class LidcImporter:
             )
         reading = agreed_reading(source.readings)
         label = lidc_label(reading, stack.slices, min_readers=self.min_readers)
-        notes = (position_note(reading, stack.slices), _panel_note(reading))
+        notes = (position_note(reading, stack.slices), _panel_note(reading), _other_series(study, stack))
         return ReadStudy(
             study.path, (label,), patient=patient, patient_id=patient, notes=tuple(filter(None, notes))
         )
@@ -207,6 +208,15 @@ def _panel_note(reading: LidcReading) -> str:
     if len(reading.readers) == PANEL_READERS:
         return ""
     return f"{reading.path.name} holds {len(reading.readers)} readings instead of {PANEL_READERS}."
+
+
+def _other_series(study: FoundStudy[LidcSource], stack: Stack) -> str:
+    """TCIA gives every series a folder; where somebody put two into one, one of them is no study."""
+    if sum(file.suffix.lower() == ".dcm" for file in study.path.iterdir()) == len(stack.slices):
+        return ""
+    uids = {header.series_uid for header in read_slice_headers(study.path, study.name)}
+    others = sorted(uids - {stack.slices[0].series_uid})
+    return f"Another CT series lies in its folder, left out: {', '.join(others)}." if others else ""
 
 
 def _listed_slices(folder: Path) -> dict[str, int]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from vpt_plugin.ct.archive import is_archive
 from vpt_plugin.ct.files import file_suffix
 from vpt_plugin.ct.reader import is_study_file
 from vpt_plugin.data.importers.table_columns import Columns
@@ -22,8 +24,11 @@ from vpt_plugin.data.importers.table_words import (
 from vpt_plugin.errors import ManifestError
 from vpt_plugin.labels import FindingLabel
 
+N = TypeVar("N")
 # What no folder's name may hold, on Windows neither.
-_NO_NAME = re.compile(r'[\\/:*?"<>|\x00-\x1f]|^\.')
+_NO_NAME = re.compile(r'[\\/:*?"<>|\x00-\x1f]|^\.|[. ]$')
+# What Windows calls its devices, with whatever suffix.
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _LONGEST_NAME = 120
 
 
@@ -80,6 +85,7 @@ class SiteRows:
         rows = self._table.rows
         paths = [self._path(row) for row in rows]
         self._require_once("the file or folder", paths)
+        self._require_no_slices(paths)
         if self._columns.study:
             names = [self._named(row) for row in rows]
         else:
@@ -87,8 +93,8 @@ class SiteRows:
             if len(set(names)) < len(names):
                 names = ["--".join(self._below(path)) for path in paths]
         names = [_NO_NAME.sub("-", name) for name in names]
-        self._require_once("the study", names)
-        self._require_short(names)
+        self._require_once("the study", names, key=str.casefold)
+        self._require_folder_names(names)
         return [
             SiteRow(row.line, name, path, self._source(row))
             for row, name, path in zip(rows, names, paths, strict=True)
@@ -111,23 +117,48 @@ class SiteRows:
             return name
         raise ManifestError(f"{self._table.place(row, self._columns.study)}: it is empty.", "Name the study.")
 
-    def _require_once(self, what: str, keys: Iterable[Hashable]) -> None:
-        lines: dict[Hashable, int] = {}
-        for row, key in zip(self._table.rows, keys, strict=True):
-            if (line := lines.setdefault(key, row.line)) != row.line:
+    def _require_once(
+        self, what: str, named: Iterable[N], key: Callable[[N], Hashable] = lambda each: each
+    ) -> None:
+        first: dict[Hashable, tuple[int, N]] = {}
+        for row, name in zip(self._table.rows, named, strict=True):
+            line, before = first.setdefault(key(name), (row.line, name))
+            if line != row.line:
+                spelt = "" if name == before else f", as {str(before)!r}"
                 raise ManifestError(
-                    f"{self._table.path}, line {row.line}: {what} {str(key)!r} is in line {line} already.",
+                    f"{self._table.path}, line {row.line}: {what} {str(name)!r} is in line {line} "
+                    f"already{spelt}.",
                     "A study has one row.",
                 )
 
-    def _require_short(self, names: Iterable[str]) -> None:
+    def _require_no_slices(self, paths: Iterable[Path]) -> None:
+        """A DICOM file stands for its series: two in one folder would be one scan as two studies."""
+        lines: dict[Path, int] = {}
+        for row, path in zip(self._table.rows, paths, strict=True):
+            if not path.exists() or is_study_file(path) or is_archive(path):
+                continue
+            folder = (path if path.is_dir() else path.parent).resolve()
+            if (line := lines.setdefault(folder, row.line)) != row.line:
+                raise ManifestError(
+                    f"{self._table.path}, lines {line} and {row.line}: their DICOM files lie in one folder, "
+                    f"{folder}.",
+                    "A study has one row, which names its folder, not one per slice; several studies need a "
+                    "folder each.",
+                )
+
+    def _require_folder_names(self, names: Iterable[str]) -> None:
+        """What the labels of a study cannot be put into."""
         for row, name in zip(self._table.rows, names, strict=True):
             if len(name) > _LONGEST_NAME:
-                raise ManifestError(
-                    f"{self._table.path}, line {row.line}: the name {name!r} is longer than {_LONGEST_NAME} "
-                    "characters;",
-                    "give the studies shorter ones in a column, and name it with --study-column.",
-                )
+                problem = f"is longer than {_LONGEST_NAME} characters"
+            elif _DEVICE.fullmatch(name):
+                problem = "is that of a device of Windows"
+            else:
+                continue
+            raise ManifestError(
+                f"{self._table.path}, line {row.line}: the name {name!r} {problem};",
+                "give the studies other ones in a column, and name it with --study-column.",
+            )
 
     def _source(self, row: TableRow) -> TableSource:
         findings = {name: label for name in self._columns.findings if (label := self._label(row, name))}
