@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpt_plugin.data.fractions import take_fraction
+from vpt_plugin.data.fractions import take_fraction, take_fractions
 from vpt_plugin.errors import ConfigurationError
 
 Studies = Mapping[str, tuple[str, tuple[str, ...]]]
@@ -43,6 +43,15 @@ def strata_of(studies: Studies, taken: tuple[str, ...]) -> set[str]:
 def test_a_smaller_fraction_is_part_of_a_larger_one(studies: Studies, one: float, other: float) -> None:
     small, large = sorted((one, other))
     assert set(take_fraction(studies, small)) <= set(take_fraction(studies, large))
+
+
+@given(sides(), st.lists(percents, max_size=4), st.integers(0, 3))
+def test_several_fractions_at_once_are_those_taken_one_by_one(
+    studies: Studies, several: list[float], seed: int
+) -> None:
+    assert take_fractions(studies, several, seed) == {
+        percent: take_fraction(studies, percent, seed) for percent in several
+    }
 
 
 @given(sides(), percents)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -18,7 +18,21 @@ _UNKNOWN = ""
 def take_fraction(
     studies: Mapping[str, tuple[str, Collection[str]]], percent: float, seed: int = 0
 ) -> tuple[str, ...]:
-    """The studies of a fraction of the patients, in which every state of every finding keeps its share.
+    """The studies of one fraction, as ``take_fractions`` has them.
+
+    Returns:
+        Their names, sorted; whole patients only.
+
+    Raises:
+        ConfigurationError: ``percent`` is no share.
+    """
+    return take_fractions(studies, (percent,), seed)[percent]
+
+
+def take_fractions(
+    studies: Mapping[str, tuple[str, Collection[str]]], percents: Sequence[float], seed: int = 0
+) -> dict[float, tuple[str, ...]]:
+    """The studies of fractions of the patients, in which every state of every finding keeps its share.
 
     All patients are put into one order, of which a fraction is the beginning: so a smaller fraction is part
     of every larger one. First come patients who show each state once, the rarest first; then always one who
@@ -27,30 +41,43 @@ def take_fraction(
 
     Args:
         studies: of the training side: patient, and strata such as ``lung_nodule=present``, by study.
-        percent: of the patients, above 0 and up to 100. The nearest whole number of patients is taken; more
+        percents: of the patients, above 0 and up to 100. The nearest whole number of patients is taken; more
             where it takes more to show every state.
         seed: another one takes other patients.
 
     Returns:
-        Their names, sorted; whole patients only.
+        By percent their names, sorted; whole patients only.
 
     Raises:
-        ConfigurationError: ``percent`` is no share.
+        ConfigurationError: a percent is no share.
     """
-    if not 0 < percent <= 100:
-        raise ConfigurationError(f"a fraction of the studies is above 0 and up to 100 %, not {percent:g} %.")
+    for percent in percents:
+        if not 0 < percent <= 100:
+            raise ConfigurationError(
+                f"a fraction of the studies is above 0 and up to 100 %, not {percent:g} %."
+            )
     strata: dict[str, set[str]] = {}
     for patient, own in studies.values():
         strata.setdefault(patient, set()).update(own)
-    order, first = _in_order(strata, seed)
     # As a fraction: 10 % of 15 is exactly 1.5, which is rounded up.
-    wanted = int(Fraction(str(percent)) * len(order) / 100 + Fraction(1, 2))
-    taken = set(order[: max(wanted, first)])
+    wanted = {each: int(Fraction(str(each)) * len(strata) / 100 + Fraction(1, 2)) for each in percents}
+    order, first = _in_order(strata, seed, max(wanted.values(), default=0))
+    return {percent: _of_patients(studies, order[: max(wanted[percent], first)]) for percent in percents}
+
+
+def _of_patients(
+    studies: Mapping[str, tuple[str, Collection[str]]], patients: Iterable[str]
+) -> tuple[str, ...]:
+    taken = set(patients)
     return tuple(sorted(study for study, (patient, _) in studies.items() if patient in taken))
 
 
-def _in_order(strata: Mapping[str, Collection[str]], seed: int) -> tuple[list[str], int]:
-    """All patients in the order in which they are taken, and how many of them show every state."""
+def _in_order(strata: Mapping[str, Collection[str]], seed: int, most: int) -> tuple[list[str], int]:
+    """So many patients in the order in which they are taken, and how many of them show every state.
+
+    It takes time by the number of patients taken and of groups of states: no more are put in order than are
+    wanted, and once for all fractions.
+    """
     if not strata:
         return [], 0
     alike: dict[tuple[str, ...], list[str]] = {}
@@ -64,7 +91,7 @@ def _in_order(strata: Mapping[str, Collection[str]], seed: int) -> tuple[list[st
     while (missing := queue.rarest_missing()) is not None:
         queue.take(has[:, missing] > 0)
     first = len(queue.taken)
-    while len(queue.taken) < len(strata):
+    while len(queue.taken) < most:
         queue.take(np.ones(len(groups), dtype=np.bool_))
     return [alike[groups[index]].pop() for index in queue.taken], first
 
