@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import multiprocessing
 import os
+import re
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -22,6 +24,7 @@ from vpt_plugin.labels import FindingLabel, StudyLabel
 from vpt_plugin.tasks import TASKS, ReadingTask, load_task_file
 
 SIDES = ("train", "validation", "test")
+pytestmark = pytest.mark.usefixtures("disk_without_waiting")
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Words:
             os.kill(os.getpid(), signal.SIGKILL)
         if state == "damaged":
             raise UnreadableStudyError(study.name, "the file is damaged.", "Get it again.")
+        if state == "unforeseen":
+            raise KeyError("nobody thought of it")
         if state == "wrong":
             raise LabelError("The reading is none.")
         facts = dict(each.split("=") for each in others)
@@ -111,6 +116,13 @@ def sides(outcome: ImportOutcome) -> dict[str, str]:
     return {study.study: study.split for study in outcome.studies}
 
 
+def sides_of_patients(outcome: ImportOutcome) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for study in outcome.studies:
+        found.setdefault(study.patient, set()).add(study.split)
+    return found
+
+
 def test_studies_are_divided_70_15_15_and_every_state_with_them(words: Write, tmp_path: Path) -> None:
     outcome = run_import(words(**forty()), tmp_path / "out")
     assert Counter(sides(outcome).values()) == {"train": 28, "validation": 6, "test": 6}
@@ -146,16 +158,19 @@ def test_what_cannot_be_read_is_refused_with_the_reason_and_the_rest_goes_on(
     words: Write, tmp_path: Path
 ) -> None:
     outcome = run_import(
-        words(good="present note=yes", bad="damaged", odd="wrong", other="absent"), tmp_path / "out"
+        words(good="present note=yes", bad="damaged", odd="wrong", other="absent", new="unforeseen"),
+        tmp_path / "out",
     )
     assert outcome.refused == {
         "bad": "the file is damaged. Get it again.",
+        "new": "KeyError: 'nobody thought of it'",
         "no-file": "There is no file.",
         "odd": "The reading is none.",
     }
     rows = report(tmp_path / "out")
     assert {name: row["state"] for name, row in rows.items()} == {
-        "bad": "refused", "good": "imported", "no-file": "refused", "odd": "refused", "other": "imported",
+        "bad": "refused", "good": "imported", "new": "refused", "no-file": "refused", "odd": "refused",
+        "other": "imported",
     }  # fmt: skip
     assert (rows["bad"]["why"], rows["good"]["notes"]) == (
         "the file is damaged. Get it again.",
@@ -201,7 +216,7 @@ def test_the_same_import_again_changes_nothing(words: Write, tmp_path: Path) -> 
 
 
 def test_several_processes_write_what_one_writes(words: Write, tmp_path: Path) -> None:
-    importer = words(**forty(), bad="damaged")
+    importer = words(**dict(list(forty().items())[:8]), bad="damaged")
     run_import(importer, tmp_path / "one", workers=1)
     run_import(importer, tmp_path / "two", workers=2)
     one, two = everything_in(tmp_path / "one"), everything_in(tmp_path / "two")
@@ -215,8 +230,12 @@ def test_a_process_that_is_ended_from_outside_is_told_and_what_was_read_is_kept(
     words: Write, tmp_path: Path
 ) -> None:
     texts = {f"a{number}": "absent" for number in range(20)}
-    with pytest.raises(ConfigurationError, match=r"was ended from outside.*fewer than 2 --workers"):
+    with pytest.raises(ConfigurationError, match=r"was ended from outside.*fewer than 2 --workers") as error:
         run_import(words(**texts, z="die"), tmp_path / "out", workers=2)
+    # Of two processes one read it; what the other one read is no surer.
+    (reading,) = re.findall("while it read (.*?):", error.value.message)
+    assert "z" in reading.split(" or ")
+    assert len(reading.split(" or ")) <= 2
     assert not multiprocessing.active_children()
     outcome = run_import(words(z="present"), tmp_path / "out")
     assert outcome.unchanged > 10
@@ -240,13 +259,34 @@ def test_who_is_refused_in_between_comes_back_to_the_side_he_had(words: Write, t
     assert after == before
 
 
+def test_a_patient_whose_study_is_replaced_by_a_newer_one_keeps_his_side(
+    words: Write, tmp_path: Path
+) -> None:
+    texts = {f"s{n:02d}": f"{forty()[f's{n:02d}']} patient_id=p{n:02d}" for n in range(40)}
+    before = sides_of_patients(run_import(words(**texts), tmp_path / "out"))
+    for name in list(texts)[::2]:
+        shutil.rmtree(tmp_path / "words" / name)
+    # The manifest in between has none of them: only what was noted tells.
+    run_import(words(), tmp_path / "out")
+    newer = {f"newer-{name}": text for name, text in list(texts.items())[::2]}
+    assert sides_of_patients(run_import(words(**newer), tmp_path / "out")) == before
+
+
+def test_what_is_noted_of_patients_does_not_say_who_they_are(words: Write, tmp_path: Path) -> None:
+    run_import(words(one="present patient_id=Jane", two="absent patient_id=John"), tmp_path / "out")
+    noted = (tmp_path / "out" / ".import" / "sides.json").read_text(encoding="utf-8")
+    assert "one" in noted
+    assert not re.search("Jane|John", noted)
+
+
 def test_sides_that_cannot_be_read_are_not_decided_anew(words: Write, tmp_path: Path) -> None:
     run_import(words(one="present"), tmp_path / "out")
-    (tmp_path / "out" / ".import" / "sides.json").write_text("{", encoding="utf-8")
-    with pytest.raises(
-        ConfigurationError, match=r"sides\.json: who is trained on and who is tested on cannot"
-    ):
-        run_import(words(), tmp_path / "out")
+    for damaged in ("{", "[]", '{"studies": {}}'):
+        (tmp_path / "out" / ".import" / "sides.json").write_text(damaged, encoding="utf-8")
+        with pytest.raises(
+            ConfigurationError, match=r"sides\.json: who is trained on and who is tested on cannot"
+        ):
+            run_import(words(), tmp_path / "out")
 
 
 def test_all_studies_of_a_patient_are_on_one_side(words: Write, tmp_path: Path) -> None:
@@ -255,21 +295,46 @@ def test_all_studies_of_a_patient_are_on_one_side(words: Write, tmp_path: Path) 
     assert len({(study.patient, study.split) for study in outcome.studies}) == 20
 
 
-def test_a_patient_id_that_all_studies_have_is_that_of_none(words: Write, tmp_path: Path) -> None:
-    texts = {f"s{n}": "absent patient_id=ANON" for n in range(4)}
+def test_a_patient_id_that_most_studies_have_is_that_of_none(words: Write, tmp_path: Path) -> None:
+    texts = {f"s{n}": f"absent patient_id={'ANON' if n < 4 else f'p{n}'}" for n in range(7)}
     outcome = run_import(words(**texts), tmp_path / "out")
-    assert [study.patient for study in outcome.studies] == ["s0", "s1", "s2", "s3"]
-    assert "4 of 4 studies name no patient" in outcome.set_notes[1]
+    # Not the names of the studies: in a manifest these mean that PatientID decides.
+    stand_ins = ["patient-s0", "patient-s1", "patient-s2", "patient-s3"]
+    assert [study.patient for study in outcome.studies] == [*stand_ins, "p4", "p5", "p6"]
+    assert "4 of 7 studies name no patient" in outcome.set_notes[1]
 
 
-def test_a_stand_in_among_names_is_that_of_none_and_five_visits_are_one_patients(
+def test_without_a_patient_id_the_study_stands_for_its_patient(words: Write, tmp_path: Path) -> None:
+    outcome = run_import(words(one="absent", two="present"), tmp_path / "out")
+    assert [study.patient for study in outcome.studies] == ["one", "two"]
+
+
+def test_two_or_three_studies_of_one_patient_id_are_one_patients(words: Write, tmp_path: Path) -> None:
+    outcome = run_import(words(**dict.fromkeys("abc", "absent patient_id=p")), tmp_path / "out")
+    assert {study.patient for study in outcome.studies} == {"p"}
+
+
+def test_no_follow_up_patient_is_on_two_sides_and_how_many_studies_he_has_is_told(
     words: Write, tmp_path: Path
 ) -> None:
-    texts = {f"s{n:03d}": f"absent patient_id={'ANON' if n < 12 else f'p{n}'}" for n in range(100)}
-    texts |= {f"v{n}": "absent patient_id=often" for n in range(5)}
-    outcome = run_import(words(**texts), tmp_path / "out", dry_run=True)
-    # 12 of 105 are more than one in twenty, five are not.
-    assert len({study.patient for study in outcome.studies}) == 12 + 88 + 1
+    texts = {f"s{n:02d}": f"{'absent' if n % 3 else 'present'} patient_id=p{n % 8}" for n in range(60)}
+    outcome = run_import(words(**texts), tmp_path / "out")
+    assert {len(group) for group in sides_of_patients(outcome).values()} == {1}
+    assert len(sides_of_patients(outcome)) == 8
+    (note,) = outcome.set_notes[1:]
+    assert note.startswith(
+        "PatientID 'p0' is that of 8 of 60 studies (7 other IDs likewise): they count as one"
+    )
+    assert "--patient-column" in note
+
+
+def test_an_id_that_fewer_than_half_have_may_be_a_name_and_stays_on_one_side(
+    words: Write, tmp_path: Path
+) -> None:
+    texts = {f"s{n:02d}": f"absent patient_id={'ANON' if n < 9 else f'p{n}'}" for n in range(20)}
+    outcome = run_import(words(**texts), tmp_path / "out")
+    assert len(sides_of_patients(outcome)["ANON"]) == 1
+    assert outcome.set_notes[1].startswith("PatientID 'ANON' is that of 9 of 20 studies: they count as one")
 
 
 def test_what_the_data_set_calls_a_patient_is_believed(words: Write, tmp_path: Path) -> None:

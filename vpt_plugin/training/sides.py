@@ -134,7 +134,8 @@ class _Groups:
 def _patient(members: Sequence[Member], noted: Split, scans: Mapping[str, str]) -> Patient:
     given = {member.side: member for member in reversed(members) if member.side}
     if len(given) > 1:
-        raise _on_two_sides(*(given[side] for side in sorted(given)))
+        one, other = sorted(given)[:2]
+        raise _on_two_sides(given[one], given[other])
     keys = {member.key for member in members} | {scans[each.scan] for each in members if each.scan in scans}
     # The one whose side was noted first stands for all of them.
     key = min(keys, key=lambda each: (each not in noted.sides, noted.since.get(each, ""), each))

@@ -13,17 +13,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from vpt_plugin.data.importers.earlier_sides import EarlierSides
 from vpt_plugin.data.importers.importer import FoundSet, Importer, ReadStudy
 from vpt_plugin.data.importers.kept import KeptStudies
+from vpt_plugin.data.importers.patients import patient_notes
 from vpt_plugin.data.importers.reading import read_studies
 from vpt_plugin.data.importers.written import (
     MANIFEST,
     WrittenManifests,
     manifest_studies,
-    note_sides,
-    noted_sides,
-    sides_before,
-    stand_ins,
     write_manifests,
 )
 from vpt_plugin.data.manifest import ManifestStudy
@@ -89,8 +87,8 @@ def run_import(
     _require_unlike_names(found)
     with _alone(out, dry_run=dry_run):
         noted = out / _KEPT / _SIDES
-        in_manifest = sides_before(out / MANIFEST, (study.name for study in found.studies))
-        before = {**noted_sides(noted), **in_manifest}
+        in_manifest = EarlierSides.in_manifest(out / MANIFEST, (study.name for study in found.studies))
+        before = EarlierSides.noted(noted).then(in_manifest)
         kept = KeptStudies(None if dry_run else out / _KEPT / f"{importer.name}.jsonl")
         read, refused, unchanged = _read_all(importer, found, kept, workers, progress)
         refused = {**found.refused, **refused}
@@ -101,7 +99,7 @@ def run_import(
         studies = manifest_studies(read, before)
         manifests, task_files = None, {}
         if not dry_run:
-            note_sides(noted, studies, before)
+            before.then(EarlierSides.of(studies)).note(noted)
             manifests = write_manifests(studies, out)
             task_files = {task.name: _write_task(task, out) for task in importer.tasks}
         if not refused:
@@ -110,7 +108,7 @@ def run_import(
         studies,
         {name: study.notes for name, study in sorted(read.items()) if study.notes},
         dict(sorted(refused.items())),
-        (*found.notes, *_patient_notes(read)),
+        (*found.notes, *patient_notes(read)),
         unchanged,
         manifests,
         task_files,
@@ -170,17 +168,6 @@ def _nothing(out: Path, refused: Mapping[str, str]) -> ManifestError:
         return ManifestError(f"{out}: there is no study to import.")
     name, why = min(refused.items())
     return ManifestError(f"not one of {len(refused)} studies can be imported. The first, {name}: {why}")
-
-
-def _patient_notes(read: Mapping[str, ReadStudy]) -> tuple[str, ...]:
-    nobody = stand_ins(read)
-    alone = sum(not study.patient and study.patient_id in {"", *nobody} for study in read.values())
-    if not alone:
-        return ()
-    return (
-        f"{alone} of {len(read)} studies name no patient, or a PatientID that far too many studies share: "
-        "each of them counts as a patient of its own.",
-    )
 
 
 def _write_task(task: ReadingTask, out: Path) -> Path:
