@@ -35,7 +35,7 @@ def test_a_table_of_a_spreadsheet_becomes_a_manifest_that_reads_back(studies: Pa
         "three.nii;drei;;;\r\ngone.nii;vier;ja;;\r\n".encode("cp1252")
     )
     done = vpt(
-        table, "--studies", studies, "--to", tmp_path / "out", "--task", "pe", "--workers", 2,
+        table, "--studies", studies, "--to", tmp_path / "out", "--task", "pe", "--workers", 1,
         "--finding", "pulmonary_embolism=Embolie", "--study-column", "Fall", "--slices-column", "z",
     )  # fmt: skip
     assert (done.exit_code, done.stderr) == (0, "")
