@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from vpt_plugin.study.differences import (
     gain_over_ct,
     video_gain,
 )
+from vpt_plugin.study.means import mean_rows, means_beside
 from vpt_plugin.study.rows import Kind, TableRow
 from vpt_plugin.study.sentences import how_to_read, place_in_words, sentence
 from vpt_plugin.study.side_by_side import side_by_side
@@ -65,6 +67,36 @@ def test_the_gain_of_a_mean_is_taken_within_each_resample() -> None:
     assert mean.share == pytest.approx(2 / 3)
     assert found["b",].share == pytest.approx(1 / 3)
     assert (mean.patients, mean.gain.n, mean.is_mean, found["a",].is_mean) == (40, 50, True, False)
+
+
+def test_a_mean_over_networks_is_taken_within_each_resample() -> None:
+    rows = [
+        row("a", "none", 0.5, resamples=(0.5, 0.6, 0.4)),
+        row("b", "none", 0.6, resamples=(0.6, 0.8, 0.6)),
+        row("c", "none", math.nan),
+        row("d", "none", 0.9, kind="2d"),
+    ]
+    (mean,) = mean_rows(rows)
+    # Of the resamples: 0.55, 0.7 and 0.5; percentiles lie 0.05 of a step inside the ends.
+    assert (mean.title, mean.auroc.value) == ("mean of the 3D networks", pytest.approx(0.55))
+    assert mean.auroc.ci95 == pytest.approx((0.5 + 0.05 * 0.05, 0.7 - 0.05 * 0.15))
+    assert mean.note == "without c, of which a result is missing"
+
+
+def test_a_mean_of_one_network_or_of_rows_without_resamples_has_no_row_or_no_interval() -> None:
+    assert mean_rows([row("a", "none", 0.5), row("b", "video", 0.6)]) == ()
+    (mean,) = mean_rows([row("a", "none", 0.5), row("b", "none", 0.6)])
+    assert mean.auroc.value == pytest.approx(0.55)
+    assert math.isnan(mean.auroc.ci95[0])
+
+
+def test_a_published_mean_stands_only_beside_ours_of_the_same_networks() -> None:
+    ours = [row(network, "none", 0.5) for network in "ab"]
+    published = [replace(row(network, "none", 0.7), source="published") for network in "abc"]
+    published[0] = replace(published[0], auroc=Estimate(0.8, NO_INTERVAL, 50))
+    (mean,) = means_beside(ours, published)
+    assert (mean.auroc.value, mean.source) == (pytest.approx(0.75), "published")
+    assert means_beside([*ours, row("tiny", "none", 0.5)], published) == ()
 
 
 def test_a_gain_is_far_more_certain_than_the_aurocs_where_both_err_together() -> None:

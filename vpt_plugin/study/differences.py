@@ -17,12 +17,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-import numpy as np
-
 from vpt_plugin.models.card import Estimate
 from vpt_plugin.study.cells import ARMS
+from vpt_plugin.study.means import note_of_mean, resampled_mean
 from vpt_plugin.study.rows import Kind, Source, TableRow
-from vpt_plugin.training.metrics.bootstrap import Resampled, mean_of
 from vpt_plugin.words import number_in_words
 
 # Arms that are compared within a network: claim -> the arm that is asked to be better, and the other.
@@ -39,7 +37,6 @@ _BEST = "best_3d_over_best_2d"
 CLAIMS = (*_ARMS_OF, _BEST)
 """What is compared; "video" means images where a network is 2D."""
 _KINDS: tuple[Kind, ...] = ("3d", "2d")
-_NO_RESAMPLES = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -174,15 +171,8 @@ def _of_mean(
     claim: str, pairs: Sequence[tuple[TableRow, TableRow]], without: Sequence[TableRow]
 ) -> Difference:
     """The mean over the networks of which both results are known."""
-    collapsed = sum(row.collapsed > 0 for pair in pairs for row in pair)
-    notes = []
-    if without:
-        notes.append(f"without {' and '.join(row.title for row in without)}, of which a result is missing")
-    if collapsed:
-        of = f"{collapsed} of the {2 * len(pairs)} results {'is' if collapsed == 1 else 'are'}"
-        notes.append(f"{of} of a network that gives all studies one answer")
     better, worse = ([pair[side] for pair in pairs] for side in (0, 1))
-    return _difference(claim, better[0].kind, better, worse, "; ".join(notes))
+    return _difference(claim, better[0].kind, better, worse, note_of_mean([*better, *worse], without))
 
 
 def _difference(
@@ -194,7 +184,7 @@ def _difference(
 ) -> Difference:
     """The mean of some rows over the mean of others, of the same number."""
     paired = all(row.resampled is not None for row in (*better, *worse))
-    first, second = _mean_of_rows(better, paired), _mean_of_rows(worse, paired)
+    first, second = (resampled_mean(rows, paired=paired) for rows in (better, worse))
     gain = first.minus(second)
     one, other = better[0], worse[0]
     named = [one, other] if claim == _BEST else better
@@ -212,17 +202,6 @@ def _difference(
         seeds=min(row.seeds for row in (*better, *worse)),
         note=note,
     )  # fmt: skip
-
-
-def _mean_of_rows(rows: Sequence[TableRow], paired: bool) -> Resampled:
-    """The mean of some rows; where not all that are compared have resamples, without any and no interval."""
-    parts = [
-        row.resampled
-        if paired and row.resampled
-        else Resampled(row.auroc.value, _NO_RESAMPLES, row.auroc.n, 0)
-        for row in rows
-    ]
-    return mean_of(parts, rows[0].auroc.n)
 
 
 def _how_chosen(rows: Sequence[TableRow]) -> str:

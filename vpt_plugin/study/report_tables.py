@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.study.cells import ARMS, Cell
 from vpt_plugin.study.differences import CLAIMS, Difference
+from vpt_plugin.study.means import mean_rows, means_beside
 from vpt_plugin.study.report_facts import DatasetFacts, StudyFacts
 from vpt_plugin.study.rows import TableRow, dataset_in_words, in_figures, percent_in_words
 from vpt_plugin.training.report.markup import Markup, joined, table, tag
@@ -30,11 +31,15 @@ def scrolled(*children: Markup) -> Markup:
 
 
 def table_1(dataset: str, rows: Sequence[TableRow], published: Sequence[TableRow] = ()) -> Markup:
-    """Every network and arm of one dataset, a column per percent; below ours the published figure, if any."""
-    here = [row for row in rows if row.dataset == dataset]
+    """Every network and arm of one dataset, a column per percent; below ours the published figure, if any.
+
+    Below the networks of a kind stand their means.
+    """
+    of_networks = [row for row in rows if row.dataset == dataset]
+    here = [*of_networks, *mean_rows(of_networks)]
     percents = sorted({row.percent for row in here}, reverse=True)
     by_cell = {row.cell: row for row in here}
-    theirs = {row.cell: row for row in published}
+    theirs = {row.cell: row for row in (*published, *means_beside(of_networks, published))}
     lines = []
     for kind in ("3d", "2d"):
         for network, title in {row.network: row.title for row in here if row.kind == kind}.items():
@@ -64,9 +69,10 @@ def _cell(ours: TableRow | None, published: TableRow | None) -> Markup:
 
 
 def notes_of(rows: Iterable[TableRow]) -> Markup:
-    """What a reader must know of single rows, each note once."""
+    """What a reader must know of single rows and of their means, each note once."""
+    rows = tuple(rows)
     said: dict[str, list[str]] = {}
-    for row in rows:
+    for row in (*rows, *mean_rows(rows)):
         if row.note:
             said.setdefault(row.note, []).append(_in_full(row))
     if not said:

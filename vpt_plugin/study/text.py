@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from vpt_plugin.study.cells import ARMS
 from vpt_plugin.study.differences import Difference, differences_of
+from vpt_plugin.study.means import mean_rows
 from vpt_plugin.study.published import CITATION, published_table
 from vpt_plugin.study.rows import TableRow, dataset_in_words, in_figures, percent_in_words
 from vpt_plugin.study.sentences import how_to_read, place_in_words, sentence
@@ -38,6 +39,8 @@ def published_text() -> str:
 
 def table_text(rows: Iterable[TableRow]) -> str:
     """AUROC with its 95 % interval: a block for each dataset, finding and percent, a line for each network.
+
+    Below the networks of a kind stands their mean.
 
     Args:
         rows: of one source. What there is to note of them stands below their block, numbered.
@@ -96,7 +99,8 @@ class _Notes:
 def _block(rows: Sequence[TableRow]) -> str:
     arms = [arm for arm in ARMS if any(row.arm == arm for row in rows)]
     networks: dict[str, dict[str, TableRow]] = {}
-    for row in rows:
+    # Sorting is stable: each kind keeps its order, with the mean at its end.
+    for row in sorted((*rows, *mean_rows(rows)), key=lambda row: row.kind == "2d"):
         networks.setdefault(row.network, {})[row.arm] = row
     notes = _Notes()
     lines = [["AUROC, pretraining:", *(ARMS[arm] for arm in arms)]]
