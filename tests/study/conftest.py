@@ -12,6 +12,10 @@ import torch
 
 from vpt_plugin.data.manifest import Manifest, ManifestStudy
 from vpt_plugin.labels import FindingLabel, StudyLabel
+from vpt_plugin.study.differences import differences_of
+from vpt_plugin.study.figures import study_figures
+from vpt_plugin.study.figures_canvas import StudyFigure
+from vpt_plugin.study.published import published_table
 
 _SLICES, _PIXELS, _SPACING_MM = 20, 40, 2.0
 MakeManifest = Callable[..., Path]
@@ -56,3 +60,9 @@ def make_manifest() -> MakeManifest:
         return folder / "manifest.csv"
 
     return make
+
+
+@pytest.fixture(scope="session")
+def published_figures() -> tuple[StudyFigure, ...]:
+    """The figures of the published table as files, drawn once: that takes seconds."""
+    return study_figures(published_table(), differences_of(published_table()))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
+import math
+import os
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,13 +16,36 @@ from typing import Any
 
 import pytest
 from made_experiment import make_experiment
+from typer.testing import CliRunner
 
-from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.cli.app import app
+from vpt_plugin.errors import ConfigurationError, DivergedError
+from vpt_plugin.study.cell_folder import CellFolder
 from vpt_plugin.study.cells import Cell
+from vpt_plugin.study.figures import write_figures
+from vpt_plugin.study.figures_canvas import StudyFigure
+from vpt_plugin.study.figures_ct import gain_over_ct_figure
+from vpt_plugin.study.means import mean_rows
+from vpt_plugin.study.plan import Plan
 from vpt_plugin.study.published import CITATION, published_table
 from vpt_plugin.study.report import published_report, write_report
+from vpt_plugin.study.report_facts import StudyFacts
+from vpt_plugin.study.report_page import study_page
+from vpt_plugin.study.report_reasons import HIDDEN
+from vpt_plugin.study.rows import in_figures
+from vpt_plugin.study.runner_cell import failure_of
+from vpt_plugin.study.runner_orders import waits_for
+from vpt_plugin.training.metrics.bootstrap import PatientBootstrap
 
 WITHOUT_END = {"meta", "img", "br"}
+# Ways in which an error may name somebody.
+NAMING = (
+    "study-003: cannot be read: /data/ct/study-003/0001.dcm is cut short, patient-003 too.",
+    "/data/St Mary Hospital/MR 123/scan.dcm is damaged.",
+    r"C:\Users\Jane Doe\study 7\x.dcm cannot be read.",
+    "series 1.2.840.113619.2.55.3.604688119 lacks slices.",
+    "file IM000123_DOE^JANE.dcm is damaged, PatientID 00482913 is on two sides.",
+)
 Make = Callable[..., Path]
 
 
@@ -57,8 +84,17 @@ class Page(HTMLParser):
 
     @classmethod
     def read(cls, report: Path) -> Page:
+        return cls.of(report.read_text(encoding="utf-8"))
+
+    @classmethod
+    def of_words(cls, out: Path) -> Page:
+        """The page of a study without its figures, which take most of the time."""
+        return cls.of(study_page(StudyFacts.read(out), (), published_table()))
+
+    @classmethod
+    def of(cls, source: str) -> Page:
         page = cls()
-        page.feed(report.read_text(encoding="utf-8"))
+        page.feed(source)
         page.close()
         assert not page.open_
         return page
@@ -86,8 +122,18 @@ def standard(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return published_report(tmp_path_factory.mktemp("published"))
+def published(tmp_path_factory: pytest.TempPathFactory, published_figures: tuple[StudyFigure, ...]) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vpt_plugin.study.report.study_figures", lambda *_: published_figures)
+        return published_report(tmp_path_factory.mktemp("published"))
+
+
+def raised(error: Exception) -> Exception:
+    """The same error with a traceback, as it would be caught."""
+    try:
+        raise error
+    except type(error) as caught:
+        return caught
 
 
 def is_slow(cell: Cell) -> bool:
@@ -173,67 +219,76 @@ def test_drawings_stand_in_the_page_as_they_stand_beside_it(standard: Path) -> N
         assert (standard.parent / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_title_and_a_failure_are_text_and_never_elements(make: Make) -> None:
-    out = make(
-        title="<script>alert(1)</script> & more",
-        failing=lambda cell: 'an <img src=x onerror=alert(1)> & a "quote"' if is_slow(cell) else "",
-    )
-    page = Page.read(write_report(out))
+def test_a_title_is_text_and_never_an_element(make: Make) -> None:
+    page = Page.of_words(make(title="<script>alert(1)</script> & more"))
     assert "<script>alert(1)</script> & more" in page.text
-    assert "an <img src=x onerror=alert(1)>" in page.text
     assert not {"script", "img"} & {tag for tag, _ in page.elements}
 
 
 def test_no_study_patient_or_path_is_named_even_where_a_failure_names_them(make: Make) -> None:
-    said = "study-003: cannot be read: /data/ct/study-003/0001.dcm is cut short, patient-003 too"
-    report = write_report(make(failing=lambda cell: said if is_slow(cell) else ""))
+    report = write_report(make(failing=lambda cell: " ".join(NAMING) if is_slow(cell) else ""))
+    named = ("study-0", "patient-0", "/data", "Mary", "Jane", "1.2.840", "DOE", "00482913")
     for file in report.parent.iterdir():
         text = file.read_bytes()
-        assert b"study-0" not in text
-        assert b"patient-0" not in text
-        assert b"/data" not in text
-        assert str(report.parent.parent).encode() not in text
-    assert "(a study): cannot be read: (a path) is cut short, (a study) too" in Page.read(report).text
+        assert not [each for each in (*named, str(report.parent.parent)) if each.encode() in text]
+    assert "failed: the reason may name a study; it is in the training's failure.json" in (
+        Page.read(report).text
+    )
 
 
-def test_where_the_manifest_is_gone_no_reason_is_told_that_could_name_a_study(
-    make: Make, tmp_path: Path
-) -> None:
-    out = make(failing=lambda cell: "study-003: cannot be read." if is_slow(cell) else "")
+def test_where_the_manifest_is_gone_nothing_is_counted(make: Make, tmp_path: Path) -> None:
+    out = make()
     (tmp_path / "manifest.csv").unlink()
-    text = Page.read(write_report(out)).text
-    assert "study-003" not in text
-    assert "it is in the training's failure.json" in text
-    assert "no longer where it was" in text
+    assert "no longer where it was; nothing was counted" in Page.of_words(out).text
 
 
 def test_moved_studies_are_not_counted_and_not_named(make: Make, tmp_path: Path) -> None:
-    out = make(failing=lambda cell: "study-003: cannot be read." if is_slow(cell) else "")
+    out = make()
     (tmp_path / "study-003.nrrd").unlink()
-    text = Page.read(write_report(out)).text
+    text = Page.of_words(out).text
+    assert "no longer where it was; nothing was counted" in text
     assert "study-003" not in text
-    assert "(a study): cannot be read." in text
+
+
+def test_of_single_reasons_those_that_hold_no_name_are_told(make: Make) -> None:
+    out = make(arms="{100: [none, ct]}", failing=lambda cell: "?" if is_slow(cell) else "")
+    cells = {cell.id: cell for cell in Plan.read(str(out.parent / "plan.yaml")).cells()}
+    none, after = cells["lidc-slow_r50-none-100-s0"], cells["lidc-slow_r50-ct-100-s0"]
+    pretraining = cells[after.start_cell]
+    diverged = failure_of(pretraining, raised(DivergedError("the gradient of Jane is no finite number")))
+    CellFolder.of(out, pretraining.id).write_failure(diverged)
+    full = failure_of(none, raised(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/Jane Doe")))
+    CellFolder.of(out, none.id).write_failure(full)
+    waits = waits_for(after, {pretraining.id: diverged})
+    assert waits is not None
+    CellFolder.of(out, after.id).write_failure(waits)
+    page = Page.of_words(out)
+    assert page.row(pretraining.id)[1] == "the loss was no longer a number; try lower learning rates."
+    assert page.row(none.id)[1] == "the disk is full."
+    assert page.row(after.id)[1] == f"not run: it needs {pretraining.id}, which failed."
+    assert "seed 0 failed: the disk is full: Slow R50, none" in page.text
+    assert "Jane" not in page.text
 
 
 def test_failed_missing_and_collapsed_trainings_are_told_and_are_n_a(make: Make) -> None:
     out = make(
         networks=("slow_r50", "swin_t", "resnet18_2d"),
-        failing=lambda cell: "the disk is full." if is_slow(cell) and cell.arm == "none" else "",
+        failing=lambda cell: "?" if is_slow(cell) and cell.arm == "none" else "",
         missing=lambda cell: cell.network == "resnet18_2d",
         collapsed=lambda cell: cell.network == "swin_t" and cell.arm == "none",
     )
-    page = Page.read(write_report(out))
+    page = Page.of_words(out)
     assert "1 training of 6 failed" in page.text
     assert "2 trainings of 6 have not been run yet" in page.text
     assert "1 training of 3 collapsed" in page.text
-    assert page.row("lidc-slow_r50-none-100-s0") == ["lidc-slow_r50-none-100-s0", "the disk is full."]
+    assert page.row("lidc-slow_r50-none-100-s0")[1] == HIDDEN
     assert page.row("Slow R50", "none")[2].startswith("n/a")
     assert page.row("Video Swin-T", "none")[2].startswith("0.500 [n/a]†")
     assert "One seed: every network was trained once." in page.text
 
 
 def test_phantoms_are_a_warning_before_anything_else(make: Make) -> None:
-    text = Page.read(write_report(make(synthetic=True))).text
+    text = Page.of_words(make(synthetic=True)).text
     assert text.index("These are phantoms.") < text.index("Does video pretraining help here?")
 
 
@@ -242,12 +297,12 @@ def test_few_test_studies_are_a_warning(standard: Path) -> None:
 
 
 def test_without_any_result_with_video_nothing_is_answered(make: Make) -> None:
-    text = Page.read(write_report(make(missing=lambda cell: cell.arm == "video"))).text
+    text = Page.of_words(make(missing=lambda cell: cell.arm == "video")).text
     assert re.search(r"here\?n/a: nothing that could answer it has a result", text)
 
 
 def test_a_plan_without_video_says_so_and_answers_for_ct_pretraining(make: Make) -> None:
-    page = Page.read(write_report(make(arms="{100: [none, ct]}")))
+    page = Page.of_words(make(arms="{100: [none, ct]}"))
     assert "This plan cannot say: no network of it began from video or images." in page.text
     assert re.search(r"CT pretraining \w+ the mean AUROC of two 3D networks from", page.text)
     assert page.row("trainings")[1] == "4 of 4 for the table, 2 of 2 of CT pretraining"
@@ -255,20 +310,21 @@ def test_a_plan_without_video_says_so_and_answers_for_ct_pretraining(make: Make)
 
 
 def test_gains_over_ct_pretraining_have_their_figure_and_table(make: Make) -> None:
-    report = write_report(make(arms="{100: [none, video, ct, video+ct]}"))
-    assert (report.parent / "figure4.svg").exists()
-    text = Page.read(report).text
+    out = make(arms="{100: [none, video, ct, video+ct]}")
+    facts = StudyFacts.read(out)
+    assert gain_over_ct_figure(facts.rows, facts.differences) is not None
+    text = Page.of_words(out).text
     assert "Video or image pretraining over CT pretraining" in text
     assert "Video or image, then CT pretraining over CT pretraining alone" in text
 
 
 def test_while_some_networks_are_still_to_be_trained_single_ones_answer(make: Make) -> None:
-    text = Page.read(write_report(make(missing=is_slow))).text
+    text = Page.of_words(make(missing=is_slow)).text
     assert re.search(r"here\?3D networks.*Video pretraining lifts the AUROC of Video Swin-T from", text)
 
 
 def test_a_note_that_holds_for_several_rows_is_told_once(make: Make) -> None:
-    text = Page.read(write_report(make(missing=is_slow))).text
+    text = Page.of_words(make(missing=is_slow)).text
     assert "not done yet: Slow R50, none, LIDC-IDRI 100 %; Slow R50, video/image, LIDC-IDRI 100 %" in text
 
 
@@ -286,21 +342,75 @@ def test_an_experiment_that_has_only_begun_has_a_report(make: Make) -> None:
     assert not list(report.parent.glob("figure[34S].*"))
 
 
-def test_figures_that_are_no_longer_there_go(make: Make) -> None:
-    out = make(networks=("swin_t", "resnet18_2d"))
-    report = write_report(out)
-    assert (report.parent / "figure3.svg").exists()
-    for result in out.glob("cells/*resnet18_2d*/result.json"):
-        result.unlink()
-    write_report(out)
-    assert not (report.parent / "figure3.svg").exists()
+def test_figures_that_are_no_longer_there_go(tmp_path: Path) -> None:
+    write_figures([StudyFigure("figure3", "Best", svg="<svg/>", png=b"PNG")], tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"figure3.svg", "figure3.png"}
+    write_figures([StudyFigure("figure3", "Best", missing="n/a: nothing to compare.")], tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
-def test_the_same_experiment_gives_the_same_files(make: Make) -> None:
-    report = write_report(make())
-    first = {file.name: file.read_bytes() for file in report.parent.iterdir()}
-    write_report(report.parent.parent)
-    assert {file.name: file.read_bytes() for file in report.parent.iterdir()} == first
+def test_the_same_experiment_gives_the_same_files(standard: Path) -> None:
+    first = {file.name: file.read_bytes() for file in standard.parent.iterdir()}
+    write_report(standard.parent.parent)
+    assert {file.name: file.read_bytes() for file in standard.parent.iterdir()} == first
+
+
+def test_a_report_of_facts_that_were_read_reads_nothing_again(make: Make) -> None:
+    out = make(missing=lambda cell: True)
+    facts = StudyFacts.read(out)
+    shutil.rmtree(out)
+    out.mkdir()
+    assert "4 trainings of 4 have not been run yet" in Page.read(write_report(out, facts)).text
+
+
+def test_the_command_computes_the_table_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, init = [], PatientBootstrap.__init__
+
+    def counted(self: PatientBootstrap, patients: Sequence[str], **settings: Any) -> None:
+        drawn.append(len(patients))
+        init(self, patients, **settings)
+
+    monkeypatch.setattr(PatientBootstrap, "__init__", counted)
+    monkeypatch.setattr("vpt_plugin.study.report.study_figures", lambda *_, **__: ())
+    ended = CliRunner().invoke(app, ["study", "report", str(make())])
+    assert ended.exit_code == 0
+    assert "mean of the 3D networks" in ended.output
+    # One data set, of 30 test studies.
+    assert drawn == [30]
+
+
+def test_below_the_networks_of_a_kind_stands_their_mean_with_the_published_one_of_the_same(
+    standard: Path,
+) -> None:
+    facts = StudyFacts.read(standard.parent.parent)
+    page = Page.read(standard)
+    for arm, title, published in (("none", "none", 0.5405), ("video", "video/image", 0.7135)):
+        means = {
+            each.percent: each
+            for each in mean_rows(facts.rows)
+            if (each.kind, each.arm) == ("3d", arm)
+        }  # fmt: skip
+        line = next(
+            row for at, row in enumerate(page.rows)
+            if row[1:2] == [title] and "mean of the 3D networks" in (row[0], page.rows[at - 1][0])
+        )  # fmt: skip
+        # Slow R50 and Swin-T, as printed; the interval is of ours alone.
+        assert line[2] == f"{in_figures(means[100].auroc)}published {published:.3f} [n/a]"
+        assert not math.isnan(means[100].auroc.ci95[0])
+    # A single 2D network is no mean.
+    assert "mean of the 2D networks" not in page.text
+
+
+def test_methods_tell_that_all_seeds_began_from_one_ct_pretraining(make: Make) -> None:
+    several = Page.of_words(make(arms="{100: [none, ct]}", seeds=(3, 5))).text
+    assert (
+        "CT pretraining was done on other, once from each start of each network (seed 3); the trainings of "
+        "all seeds began from that one" in several
+    )
+
+
+def test_one_seed_has_nothing_to_say_of_other_seeds_pretraining(make: Make) -> None:
+    assert "CT pretraining was done on other. They" in Page.of_words(make(arms="{100: [none, ct]}")).text
 
 
 def test_learning_rates_are_told_with_what_was_tried(standard: Path) -> None:
@@ -344,6 +454,6 @@ def test_the_tables_lie_beside_the_page_as_csv(standard: Path) -> None:
 def test_a_folder_without_a_plan_has_a_report_of_its_results(make: Make) -> None:
     out = make()
     (out / "plan.json").unlink()
-    text = Page.read(write_report(out)).text
+    text = Page.of_words(out).text
     assert "An experiment on pretraining" in text
     assert "Video pretraining lifts" in text

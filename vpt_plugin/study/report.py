@@ -16,7 +16,7 @@ from vpt_plugin.study.table_files import write_differences, write_side_by_side, 
 FOLDER, PAGE = "report", "report.html"
 
 
-def write_report(out: Path) -> Path:
+def write_report(out: Path, facts: StudyFacts | None = None) -> Path:
     """Write ``report/``: the page, ``table1.csv``, ``differences.csv`` and the figures as SVG and PNG.
 
     Where cells of it are published, ``beside_published.csv`` has both. Cells that are not done yet, or
@@ -24,6 +24,7 @@ def write_report(out: Path) -> Path:
 
     Args:
         out: the study's folder.
+        facts: that were read of it, where they have been; its table takes a while.
 
     Returns:
         The HTML file.
@@ -32,7 +33,7 @@ def write_report(out: Path) -> Path:
         ConfigurationError: a file of the study is damaged, or of another VPTCT.
         OSError: the disk is full, the folder is not writable.
     """
-    facts = StudyFacts.read(out)
+    facts = facts or StudyFacts.read(out)
     published = published_table()
     folder = out / FOLDER
     make_folder(folder)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,17 +12,15 @@ from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.data.splits import SPLITS
 from vpt_plugin.errors import VptError
 from vpt_plugin.labels import STATES
+from vpt_plugin.study.cell_folder import CellFolder
 from vpt_plugin.study.datasets import StudyDataset
 from vpt_plugin.study.differences import Difference, differences_of
 from vpt_plugin.study.plan import Plan
+from vpt_plugin.study.report_reasons import reason_to_tell
 from vpt_plugin.study.results import StudyResults
 from vpt_plugin.study.rows import TableRow
 from vpt_plugin.study.table import table_of
 from vpt_plugin.tasks import ReadingTask
-
-# Of this computer: it begins a word, and something follows the first slash.
-_PATH = re.compile(r"(?<![^\s'\"(=])(?:[A-Za-z]:)?[/\\][^\s'\",;:()]+")
-_HIDDEN = "The reason may name a study; it is in the training's failure.json."
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,6 @@ class DatasetFacts:
             be read.
         studies, patients: by side.
         phantoms: how many of them are phantoms.
-        names: of its studies and patients, which stand nowhere in a report; None where they cannot be read.
         missing: why there are no counts; "" where there are.
     """
 
@@ -48,7 +43,6 @@ class DatasetFacts:
     studies: Mapping[str, int] = field(default_factory=dict)
     patients: Mapping[str, int] = field(default_factory=dict)
     phantoms: int = 0
-    names: frozenset[str] | None = None
     missing: str = ""
 
     @classmethod
@@ -57,13 +51,13 @@ class DatasetFacts:
         try:
             task = dataset.reading_task()
         except VptError:
-            return cls(dataset, names=_names_in(dataset.manifest), missing="its task can no longer be read.")
+            return cls(dataset, missing="its task can no longer be read.")
         try:
             studies = Manifest.read(dataset.manifest_file()).studies
         except (VptError, OSError):
             # The error would name a study.
             missing = "its manifest, or a file that it names, is no longer where it was; nothing was counted."
-            return cls(dataset, task, names=_names_in(dataset.manifest), missing=missing)
+            return cls(dataset, task, missing=missing)
         counts: dict[tuple[str, str], Counter[str]] = {}
         for each in studies:
             label = each.labels.get(task.name)
@@ -78,7 +72,6 @@ class DatasetFacts:
             Counter(each.split for each in studies),
             {side: len({each.patient for each in studies if each.split == side}) for side in SPLITS},
             sum(each.synthetic for each in studies),
-            _names_in(dataset.manifest),
         )
 
 
@@ -88,12 +81,11 @@ class StudyFacts:
 
     Attributes:
         plan: that was run; None where the folder has none.
-        results: of its cells.
+        results: of its cells; why a cell failed in words that name no study.
         datasets: that were learned from, and that of the CT pretraining.
         rows: the table, each row the mean over the findings.
         finding_rows: those of single findings, where a task has several.
         differences: of ``rows``.
-        failures: why a cell has no result, by its id, without the name of a study.
     """
 
     plan: Plan | None
@@ -102,7 +94,6 @@ class StudyFacts:
     rows: tuple[TableRow, ...]
     finding_rows: tuple[TableRow, ...]
     differences: tuple[Difference, ...]
-    failures: Mapping[str, str]
 
     @classmethod
     def read(cls, out: Path) -> StudyFacts:
@@ -112,11 +103,10 @@ class StudyFacts:
             ConfigurationError: a file in it is damaged, or of another VPTCT.
         """
         # First the results: they refuse a plan that is damaged.
-        results = StudyResults.read(out)
+        results = _told(StudyResults.read(out), out)
         plan = _plan(out)
         datasets = tuple(DatasetFacts.read(each) for each in plan.all_datasets) if plan else ()
-        private = _Private.of(datasets, results)
-        rows = [replace(row, note=private.hidden(row.note)) for row in table_of(results, each_finding=True)]
+        rows = table_of(results, each_finding=True)
         of_means = tuple(row for row in rows if not row.finding)
         return cls(
             plan,
@@ -125,7 +115,6 @@ class StudyFacts:
             of_means,
             tuple(row for row in rows if row.finding),
             differences_of(of_means),
-            {name: private.hidden(said) for name, said in results.failures.items()},
         )
 
     @property
@@ -143,30 +132,10 @@ class StudyFacts:
         return found
 
 
-@dataclass(frozen=True)
-class _Private:
-    """What must not be told: names of studies and patients, and where files lie on this computer."""
-
-    names: frozenset[str]
-    known: bool
-
-    @classmethod
-    def of(cls, datasets: Iterable[DatasetFacts], results: StudyResults) -> _Private:
-        """Of all sets and answers; not ``known`` where the names of a set cannot be read."""
-        of_answers = [{*each.studies, *each.patients} for each in results.answers.values()]
-        found = [each.names for each in datasets]
-        names = frozenset().union(*(each or () for each in found), *of_answers)
-        return cls(names, bool(found) and None not in found)
-
-    def hidden(self, text: str) -> str:
-        """The text without them; where nobody knows which words are names, none of it."""
-        if text and not self.known:
-            return _HIDDEN
-        text = _PATH.sub("(a path)", text)
-        # The longest first: one name may be the beginning of another.
-        for name in sorted((name for name in self.names if name and name in text), key=len, reverse=True):
-            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "(a study)", text)
-        return text
+def _told(results: StudyResults, out: Path) -> StudyResults:
+    """The same with the reasons that may be told, which stand in notes of rows, too."""
+    said = {name: CellFolder.of(out, name).failure() for name in results.failures}
+    return replace(results, failures={name: reason_to_tell(each) for name, each in said.items() if each})
 
 
 def _plan(out: Path) -> Plan | None:
@@ -174,13 +143,3 @@ def _plan(out: Path) -> Plan | None:
         return Plan.from_json(json.loads((out / "plan.json").read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-
-
-def _names_in(manifest: Path | None) -> frozenset[str] | None:
-    """Of the studies and patients in a manifest, whether or not their files are still there."""
-    try:
-        with (manifest or Path()).open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return None
-    return frozenset(row[column] for row in rows for column in ("study", "patient") if row.get(column))

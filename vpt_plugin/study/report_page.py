@@ -76,7 +76,7 @@ def study_page(facts: StudyFacts, figures: Sequence[StudyFigure], published: Seq
         tag("h2", "Learning rates"),
         rates_table(facts.results.cells),
         tag("h2", "What failed"),
-        failures_table(facts.failures),
+        failures_table(facts.results.failures),
         tag("h2", "How this came about"),
         provenance_tables(facts),
         tag("h2", "Methods, to be copied"),

@@ -68,7 +68,7 @@ def _of_data(facts: StudyFacts) -> list[str]:
 def _of_cells(facts: StudyFacts) -> list[str]:
     said, finals = [], facts.results.finals
     planned = [cell for cell in facts.results.planned if cell.stage == "final"]
-    failed = [cell for cell in planned if cell.id in facts.failures]
+    failed = [cell for cell in planned if cell.id in facts.results.failures]
     others = len(planned) - len(finals) - len(failed)
     if failed:
         said.append(
@@ -144,12 +144,25 @@ def _methods_of_networks(facts: StudyFacts) -> str:
     ]
     arms = dict.fromkeys(each.cell.arm for each in facts.results.finals)
     started = "; ".join(_STARTS[arm] for arm in ARMS if arm in arms)
-    ct = f" CT pretraining was done on {plan.ct.name}." if plan.ct and {"ct", "video+ct"} & set(arms) else ""
+    ct = _methods_of_ct(facts) if {"ct", "video+ct"} & set(arms) else ""
     percents = sorted({each.cell.percent for each in facts.results.finals}, reverse=True)
     shares = _listed(f"{percent:g}" for percent in percents)
     return (
         f"We trained {_listed(seen)}, starting from {started}.{ct} They learned from {shares} % of the "
         f"studies of the training side{_NESTED if len(percents) > 1 else ''}."
+    )
+
+
+def _methods_of_ct(facts: StudyFacts) -> str:
+    plan = facts.plan
+    if plan is None or plan.ct is None:
+        return ""
+    done_on = f" CT pretraining was done on {plan.ct.name}"
+    if len(plan.seeds) == 1:
+        return f"{done_on}."
+    return (
+        f"{done_on}, once from each start of each network (seed {plan.seeds[0]}); the trainings of all seeds "
+        "began from that one, so that their spread does not hold what another CT pretraining would change."
     )
 
 
