@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vpt_plugin.durable import publish_file, write_over
+from vpt_plugin.durable import write_over
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.models.card import Estimate
 
@@ -125,6 +125,7 @@ def _write_parquet(path: Path, rows: list[dict[str, Any]], columns: dict[str, st
         name: pyarrow.array([row[name] for row in rows], getattr(pyarrow, kind)(), from_pandas=True)
         for name, kind in columns.items()
     }
-    unfinished = path.with_name(f".{path.name}.tmp")
-    pyarrow.parquet.write_table(pyarrow.table(arrays), unfinished)
-    publish_file(unfinished, path)
+    data = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.table(arrays), data)
+    # Under a name of its own first: `vpt study report` may write the same table at this very moment.
+    write_over(path, data.getvalue().to_pybytes())
