@@ -15,12 +15,14 @@ from made_experiment import make_experiment
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.models.card import Estimate
+from vpt_plugin.study.cell_folder import CellFolder
+from vpt_plugin.study.cell_records import CellResult, Failure
 from vpt_plugin.study.cell_studies import read_manifest
 from vpt_plugin.study.cells import Cell
 from vpt_plugin.study.facts import manifest_sha256, task_sha256
 from vpt_plugin.study.plan import Plan
-from vpt_plugin.study.results import CellFolder, CellResult, StudyResults
-from vpt_plugin.study.runner_orders import Part, standing_of
+from vpt_plugin.study.results import StudyResults
+from vpt_plugin.study.runner_orders import Part, is_ready, standing_of, waits_for
 
 CHOSEN, OTHER = 1e-3, 1e-4
 
@@ -112,3 +114,20 @@ def test_what_was_trained_at_a_rate_that_the_search_no_longer_chooses_is_not_tak
     # Where a rate is to be tried again, nothing is chosen yet.
     shutil.rmtree(CellFolder.of(out, final.search_cells[0]).root)
     assert len(standing_of(plan, plan.cells(), out).done) == 2
+
+
+def test_a_learning_rate_that_failed_leaves_the_choice_to_the_others() -> None:
+    final = Cell("final", "a", "nodule", "tiny", "ct", 100, 0, None, {}, None, "begun", ("one", "two"))
+    failed = Failure("it failed")
+    one = {"one": failed}
+    assert not is_ready(final, {"begun", "one"}, {})
+    assert is_ready(final, {"begun", "one", "two"}, {})
+    assert is_ready(final, {"begun", "two"}, one)
+    assert not is_ready(final, {"two"}, one)
+    assert waits_for(final, one) is None
+    both = waits_for(final, {**one, "two": failed})
+    assert both is not None
+    assert both.needs == "one"
+    begun = waits_for(final, {"begun": failed})
+    assert begun is not None
+    assert begun.needs == "begun"

@@ -18,8 +18,8 @@ from vpt_plugin.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from vpt_plugin.cluster import RayPlace
+    from vpt_plugin.study.cell_records import Failure
     from vpt_plugin.study.plan import Plan
-    from vpt_plugin.study.results import Failure
     from vpt_plugin.study.runner_orders import RunOptions
 
 app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)

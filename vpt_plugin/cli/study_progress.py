@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
+    from vpt_plugin.study.cell_records import Failure
     from vpt_plugin.study.cells import Cell
-    from vpt_plugin.study.results import Failure
     from vpt_plugin.study.runner import StudyProgress
 
 
@@ -92,7 +92,7 @@ class _Display:
             )
 
     def _outcome(self, cell: Cell, failure: Failure | None) -> str:
-        from vpt_plugin.study.results import CellFolder
+        from vpt_plugin.study.cell_folder import CellFolder
         from vpt_plugin.study.runner_orders import cell_in_words
 
         words = cell_in_words(cell)

@@ -91,7 +91,11 @@ class CellFolder:
 
 
 def read_json(path: Path) -> Any:
-    """A file's JSON; None where there is no such file."""
+    """A file's JSON; None where there is no such file.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

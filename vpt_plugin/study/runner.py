@@ -23,13 +23,14 @@ from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.durable import make_folder, write_over
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.labels import now
+from vpt_plugin.study.cell_folder import CellFolder
+from vpt_plugin.study.cell_records import Failure
 from vpt_plugin.study.cells import Cell
 from vpt_plugin.study.phantom_sets import make_phantom_sets
 from vpt_plugin.study.plan import Plan
-from vpt_plugin.study.results import CellFolder, Failure
 from vpt_plugin.study.runner_amounts import Amounts, amounts_of
 from vpt_plugin.study.runner_cell import CellOrder, CellProgress, failure_of, run_order
-from vpt_plugin.study.runner_orders import RunOptions, Standing, require_startable, waits_for
+from vpt_plugin.study.runner_orders import RunOptions, Standing, is_ready, require_startable, waits_for
 
 _LOCK, _WHO, _PLAN = ".study.lock", ".study.json", "plan.json"
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -235,7 +236,7 @@ class _Work:
                 folder.write_cell(cell)
                 folder.write_failure(failure)
                 ended.append((cell, failure))
-            elif set(cell.needs) <= self.done:
+            elif is_ready(cell, self.done, self.failures):
                 self.submitted[self._handed_out(cell)] = cell
             else:
                 still.append(cell)

@@ -20,9 +20,10 @@ from filelock import FileLock, Timeout
 
 from vpt_plugin.durable import make_folder, write_over
 from vpt_plugin.errors import DivergedError, VptError
+from vpt_plugin.study.cell_folder import CellFolder
+from vpt_plugin.study.cell_records import Failure
 from vpt_plugin.study.cells import Cell
 from vpt_plugin.study.plan import Plan
-from vpt_plugin.study.results import CellFolder, Failure
 from vpt_plugin.training.progress import Progress
 
 _PROGRESS, _LOCK = "progress.json", ".lock"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,14 @@ from typing import Any
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.models.weights import WeightsFolder
+from vpt_plugin.study.cell_folder import CellFolder
+from vpt_plugin.study.cell_records import CellResult, Failure
 from vpt_plugin.study.cell_studies import read_manifest
 from vpt_plugin.study.cells import ARMS, Cell
 from vpt_plugin.study.facts import manifest_sha256, require_same, task_sha256
 from vpt_plugin.study.plan import Plan, require_amounts
 from vpt_plugin.study.rate_choice import choose_rate
 from vpt_plugin.study.ready import require_ready
-from vpt_plugin.study.results import CellFolder, CellResult, Failure
 from vpt_plugin.training.readiness import check_room
 
 
@@ -218,11 +219,23 @@ def _to_prepare(plan: Plan) -> int:
 
 
 def waits_for(cell: Cell, hopeless: Mapping[str, Failure]) -> Failure | None:
-    """Why a cell cannot be run: one that it needs failed, or cannot be run itself; None where it can."""
-    for name in cell.needs:
-        if name in hopeless:
-            return Failure(f"not run: it needs {name}, which failed.", "See there.", needs=name)
-    return None
+    """Why a cell cannot be run: what it needs failed, or cannot be run itself; None where it can.
+
+    Of the learning rates that are tried one is enough.
+    """
+    lost = [name for name in cell.search_cells if name in hopeless]
+    needed = [cell.start_cell] if cell.start_cell in hopeless else []
+    if lost and len(lost) == len(cell.search_cells):
+        needed += lost
+    if not needed:
+        return None
+    return Failure(f"not run: it needs {needed[0]}, which failed.", "See there.", needs=needed[0])
+
+
+def is_ready(cell: Cell, done: Container[str], hopeless: Container[str]) -> bool:
+    """Whether a cell need not wait: a learning rate that failed leaves the choice to the others."""
+    begun = not cell.start_cell or cell.start_cell in done
+    return begun and all(name in done or name in hopeless for name in cell.search_cells)
 
 
 def cell_in_words(cell: Cell) -> str:
