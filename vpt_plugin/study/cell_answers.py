@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from vpt_plugin.errors import TrainingError
+from vpt_plugin.study.cell_records import Answers
 from vpt_plugin.study.cell_result import TrainedCell
 from vpt_plugin.study.cells import Cell
-from vpt_plugin.study.results import Answers
 from vpt_plugin.training.test_look import AnsweredTestSet
 from vpt_plugin.training.validation_record import KnownStudies, SeenStudy
 from vpt_plugin.words import studies_in_words

@@ -13,7 +13,8 @@ from typing import Any
 
 from vpt_plugin.durable import write_over
 from vpt_plugin.models.card import ModelCard
-from vpt_plugin.study.results import CellFolder, Provenance
+from vpt_plugin.study.cell_folder import CellFolder
+from vpt_plugin.study.cell_records import Provenance
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.run_folder import has_runs
 

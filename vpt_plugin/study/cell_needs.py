@@ -12,6 +12,8 @@ from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.weights import WeightsFolder
+from vpt_plugin.study.cell_folder import CellFolder
+from vpt_plugin.study.cell_records import CellResult, Provenance
 from vpt_plugin.study.cell_result import TrainedCell
 from vpt_plugin.study.cell_studies import read_manifest
 from vpt_plugin.study.cells import Cell
@@ -19,7 +21,6 @@ from vpt_plugin.study.facts import manifest_sha256, task_sha256
 from vpt_plugin.study.plan import Plan
 from vpt_plugin.study.rate_choice import choose_rate
 from vpt_plugin.study.ready import published_source
-from vpt_plugin.study.results import CellFolder, CellResult, Provenance
 from vpt_plugin.tasks import ReadingTask
 
 

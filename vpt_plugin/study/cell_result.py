@@ -12,8 +12,9 @@ from scipy.special import expit, logit
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.models.card import Estimate, ModelCard
 from vpt_plugin.models.classifier import Classifier
+from vpt_plugin.study.cell_folder import CellFolder
+from vpt_plugin.study.cell_records import Answers, CellResult, Provenance
 from vpt_plugin.study.cells import Cell
-from vpt_plugin.study.results import Answers, CellFolder, CellResult, Provenance
 from vpt_plugin.training.collapse import has_collapsed
 from vpt_plugin.training.metrics import bootstrap_auroc
 from vpt_plugin.training.model_store import ModelStore

@@ -25,13 +25,14 @@ from vpt_plugin.models.device import choose_device, choose_dtype
 from vpt_plugin.models.weights import WeightsFolder
 from vpt_plugin.study.cell_answers import answers_of, left_out_of, require_unseen
 from vpt_plugin.study.cell_begun import BegunTraining
+from vpt_plugin.study.cell_folder import CellFolder
 from vpt_plugin.study.cell_needs import CellNeeds
+from vpt_plugin.study.cell_records import Answers, CellResult, Provenance
 from vpt_plugin.study.cell_result import TrainedCell, auroc_of, diverged_result, result_of
 from vpt_plugin.study.cell_studies import fraction_of
 from vpt_plugin.study.cells import Cell
 from vpt_plugin.study.facts import code_commit, require_same
 from vpt_plugin.study.plan import AUTO, Plan
-from vpt_plugin.study.results import Answers, CellFolder, CellResult, Provenance
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.finetune import clip_shape, finetune
 from vpt_plugin.training.model_store import ModelStore

@@ -13,7 +13,7 @@ from typing import Any
 
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.errors import ConfigurationError
-from vpt_plugin.study.results import CellResult
+from vpt_plugin.study.cell_records import CellResult
 from vpt_plugin.tasks import ReadingTask
 
 _WORDS = {

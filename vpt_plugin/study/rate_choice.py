@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from vpt_plugin.errors import DivergedError, TrainingError
-from vpt_plugin.study.results import CellResult
+from vpt_plugin.study.cell_records import CellResult
 
 
 def choose_rate(tried: Sequence[CellResult]) -> CellResult:

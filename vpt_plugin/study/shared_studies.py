@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vpt_plugin.errors import ConfigurationError
-from vpt_plugin.study.results import Answers
+from vpt_plugin.study.cell_records import Answers
 from vpt_plugin.training.metrics.bootstrap import PatientBootstrap, Resampled
 from vpt_plugin.words import in_a_sentence, studies_in_words
 
