@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from numpy.typing import NDArray
 from study_of_answers import Answered, a_cell, study_of
@@ -271,6 +273,25 @@ def test_our_rows_are_written_beside_the_published_ones_and_no_file_stays_withou
     assert (line["published_auroc_ci95_low"], line["intervals_overlap"]) == ("0.869", "yes")
     write_side_by_side(path, ())
     assert not path.exists()
+
+
+def test_tables_written_by_two_processes_at_once_are_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, write = study_of(swin(THREE_RIGHT)), pyarrow.parquet.write_table
+
+    def interrupted(*given: Any) -> None:
+        """The other process writes all its tables before the first gives its own their name."""
+        write(*given)
+        monkeypatch.setattr(pyarrow.parquet, "write_table", write)
+        study.write_tables(tmp_path)
+
+    monkeypatch.setattr(pyarrow.parquet, "write_table", interrupted)
+    study.write_tables(tmp_path)
+    assert len(pyarrow.parquet.read_table(tmp_path / "results.parquet")) == 1
+    assert len(pyarrow.parquet.read_table(tmp_path / "answers.parquet")) == 4
+    names = {"results.csv", "results.parquet", "answers.parquet"}
+    assert {file.name for file in tmp_path.iterdir()} == names
 
 
 def test_the_text_numbers_notes_once() -> None:
