@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from vpt_plugin.study.report import published_report, write_report
 from vpt_plugin.study.report_facts import StudyFacts
 from vpt_plugin.study.report_page import study_page
 from vpt_plugin.study.report_reasons import HIDDEN
+from vpt_plugin.study.results import StudyResults
 from vpt_plugin.study.rows import in_figures
 from vpt_plugin.study.runner_cell import failure_of
 from vpt_plugin.study.runner_orders import waits_for
@@ -47,6 +48,7 @@ NAMING = (
     "file IM000123_DOE^JANE.dcm is damaged, PatientID 00482913 is on two sides.",
 )
 Make = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("disk_without_waiting")
 
 
 @dataclass
@@ -294,6 +296,20 @@ def test_phantoms_are_a_warning_before_anything_else(make: Make) -> None:
 
 def test_few_test_studies_are_a_warning(standard: Path) -> None:
     assert "LIDC-IDRI: the test side has only 30 studies." in Page.read(standard).text
+
+
+def test_test_studies_that_were_left_out_are_counted_with_the_reason(make: Make) -> None:
+    out = make()
+    for number, result in enumerate(StudyResults.read(out).finals):
+        file = CellFolder.of(out, result.cell.id)
+        lacks = {"cannot be read": number, "the same scan as another study": 2}
+        file.write_result(replace(result, left_out=lacks, micro_batch=4), file.answers())
+    said = "5 studies of the test side left out: cannot be read (3); the same scan as another study (2)."
+    assert f"LIDC-IDRI: {said}" in Page.of_words(out).text
+    StudyResults.read(out).write_tables(out)
+    with (out / "results.csv").open(encoding="utf-8", newline="") as table:
+        rows = [(row["test_studies_left_out"], row["micro_batch"]) for row in csv.DictReader(table)]
+    assert rows == [("2", "4"), ("3", "4"), ("4", "4"), ("5", "4")]
 
 
 def test_without_any_result_with_video_nothing_is_answered(make: Make) -> None:

@@ -62,7 +62,22 @@ def _of_data(facts: StudyFacts) -> list[str]:
         "uncertain, as its interval shows."
         for name, number in few.items()
     ]
-    return said
+    return [*said, *_left_out(facts)]
+
+
+def _left_out(facts: StudyFacts) -> list[str]:
+    """Of every dataset the test studies that no answer could be had of; where cells differ, the most."""
+    most: dict[str, dict[str, int]] = {}
+    for each in facts.results.finals:
+        of_dataset = most.setdefault(each.cell.dataset, {})
+        for reason, number in each.left_out.items():
+            of_dataset[reason] = max(number, of_dataset.get(reason, 0))
+    return [
+        f"{dataset_in_words(name)}: {studies_in_words(sum(reasons.values()))} of the test side left out: "
+        f"{'; '.join(f'{reason} ({number:,})' for reason, number in reasons.items())}."
+        for name, reasons in most.items()
+        if any(reasons.values())
+    ]
 
 
 def _of_cells(facts: StudyFacts) -> list[str]:

@@ -29,6 +29,7 @@ _RESULT_COLUMNS = {
     "validation_log_loss": "float64", "learning_rate": "float64",
     "epochs": "int64", "steps_per_epoch": "int64",
     "train_studies": "int64", "validation_studies": "int64", "test_studies": "int64",
+    "test_studies_left_out": "int64", "micro_batch": "int64",
     "collapsed": "bool_", "diverged": "bool_", "seconds": "float64",
     "manifest_sha256": "string", "task_sha256": "string", "pretrained_sha256": "string",
     "start_sha256": "string", "weights_sha256": "string", "split_hash": "string", "labels_hash": "string",
@@ -72,7 +73,8 @@ def _cell_row(cell: Cell) -> dict[str, Any]:
 def _result_rows(result: CellResult) -> list[dict[str, Any]]:
     """A row per finding."""
     facts = {name: getattr(result, name) for name in _RESULT_COLUMNS if hasattr(result, name)}
-    whole = {**facts, **asdict(result.provenance), **_cell_row(result.cell)}
+    left_out = {"test_studies_left_out": sum(result.left_out.values())}
+    whole = {**facts, **left_out, **asdict(result.provenance), **_cell_row(result.cell)}
     return [
         {
             **whole,
