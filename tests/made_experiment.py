@@ -11,9 +11,10 @@ import numpy as np
 from vpt_plugin.data.manifest import Manifest, ManifestStudy
 from vpt_plugin.labels import FindingLabel, StudyLabel
 from vpt_plugin.models.card import Estimate
+from vpt_plugin.study.cell_folder import CellFolder
+from vpt_plugin.study.cell_records import Answers, CellResult, Failure, Provenance
 from vpt_plugin.study.cells import Cell
 from vpt_plugin.study.plan import Plan
-from vpt_plugin.study.results import Answers, CellFolder, CellResult, Failure, Provenance
 
 SIDES = {"train": 40, "validation": 10, "test": 30}
 PLAN = """

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vpt_plugin.models.card import Estimate
+from vpt_plugin.study.cell_records import Answers, CellResult, Provenance
 from vpt_plugin.study.cells import Cell
-from vpt_plugin.study.results import Answers, CellResult, Provenance, StudyResults
+from vpt_plugin.study.results import StudyResults
 
 Said = Mapping[str, ArrayLike]
 

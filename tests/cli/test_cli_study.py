@@ -11,8 +11,9 @@ from typer.testing import CliRunner, Result
 from vpt_plugin.cli.app import app
 from vpt_plugin.cli.study import _unused_gpu
 from vpt_plugin.cluster import RayPlace
+from vpt_plugin.study.cell_folder import CellFolder
+from vpt_plugin.study.cell_records import Failure
 from vpt_plugin.study.plan import Plan
-from vpt_plugin.study.results import CellFolder, Failure
 
 PLAN = """
 title: A small plan

@@ -17,13 +17,15 @@ from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.data.split_file import SplitFile
 from vpt_plugin.errors import CancelledError, ConfigurationError, DivergedError, ManifestError, TrainingError
 from vpt_plugin.models.card import Estimate
+from vpt_plugin.study.cell_folder import CellFolder
+from vpt_plugin.study.cell_records import Answers, CellResult, Failure, Provenance
 from vpt_plugin.study.cell_run import run_cell
 from vpt_plugin.study.cell_studies import fraction_of, read_manifest
 from vpt_plugin.study.cells import Cell, NetworkSize
 from vpt_plugin.study.datasets import StudyDataset
 from vpt_plugin.study.plan import Plan
 from vpt_plugin.study.rate_choice import choose_rate
-from vpt_plugin.study.results import Answers, CellFolder, CellResult, Failure, Provenance, StudyResults
+from vpt_plugin.study.results import StudyResults
 from vpt_plugin.tasks import TASKS
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.progress import Progress

@@ -19,12 +19,12 @@ from vpt_plugin.errors import ManifestError, WeightsNotFoundError
 from vpt_plugin.models import catalog
 from vpt_plugin.models.catalog import MODELS
 from vpt_plugin.models.weights import WeightsFolder
+from vpt_plugin.study.cell_folder import CellFolder
 from vpt_plugin.study.cell_run import run_cell
 from vpt_plugin.study.cells import NetworkSize
 from vpt_plugin.study.datasets import StudyDataset
 from vpt_plugin.study.plan import Plan
 from vpt_plugin.study.ready import require_ready
-from vpt_plugin.study.results import CellFolder
 
 MakeManifest = Callable[..., Path]
 Publish = Callable[[str], tuple[Path, nn.Module]]

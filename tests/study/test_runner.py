@@ -13,10 +13,11 @@ import pytest
 
 from vpt_plugin.cluster import RayComputer, RayPlace
 from vpt_plugin.errors import ConfigurationError, ManifestError, TrainingError
+from vpt_plugin.study.cell_folder import CellFolder
 from vpt_plugin.study.cells import NetworkSize
 from vpt_plugin.study.datasets import PhantomSet, StudyDataset
 from vpt_plugin.study.plan import Plan
-from vpt_plugin.study.results import CellFolder, StudyResults
+from vpt_plugin.study.results import StudyResults
 from vpt_plugin.study.runner import StudyProgress, _remote_order, run_study
 from vpt_plugin.study.runner_amounts import Amounts, amounts_of
 from vpt_plugin.study.runner_cell import CellOrder, CellProgress, run_order

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 from vpt_plugin.models.catalog import get_model
+from vpt_plugin.study.cell_records import CellResult
 from vpt_plugin.study.cells import ARMS, rate_in_words
 from vpt_plugin.study.report_facts import StudyFacts
 from vpt_plugin.study.report_tables import number, scrolled
-from vpt_plugin.study.results import CellResult
 from vpt_plugin.study.rows import dataset_in_words
 from vpt_plugin.training.report.markup import Markup, joined, table, tag
 

@@ -13,8 +13,9 @@ from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.models.card import Estimate
 
 if TYPE_CHECKING:
+    from vpt_plugin.study.cell_records import CellResult
     from vpt_plugin.study.cells import Cell
-    from vpt_plugin.study.results import CellResult, StudyResults
+    from vpt_plugin.study.results import StudyResults
 
 _NO_ESTIMATE = Estimate(float("nan"), (float("nan"), float("nan")), 0)
 # Column -> its type, as pyarrow calls it.

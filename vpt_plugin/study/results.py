@@ -8,11 +8,9 @@ from pathlib import Path
 
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.study.cell_folder import CellFolder, read_json
-from vpt_plugin.study.cell_records import Answers, CellResult, Failure, Provenance
+from vpt_plugin.study.cell_records import Answers, CellResult
 from vpt_plugin.study.cells import Cell
 from vpt_plugin.study.plan import Plan
-
-__all__ = ["Answers", "CellFolder", "CellResult", "Failure", "Provenance", "StudyResults"]
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from vpt_plugin.models.card import Estimate
 from vpt_plugin.models.catalog import get_model
+from vpt_plugin.study.cell_records import CellResult
 from vpt_plugin.study.cells import ARMS, Cell
 from vpt_plugin.study.published import published_table
-from vpt_plugin.study.results import CellResult, StudyResults
+from vpt_plugin.study.results import StudyResults
 from vpt_plugin.study.rows import TableRow
 from vpt_plugin.study.shared_studies import SharedStudies
 from vpt_plugin.training.metrics.bootstrap import RESAMPLES, PatientBootstrap, Resampled, mean_of
