@@ -53,10 +53,17 @@ def plan_of(manifest: Path, networks: tuple[str, ...], arm: str) -> Plan:
         seeds=(0,),
         learning_rates={"all": (RATE,)},
         training={
-            "all": {"optimizer": "adam", "epochs": 1, "steps_per_epoch": 1, "batch": 2},
+            # In bfloat16 maps this small now and then give a gradient that is no number on a CPU.
+            "all": {
+                "optimizer": "adam",
+                "epochs": 1,
+                "steps_per_epoch": 1,
+                "batch": 2,
+                "precision": "float32",
+            },
             # Whole clips of MViT are the dearest of all: here the way back goes through its head alone, and
             # through all of it in the tests of training. Two clips at once take 8 GB.
-            "mvit_b": {"micro_batch": 1, "train": "head"},
+            "mvit_b": {"micro_batch": 1, "train": "head", "precision": "auto"},
         },
         sizes={name: SIZES.get(name, SMALL) for name in networks},
     )
@@ -84,6 +91,7 @@ def publish(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Publish:
         spec = MODELS[name]
         pretraining, (first, *_) = next(iter(spec.weights.items()))
         source = replace(first, sha256="", sha256_prefix="")
+        torch.manual_seed(0)
         network = spec.build()
         torch.save(as_published(network.state_dict(), source.layout), tmp_path / source.filename)
         empty = copy.deepcopy(network)
