@@ -26,7 +26,7 @@ BY = AnsweredBy("pe", "tiny", 7, "ab" * 32, "0.1.0")
 FINISHED = "2026-11-21T16:00:00Z"
 
 
-def answer(study: str, probability: float = 0.75) -> StudyAnswer:
+def answer(study: str, probability: float = 0.75, key_slice_mm: float = -25.0) -> StudyAnswer:
     """Of two findings; the first is present in two runs of clips, the second is absent."""
     clips = (
         ClipProbability(0, 3, (-40.0, -10.0), 0.9),
@@ -36,7 +36,7 @@ def answer(study: str, probability: float = 0.75) -> StudyAnswer:
     prediction = Prediction(
         ModelCard("pe", "tiny", ("pe", "acute"), "none", 4, version=7),
         (
-            FindingPrediction("pe", probability, 0.5, -25.0, clips),
+            FindingPrediction("pe", probability, 0.5, key_slice_mm, clips),
             FindingPrediction("acute", 0.25, 0.95, -25.0, clips),
         ),
         warnings=("thick slices", "a note of the scanner"),
@@ -94,7 +94,8 @@ def test_an_answer_after_a_refusal_counts_and_of_two_refusals_the_later_one(
 
 def test_all_parts_become_one_file_and_a_spreadsheet_that_says_the_same(parts: Parts, tmp_path: Path) -> None:
     parts.add([answer("ct-1", 0.75)], [], BY)
-    parts.add([answer("ct-2", 0.123456789)], [], BY)
+    # 103.8 as float32.
+    parts.add([answer("ct-2", 0.123456789, key_slice_mm=103.80000305175781)], [], BY)
     assert not parts.merge(tmp_path, as_csv=True)
     merged = pq.read_table(tmp_path / "answers.parquet")
     assert merged.schema.equals(answer_schema(), check_metadata=False)
@@ -103,6 +104,7 @@ def test_all_parts_become_one_file_and_a_spreadsheet_that_says_the_same(parts: P
     with (tmp_path / "answers.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["probability"] for row in rows] == ["0.75", "0.25", "0.123457", "0.25"]
+    assert [row["key_slice_mm"] for row in rows] == ["-25.0", "-25.0", "103.8", "-25.0"]
     assert rows[0]["positive_z_mm"] == "-40.0 to -10.0, 40.0 to 70.0"
     assert rows[0]["warnings"] == "thick slices; a note of the scanner"
 

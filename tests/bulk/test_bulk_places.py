@@ -9,7 +9,7 @@ import pytest
 
 from vpt_plugin.bulk.job import BulkJob, BulkProgress
 from vpt_plugin.bulk.run import gpu_share
-from vpt_plugin.cli.classify_all import speed_in_words
+from vpt_plugin.cli.classify_all import _shown, speed_in_words
 from vpt_plugin.cluster import RayPlace
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.tasks import TASKS
@@ -70,3 +70,16 @@ def test_before_the_first_answer_nothing_is_said_of_the_speed() -> None:
     assert math.isnan(BulkProgress(total=10, kept=4, workers=1, seconds=3.0).studies_per_second)
     assert speed_in_words(BulkProgress(total=10, kept=4, workers=1, seconds=3.0)) == "1 worker"
     assert speed_in_words(BulkProgress(total=10, kept=4)) == "starting the workers"
+
+
+def test_a_terminal_shows_one_time_left_and_no_second_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    with _shown() as show:
+        show(BulkProgress(total=1000, kept=30, answered=28, refused=2, workers=2, seconds=10.0))
+    shown = capsys.readouterr().err
+    assert "5 min 13 s left" in " ".join(shown.split())
+    # The time since the start is 0:00:00; a bar that knows no speed yet has dashes for the time left.
+    assert "0:00:00" in shown
+    assert "-:--:--" not in shown

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from vpt_plugin.inference import Prediction
 
 _CSV_DIGITS = 6
+# Positions are float32 of the scan: beyond a thousandth of a millimetre they are noise.
+_CSV_DIGITS_MM = 3
 REFUSED_BY_ITSELF, AWAY, ENDS_THE_RUN = "study", "away", "run"
 
 
@@ -166,4 +168,6 @@ def _cell(name: str, value: Any) -> object:
         return ", ".join(f"{each['low']:.1f} to {each['high']:.1f}" for each in value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "; ".join(value)
-    return round(value, _CSV_DIGITS) if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    return round(value, _CSV_DIGITS_MM if name.endswith("_mm") else _CSV_DIGITS)

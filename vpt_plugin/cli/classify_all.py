@@ -149,7 +149,8 @@ def _shown() -> Iterator[Watch]:
     """A bar with the speed where there is a terminal, else a line every minute."""
     from vpt_plugin.bulk.job import BulkProgress
 
-    with progress_bars() as bars:
+    # The words have the time left, from the speed of all workers since they began.
+    with progress_bars(time_left=False) as bars:
         bar = bars.add_task(speed_in_words(BulkProgress(0, 0)), total=None)
         told_at = time.monotonic()
 
