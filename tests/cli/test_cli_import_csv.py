@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,7 +45,10 @@ def test_a_table_of_a_spreadsheet_becomes_a_manifest_that_reads_back(studies: Pa
     assert "Columns by their names: path: Datei." in said
     assert "read as Windows-1252" in said
     assert f"vier: there is no {studies / 'gone.nii'} (line 5 of the table)." in said
-    assert f"vpt finetune {tmp_path / 'out' / 'manifest.csv'} --task pe" in said
+    assert "Columns left alone: Anmerkung." in said
+    # One with and one without do not do for two sides, so no training is proposed.
+    assert "pe: too few to " in said
+    assert "vpt finetune" not in said
     rows = {row.study: row for row in Manifest.read(tmp_path / "out" / "manifest.csv").studies}
     assert rows["eins"].labels["pe"].findings["pulmonary_embolism"].slices_mm == ((-12.5, 3.0),)
     assert rows["zwei"].labels["pe"].findings["pulmonary_embolism"].state == "absent"
@@ -54,14 +58,16 @@ def test_a_table_of_a_spreadsheet_becomes_a_manifest_that_reads_back(studies: Pa
 def test_a_task_of_ones_own_comes_from_its_file(studies: Path, tmp_path: Path) -> None:
     task = tmp_path / "effusion.yaml"
     task.write_text("name: effusion\nfindings: [effusion]\nhu_window: {centre: 40, width: 400}\n")
+    shutil.copy(studies / "one.nii", studies / "four.nii")
     (studies / "table.csv").write_text(
-        "path,patient,split,effusion\none.nii,1,train,pos\ntwo.nii,2,test,neg\n"
+        "path,patient,Seite,effusion\none.nii,1,train,pos\ntwo.nii,2,train,neg\n"
+        "three.nii,3,val,pos\nfour.nii,4,val,neg\n"
     )
     done = vpt(studies / "table.csv", "--to", tmp_path / "out", "--task-file", task, "--workers", 1)
     assert done.exit_code == 0
     assert f"--task-file {tmp_path / 'out' / 'effusion.yaml'}" in words(done.stdout)
     sides = {row.study: row.split for row in Manifest.read(tmp_path / "out" / "manifest.csv").studies}
-    assert sides == {"one": "train", "two": "test"}
+    assert sides == {"one": "train", "two": "train", "three": "validation", "four": "validation"}
 
 
 def test_what_is_asked_wrongly_is_told_before_anything_is_written(studies: Path, tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ def test_a_download_is_imported_with_its_readings_and_told_in_words(
     assert said.startswith("Imported 4 studies of 3 patients; refused 1.")
     assert "Series that are no CT, passed over: 1 (1 DX)" in said
     assert "LIDC-IDRI-0004: no XML of its series is there. Give the unpacked LIDC-XML-only.zip" in said
-    assert f"vpt finetune {out / 'manifest.csv'} --task nodule" in said
+    assert "nodule: too few to train on: no train study has lung nodule absent." in said
+    assert "vpt finetune" not in said
     with (out / "import-report.csv").open(newline="") as file:
         report = {row["study"]: row for row in csv.DictReader(file)}
     assert {name: row["state"] for name, row in report.items()} == {
@@ -80,6 +81,15 @@ def test_what_is_no_lidc_is_told_with_the_way_out(download: MiniLidc, tmp_path: 
     assert result.exit_code == 2
     assert "holds no CT" in result.stderr
     assert "Give the folder LIDC-IDRI as the NBIA Data Retriever wrote it" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_readings_that_is_not_there_is_told_and_nothing_is_written(
+    download: MiniLidc, tmp_path: Path
+) -> None:
+    result = vpt(download.folder, "--xml", tmp_path / "nowhere", "--to", tmp_path / "out")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"--xml {tmp_path / 'nowhere'}: there is no such folder." in words(result.stderr)
     assert not (tmp_path / "out").exists()
 
 

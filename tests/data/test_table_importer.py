@@ -69,6 +69,7 @@ def test_a_table_with_usual_columns_needs_no_options_and_it_is_told_what_was_tak
     assert outcome.set_notes == (
         "Columns by their names: path: Folder; study: Study ID; patient: Patient; split: Split; "
         "lung_nodule: Lung nodule.",
+        "Columns left alone: remarks.",
         "Rows without a label: 1.",
     )
     assert states(outcome) == {
@@ -278,6 +279,48 @@ def test_a_guess_between_two_columns_and_a_table_without_studies_are_not_guessed
         run(write(site, "size,nodule\n3,1\n"))
 
 
+@pytest.mark.parametrize("name", ["Seite", "Side", "Set", "SPLIT"])
+def test_a_column_of_sides_is_found_by_its_usual_names(site: Path, name: str) -> None:
+    outcome = run(write(site, f"path,patient,{name},nodule\nct/1,A,test,1\nct/3,B,val,0\nct/4,C,,0\n"))
+    assert [study.split for study in outcome.studies][:2] == ["test", "validation"]
+    assert f"split: {name}" in outcome.set_notes[0]
+
+
+def test_a_side_of_the_body_is_no_side_of_the_split(site: Path) -> None:
+    outcome = run(write(site, "path,Side,nodule\nct/1,left,1\nct/3,right,0\n"))
+    assert outcome.set_notes[1] == "Columns left alone: Side."
+
+
+def test_a_split_under_another_name_is_never_passed_over(site: Path) -> None:
+    text = "path,nodule,Gruppe\nct/1,1,train\nct/3,0,test\nct/4,0,\n"
+    with pytest.raises(
+        ConfigurationError,
+        match=r"column Gruppe has sides of a split \(test, train\).*--split-column 'Gruppe'",
+    ):
+        run(write(site, text))
+    outcome = run(write(site, text), choice=ColumnChoice(split="Gruppe"))
+    assert [study.split for study in outcome.studies][:2] == ["train", "test"]
+
+
+def test_the_example_of_a_column_of_findings_is_one_whose_cells_are_states(site: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"--finding effusion='PE'\.$"):
+        run(write(site, "path,age,PE,remark\nct/1,63,yes,small\nct/3,70,,\n"), EFFUSION)
+    with pytest.raises(ConfigurationError, match=r"--finding effusion=COLUMN\.$"):
+        run(write(site, "path,age,remark\nct/1,63,small\nct/3,70,\n"), EFFUSION)
+
+
+def test_what_the_table_calls_synthetic_is_synthetic_in_the_manifest(site: Path) -> None:
+    text = "path,nodule,synthetic\nct/1,1,yes\nct/3,0,no\nct/five.nii.gz,0,\n"
+    run(write(site, text))
+    run_import(TableImporter(site / "table.csv", TASKS["nodule"], ColumnChoice()), site / "out")
+    written = Manifest.read(site / "out" / "manifest.csv").studies
+    assert {study.study: study.synthetic for study in written} == {"1": True, "3": False, "five": False}
+    with pytest.raises(
+        ManifestError, match=r"line 2, column synthetic: 'maybe' is unknown\. Known is yes, no"
+    ):
+        run(write(site, text.replace("yes", "maybe")))
+
+
 def test_a_column_of_names_does_for_folders_of_these_names(site: Path) -> None:
     table = write(site, "case,nodule\n1,1\n3,0\n9,1\n")
     outcome = run_import(
@@ -322,7 +365,7 @@ def test_studies_of_one_name_in_several_folders_are_named_by_their_paths(site: P
 
 def test_a_table_that_windows_wrote_is_told(site: Path) -> None:
     outcome = run(write(site, "path;nodule;Größe\nct/1;1;groß\n", "cp1252"))
-    assert outcome.set_notes[1] == "The table is no UTF-8; it was read as Windows-1252, which Excel writes."
+    assert outcome.set_notes[2] == "The table is no UTF-8; it was read as Windows-1252, which Excel writes."
 
 
 def test_a_label_that_changes_in_the_table_is_imported_again(site: Path) -> None:

@@ -52,6 +52,9 @@ def import_csv(
     split_column: Annotated[
         str, typer.Option(help=f"train, validation or test. {_GUESSED}", show_default=False)
     ] = "",
+    synthetic_column: Annotated[
+        str, typer.Option(help=f"yes for a phantom. {_GUESSED}", show_default=False)
+    ] = "",
     slices_column: Annotated[
         str,
         typer.Option(
@@ -67,8 +70,8 @@ def import_csv(
 
     Commas, semicolons or tabs; UTF-8 or what Excel writes. A finding is yes, no or indeterminate (or 1 and
     0, true and false, present and absent, positive and negative); an empty cell is not labelled, and
-    anything else is an error that names line and column. Columns with usual names are found by these, and
-    it is told which.
+    anything else is an error that names line and column. Columns with usual names are found by these; it is
+    told which were taken, and which were left alone.
 
     Sides of the split that the table names are kept; the other patients are split 70/15/15. Two more
     manifests have 10 % and 1 % of the training side. Studies that are not there, or cannot be read, are
@@ -88,6 +91,7 @@ def import_csv(
         study=study_column,
         patient=patient_column,
         split=split_column,
+        synthetic=synthetic_column,
         findings=tuple(_pair(each) for each in finding or ()),
         slices=slices_column,
     )

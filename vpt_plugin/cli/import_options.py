@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ import typer
 
 from vpt_plugin.cli.console import plain, print_table, progress_bars
 from vpt_plugin.cli.words import command_line, count
-from vpt_plugin.words import studies_in_words
+from vpt_plugin.words import in_a_sentence, studies_in_words
 
 if TYPE_CHECKING:
     from vpt_plugin.data.importers.import_run import ImportOutcome
@@ -33,6 +34,8 @@ DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Read everything, tell what would be done, write nothing.")
 ]
 _SHOWN = 5
+# The sides that a training needs, and for what.
+_NEEDED = (("train", "train on"), ("validation", "validate on"))
 _STOPPED = 130  # as shells have it for Ctrl+C
 
 
@@ -113,9 +116,33 @@ def _print_files(outcome: ImportOutcome, to: Path) -> None:
         for percent, path in outcome.manifests.fractions.items()
     )
     typer.echo(f"Written to {to}: {outcome.manifests.whole.name}, {fractions}, {REPORT}.")
-    tasks = sorted({task for study in outcome.studies for task in study.labels} - set(outcome.task_files))
-    typer.echo("Next, for example:")
-    for task in tasks:
-        typer.echo(f"  {command_line('vpt', 'finetune', outcome.manifests.whole, '--task', task)}")
-    for path in outcome.task_files.values():
-        typer.echo(f"  {command_line('vpt', 'finetune', outcome.manifests.whole, '--task-file', path)}")
+    following = []
+    for task in sorted({task for study in outcome.studies for task in study.labels}):
+        if lacking := _lacking(outcome.studies, task):
+            typer.echo(
+                f"{plain(task)}: {lacking}. A training needs every finding present and absent on both sides: "
+                f"import more studies, or change the column split of {outcome.manifests.whole.name}."
+            )
+            continue
+        file = outcome.task_files.get(task)
+        named = ("--task-file", file) if file else ("--task", task)
+        following.append(command_line("vpt", "finetune", outcome.manifests.whole, *named))
+    if following:
+        typer.echo("Next, for example:")
+    for line in following:
+        typer.echo(f"  {line}")
+
+
+def _lacking(studies: tuple[ManifestStudy, ...], task: str) -> str:
+    """The first state that a side lacks for a training, in words; "" where none does."""
+    labels = [(study.split, study.labels[task]) for study in studies if task in study.labels]
+    findings = sorted({name for _, label in labels for name in label.findings})
+    for (side, purpose), finding in product(_NEEDED, findings):
+        states = {
+            label.findings[finding].state
+            for own, label in labels
+            if own == side and finding in label.findings
+        }
+        if lacking := next((state for state in ("present", "absent") if state not in states), ""):
+            return f"too few to {purpose}: no {side} study has {in_a_sentence(finding)} {lacking}"
+    return ""

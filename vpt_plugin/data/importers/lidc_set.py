@@ -81,10 +81,14 @@ class LidcImporter:
         """The CTs, by a header of each series; radiographs are passed over.
 
         Raises:
-            ConfigurationError: there are no CTs, or no readings.
+            ConfigurationError: a folder is not there, or there are no CTs, or no readings.
         """
         if not self.folder.is_dir():
             raise ConfigurationError(f"there is no folder {self.folder}.")
+        if self.xml is not None and not self.xml.exists():
+            raise ConfigurationError(
+                f"--xml {self.xml}: there is no such folder.", "Give the unpacked LIDC-XML-only.zip of TCIA."
+            )
         headers = {folder: _look_at(files) for folder, files in _series_folders(self.folder)}
         series = {folder: header for folder, header in headers.items() if not _is_no_ct(header)}
         if not series:

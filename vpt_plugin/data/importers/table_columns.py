@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from vpt_plugin.data.importers.table_file import Table
+from vpt_plugin.data.importers.table_words import side_of, state_of
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.tasks import ReadingTask
 
@@ -21,8 +22,11 @@ _USUAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
                   "accessionnumber", "studie"),
         "patient": ("patient", "patientid", "subject", "subjectid", "pid", "mrn"),
         "split": ("split",),
+        "synthetic": ("synthetic",),
     }
 )  # fmt: skip
+# Of the split only where a cell is a word for a side: "side" is that of the body as often.
+_SPLIT = ("side", "set", "seite")
 # For a task with one finding.
 _FINDING = ("finding", "label", "result", "befund")
 _OPTIONS = {role: f"--{role}-column" for role in (*_USUAL, "slices")}
@@ -33,7 +37,7 @@ class ColumnChoice:
     """What a user says of the columns; what is left out is guessed.
 
     Attributes:
-        path, study, patient, split: the columns' names; "" for a guess.
+        path, study, patient, split, synthetic: the columns' names; "" for a guess.
         findings: pairs of a finding and its column; empty for a guess.
         slices: the column of the slice ranges, ``COLUMN`` or ``FINDING=COLUMN``; "" for none.
     """
@@ -42,6 +46,7 @@ class ColumnChoice:
     study: str = ""
     patient: str = ""
     split: str = ""
+    synthetic: str = ""
     findings: tuple[tuple[str, str], ...] = ()
     slices: str = ""
 
@@ -51,19 +56,22 @@ class Columns:
     """Which column is what.
 
     Attributes:
-        path, study, patient, split: the columns' names; "" where there is none.
+        path, study, patient, split, synthetic: the columns' names; "" where there is none.
         findings: columns by finding.
         slices: columns of slice ranges by finding.
         guessed: what was found by its name, for people: ``patient: Patient ID``.
+        left: the others, which are not read.
     """
 
     path: str
     study: str
     patient: str
     split: str
+    synthetic: str
     findings: Mapping[str, str]
     slices: Mapping[str, str]
     guessed: tuple[str, ...]
+    left: tuple[str, ...]
 
 
 def choose_columns(table: Table, task: ReadingTask, choice: ColumnChoice) -> Columns:
@@ -71,14 +79,14 @@ def choose_columns(table: Table, task: ReadingTask, choice: ColumnChoice) -> Col
 
     Raises:
         ConfigurationError: a column that was named is not there, several columns could be meant, no column
-            says where the studies are, or none says anything of a finding.
+            says where the studies are, none says anything of a finding, or one that is left has the sides.
     """
     guessed: list[str] = []
     roles = {}
     for role, usual in _USUAL.items():
         if named := getattr(choice, role):
             roles[role] = _require(table, named, _OPTIONS[role])
-        elif found := _guess(table, usual, role, _OPTIONS[role]):
+        elif found := _guess(table, usual, role, _OPTIONS[role]) or (role == "split" and _guess_side(table)):
             roles[role] = found
             guessed.append(f"{role}: {found}")
     if "path" not in roles and "study" not in roles:
@@ -86,17 +94,45 @@ def choose_columns(table: Table, task: ReadingTask, choice: ColumnChoice) -> Col
             f"{table.path}: no column says where the studies are; found: {', '.join(table.columns)}.",
             "Name it with --path-column.",
         )
-    findings = dict(_findings(table, task, choice.findings, guessed))
+    findings = dict(_findings(table, task, choice.findings, guessed, roles.values()))
+    slices = _slices(table, task, findings, choice.slices)
+    taken = {*roles.values(), *findings.values(), *slices.values()}
+    left = tuple(column for column in table.columns if column and column not in taken)
+    if "split" not in roles:
+        _require_no_sides(table, left)
     return Columns(
         **{role: roles.get(role, "") for role in _USUAL},
         findings=findings,
-        slices=_slices(table, task, findings, choice.slices),
+        slices=slices,
         guessed=tuple(guessed),
+        left=left,
     )
 
 
+def _guess_side(table: Table) -> str:
+    """A column named like a side, or a set, in which at least one cell is a word for a side of the split."""
+    worded = tuple(each for each in table.columns if any(side_of(cell) for cell in table.cells(each)))
+    return _guess(replace(table, columns=worded), _SPLIT, "split", _OPTIONS["split"])
+
+
+def _require_no_sides(table: Table, left: Iterable[str]) -> None:
+    """A split that nobody takes would be made anew: patients of the test side could be trained on."""
+    for column in left:
+        cells = sorted({cell for cell in table.cells(column) if cell})
+        if cells and all(map(side_of, cells)):
+            raise ConfigurationError(
+                f"{table.path}: column {column} has sides of a split ({', '.join(cells)}), "
+                "but its name does not say so.",
+                f"Take it with --split-column {column!r}, or remove it from the table.",
+            )
+
+
 def _findings(
-    table: Table, task: ReadingTask, named: tuple[tuple[str, str], ...], guessed: list[str]
+    table: Table,
+    task: ReadingTask,
+    named: tuple[tuple[str, str], ...],
+    guessed: list[str],
+    roles: Iterable[str],
 ) -> Iterator[tuple[str, str]]:
     for finding, column in named:
         _require_finding(finding, task)
@@ -113,9 +149,18 @@ def _findings(
         raise ConfigurationError(
             f"{table.path}: no column is named like a finding of the task {task.name} "
             f"({', '.join(task.findings)}); found: {', '.join(table.columns)}.",
-            f"Say which, such as --finding {task.findings[0]}={table.columns[-1]!r}.",
+            f"Say which, such as --finding {task.findings[0]}={_like_a_finding(table, roles)}.",
         )
     yield from found.items()
+
+
+def _like_a_finding(table: Table, roles: Iterable[str]) -> str:
+    """The first column whose cells are words for states, for an example; ``COLUMN`` where none is."""
+    for column in (each for each in table.columns if each not in set(roles)):
+        states = {state_of(cell) for cell in table.cells(column)}
+        if None not in states and states != {""}:
+            return repr(column)
+    return "COLUMN"
 
 
 def _slices(table: Table, task: ReadingTask, findings: Mapping[str, str], named: str) -> dict[str, str]:

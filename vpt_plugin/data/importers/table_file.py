@@ -53,6 +53,10 @@ class Table:
     rows: tuple[TableRow, ...]
     encoding: str = "utf-8"
 
+    def cells(self, column: str) -> Iterator[str]:
+        """Those of a column, in the order of the rows."""
+        return (row.cells[column] for row in self.rows)
+
     def place(self, row: TableRow, column: str) -> str:
         """Where a cell is, for messages."""
         return f"{self.path}, line {row.line}, column {column}"

@@ -39,11 +39,13 @@ class TableSource:
     Attributes:
         patient, split: "" where it says nothing.
         findings: what it labels.
+        synthetic: whether it says that the study is a phantom.
     """
 
     patient: str
     split: str
     findings: Mapping[str, FindingLabel]
+    synthetic: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ class SiteRows:
     def _source(self, row: TableRow) -> TableSource:
         findings = {name: label for name in self._columns.findings if (label := self._label(row, name))}
         patient = row.cells[self._columns.patient] if self._columns.patient else ""
-        return TableSource(patient, self._side(row), findings)
+        return TableSource(patient, self._side(row), findings, self._synthetic(row))
 
     def _label(self, row: TableRow, finding: str) -> FindingLabel | None:
         column = self._columns.findings[finding]
@@ -194,6 +196,13 @@ class SiteRows:
         if side is None:
             raise self._unknown(row, column, KNOWN_SIDES)
         return side
+
+    def _synthetic(self, row: TableRow) -> bool:
+        column = self._columns.synthetic
+        state = state_of(row.cells[column]) if column else ""
+        if state not in ("present", "absent", ""):
+            raise self._unknown(row, column, "yes, no")
+        return state == "present"
 
     def _unknown(self, row: TableRow, column: str, known: str) -> ManifestError:
         return ManifestError(

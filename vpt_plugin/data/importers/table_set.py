@@ -61,6 +61,8 @@ class TableImporter:
             else:
                 refused[site_row.name] = f"there is no {path} (line {site_row.line} of the table)."
         notes = [f"Columns by their names: {'; '.join(columns.guessed)}."] if columns.guessed else []
+        if columns.left:
+            notes.append(f"Columns left alone: {'; '.join(columns.left)}.")
         if table.encoding == "cp1252":
             notes.append("The table is no UTF-8; it was read as Windows-1252, which Excel writes.")
         unlabelled = sum(not study.source.findings for study in studies)
@@ -86,7 +88,7 @@ class TableImporter:
             patient=source.patient,
             patient_id=header.patient_id if header else "",
             split=source.split,
-            synthetic=header.synthetic if header else False,
+            synthetic=source.synthetic or (header is not None and header.synthetic),
         )
 
 
