@@ -98,20 +98,22 @@ from pathlib import Path
 from vpt_plugin import cluster
 from vpt_plugin.cluster import joined
 from vpt_plugin.errors import ConfigurationError
+# A file: Ray prints on this process's stdout what it thinks the user should know.
+answers = open(sys.argv[2], "w", encoding="utf-8", buffering=1)
 with cluster.ray_cluster(sys.argv[1]) as place:
-    print(place.in_words())
+    print(place.in_words(), file=answers)
     place.require_shared([Path.cwd()], [Path(sys.executable)])
     try:
         # The first is another folder for a worker.
         place.require_shared([Path(), Path.cwd()], [Path(sys.executable), Path("away")])
     except ConfigurationError as error:
-        print(error)
+        print(error, file=answers)
 joined.__version__ = "0.0.1"
 try:
     with cluster.ray_cluster(sys.argv[1]):
         raise AssertionError("joined")
 except ConfigurationError as error:
-    print(error)
+    print(error, file=answers)
 """
 
 
@@ -121,12 +123,13 @@ def test_a_cluster_is_joined_by_its_address_and_refused_where_it_has_another_ver
     import ray
 
     address = ray.get_runtime_context().gcs_address
+    answers = tmp_path / "answers.txt"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", JOINS, address],
+        [sys.executable, "-W", "error", "-c", JOINS, address, answers],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    first, blind, second = done.stdout.splitlines()
+    first, blind, second = answers.read_text(encoding="utf-8").splitlines()
     assert first == f"the cluster at {address}: 1 computer, 2 cores, no GPU"
     node = f"{socket.gethostname()} (127.0.0.1)"
     assert blind.startswith(f". is not seen by {node}; away is not seen by {node}. Every computer")
