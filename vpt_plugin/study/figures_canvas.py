@@ -81,6 +81,11 @@ class StudyFigure:
     width_inches: float = 0.0
     missing: str = ""
 
+    @property
+    def label(self) -> str:
+        """``Figure 2`` of ``figure2``."""
+        return f"Figure {self.name.removeprefix('figure')}"
+
 
 def drawn(figure: Figure, name: str, title: str, caption: str) -> StudyFigure:
     """The figure as SVG and PNG; the same figure gives the same bytes."""

@@ -34,6 +34,7 @@ figure svg { width: 100%; height: auto; display: block; }
 figcaption { max-width: 60rem; }
 .answers dt { font-weight: 600; margin-top: .5rem; }
 .answers dd { margin: 0; }
+.notes { list-style: none; padding-left: 0; }
 @media (max-width: 40rem) { .numbers td { white-space: nowrap; } }
 @media print { .scroll { overflow: visible; } figure .scroll > div { max-width: 100%; }
   table { font-size: 7.5pt; } .numbers { break-inside: auto; } th, td { padding-right: .5rem; }
@@ -46,10 +47,14 @@ _NO_VIDEO = (
 )
 _HOW_TO_READ = (
     "AUROC: how often a study with the finding gets a higher probability than one without; 0.5 is chance. "
-    "Its 95 % interval says how much another draw of test patients may change it. A difference is paired: "
-    "both networks are asked about the same resampled patients, so its interval is narrower than the two "
-    "intervals suggest. n/a: there is no such figure, or it is undefined."
+    "Its 95 % interval says how much another draw of test patients may change it."
 )
+_PAIRED = (
+    "A difference is paired: both networks are asked about the same resampled patients, so its interval is "
+    "narrower than the two intervals suggest."
+)
+_NOT_KNOWN = "n/a: there is no such figure, or it is undefined."
+_RESEARCH_ONLY = "For research only; not a medical device."
 
 
 def study_page(facts: StudyFacts, figures: Sequence[StudyFigure], published: Sequence[TableRow]) -> str:
@@ -64,6 +69,7 @@ def study_page(facts: StudyFacts, figures: Sequence[StudyFigure], published: Seq
     return document(
         title,
         tag("h1", title),
+        tag("p", _RESEARCH_ONLY, class_="small"),
         _warnings(warnings_of(facts)),
         _answer(facts.differences, "Does video pretraining help here?"),
         tag("h2", "What was run"),
@@ -81,7 +87,9 @@ def study_page(facts: StudyFacts, figures: Sequence[StudyFigure], published: Seq
         provenance_tables(facts),
         tag("h2", "Methods, to be copied"),
         tag("p", methods(facts) or "n/a: no training is done."),
-        *_citation("The experiment that was repeated, and the published figures:"),
+        tag("h2", "To cite"),
+        tag("p", "The experiment that was repeated, and the published figures:"),
+        tag("p", CITATION),
         more_css=_MORE_CSS,
         drawings=True,
     )
@@ -94,6 +102,8 @@ def published_page(rows: Sequence[TableRow], figures: Sequence[StudyFigure]) -> 
     return document(
         title,
         tag("h1", title),
+        tag("p", f"Table 1 of {CITATION}. Whoever uses these figures cites it.", class_="small"),
+        tag("p", _RESEARCH_ONLY, class_="small"),
         tag(
             "p",
             "Drawn by VPTCT from the 180 figures of table 1 as printed. The paper has no paired intervals of "
@@ -103,7 +113,6 @@ def published_page(rows: Sequence[TableRow], figures: Sequence[StudyFigure]) -> 
         *_table_section(rows, ()),
         *_figures(figures),
         *_differences(differences, ()),
-        *_citation("Whoever uses these figures cites:"),
         more_css=_MORE_CSS,
         drawings=True,
     )
@@ -138,18 +147,26 @@ def _answers_of_kind(found: Sequence[Difference], kind: str) -> Markup:
         part
         for each in found
         if each.kind == kind
-        for part in (tag("dt", f"{place_in_words(each)}: {verdict(each)}."), tag("dd", sentence(each)))
+        for part in (tag("dt", f"{place_in_words(each)}: {verdict(each)}."), *_said_of(each))
     ]
     if not said:
         return Markup()
     return joined(tag("h3", f"{kind.upper()} networks"), tag("dl", *said, class_="answers"))
 
 
+def _said_of(each: Difference) -> list[Markup]:
+    """Its figures, and what a reader must know of them at once, such as who collapsed."""
+    note = f"Note: {each.note.rstrip('.')}."
+    return [tag("dd", sentence(each)), *([tag("dd", note, class_="small")] if each.note else [])]
+
+
 def _table_section(rows: Sequence[TableRow], published: Sequence[TableRow]) -> list[Markup]:
     datasets = dict.fromkeys(row.dataset for row in rows)
+    paired = [_PAIRED] if any(row.resampled for row in rows) else []
+    how = (_HOW_TO_READ, *paired, _NOT_KNOWN)
     return [
         tag("h2", "Table 1"),
-        tag("p", _HOW_TO_READ, class_="small"),
+        tag("p", " ".join(how), class_="small"),
         *(table_1(dataset, rows, published) for dataset in datasets),
         notes_of(rows),
     ]
@@ -160,7 +177,9 @@ def _figures(figures: Sequence[StudyFigure]) -> list[Markup]:
 
 
 def _figure(figure: StudyFigure) -> Markup:
-    caption = tag("figcaption", tag("b", figure.title), f". {figure.caption or figure.missing}")
+    caption = tag(
+        "figcaption", tag("b", f"{figure.label}. {figure.title}"), f". {figure.caption or figure.missing}"
+    )
     if not figure.svg:
         return tag("figure", caption)
     # Without what only a file of its own needs: the XML declaration and the document type.
@@ -177,7 +196,3 @@ def _differences(differences: Sequence[Difference], published: Sequence[Differen
         tag("h3", "Of single networks"),
         differences_table(differences, published, means=False),
     ]
-
-
-def _citation(said: str) -> list[Markup]:
-    return [tag("h2", "To cite"), tag("p", said), tag("p", CITATION)]

@@ -9,6 +9,7 @@ from vpt_plugin.models.catalog import get_model
 from vpt_plugin.study.cells import ARMS, Cell
 from vpt_plugin.study.differences import CLAIMS, Difference
 from vpt_plugin.study.means import mean_rows, means_beside
+from vpt_plugin.study.notes import Notes
 from vpt_plugin.study.report_facts import DatasetFacts, StudyFacts
 from vpt_plugin.study.rows import TableRow, dataset_in_words, in_figures, percent_in_words
 from vpt_plugin.training.report.markup import Markup, joined, table, tag
@@ -103,7 +104,10 @@ def findings_table(rows: Sequence[TableRow]) -> Markup:
 def differences_table(
     differences: Sequence[Difference], published: Sequence[Difference] = (), *, means: bool
 ) -> Markup:
-    """The differences of means and of the best networks, or those of single networks, claim after claim."""
+    """The differences of means and of the best networks, or those of single networks, claim after claim.
+
+    Notes are told of the former alone: of single networks they stand below table 1.
+    """
     theirs = {_place(each): each for each in published}
     parts = []
     for claim in CLAIMS:
@@ -114,17 +118,31 @@ def differences_table(
         ]
         if not chosen:
             continue
-        lines = [
-            _difference(each, theirs.get(_place(each)), with_published=bool(published)) for each in chosen
-        ]
-        columns = ("networks", "data", "AUROC", "over", "gain, paired 95 % interval", "above 0 in")
-        more = ("published gain",) if published else ()
-        caption = CLAIM_TITLES[claim]
-        parts.append(scrolled(table((*columns, *more), lines, caption=caption, class_="numbers")))
-        notes = dict.fromkeys(each.note for each in chosen if each.note) if means else {}
-        if notes:
-            parts.append(tag("ul", *(tag("li", note) for note in notes), class_="small"))
+        parts.append(_of_claim(chosen, theirs if published else None, noted=means))
     return joined(*parts) if parts else tag("p", "n/a: nothing that can be compared has a result.")
+
+
+def _of_claim(
+    chosen: Sequence[Difference], theirs: Mapping[tuple[object, ...], Difference] | None, *, noted: bool
+) -> Markup:
+    """The table of one claim, with no column that is empty in all rows, and its notes by number."""
+    paired = any(not math.isnan(each.gain.ci95[0]) for each in chosen)
+    notes = Notes()
+    lines = []
+    for each in chosen:
+        mark = notes.mark(each.note) if noted else ""
+        line = (*_compared(each), *_gain(each, mark, paired=paired))
+        beside = theirs.get(_place(each)) if theirs is not None else None
+        lines.append(line if theirs is None else (*line, _published_gain(beside) if beside else "n/a"))
+    columns = ("networks", "data", "AUROC", "over")
+    of_gain = ("gain, paired 95 % interval", "above 0 in") if paired else ("gain",)
+    more = ("published gain",) if theirs is not None else ()
+    caption = CLAIM_TITLES[chosen[0].claim]
+    told = tag("ul", *(tag("li", " ".join(each)) for each in notes.numbered()), class_="small notes")
+    return joined(
+        scrolled(table((*columns, *of_gain, *more), lines, caption=caption, class_="numbers")),
+        told if notes.texts else Markup(),
+    )
 
 
 def _place(each: Difference) -> tuple[object, ...]:
@@ -133,24 +151,24 @@ def _place(each: Difference) -> tuple[object, ...]:
     return each.claim, each.dataset, each.percent, each.kind, each.arms, each.is_mean, networks
 
 
-def _difference(each: Difference, published: Difference | None, *, with_published: bool) -> tuple[str, ...]:
+def _compared(each: Difference) -> tuple[str, ...]:
+    """Whose difference it is, of which part, and both AUROCs."""
     named = each.titles[0]
     if each.is_mean:
         named = f"mean of {len(each.networks)} {each.kind.upper()} networks"
     elif len(each.titles) > 1:
         named = f"{' over '.join(each.titles)} ({ARMS[each.arms[0]]})"
+    place = f"{dataset_in_words(each.dataset)} {percent_in_words(each.percent)}"
+    return named, place, number(each.better.value), number(each.worse.value)
+
+
+def _gain(each: Difference, mark: str, *, paired: bool) -> tuple[str, ...]:
+    """The gain with the mark of its note, and in how many resamples it is above 0 where any row has them."""
+    if not paired:
+        said = "n/a" if math.isnan(each.gain.value) else f"{each.gain.value:+.3f}"
+        return (f"{said}{mark}",)
     share = "n/a" if math.isnan(each.share) else f"{math.floor(100 * each.share)} %"
-    line = (
-        named,
-        f"{dataset_in_words(each.dataset)} {percent_in_words(each.percent)}",
-        number(each.better.value),
-        number(each.worse.value),
-        in_figures(each.gain, sign="+"),
-        share,
-    )
-    if not with_published:
-        return line
-    return (*line, _published_gain(published) if published else "n/a")
+    return f"{in_figures(each.gain, sign='+')}{mark}", share
 
 
 def _published_gain(each: Difference) -> str:

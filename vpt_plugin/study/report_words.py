@@ -16,6 +16,8 @@ from vpt_plugin.words import count_in_words, in_a_sentence, studies_in_words
 
 # Below this an interval of an AUROC is wider than most differences between networks.
 FEW_TEST_STUDIES = 100
+# Of gains without an interval: both AUROCs so near to 0.5 say nothing, and less than this is hardly a gain.
+NEAR_CHANCE, HARDLY = 0.05, 0.02
 _CLAIMS = ("video_gain", "ct_gain")
 
 
@@ -25,10 +27,22 @@ def verdict(difference: Difference) -> str:
     if math.isnan(difference.gain.value):
         return "Not known"
     if math.isnan(low):
-        return "Higher" if difference.gain.value > 0 else "Lower" if difference.gain.value < 0 else "The same"
+        return _without_interval(difference)
     if low > 0:
         return "Yes"
     return "No, it harms" if high < 0 else "It may be chance"
+
+
+def _without_interval(difference: Difference) -> str:
+    """Higher or lower, where that can be said of two figures alone."""
+    both = difference.better.value, difference.worse.value
+    if all(abs(auroc - 0.5) < NEAR_CHANCE for auroc in both):
+        return "No verdict, both are near chance"
+    gain = difference.gain.value
+    if round(gain, 3) == 0:
+        return "The same"
+    said = "higher" if gain > 0 else "lower"
+    return f"Hardly {said}" if abs(gain) < HARDLY else said.capitalize()
 
 
 def answers(differences: Sequence[Difference]) -> list[Difference]:

@@ -6,11 +6,11 @@ import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from vpt_plugin.study.cells import ARMS
 from vpt_plugin.study.differences import Difference, differences_of
 from vpt_plugin.study.means import mean_rows
+from vpt_plugin.study.notes import Notes
 from vpt_plugin.study.published import CITATION, published_table
 from vpt_plugin.study.rows import TableRow, dataset_in_words, in_figures, percent_in_words
 from vpt_plugin.study.sentences import how_to_read, place_in_words, sentence
@@ -68,9 +68,9 @@ def differences_text(differences: Iterable[Difference]) -> str:
             places.setdefault(place_in_words(each), []).append(each)
     lines = []
     for place, found in places.items():
-        notes = _Notes()
+        notes = Notes()
         said = [_wrapped(f"{sentence(each)}{notes.mark(each.note)}", "  - ") for each in found]
-        lines += [place, *said, *notes.lines(), ""]
+        lines += [place, *said, *_below(notes), ""]
     lines += map(_wrapped, how_to_read(given))
     return "\n".join(lines)
 
@@ -79,37 +79,20 @@ def _compared(each: Difference) -> tuple[object, ...]:
     return each.claim, each.dataset, each.finding, each.percent, each.kind, each.arms
 
 
-@dataclass
-class _Notes:
-    """Numbers notes as they come; the same note has one number."""
-
-    texts: list[str] = field(default_factory=list)
-
-    def mark(self, note: str) -> str:
-        """`` (2)``, or nothing where there is no note."""
-        if note and note not in self.texts:
-            self.texts.append(note)
-        return f" ({self.texts.index(note) + 1})" if note else ""
-
-    def lines(self) -> list[str]:
-        """The notes, to stand below what they are on."""
-        return [_wrapped(text, f"  ({number}) ") for number, text in enumerate(self.texts, 1)]
-
-
 def _block(rows: Sequence[TableRow]) -> str:
     arms = [arm for arm in ARMS if any(row.arm == arm for row in rows)]
     networks: dict[str, dict[str, TableRow]] = {}
     # Sorting is stable: each kind keeps its order, with the mean at its end.
     for row in sorted((*rows, *mean_rows(rows)), key=lambda row: row.kind == "2d"):
         networks.setdefault(row.network, {})[row.arm] = row
-    notes = _Notes()
+    notes = Notes()
     lines = [["AUROC, pretraining:", *(ARMS[arm] for arm in arms)]]
     for of_arm in networks.values():
         title = next(iter(of_arm.values())).title
         lines.append([title, *(_figure(of_arm.get(arm), notes) for arm in arms)])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = ([text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in lines)
-    return "\n".join([_heading(rows[0]), *("  ".join(line).rstrip() for line in padded), *notes.lines(), ""])
+    return "\n".join([_heading(rows[0]), *("  ".join(line).rstrip() for line in padded), *_below(notes), ""])
 
 
 def _heading(row: TableRow) -> str:
@@ -117,8 +100,12 @@ def _heading(row: TableRow) -> str:
     return f"{dataset_in_words(row.dataset)}{of}, {percent_in_words(row.percent)} of the training side"
 
 
-def _figure(row: TableRow | None, notes: _Notes) -> str:
+def _figure(row: TableRow | None, notes: Notes) -> str:
     return _NOT_PLANNED if row is None else f"{in_figures(row.auroc)}{notes.mark(row.note)}"
+
+
+def _below(notes: Notes) -> list[str]:
+    return [_wrapped(text, f"  {number} ") for number, text in notes.numbered()]
 
 
 def _wrapped(text: str, begin: str = "") -> str:
