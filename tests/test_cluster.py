@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from vpt_plugin.cluster import RayPlace, ray_cluster
+from vpt_plugin.cluster.told import told_in_our_words
 from vpt_plugin.errors import ConfigurationError
 
 
@@ -66,6 +68,30 @@ def test_a_worker_that_is_killed_is_replaced_and_its_task_done_again(
     import ray
 
     assert ray.get(ray.remote(max_retries=1)(die_once).remote()) == "done"
+
+
+def test_of_what_ray_says_about_memory_one_sentence_of_ours_is_told(
+    ray_here: RayPlace, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from ray._private import utils, worker
+
+    caplog.set_level(logging.INFO, logger="vpt_plugin.cluster.told")
+    said = [
+        "1 Workers (tasks / actors) killed due to memory pressure (OOM)",
+        "Task a failed due to oom.",
+        "b",
+    ]
+    # Anew: a computer whose memory really runs short may have been warned of before.
+    with told_in_our_words(retries=7):
+        for each in said:
+            utils.publish_error_to_driver("test", each, gcs_client=worker.global_worker.gcs_client)
+        began = time.monotonic()
+        while "Ray: b" not in caplog.messages and time.monotonic() - began < 10:
+            time.sleep(0.05)
+    assert {f"Ray: {each}" for each in said} <= set(caplog.messages)
+    (warned,) = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+    assert "begins again, up to 7 times" in warned
+    assert "Task a" not in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("address", ["", "http://x/y", "host:", ":6379", "host:port", "ray://"])

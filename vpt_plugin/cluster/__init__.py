@@ -26,6 +26,7 @@ from pathlib import Path
 
 from vpt_plugin.cluster.joined import joined_cluster, on_every_node, seen_of, take_token
 from vpt_plugin.cluster.local import keep_off_network, started_here
+from vpt_plugin.cluster.told import told_in_our_words
 from vpt_plugin.errors import ConfigurationError
 
 __all__ = ["OUT_OF_MEMORY_RETRIES", "RayComputer", "RayPlace", "ray_cluster"]
@@ -144,7 +145,7 @@ def ray_cluster(
     _settle_environment(local=address is None)
     _require_ray()
     opened = started_here(cpus, gpus) if address is None else joined_cluster(address)
-    with opened:
+    with told_in_our_words(OUT_OF_MEMORY_RETRIES), opened:
         yield _place(address)
 
 
