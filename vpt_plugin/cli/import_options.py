@@ -120,8 +120,8 @@ def _print_files(outcome: ImportOutcome, to: Path) -> None:
     for task in sorted({task for study in outcome.studies for task in study.labels}):
         if lacking := _lacking(outcome.studies, task):
             typer.echo(
-                f"{plain(task)}: {lacking}. A training needs every finding present and absent on both sides: "
-                f"import more studies, or change the column split of {outcome.manifests.whole.name}."
+                f"{plain(task)}: {lacking}. Both sides need every finding present and absent: import more "
+                f"studies, or change or empty the column split of {outcome.manifests.whole.name}."
             )
             continue
         file = outcome.task_files.get(task)
