@@ -44,7 +44,7 @@ def plan(tmp_path: Path) -> Path:
 def test_a_dry_run_counts_cells_and_makes_nothing(plan: Path, tmp_path: Path) -> None:
     done = vpt("study", "--plan", plan, "--out", tmp_path / "out", "--dry-run", "--seeds", "1")
     assert done.exit_code == 0, done.output
-    assert "tiny final none 100 1 0 0 1" in " ".join(done.output.split())
+    assert "balls final 1 0 0 1 total 1 0 0 1" in " ".join(done.output.split())
     assert "Phantoms are made first: balls.\nNothing is missing." in done.output
     assert not (tmp_path / "out").exists()
 
@@ -58,8 +58,8 @@ def test_a_dry_run_counts_what_the_run_would_find_and_refuses_what_it_would_refu
     # What only waited for another one is tried again by itself.
     CellFolder.of(out, second.id).write_failure(Failure("it waited", needs=first.id))
     asked = ("study", "--plan", plan, "--out", out, "--dry-run")
-    assert "tiny final none 100 2 0 1 1" in " ".join(vpt(*asked).output.split())
-    assert "tiny final none 100 2 0 0 2" in " ".join(vpt(*asked, "--retry-failed").output.split())
+    assert "balls final 2 0 1 1 total 2 0 1 1" in " ".join(vpt(*asked).output.split())
+    assert "balls final 2 0 0 2" in " ".join(vpt(*asked, "--retry-failed").output.split())
 
     write_result(CellFolder.of(out, first.id), first)
     refused = vpt(*asked)
@@ -96,6 +96,34 @@ def test_what_cannot_be_run_is_told_at_once(
     assert done.exit_code == 2, done.output
     assert said in " ".join(done.output.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_of_the_paper_counts_by_set_and_names_all_that_is_missing_at_once(tmp_path: Path) -> None:
+    done = vpt("study", "--plan", "paper", "--out", tmp_path / "out", "--weights-dir", tmp_path, "--dry-run")
+    assert done.exit_code == 2, done.output
+    said = " ".join(done.output.split())
+    # 180 trainings of the table: 100 on RSNA, 80 on LIDC; five rates for each of 100 choices.
+    for row in ("rsna final 100 0 0 100", "lidc final 80 0 0 80", "ct_set pretrain 20 0 0 20"):
+        assert row in said
+    assert "total 700 0 0 700" in said
+    assert "4 things are missing:" in said
+    for missing in (
+        "- dataset rsna: no manifest was named. Name one (--dataset rsna=DIR/manifest.csv)",
+        "- dataset lidc: no manifest was named.",
+        "- the set for CT pretraining is missing: --ct NAME=DIR/manifest.csv. Without one, leave out",
+        "`vpt weights fetch swin_t`",
+    ):
+        assert missing in said
+
+
+def test_a_manifest_of_a_plan_that_is_not_there_is_told_with_the_way_out(tmp_path: Path) -> None:
+    plan = tmp_path / "small.yaml"
+    plan.write_text(PLAN.replace("phantoms: {count: 8, seed: 1}", "manifest: nope/manifest.csv"))
+    done = vpt("study", "--plan", plan, "--out", tmp_path / "out", "--dry-run")
+    assert done.exit_code == 2, done.output
+    said = " ".join(done.output.split())
+    assert f"dataset balls: there is no {tmp_path / 'nope' / 'manifest.csv'}. The manifests of a plan" in said
+    assert "(--dataset balls=DIR/manifest.csv)" in said
 
 
 def test_a_gpu_that_ray_does_not_share_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

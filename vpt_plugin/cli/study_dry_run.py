@@ -1,4 +1,4 @@
-"""What ``vpt study --dry-run`` says: the cells by network and stage, and what is missing for them."""
+"""What ``vpt study --dry-run`` says: the cells by dataset and stage, and what is missing for them."""
 
 from __future__ import annotations
 
@@ -57,18 +57,16 @@ def _manifest_of(out: Path, dataset: str) -> Path:
 
 
 def _print_counts(cells: Sequence[Cell], standing: Standing) -> None:
-    """A row for each network, stage, arm and percent."""
-    from vpt_plugin.study.cells import ARMS
-
-    rows: dict[tuple[str, ...], list[int]] = {}
+    """A row for each dataset and stage, and one for all of them."""
+    rows: dict[tuple[str, str], list[int]] = {}
+    total = [0, 0, 0, 0]
     for cell in cells:
         done, failed = cell.id in standing.done, cell.id in standing.failed
-        key = (cell.network, cell.stage, ARMS[cell.arm], f"{cell.percent:g}")
-        counted = rows.setdefault(key, [0, 0, 0, 0])
-        for place, more in enumerate((1, done, failed, not done and not failed)):
-            counted[place] += more
+        for counted in (rows.setdefault((cell.dataset, cell.stage), [0, 0, 0, 0]), total):
+            for place, more in enumerate((1, done, failed, not done and not failed)):
+                counted[place] += more
     print_table(
-        ("network", "stage", "arm", "percent", "cells", "done", "failed", "to do"),
-        [(*key, *map(str, counted)) for key, counted in rows.items()],
-        right=("percent", "cells", "done", "failed", "to do"),
+        ("dataset", "stage", "cells", "done", "failed", "to do"),
+        [(*key, *map(str, counted)) for key, counted in (*rows.items(), (("total", ""), total))],
+        right=("cells", "done", "failed", "to do"),
     )

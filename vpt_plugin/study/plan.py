@@ -181,14 +181,10 @@ class Plan:
         keys = {ALL: {}, **self.training}
         return replace(self, training={key: {**own, **settings} for key, own in keys.items()})
 
-    def require_manifests(self) -> None:
-        """Refuse a plan with a dataset whose manifest nobody named.
-
-        Raises:
-            ConfigurationError: names the dataset and the option.
-        """
-        for each in self.all_datasets:
-            each.manifest_file()
+    def missing_manifests(self) -> tuple[ConfigurationError, ...]:
+        """What is wrong with each dataset whose manifest nobody named, or is not there."""
+        found = (_missing_manifest(each, ct=each == self.ct) for each in self.all_datasets)
+        return tuple(each for each in found if each is not None)
 
     def cells(self) -> tuple[Cell, ...]:
         """All trainings, in an order in which what is needed comes first."""
@@ -240,6 +236,25 @@ class Plan:
         from vpt_plugin.study.plan_file import read_plan
 
         return read_plan(name_or_path)
+
+
+def _missing_manifest(dataset: StudyDataset, *, ct: bool) -> ConfigurationError | None:
+    if dataset.manifest is None and ct:
+        return ConfigurationError(
+            "the set for CT pretraining is missing: --ct NAME=DIR/manifest.csv.",
+            "Without one, leave out the arms ct and video+ct in a plan of your own.",
+        )
+    try:
+        path = dataset.manifest_file()
+    except ConfigurationError as error:
+        return error
+    if path.is_file():
+        return None
+    return ConfigurationError(
+        f"dataset {dataset.name}: there is no {path}.",
+        "The manifests of a plan are looked for beside it: correct it there, or name another "
+        f"({'--ct' if ct else '--dataset'} {dataset.name}=DIR/manifest.csv).",
+    )
 
 
 def by_network(settings: Mapping[str, _Value], network: str, otherwise: _Value) -> _Value:

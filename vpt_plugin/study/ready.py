@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.data.splits import patient_key
-from vpt_plugin.errors import ManifestError, WeightsNotFoundError
+from vpt_plugin.errors import ConfigurationError, ManifestError, VptError, WeightsNotFoundError
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.sources import WeightsSource
 from vpt_plugin.models.weights import WeightsFolder
@@ -24,13 +24,13 @@ def require_ready(plan: Plan, weights: WeightsFolder | None = None) -> None:
         weights: where published weights lie; None takes the folder of this computer.
 
     Raises:
-        ConfigurationError: a dataset has no manifest, or a network cannot take its clips.
+        ConfigurationError: a dataset has no manifest, several things are missing (all are named), or a
+            network cannot take its clips.
         ManifestError: a manifest cannot be used, a side lacks a state of a finding, or the CT set holds
             patients that the arms with CT are validated or tested on.
         WeightsNotFoundError: names the networks and the commands that bring their weights here.
     """
-    plan.require_manifests()
-    require_weights(plan, weights or WeightsFolder())
+    _require_all_there(plan, weights or WeightsFolder())
     for dataset in plan.all_datasets:
         task = dataset.reading_task()
         for network in plan.networks:
@@ -39,6 +39,20 @@ def require_ready(plan: Plan, weights: WeightsFolder | None = None) -> None:
     for dataset in plan.datasets:
         if plan.ct and any(arm in ("ct", "video+ct") for arms in dataset.arms.values() for arm in arms):
             _require_apart(plan.ct, dataset)
+
+
+def _require_all_there(plan: Plan, weights: WeightsFolder) -> None:
+    """Refuse a plan that lacks manifests or weights, and name all of them at once."""
+    missing: list[VptError] = [*plan.missing_manifests()]
+    try:
+        require_weights(plan, weights)
+    except WeightsNotFoundError as error:
+        missing.append(error)
+    if len(missing) == 1:
+        raise missing[0]
+    if missing:
+        told = "\n".join(f"  - {each}" for each in missing)
+        raise ConfigurationError(f"{len(missing)} things are missing:\n{told}")
 
 
 def require_weights(plan: Plan, weights: WeightsFolder) -> None:
