@@ -9,11 +9,15 @@ from made_experiment import write_manifest, write_result
 from typer.testing import CliRunner, Result
 
 from vpt_plugin.cli.app import app
-from vpt_plugin.cli.study import _unused_gpu
+from vpt_plugin.cli.study import _end_stopped, _unused_gpu
+from vpt_plugin.cli.study_progress import study_display
 from vpt_plugin.cluster import RayPlace
 from vpt_plugin.study.cell_folder import CellFolder
 from vpt_plugin.study.cell_records import Failure
 from vpt_plugin.study.plan import Plan
+from vpt_plugin.study.runner import StudyProgress
+from vpt_plugin.study.runner_cell import CellProgress
+from vpt_plugin.training.progress import Progress
 
 PLAN = """
 title: A small plan
@@ -124,6 +128,37 @@ def test_a_manifest_of_a_plan_that_is_not_there_is_told_with_the_way_out(tmp_pat
     said = " ".join(done.output.split())
     assert f"dataset balls: there is no {tmp_path / 'nope' / 'manifest.csv'}. The manifests of a plan" in said
     assert "(--dataset balls=DIR/manifest.csv)" in said
+
+
+def test_of_a_stopped_study_it_is_said_whether_anything_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr("vpt_plugin.cli.study.os._exit", ended.append)
+    _end_stopped(tmp_path)
+    assert capsys.readouterr().err == "Stopped before a training began.\n"
+    (tmp_path / "cells").mkdir()
+    _end_stopped(tmp_path)
+    assert "What is done is kept; the same command goes on" in capsys.readouterr().err
+    assert ended == [130, 130]
+
+
+def test_without_a_terminal_each_training_says_once_that_it_begins_and_that_it_trains(
+    plan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell = Plan.read(str(plan)).cells()[0]
+    with study_display(tmp_path) as show:
+        for state in (
+            Progress("starting"),
+            Progress("training", epoch=1, epochs=5),
+            Progress("validating", epoch=1, epochs=5),
+            Progress("training", epoch=2, epochs=5),
+        ):
+            show(StudyProgress(2, 0, running=((cell, CellProgress(1, "here", state)),)))
+    assert capsys.readouterr().err.splitlines() == [
+        "balls, tiny, none, 100 %, seed 0: starting",
+        "balls, tiny, none, 100 %, seed 0: training: epoch 1/5",
+    ]
 
 
 def test_a_gpu_that_ray_does_not_share_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

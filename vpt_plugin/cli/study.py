@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 _GOES_ON = "What is done is kept; the same command goes on, each training from its last whole epoch."
+_STOPPED = 130
 _SHOWN_FAILURES = 5
 _Number = TypeVar("_Number", int, float)
 
@@ -193,6 +195,9 @@ def _run(plan: Plan, out: Path, options: RunOptions, address: str | None) -> Non
     from vpt_plugin.study.runner import run_study
 
     require_parquet()
+    print(
+        f"Starting Ray for the plan {plan.name}; that takes up to half a minute.", file=sys.stderr, flush=True
+    )
     try:
         with ray_cluster(address) as place:
             for note in (f"Running on {place.in_words()}.", *place.notes, *_unused_gpu(place)):
@@ -200,8 +205,7 @@ def _run(plan: Plan, out: Path, options: RunOptions, address: str | None) -> Non
             with study_display(out) as show:
                 ended = run_study(plan, out, place, options, show)
     except KeyboardInterrupt:
-        print(f"Stopped. {_GOES_ON}", file=sys.stderr)
-        raise typer.Exit(130) from None
+        _end_stopped(out)
     except OSError:
         print(_GOES_ON, file=sys.stderr)
         raise
@@ -213,6 +217,19 @@ def _run(plan: Plan, out: Path, options: RunOptions, address: str | None) -> Non
     if ended.failures:
         _tell_failures(ended.failures)
         raise typer.Exit(1)
+
+
+def _end_stopped(out: Path) -> NoReturn:
+    """Say what is kept, and end at once.
+
+    Ray has ended by then. Ctrl+C may have come while a library was loaded or Ray began; Python's own way out
+    crashes on what is half loaded, and the exit code would be another.
+    """
+    begun = (out / "cells").is_dir()
+    print(f"Stopped. {_GOES_ON}" if begun else "Stopped before a training began.", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(_STOPPED)
 
 
 def _unused_gpu(place: RayPlace) -> tuple[str, ...]:
@@ -229,6 +246,7 @@ def _conclude(out: Path) -> None:
     """Tables and report of what is done, and the table on stdout."""
     from vpt_plugin.study.report import write_report
     from vpt_plugin.study.report_facts import StudyFacts
+    from vpt_plugin.study.report_words import warnings_of
     from vpt_plugin.study.text import differences_text, table_text
 
     facts = StudyFacts.read(out)
@@ -237,6 +255,8 @@ def _conclude(out: Path) -> None:
     if facts.results.finals:
         typer.echo(table_text(facts.rows))
         typer.echo(differences_text(facts.differences))
+        for warning in warnings_of(facts):
+            typer.echo(plain(f"Warning: {warning}"))
     typer.echo(f"Tables: {out / 'results.csv'}, results.parquet and answers.parquet beside it")
     typer.echo(f"Report: {page}")
     typer.echo("For research only; not a medical device.")

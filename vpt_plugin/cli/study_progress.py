@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from vpt_plugin.study.cell_records import Failure
     from vpt_plugin.study.cells import Cell
     from vpt_plugin.study.runner import StudyProgress
+    from vpt_plugin.training.progress import Progress
+
+_SAID = ("starting", "preparing", "training")
 
 
 @contextmanager
@@ -43,6 +46,8 @@ class _Display:
         self._began = time.monotonic()
         self._ended = 0
         self._made = ""
+        # Where there are no bars: what was said of which cell.
+        self._said: set[tuple[str, str]] = set()
 
     def show(self, now: StudyProgress) -> None:
         """Of the look that was just taken."""
@@ -61,7 +66,7 @@ class _Display:
         words = [f"{now.done} cells done"]
         words += [f"{now.failed} failed"] if now.failed else []
         if over < now.total and not now.running:
-            words.append("starting the next")
+            words.append("starting the next training")
         if self._ended and over < now.total:
             left = (time.monotonic() - self._began) / self._ended * (now.total - over)
             words.append(f"about {duration(left)} left")
@@ -82,6 +87,7 @@ class _Display:
         for name in self._cells.keys() - running:
             self._bars.remove_task(self._cells.pop(name))
         for cell, progress in now.running:
+            self._say_once(cell, progress.now)
             if cell.id not in self._cells:
                 self._cells[cell.id] = self._bars.add_task("", total=None)
             self._bars.update(
@@ -90,6 +96,15 @@ class _Display:
                 completed=progress.now.step,
                 total=progress.now.steps or None,
             )
+
+    def _say_once(self, cell: Cell, now: Progress) -> None:
+        """A line where there are no bars, when a cell begins and when its training does."""
+        from vpt_plugin.study.runner_orders import cell_in_words
+
+        if not self._bars.disable or now.state not in _SAID or (cell.id, now.state) in self._said:
+            return
+        self._said.add((cell.id, now.state))
+        print(plain(f"{cell_in_words(cell)}: {progress_in_words(now)}"), file=sys.stderr)
 
     def _outcome(self, cell: Cell, failure: Failure | None) -> str:
         from vpt_plugin.study.cell_folder import CellFolder

@@ -102,6 +102,8 @@ def run_order(order: CellOrder) -> Failure | None:
     try:
         make_folder(folder.root)
         with FileLock(folder.root / _LOCK, timeout=_PATIENCE_SECONDS):
+            # Before the libraries are loaded, which takes a while.
+            _write_progress(order, Progress("starting"))
             _train(order)
         return None
     except Timeout:
@@ -164,6 +166,10 @@ def _telling(order: CellOrder) -> Callable[[Progress], None]:
         if not news and time.monotonic() - last_at < _SECONDS_BETWEEN:
             return
         last_at, last = time.monotonic(), now
-        CellProgress(os.getpid(), platform.node(), now).write(order.out, order.cell.id)
+        _write_progress(order, now)
 
     return tell
+
+
+def _write_progress(order: CellOrder, now: Progress) -> None:
+    CellProgress(os.getpid(), platform.node(), now).write(order.out, order.cell.id)
