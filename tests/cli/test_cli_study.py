@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
-from made_experiment import write_manifest, write_result
+from made_experiment import make_experiment, write_manifest, write_result
 from typer.testing import CliRunner, Result
 
 from vpt_plugin.cli.app import app
@@ -74,6 +75,15 @@ def test_a_dry_run_counts_what_the_run_would_find_and_refuses_what_it_would_refu
     )
 
 
+def test_what_the_report_warns_of_is_told_on_the_terminal_too(tmp_path: Path) -> None:
+    out = make_experiment(tmp_path, arms="{100: [none, video]}", networks=("swin_t",), synthetic=True)
+    done = vpt("study", "report", out)
+    assert done.exit_code == 0, done.output
+    warnings = [line for line in done.output.splitlines() if line.startswith("Warning: ")]
+    assert any("phantoms" in each for each in warnings), done.output
+    assert any("30" in each for each in warnings), done.output
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -133,14 +143,14 @@ def test_a_manifest_of_a_plan_that_is_not_there_is_told_with_the_way_out(tmp_pat
 def test_of_a_stopped_study_it_is_said_whether_anything_was_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ended: list[int] = []
-    monkeypatch.setattr("vpt_plugin.cli.study.os._exit", ended.append)
-    _end_stopped(tmp_path)
+    monkeypatch.setattr("vpt_plugin.cli.study.os._exit", sys.exit)
+    with pytest.raises(SystemExit, match="130"):
+        _end_stopped(tmp_path)
     assert capsys.readouterr().err == "Stopped before a training began.\n"
     (tmp_path / "cells").mkdir()
-    _end_stopped(tmp_path)
+    with pytest.raises(SystemExit, match="130"):
+        _end_stopped(tmp_path)
     assert "What is done is kept; the same command goes on" in capsys.readouterr().err
-    assert ended == [130, 130]
 
 
 def test_without_a_terminal_each_training_says_once_that_it_begins_and_that_it_trains(
