@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -45,6 +46,15 @@ def test_nothing_of_it_listens_to_the_network(ray_here: RayPlace) -> None:
         if each.status == psutil.CONN_LISTEN
     }
     assert heard == {"127.0.0.1"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permission bits")
+def test_the_folder_of_ray_is_closed_to_other_users_though_ray_opens_it(ray_here: RayPlace) -> None:
+    from ray._private import worker
+
+    of_ray = Path(worker.global_worker.node.get_session_dir_path()).parent
+    assert stat.S_IMODE(of_ray.parent.stat().st_mode) == 0o700
+    assert of_ray.parent.name.startswith("vptct-ray-")
 
 
 def test_a_cluster_that_is_open_already_is_used_and_stays_open(ray_here: RayPlace) -> None:

@@ -19,9 +19,11 @@ from filelock import FileLock, Timeout
 from vpt_plugin.errors import ConfigurationError
 
 _LOOPBACK = "127.0.0.1"
-# Sockets of Unix have names of 103 characters at most on macOS; those of Ray take 63 below this folder.
-_LONGEST_TEMPORARY = 20
+# Sockets of Unix have names of 103 characters at most on macOS; those of Ray take 65 below our folder.
+_LONGEST_TEMPORARY = 18
 _FOLDERS = "vptct-ray-"
+# Ray opens its folder to every user of the computer; ours around it stays its owner's.
+_OF_RAY = "r"
 _LOCK = ".lock"
 # Between the processes of a study go names and figures; 78643200 is the least that Ray takes.
 _OBJECTS_BYTES = 100_000_000
@@ -79,7 +81,7 @@ def _start(folder: Path, cpus: float | None, gpus: float | None) -> None:
             configure_logging=False,
             log_to_driver=False,
             _node_ip_address=_LOOPBACK,
-            _temp_dir=str(folder),
+            _temp_dir=str(folder / _OF_RAY),
         )
     except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
         raise ConfigurationError(
