@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 # Before any test loads torch: its threads otherwise spin while they wait for each other, which on a computer
 # that is busy with something else makes a small network a hundred times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Ray would end its workers where memory runs short, though most of it is held by the tests themselves.
+os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
@@ -30,6 +34,14 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         end_of_file = nextitem is None or nextitem.path != item.path
         # A full look takes a while; networks that were trained leave far more objects behind than that.
         gc.collect(2 if end_of_file or gc.get_count()[0] > 10_000 else 1)
+    if (nextitem is None or nextitem.path != item.path) and sys.platform == "linux":
+        _give_memory_back()
+
+
+def _give_memory_back() -> None:
+    """What trainings freed and kept for their next step: several processes share this computer."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture

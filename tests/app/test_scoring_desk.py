@@ -205,7 +205,8 @@ def test_one_that_crashes_each_time_is_given_up_and_begins_again_every_hour_and_
         clock.now += delay
     told = reaches(desk, "failed")
     assert (told["starts"], told["problem"][:44]) == (4, "the process that scores crashed (exit status")
-    assert caplog.text.count("the last words") == 4
+    # The log is written after the state.
+    wait_until(lambda: caplog.text.count("the last words") == 4)
     clock.now += 3000
     later(site, 1)
     assert site.turns() == ["begin 1"] * 4

@@ -7,10 +7,8 @@ spacing of 1.0 mm, and where slices are tilted or missing it averages the spacin
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +47,7 @@ def read_dicom_file(file: Path, study: str, series_uid: str | None = None) -> Vo
     Raises:
         StudyError: as ``read_dicom_folder``; also where the file itself is no CT slice.
     """
-    with _without_warnings():
-        header = read_header(file)
+    header = read_header(file)
     if isinstance(header, LeftOutFile):
         if header.reason is LeftOut.NOT_DICOM and file.name.upper() == "DICOMDIR":
             return read_dicom_folder(file.parent, study, series_uid)
@@ -64,8 +61,7 @@ def read_slice_headers(folder: Path, study: str) -> list[SliceHeader]:
     Raises:
         UnreadableStudyError: the file system does not hand a file out.
     """
-    with _without_warnings():
-        return _headers(_plain_files(_files_below(folder)), study)[0]
+    return _headers(_plain_files(_files_below(folder)), study)[0]
 
 
 def find_stack(folder: Path, study: str, series_uid: str | None = None) -> Stack:
@@ -74,8 +70,7 @@ def find_stack(folder: Path, study: str, series_uid: str | None = None) -> Stack
     Raises:
         StudyError: as ``read_dicom_folder``, for all that headers tell.
     """
-    with _without_warnings():
-        return _find(_files_below(folder), study, series_uid).stack
+    return _find(_files_below(folder), study, series_uid).stack
 
 
 def first_header(files: Iterable[Path]) -> SliceHeader | LeftOutFile | None:
@@ -85,11 +80,10 @@ def first_header(files: Iterable[Path]) -> SliceHeader | LeftOutFile | None:
         OSError: the file system does not hand a file out.
     """
     header = None
-    with _without_warnings():
-        for file in files:
-            header = read_header(file)
-            if isinstance(header, SliceHeader) or header.modality not in ("", "CT"):
-                break
+    for file in files:
+        header = read_header(file)
+        if isinstance(header, SliceHeader) or header.modality not in ("", "CT"):
+            break
     return header
 
 
@@ -115,9 +109,8 @@ def _plain_files(files: Iterable[Path]) -> list[Path]:
 
 
 def _read(files: Iterable[Path], study: str, series_uid: str | None) -> Volume:
-    with _without_warnings():
-        found = _find(files, study, series_uid)
-        hu = _decode(found.stack, study)
+    found = _find(files, study, series_uid)
+    hu = _decode(found.stack, study)
     chosen, stack = found.chosen, found.stack
     first = chosen.slices[0]
     return Volume(
@@ -198,11 +191,3 @@ def _decode(stack: Stack, study: str) -> np.ndarray[tuple[int, int, int], np.dty
         for _ in pool.map(decode, range(len(stack.slices))):
             pass
     return hu
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """pydicom warns of every odd value (over-long numbers, hashed UIDs); what matters is checked here."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
-        yield

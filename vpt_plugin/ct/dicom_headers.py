@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -24,6 +25,8 @@ from vpt_plugin.ct.volume import PHANTOM_MARK
 # are of modality CT too, say MGML, Z_EFF, PCT ... (DICOM PS3.3, C.11.1.1.2).
 _HOUNSFIELD_TYPES = {"", "HU", "HU_MOD", "US"}
 _DATE = re.compile(r"[12]\d{7}")
+_PYDICOM = r"pydicom(\.|$)"
+_QUIET = ("ignore", None, Warning, re.compile(_PYDICOM), 0)
 _DICOMDIR = b"1.2.840.10008.1.3.10"
 _PROJECTIONS = {"MIP", "MINIP", "PROJECTION IMAGE"}
 
@@ -113,6 +116,7 @@ def read_header(path: Path) -> SliceHeader | LeftOutFile:
     Raises:
         OSError: the file system does not hand the file out.
     """
+    _hush_pydicom()
     with path.open("rb") as file:
         start = file.read(512)
         if not start and _named_like_dicom(path):
@@ -156,6 +160,16 @@ def read_study_date(path: Path) -> str:
     """StudyDate of one file, ``20201231``, or "" where none can be read. No file makes this fail."""
     date = _stored_text(path, "StudyDate")
     return date if _DATE.fullmatch(date) else ""
+
+
+def _hush_pydicom() -> None:
+    """pydicom warns of every odd value (over-long numbers, hashed UIDs); what matters is checked here.
+
+    For good, not in a ``catch_warnings`` block: those are not for threads, and several studies are read at
+    once.
+    """
+    if _QUIET not in warnings.filters:
+        warnings.filterwarnings("ignore", module=_PYDICOM)
 
 
 def _stored_text(path: Path, name: str) -> str:
