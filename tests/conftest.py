@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Ray would end its workers where memory runs short, though most of it is held by the tests themselves.
 os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
+# Ray's workers give way to other programs; beside other tests, which wait for them, they would starve.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:

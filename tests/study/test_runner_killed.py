@@ -1,10 +1,9 @@
-"""A study from the command line whose driver is killed, then stopped by Ctrl+C, then left alone."""
+"""A study from the command line whose driver is killed, then left alone."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -68,13 +67,13 @@ def begin(plan: Path, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[
         each.wait()
 
 
-def wait_for_epoch(out: Path, cell: str, epoch: int, *, not_in: int = 0) -> int:
-    """The process that trains the cell, once it is at this epoch."""
+def wait_for_epoch(out: Path, cell: str, epoch: int) -> None:
+    """Until the cell's training is at this epoch."""
     began = time.monotonic()
-    while time.monotonic() - began < 90:
+    while time.monotonic() - began < 120:
         progress = CellProgress.read(out, cell)
-        if progress is not None and progress.process != not_in and progress.now.epoch >= epoch:
-            return progress.process
+        if progress is not None and progress.now.epoch >= epoch:
+            return
         time.sleep(0.05)
     raise AssertionError((out.parent / "stderr").read_text())
 
@@ -86,27 +85,19 @@ def run_of(out: Path, cell: str) -> str:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows knows no such signals")
-def test_a_study_that_is_killed_and_then_stopped_goes_on_and_does_each_training_once(
+def test_a_study_that_is_killed_goes_on_and_does_each_training_once(
     begin: Callable[[], subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     out, stderr = tmp_path / "out", tmp_path / "stderr"
     killed = begin()
     wait_for_epoch(out, CELLS[0], 3)
-    first = wait_for_epoch(out, CELLS[1], 3)
+    wait_for_epoch(out, CELLS[1], 3)
     killed.kill()
     killed.wait()
     numbers = {cell: run_of(out, cell) for cell in CELLS}
 
-    stopped = begin()
-    wait_for_epoch(out, CELLS[1], 4, not_in=first)
-    began = time.monotonic()
-    stopped.send_signal(signal.SIGINT)
-    assert stopped.wait(timeout=60) == 130, stderr.read_text()
-    assert time.monotonic() - began < 20
-    assert "the same command goes on" in stderr.read_text()
-
     last = begin()
-    assert last.wait(timeout=120) == 0, stderr.read_text()
+    assert last.wait(timeout=150) == 0, stderr.read_text()
     assert "2 cells done" in (tmp_path / "said").read_text()
     for cell in CELLS:
         (card,) = (out / "cells" / cell / "models").rglob("card.json")
