@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Ray would end its workers where memory runs short, though most of it is held by the tests themselves.
 os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
-# Ray's workers give way to other programs; beside other tests, which wait for them, they would starve.
+# Ray's workers give way to other programs; here the programs beside them are tests that wait for them.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
 

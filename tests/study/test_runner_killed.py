@@ -1,9 +1,10 @@
-"""A study from the command line whose driver is killed, then left alone."""
+"""A study from the command line whose driver is killed, then stopped by Ctrl+C, then left alone."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +16,8 @@ import pytest
 from vpt_plugin.study.runner_cell import CellProgress
 
 CELLS = ["balls-tiny-none-100-s0", "balls-tiny-none-100-s1"]
-EPOCHS = 20
+# Long enough that none is over in the second or two in which what a kill leaves behind ends.
+EPOCHS, STEPS_PER_EPOCH = 8, 60
 PLAN = """
 title: A small plan
 datasets:
@@ -31,7 +33,7 @@ learning_rates:
 sizes:
   tiny: {{clip_slices: 8, resize_px: 40, crop_px: 32}}
 training:
-  all: {{epochs: {epochs}, patience: {epochs}, steps_per_epoch: 2, batch: 4}}
+  all: {{epochs: {epochs}, patience: {epochs}, steps_per_epoch: {steps}, batch: 4}}
 """
 # As from a terminal: what is started in the background of a shell ignores Ctrl+C.
 VPT = (
@@ -43,9 +45,9 @@ VPT = (
 @pytest.fixture
 def plan(tmp_path: Path, make_manifest: Callable[..., Path]) -> Path:
     path = tmp_path / "small.yaml"
-    path.write_text(
-        PLAN.format(manifest=make_manifest(tmp_path / "balls", 4, 4, 4), epochs=EPOCHS), encoding="utf-8"
-    )
+    manifest = make_manifest(tmp_path / "balls", 4, 4, 4)
+    text = PLAN.format(manifest=manifest, epochs=EPOCHS, steps=STEPS_PER_EPOCH)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -67,13 +69,13 @@ def begin(plan: Path, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[
         each.wait()
 
 
-def wait_for_epoch(out: Path, cell: str, epoch: int) -> None:
-    """Until the cell's training is at this epoch."""
+def wait_for_epoch(out: Path, cell: str, epoch: int, *, not_in: int = 0) -> int:
+    """The process that trains the cell, once it is at this epoch."""
     began = time.monotonic()
-    while time.monotonic() - began < 120:
+    while time.monotonic() - began < 90:
         progress = CellProgress.read(out, cell)
-        if progress is not None and progress.now.epoch >= epoch:
-            return
+        if progress is not None and progress.process != not_in and progress.now.epoch >= epoch:
+            return progress.process
         time.sleep(0.05)
     raise AssertionError((out.parent / "stderr").read_text())
 
@@ -85,19 +87,27 @@ def run_of(out: Path, cell: str) -> str:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows knows no such signals")
-def test_a_study_that_is_killed_goes_on_and_does_each_training_once(
+def test_a_study_that_is_killed_and_then_stopped_goes_on_and_does_each_training_once(
     begin: Callable[[], subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     out, stderr = tmp_path / "out", tmp_path / "stderr"
     killed = begin()
     wait_for_epoch(out, CELLS[0], 3)
-    wait_for_epoch(out, CELLS[1], 3)
+    first = wait_for_epoch(out, CELLS[1], 3)
     killed.kill()
     killed.wait()
     numbers = {cell: run_of(out, cell) for cell in CELLS}
 
+    stopped = begin()
+    wait_for_epoch(out, CELLS[1], 4, not_in=first)
+    began = time.monotonic()
+    stopped.send_signal(signal.SIGINT)
+    assert stopped.wait(timeout=60) == 130, stderr.read_text()
+    assert time.monotonic() - began < 20
+    assert "the same command goes on" in stderr.read_text()
+
     last = begin()
-    assert last.wait(timeout=150) == 0, stderr.read_text()
+    assert last.wait(timeout=120) == 0, stderr.read_text()
     assert "2 cells done" in (tmp_path / "said").read_text()
     for cell in CELLS:
         (card,) = (out / "cells" / cell / "models").rglob("card.json")
