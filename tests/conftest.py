@@ -28,6 +28,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
 # Ray's workers give way to other programs; here the programs beside them are tests that wait for them.
 os.environ.setdefault("RAY_worker_niceness", "0")
+# Not whichever backend this computer happens to have; those of OpenVINO ask for it.
+os.environ["VPT_BACKEND"] = "torch"
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
@@ -81,8 +83,9 @@ def spread_out() -> Callable[[Classifier, ReadingTask, Volume], None]:
         features = torch.cat(seen).double()
         direction = torch.linalg.svd(features - features.mean(dim=0)).Vh[0]
         weight = 1.5 / (features @ direction).std() * direction
-        classifier.head.weight.copy_(weight)
-        classifier.head.bias.copy_(-(features.mean(dim=0) @ weight))
+        with torch.no_grad():
+            classifier.head.weight.copy_(weight)
+            classifier.head.bias.copy_(-(features.mean(dim=0) @ weight))
 
     return spread
 

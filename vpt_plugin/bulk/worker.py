@@ -132,7 +132,7 @@ class StudyWorker:
             series_uid=volume.provenance.series_uid,
             prediction=replace(prediction, warnings=(*prediction.warnings, *opened.notes)),
             device=str(self._predictor.device),
-            precision=str(self._predictor.dtype).removeprefix("torch."),
+            precision=self._predictor.engine.precision,
             finished=now(),
         )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -13,23 +13,18 @@ from numpy.typing import NDArray
 
 from vpt_plugin.ct.aggregation import key_slice, slice_evidence, study_probability
 from vpt_plugin.ct.clips import clip_starts
-from vpt_plugin.ct.intensity import air, centre_crop, prepare_slices
-from vpt_plugin.ct.statistics import range_warnings, study_facts
+from vpt_plugin.ct.intensity import air, centre_crop, window_hu
+from vpt_plugin.ct.reduced import ReducedStudy, reduce_volume
+from vpt_plugin.ct.statistics import range_warnings
 from vpt_plugin.ct.volume import Volume
-from vpt_plugin.data.clip_dataset import scale_clips
-from vpt_plugin.errors import (
-    CancelledError,
-    ConfigurationError,
-    DeviceMemoryError,
-    TooFewSlicesError,
-    WeightsError,
-)
+from vpt_plugin.errors import CancelledError, ConfigurationError, TooFewSlicesError, WeightsError
 from vpt_plugin.inference.batch_size import BatchSize
+from vpt_plugin.inference.engines import Engine, make_engine
 from vpt_plugin.inference.prediction import ClipProbability, FindingPrediction, Prediction
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.classifier import Classifier
-from vpt_plugin.models.device import arrange, choose_device, choose_dtype, memory_format, out_of_memory
+from vpt_plugin.models.device import memory_needed, out_of_memory
 from vpt_plugin.tasks import ReadingTask
 
 SYNTHETIC_WARNING = "this model was trained on synthetic phantoms only: for demonstration, never for patients"
@@ -57,18 +52,18 @@ class Predictor:
 
     Attributes:
         spec: what is known about the network.
+        engine: computes what the network says.
 
     Args:
-        classifier: is moved to the device and set to evaluation.
+        classifier: is left as it is; the engine has a copy of its own.
         task: says how a study is read.
         card: of the classifier; its temperature, thresholds and ranges are used.
-        device: as in ``choose_device``.
-        precision: as in ``choose_dtype``.
+        device, precision, backend, cache, many_studies: as in ``make_engine``.
         clips_per_batch: None takes what the device's memory allows (on the CPU one at a time, or
             16 single slices).
 
     Raises:
-        ConfigurationError: unknown device or precision, or a classifier of another task.
+        ConfigurationError: unknown device, precision or backend, or a classifier of another task.
         ClipShapeError: the network cannot take the task's clips.
         DeviceMemoryError: the network does not fit into the device's memory.
     """
@@ -81,7 +76,10 @@ class Predictor:
         *,
         device: str = "auto",
         precision: str = "auto",
+        backend: str = "auto",
         clips_per_batch: int | None = None,
+        cache: Path | None = None,
+        many_studies: bool = False,
     ) -> None:
         if not classifier.findings == task.findings == card.findings:
             raise ConfigurationError(
@@ -93,20 +91,33 @@ class Predictor:
             raise ConfigurationError(f"clips_per_batch must be at least 1, not {clips_per_batch}.")
         self.task = task
         self.card = card
-        self.device = choose_device(device)
-        self.dtype = choose_dtype(self.device, precision)
         self.spec = classifier.spec
         numbers = classifier.spec.clip_numbers(task.clips)
         self._length, self._stride = numbers.length, numbers.stride
         self.spec.check_clip(self._length, self.spec.crop_px, self.spec.crop_px)
         self._clips_per_batch = clips_per_batch
-        self._classifier = classifier.eval().requires_grad_(False)
-        with _memory_needed(self.device, "the network does not fit"):
-            arrange(self._classifier.to(self.device), self.dtype)
+        self.engine: Engine = make_engine(
+            classifier, task, card,
+            device=device, precision=precision, backend=backend, cache=cache, many_studies=many_studies,
+        )  # fmt: skip
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return self.engine.device
+
+    def warm_up(self) -> None:
+        """Do once what is slow the first time only, so that the first study is as fast as the next.
+
+        Raises:
+            DeviceMemoryError: not even one clip fits into the device's memory.
+        """
+        with memory_needed(self.device, "not even one clip fits"):
+            self.engine.warm_up()
 
     def predict(
         self,
-        volume: Volume,
+        study: Volume | ReducedStudy,
         *,
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
@@ -115,27 +126,29 @@ class Predictor:
         """The answer for one study.
 
         Args:
-            volume: in the canonical orientation, as ``read_study`` gives it.
+            study: as ``read_study`` or, of this network's ``resize_px``, as ``read_reduced`` gives it.
             progress: called after every batch with the clips done and the clips in all.
             cancelled: asked before every batch.
-            read_seconds: what reading the volume took, for the account of seconds.
+            read_seconds: what reading the study took, for the account of seconds.
 
         Raises:
+            ConfigurationError: the study was reduced for networks of another size.
             TooFewSlicesError: fewer slices than the network needs.
             CancelledError: ``cancelled`` said so.
             WeightsError: the network gave something that is no number.
             DeviceMemoryError: the study or even one clip does not fit into the device's memory.
         """
         began = perf_counter()
-        slices = self._prepare(volume)
-        starts = clip_starts(volume.slices, length=self._length, stride=self._stride)
-        warnings = self._warnings(volume)
+        reduced = self._reduced(study)
+        slices = self._placed(window_hu(reduced.hu, self.task.hu_window))
+        starts = clip_starts(reduced.slices, length=self._length, stride=self._stride)
+        warnings = self._warnings(reduced)
         prepared = perf_counter()
         clips = self._clip_answers(slices, starts, progress, cancelled).probabilities
         finished = perf_counter()
         return Prediction(
             card=self.card,
-            findings=self._findings(volume, starts, clips),
+            findings=self._findings(reduced, starts, clips),
             warnings=warnings,
             seconds={
                 "read": read_seconds,
@@ -143,7 +156,7 @@ class Predictor:
                 "network": finished - prepared,
                 "total": read_seconds + finished - began,
             },
-            notes=volume.provenance.notes,
+            notes=reduced.provenance.notes,
         )
 
     def score(
@@ -163,10 +176,18 @@ class Predictor:
         starts = clip_starts(len(slices), length=self._length, stride=self._stride)
         return self._clip_answers(self._placed(slices), starts, None, cancelled)
 
-    def _prepare(self, volume: Volume) -> torch.Tensor:
-        """The study as the network sees it but for the scale: uint8 (slices, rows, columns) on the device."""
-        require_slices(volume.study, volume.slices, self.task, self.spec)
-        return self._placed(prepare_slices(volume, self.task.hu_window, pixels=self.spec.resize_px))
+    def _reduced(self, study: Volume | ReducedStudy) -> ReducedStudy:
+        """The study in this network's size; refused where a clip cannot honestly be made of it."""
+        require_slices(study.study, study.slices, self.task, self.spec)
+        if isinstance(study, Volume):
+            return reduce_volume(study, pixels=self.spec.resize_px)
+        if study.pixels != self.spec.resize_px:
+            raise ConfigurationError(
+                f"{study.study}: its slices were reduced to {study.pixels} pixels, {self.spec.name} takes "
+                f"{self.spec.resize_px}.",
+                f"Read it with pixels={self.spec.resize_px}.",
+            )
+        return study
 
     def _placed(self, slices: NDArray[np.uint8]) -> torch.Tensor:
         """Prepared slices, cropped and filled up to a clip, on the device."""
@@ -174,10 +195,10 @@ class Predictor:
         slices = centre_crop(slices, self.spec.crop_px)
         filling = air(self.task.hu_window)
         slices = np.pad(slices, ((0, missing), (0, 0), (0, 0)), constant_values=filling)
-        with _memory_needed(self.device, "the study does not fit"):
+        with memory_needed(self.device, "the study does not fit"):
             return torch.from_numpy(slices).to(self.device)
 
-    def _warnings(self, volume: Volume) -> tuple[str, ...]:
+    def _warnings(self, study: ReducedStudy) -> tuple[str, ...]:
         warnings = [SYNTHETIC_WARNING] if self.card.synthetic else []
         if self.card.clip_slices != self._length:
             warnings.append(
@@ -185,9 +206,9 @@ class Predictor:
                 f"({self.card.clip_slices} slices)"
             )
         if self.card.ranges:
-            reduced = volume.provenance.reduced_from_mm is not None
-            warnings += range_warnings(study_facts(volume), self.card.ranges, reduced=reduced)
-        return (*warnings, *volume.provenance.warnings)
+            uploaded_reduced = study.provenance.reduced_from_mm is not None
+            warnings += range_warnings(study.facts, self.card.ranges, reduced=uploaded_reduced)
+        return (*warnings, *study.provenance.warnings)
 
     def _clip_answers(
         self,
@@ -221,7 +242,7 @@ class Predictor:
     def _batch(self, slices: torch.Tensor, starts: Sequence[int]) -> ClipAnswers | None:
         """What the network says of some clips; None when the memory does not take so many."""
         try:
-            logits, features = self._logits(slices, starts)
+            logits, features = self.engine.answer(slices, starts)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
@@ -235,40 +256,30 @@ class Predictor:
             )
         return ClipAnswers(torch.sigmoid(logits / self.card.temperature).numpy(), features.numpy())
 
-    def _logits(self, slices: torch.Tensor, starts: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits (clips, findings) float64 and features (clips, features) float32 of clips, on the CPU."""
-        enabled = self.dtype == torch.bfloat16
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
-            clips = torch.stack([slices[start : start + self._length] for start in starts]).unsqueeze(1)
-            clips = scale_clips(clips, self.task.offset).to(memory_format=memory_format(self.dtype))
-            features = self._classifier.features(clips)
-            logits: torch.Tensor = self._classifier.head(features)
-            return logits.float().cpu().double(), features.float().cpu()
-
     def _findings(
-        self, volume: Volume, starts: Sequence[int], clips: NDArray[np.float64]
+        self, study: ReducedStudy, starts: Sequence[int], clips: NDArray[np.float64]
     ) -> tuple[FindingPrediction, ...]:
-        study = study_probability(clips, self.task.aggregation)
+        probabilities = study_probability(clips, self.task.aggregation)
         findings = []
         for index, name in enumerate(self.task.findings):
-            evidence = slice_evidence(clips[:, index], starts, length=self._length, slices=volume.slices)
+            evidence = slice_evidence(clips[:, index], starts, length=self._length, slices=study.slices)
             findings.append(
                 FindingPrediction(
                     name=name,
-                    probability=float(study[index]),
+                    probability=float(probabilities[index]),
                     threshold=self.card.threshold(name),
-                    key_slice_mm=float(volume.slice_z_mm[key_slice(evidence)]),
-                    clips=self._clips(volume, starts, clips[:, index]),
+                    key_slice_mm=float(study.slice_z_mm[key_slice(evidence)]),
+                    clips=self._clips(study, starts, clips[:, index]),
                 )
             )
         return tuple(findings)
 
     def _clips(
-        self, volume: Volume, starts: Sequence[int], probabilities: NDArray[np.float64]
+        self, study: ReducedStudy, starts: Sequence[int], probabilities: NDArray[np.float64]
     ) -> tuple[ClipProbability, ...]:
-        z_mm = volume.slice_z_mm
+        z_mm = study.slice_z_mm
         # A study shorter than a clip was filled up with air, which the answer does not tell about.
-        last = [min(start + self._length, volume.slices) - 1 for start in starts]
+        last = [min(start + self._length, study.slices) - 1 for start in starts]
         return tuple(
             ClipProbability(first, end, (float(z_mm[first]), float(z_mm[end])), float(probability))
             for first, end, probability in zip(starts, last, probabilities, strict=True)
@@ -289,17 +300,3 @@ def require_slices(study: str, slices: int, task: ReadingTask, spec: ModelSpec) 
             f"and needs at least {numbers.min_slices}.",
             "Choose a thinner reconstruction, or a model with shorter clips.",
         )
-
-
-@contextmanager
-def _memory_needed(device: torch.device, otherwise: str) -> Iterator[None]:
-    """Says in our words that the device's memory is full; ``otherwise`` is what then does not fit."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not out_of_memory(error):
-            raise
-        raise DeviceMemoryError(
-            f"{otherwise} into the free memory of {device}.",
-            "End other programs that use it, or choose the device cpu.",
-        ) from error

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.errors import ConfigurationError, DeviceMemoryError
 
 _OUT_OF_MEMORY = (
     "MPS backend out of memory",
@@ -94,6 +96,24 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+@contextmanager
+def memory_needed(device: torch.device, otherwise: str) -> Iterator[None]:
+    """Says in our words that the device's memory is full; ``otherwise`` is what then does not fit.
+
+    Raises:
+        DeviceMemoryError: in place of torch's error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise DeviceMemoryError(
+            f"{otherwise} into the free memory of {device}.",
+            "End other programs that use it, or choose the device cpu.",
+        ) from error
 
 
 def memory_format(dtype: torch.dtype) -> torch.memory_format:
