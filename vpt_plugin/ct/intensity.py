@@ -58,7 +58,16 @@ def prepare_slices(volume: Volume, window: HUWindow, *, pixels: int) -> NDArray[
     Returns:
         (slices, pixels, pixels), 0 to 255.
     """
-    return window_hu(resize_slices(_square_pixels(volume), pixels), window)
+    return window_hu(reduce_slices(volume, pixels=pixels), window)
+
+
+def reduce_slices(volume: Volume, *, pixels: int) -> NDArray[np.int16]:
+    """Every slice as a square of ``pixels`` x ``pixels`` whose pixels are as wide as high, in HU.
+
+    Returns:
+        (slices, pixels, pixels) int16.
+    """
+    return resize_slices(_square_pixels(volume), pixels)
 
 
 def _square_pixels(volume: Volume) -> NDArray[np.int16]:
