@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
@@ -20,11 +22,12 @@ from vpt_plugin.cli.options import (
     choose_task,
 )
 from vpt_plugin.cli.report import FORMATS, Report
-from vpt_plugin.errors import CancelledError, StudyError, VptError
+from vpt_plugin.errors import StudyError, VptError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
+    from vpt_plugin.ct.volume import Volume
     from vpt_plugin.inference import Prediction, Predictor
     from vpt_plugin.tasks import ReadingTask
 
@@ -106,19 +109,21 @@ def _load_predictor(
 def _answer(
     studies: Sequence[Path], series_uid: str | None, predictor: Predictor, report: Report
 ) -> list[str]:
-    """Answers for the studies one by one; the names of those that gave none."""
+    """Answers for the studies in their order; the names of those that gave none."""
+    from vpt_plugin.inference.pipeline import Failed, answer_studies
+
     failed = []
     with report, progress_bars() as progress:
-        for path in progress.track(studies, description="studies"):
-            try:
-                prediction = _predict(path, series_uid, predictor, progress)
-            except CancelledError:
-                raise
-            except (VptError, MemoryError, OSError) as error:
-                print_error(_about(path, error))
-                failed.append(str(path))
-            else:
-                report.add(str(path), prediction)
+        shown = _Shown(series_uid, predictor, progress)
+        with closing(answer_studies(studies, shown.read, shown.answer)) as outcomes:
+            for outcome in progress.track(outcomes, total=len(studies), description="studies"):
+                if not isinstance(outcome, Failed):
+                    report.add(str(outcome.study), outcome.answer)
+                    continue
+                if not isinstance(outcome.error, (VptError, MemoryError, OSError)):
+                    raise outcome.error
+                print_error(_about(outcome.study, outcome.error))
+                failed.append(str(outcome.study))
     return failed
 
 
@@ -133,17 +138,44 @@ def _about(path: Path, error: VptError | MemoryError | OSError) -> StudyError:
     return StudyError(str(path), f"{error}.")
 
 
-def _predict(path: Path, series_uid: str | None, predictor: Predictor, progress: Progress) -> Prediction:
-    from vpt_plugin.ct.reader import read_study
+@dataclass(frozen=True)
+class _Read:
+    """A study that was read, and the bar that shows how far it is."""
 
-    bar = progress.add_task(f"clips of {middle_cut(path.name, _MAX_NAME)}", total=None)
-    try:
-        began = perf_counter()
-        volume = read_study(path, name=str(path), series_uid=series_uid)
-        return predictor.predict(
-            volume,
-            progress=lambda done, total: progress.update(bar, completed=done, total=total),
-            read_seconds=perf_counter() - began,
-        )
-    finally:
-        progress.remove_task(bar)
+    volume: Volume
+    seconds: float
+    bar: TaskID
+
+
+class _Shown:
+    """Reads and answers studies, each with a bar from the moment when its reading begins."""
+
+    def __init__(self, series_uid: str | None, predictor: Predictor, progress: Progress) -> None:
+        self._series_uid = series_uid
+        self._predictor = predictor
+        self._progress = progress
+
+    def read(self, path: Path, stopped: Callable[[], bool]) -> _Read:
+        """The study at a path."""
+        from vpt_plugin.ct.reader import read_study
+
+        bar = self._progress.add_task(f"clips of {middle_cut(path.name, _MAX_NAME)}", total=None)
+        try:
+            began = perf_counter()
+            volume = read_study(path, name=str(path), series_uid=self._series_uid)
+            return _Read(volume, perf_counter() - began, bar)
+        except BaseException:
+            self._progress.remove_task(bar)
+            raise
+
+    def answer(self, study: _Read, stopped: Callable[[], bool]) -> Prediction:
+        """The answer for a study that was read."""
+        try:
+            return self._predictor.predict(
+                study.volume,
+                progress=lambda done, total: self._progress.update(study.bar, completed=done, total=total),
+                cancelled=stopped,
+                read_seconds=study.seconds,
+            )
+        finally:
+            self._progress.remove_task(study.bar)
