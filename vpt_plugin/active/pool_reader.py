@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vpt_plugin.ct.dicom_headers import read_study_date
-from vpt_plugin.ct.intensity import prepare_slices
-from vpt_plugin.ct.reader import read_study
-from vpt_plugin.ct.statistics import StudyFacts, study_facts
+from vpt_plugin.ct.intensity import window_hu
+from vpt_plugin.ct.reduced import read_reduced
+from vpt_plugin.ct.statistics import StudyFacts
 from vpt_plugin.data.prepared import PREPARATION_VERSION, PreparedStudies
 from vpt_plugin.data.study_files import file_places
 from vpt_plugin.store.source import StudySource
@@ -125,9 +125,9 @@ class PoolReader:
             copied = None if self._archived else self._copied(opened.path)
             if copied is not None:
                 return PoolStudy(study, identity, date, copied)
-            volume = read_study(opened.path, name=study)
-        slices = prepare_slices(volume, self._window, pixels=self._pixels)
-        content = StudyContent(slices, study_facts(volume), volume.provenance.synthetic)
+            reduced = read_reduced(opened.path, pixels=self._pixels, name=study)
+        slices = window_hu(reduced.hu, self._window)
+        content = StudyContent(slices, reduced.facts, reduced.provenance.synthetic)
         return PoolStudy(study, identity, date, content)
 
     def _copied(self, what: str | Path) -> StudyContent | None:

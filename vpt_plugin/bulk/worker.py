@@ -19,7 +19,7 @@ import torch
 
 from vpt_plugin.bulk.rows import AWAY, ENDS_THE_RUN, REFUSED_BY_ITSELF, AnsweredBy, Refusal, StudyAnswer
 from vpt_plugin.bulk.source import Opener, Where, place_of
-from vpt_plugin.ct.reader import read_study
+from vpt_plugin.ct.reduced import read_reduced
 from vpt_plugin.errors import (
     ArchiveError,
     ConfigurationError,
@@ -122,14 +122,14 @@ class StudyWorker:
     def _answer(self, study: str, where: Where) -> StudyAnswer:
         began = perf_counter()
         with self._settings.opener(study, where) as opened:
-            volume = read_study(opened.path, name=study)
+            reduced = read_reduced(opened.path, pixels=self._predictor.spec.resize_px, name=study)
         read_seconds = perf_counter() - began
         with self._turn:
-            prediction = self._predictor.predict(volume, read_seconds=read_seconds)
+            prediction = self._predictor.predict(reduced, read_seconds=read_seconds)
         return StudyAnswer(
             study=study,
             place=place_of(where),
-            series_uid=volume.provenance.series_uid,
+            series_uid=reduced.provenance.series_uid,
             prediction=replace(prediction, warnings=(*prediction.warnings, *opened.notes)),
             device=str(self._predictor.device),
             precision=self._predictor.engine.precision,

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from vpt_plugin.ct.reader import read_study
+from vpt_plugin.ct.reduced import read_reduced
 from vpt_plugin.errors import NotTrainedError
 from vpt_plugin.inference import Prediction
 from vpt_plugin.models.catalog import ModelSpec
@@ -87,11 +87,11 @@ class ClassifyTask(InferTask):
         self.check_trained()
         with self._workplace.in_hand.turn(cancelled):
             began = perf_counter()
-            volume = read_study(path, name=study)
+            reduced = read_reduced(path, pixels=self.spec.resize_px, name=study)
             read_seconds = perf_counter() - began
             with self._workplace.device.turn(cancelled):
                 predictor = self._workplace.predictors.current(self.task, self.spec.name)
-                prediction = predictor.predict(volume, cancelled=cancelled, read_seconds=read_seconds)
+                prediction = predictor.predict(reduced, cancelled=cancelled, read_seconds=read_seconds)
         return replace(prediction, warnings=(*notes, *prediction.warnings))
 
     def check_trained(self) -> None:
