@@ -16,7 +16,9 @@ PACKAGE = ROOT / "vpt_plugin"
 LAYERS = [
     {"cli"},
     {"study", "active", "bulk"},
-    {"training", "inference"},
+    # A training measures what it publishes with the engines that will answer for it.
+    {"training"},
+    {"inference"},
     {"store", "data", "models"},
     {"ct", "acquisition", "labels"},
     {"tasks", "owned_process", "cluster"},

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from vpt_plugin.errors import ModelCardError
+from vpt_plugin.models.precision import PrecisionCheck
 
 SCHEMA = "vptct.card/1"
 
@@ -69,6 +70,8 @@ class ModelCard:
         calibration: how the temperature came about or why there is none, in one sentence.
         comparison: with the version that was served when this one was trained: the JSON of a
             ``vpt_plugin.training.comparison.Comparison``; empty where there was none.
+        precision_checks: how far reduced precision moves its answers, by way of computing
+            (``vpt_plugin.models.precision``); empty where nothing was measured.
         unknown: fields that a newer VPTCT wrote; kept as they are.
     """
 
@@ -99,6 +102,7 @@ class ModelCard:
     threshold_rule: str = ""
     calibration: str = ""
     comparison: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    precision_checks: Mapping[str, PrecisionCheck] = field(default_factory=lambda: MappingProxyType({}))
     unknown: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def threshold(self, finding: str) -> float:
@@ -126,6 +130,7 @@ class ModelCard:
             level: {name: {key: e.to_json() for key, e in found.items()} for name, found in findings.items()}
             for level, findings in self.metrics.items()
         }
+        data["precision_checks"] = {way: each.to_json() for way, each in self.precision_checks.items()}
         return {**self.unknown, **data}
 
     @classmethod
@@ -148,6 +153,9 @@ class ModelCard:
         values["metrics"] = {
             level: {name: _estimates(found) for name, found in findings.items()}
             for level, findings in values.get("metrics", {}).items()
+        }
+        values["precision_checks"] = {
+            way: PrecisionCheck.from_json(each) for way, each in data.get("precision_checks", {}).items()
         }
         known = {"schema", *_FIELDS}
         values["unknown"] = {name: value for name, value in data.items() if name not in known}
