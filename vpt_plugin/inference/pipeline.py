@@ -97,7 +97,10 @@ def answer_studies(
     network = ThreadPoolExecutor(1, "vptct-network")
 
     def begin(study: Study) -> Future[Answered[Study, Answer] | Failed[Study]]:
-        return network.submit(_outcome, study, reader.submit(read, study, stopped), answer, stopped)
+        # A future keeps its result for as long as an error keeps the frames that knew the future.
+        content: list[Content] = []
+        reading = reader.submit(lambda: content.append(read(study, stopped)))
+        return network.submit(_outcome, study, reading, content, answer, stopped)
 
     coming = iter(studies)
     try:
@@ -105,7 +108,7 @@ def answer_studies(
         while in_hand:
             outcome = in_hand.popleft().result()
             if isinstance(outcome, Failed):
-                # They hold what was read of the study.
+                # Else the error keeps what was read of the study.
                 clear_frames(outcome.error.__traceback__)
             in_hand.extend(map(begin, islice(coming, 1)))
             yield outcome
@@ -118,13 +121,18 @@ def answer_studies(
 
 
 def _outcome(
-    study: Study, reading: Future[Content], answer: Callable[[Content, Stopped], Answer], stopped: Stopped
+    study: Study,
+    reading: Future[None],
+    content: list[Content],
+    answer: Callable[[Content, Stopped], Answer],
+    stopped: Stopped,
 ) -> Answered[Study, Answer] | Failed[Study]:
+    """The outcome of a study whose content is there when ``reading`` is done; takes the content away."""
     try:
-        content = reading.result()
+        reading.result()
         if stopped():
             raise CancelledError
-        return Answered(study, answer(content, stopped))
+        return Answered(study, answer(content.pop(), stopped))
     except CancelledError:
         raise
     # What is wrong with one study must not end the others; the caller knows which errors to pass on.
