@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from time import perf_counter
 
 from vpt_plugin.inference import Predictor
 from vpt_plugin.tasks import ReadingTask
@@ -13,21 +16,34 @@ from vpt_plugin.training.model_store import ModelStore
 _logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class _Load:
+    """A version that is loaded, or is being loaded: whoever needs it waits for the same load."""
+
+    version: int | None
+    predictor: Future[Predictor] = field(default_factory=Future)
+
+
 class Predictors:
-    """Loads what is asked for and keeps the few that were used last.
+    """Loads what is asked for and keeps the few that were used last. Several threads may ask.
+
+    While one is loaded, others are handed out: only who wants this very version waits, and nobody loads it
+    a second time.
 
     Args:
         store: where published models lie; it is asked for the current version every time, so that a new one
             answers from the moment it is published.
         device: where the networks compute.
         keep: how many stay loaded.
+        warm_up: make each as fast as it will be before it answers for the first time.
     """
 
-    def __init__(self, store: ModelStore, *, device: str, keep: int = 3) -> None:
+    def __init__(self, store: ModelStore, *, device: str, keep: int = 3, warm_up: bool = False) -> None:
         self.store = store
+        self.keep = keep
         self._device = device
-        self._keep = keep
-        self._loaded: OrderedDict[tuple[str, str], tuple[int, Predictor]] = OrderedDict()
+        self._warm_up = warm_up
+        self._loads: OrderedDict[tuple[str, str], _Load] = OrderedDict()
         self._lock = threading.Lock()
 
     def current(self, task: ReadingTask, model: str) -> Predictor:
@@ -37,20 +53,49 @@ class Predictors:
             NotTrainedError: none was ever published.
             WeightsError: its file or its card is damaged, or it was trained for other findings.
         """
-        with self._lock:
-            name = (task.name, model)
-            version = self.store.current_version(*name)
-            if name not in self._loaded or self._loaded[name][0] != version:
-                # Let go of the old ones first: two may not fit into the device's memory side by side.
-                self._loaded.pop(name, None)
-                while len(self._loaded) >= self._keep:
-                    self._loaded.popitem(last=False)
-                self._loaded[name] = self._load(task, model, version)
-            self._loaded.move_to_end(name)
-            return self._loaded[name][1]
+        name = (task.name, model)
+        load, is_new = self._load_of(name, self.store.current_version(*name))
+        if is_new:
+            try:
+                load.predictor.set_result(self._loaded(task, model, load.version))
+            except BaseException as error:
+                # The next who asks tries again; who waits for this load learns why there is none.
+                self._forget(name, load)
+                load.predictor.set_exception(error)
+        return load.predictor.result()
 
-    def _load(self, task: ReadingTask, model: str, version: int | None) -> tuple[int, Predictor]:
+    def served_anew(self) -> list[tuple[str, str]]:
+        """Task and network of those that are loaded in another version than the one that is served now."""
+        with self._lock:
+            loaded = [(name, load.version) for name, load in self._loads.items()]
+        return [name for name, version in loaded if self.store.current_version(*name) != version]
+
+    def _load_of(self, name: tuple[str, str], version: int | None) -> tuple[_Load, bool]:
+        """What is loaded of a version, and whether the caller has to load it."""
+        with self._lock:
+            load = self._loads.get(name)
+            is_new = load is None or load.version != version
+            if load is None or is_new:
+                # Let go of the old ones first: two may not fit into the device's memory side by side.
+                self._loads.pop(name, None)
+                while len(self._loads) >= self.keep:
+                    self._loads.popitem(last=False)
+                load = self._loads[name] = _Load(version)
+            self._loads.move_to_end(name)
+            return load, is_new
+
+    def _forget(self, name: tuple[str, str], load: _Load) -> None:
+        with self._lock:
+            if self._loads.get(name) is load:
+                del self._loads[name]
+
+    def _loaded(self, task: ReadingTask, model: str, version: int | None) -> Predictor:
+        began = perf_counter()
         classifier, card = self.store.load(task, model, version)
         predictor = Predictor(classifier, task, card, device=self._device)
-        _logger.info("loaded %s_%s version %d onto %s", task.name, model, card.version, self._device)
-        return card.version, predictor
+        if self._warm_up:
+            predictor.warm_up()
+        seconds = perf_counter() - began
+        where = f"{task.name}_{model} version {card.version} onto {self._device}"
+        _logger.info("loaded %s in %.1f s", where, seconds)
+        return predictor
