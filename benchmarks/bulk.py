@@ -29,7 +29,8 @@ from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
-from side_by_side import RESULTS, about_this_machine
+from machine import about_this_machine
+from side_by_side import RESULTS
 
 from vpt_plugin.data.phantom import PhantomConfig, make_phantom, write_nrrd
 from vpt_plugin.models.card import ModelCard

@@ -27,7 +27,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
-from side_by_side import RESULTS, about_this_machine
+from machine import about_this_machine
+from side_by_side import RESULTS
 
 from vpt_plugin.acquisition.pool import Pool
 from vpt_plugin.acquisition.strategies import STRATEGIES, Geometry, choose

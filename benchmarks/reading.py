@@ -9,16 +9,15 @@ The study is noise of 300 slices of 512 x 512, uncompressed, as a scanner would 
 
 from __future__ import annotations
 
-import argparse
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from side_by_side import compare, report
+from peers import paper
+from side_by_side import SideBySide, Target, parser
 
 from vpt_plugin.ct.intensity import prepare_slices
 from vpt_plugin.ct.reader import read_study
@@ -29,25 +28,28 @@ from vpt_plugin.tasks import TASKS, HUWindow
 PIXELS = 256
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure, after making the study."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--slices", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    window = TASKS["pe"].hu_window
+    options = parser(__doc__)
+    options.add_argument("--slices", type=int, default=300)
+    options.add_argument("--rounds", type=int, default=5)
+    arguments = options.parse_args(argv)
+    task = TASKS["pe"]
+    bench = SideBySide("reading", "a DICOM folder to what a network sees")
     with tempfile.TemporaryDirectory() as folder:
         study = Path(folder) / "study"
         write_dicom(noise(arguments.slices), study)
-        row = compare(
+        bench.race(
             f"{arguments.slices} slices of 512 x 512",
-            partial(ours, study, window),
-            partial(theirs, study, window),
+            {
+                "paper's way (a)": partial(paper.read, study, task.hu_window, task.offset),
+                "ours": partial(ours, study, task.hu_window),
+            },
             rounds=arguments.rounds,
+            against="paper's way (a)",
+            targets={"ours": Target(at_least=2.8)},
         )
-    report("reading", [row])
+    return bench.finish()
 
 
 def noise(slices: int) -> Volume:
@@ -62,19 +64,5 @@ def ours(study: Path, window: HUWindow) -> NDArray[np.uint8]:
     return prepare_slices(read_study(study), window, pixels=PIXELS)
 
 
-def theirs(study: Path, window: HUWindow) -> NDArray[np.float32]:
-    """(3, slices, 256, 256) float32."""
-    headers = [pydicom.dcmread(path) for path in study.iterdir()]
-    headers.sort(key=lambda header: float(header.ImagePositionPatient[2]))
-    slices = []
-    for header in headers:
-        hu = header.pixel_array.astype(np.float64) * float(header.RescaleSlope) + float(
-            header.RescaleIntercept
-        )
-        resized = cv2.resize(hu, (PIXELS, PIXELS), interpolation=cv2.INTER_AREA)
-        slices.append(np.clip((resized - window.low) / window.width, 0, 1))
-    return np.repeat(np.stack(slices).astype(np.float32)[None], 3, axis=0)
-
-
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -25,7 +25,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from side_by_side import LIBRARIES, RESULTS, about_this_machine
+from machine import LIBRARIES, about_this_machine
+from side_by_side import RESULTS
 
 from vpt_plugin.models.backbones import blocks_to_recompute
 from vpt_plugin.models.catalog import MODELS
