@@ -16,6 +16,7 @@ from vpt_plugin.active.score_sample import studies_to_score
 from vpt_plugin.active.scores import ScoredBy, ScoreFolder, StudyScore
 from vpt_plugin.active.scoring import score_pool
 from vpt_plugin.ct.reader import read_study
+from vpt_plugin.ct.reduced import read_reduced
 from vpt_plugin.data.prepared import PreparedStudies
 from vpt_plugin.errors import (
     ArchiveUnreachableError,
@@ -212,8 +213,8 @@ def test_a_prepared_copy_is_used_and_none_is_ever_written(pool, tmp_path: Path, 
     there = files_in(cache)
     read: list[str] = []
     monkeypatch.setattr(
-        "vpt_plugin.active.pool_reader.read_study",
-        lambda path, *, name: read.append(name) or read_study(path, name=name),
+        "vpt_plugin.active.pool_reader.read_reduced",
+        lambda path, *, pixels, name: read.append(name) or read_reduced(path, pixels=pixels, name=name),
     )
     other = ScoreFolder(tmp_path / "scores", pool.scorer.by)
     pool.folder = other
