@@ -139,12 +139,14 @@ def keep_freed_memory() -> None:
 
     By default every large block goes back to the system when it is freed and is faulted in page by page when
     it is needed again, which for a training on the CPU costs a third of the time. The process then stays as
-    large as it ever was.
+    large as it ever was. It holds for threads that are started afterwards, too.
     """
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # from malloc.h
+    trim_threshold, top_pad, mmap_threshold, arena_max = -1, -2, -3, -8  # from malloc.h
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is None or not hasattr(libc, "mallopt"):
         return
     libc.mallopt(mmap_threshold, 1 << 30)
     libc.mallopt(trim_threshold, (1 << 31) - 1)
     libc.mallopt(top_pad, 1 << 28)
+    # Threads else have arenas of their own, which hand every block above 64 MiB straight to the system.
+    libc.mallopt(arena_max, 1)
