@@ -27,7 +27,7 @@ from vpt_plugin.errors import StudyError, VptError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from vpt_plugin.ct.volume import Volume
+    from vpt_plugin.ct.reduced import ReducedStudy
     from vpt_plugin.inference import Prediction, Predictor
     from vpt_plugin.tasks import ReadingTask
 
@@ -142,7 +142,7 @@ def _about(path: Path, error: VptError | MemoryError | OSError) -> StudyError:
 class _Read:
     """A study that was read, and the bar that shows how far it is."""
 
-    volume: Volume
+    reduced: ReducedStudy
     seconds: float
     bar: TaskID
 
@@ -157,13 +157,14 @@ class _Shown:
 
     def read(self, path: Path, stopped: Callable[[], bool]) -> _Read:
         """The study at a path."""
-        from vpt_plugin.ct.reader import read_study
+        from vpt_plugin.ct.reduced import read_reduced
 
         bar = self._progress.add_task(f"clips of {middle_cut(path.name, _MAX_NAME)}", total=None)
         try:
             began = perf_counter()
-            volume = read_study(path, name=str(path), series_uid=self._series_uid)
-            return _Read(volume, perf_counter() - began, bar)
+            pixels = self._predictor.spec.resize_px
+            reduced = read_reduced(path, pixels=pixels, name=str(path), series_uid=self._series_uid)
+            return _Read(reduced, perf_counter() - began, bar)
         except BaseException:
             self._progress.remove_task(bar)
             raise
@@ -172,7 +173,7 @@ class _Shown:
         """The answer for a study that was read."""
         try:
             return self._predictor.predict(
-                study.volume,
+                study.reduced,
                 progress=lambda done, total: self._progress.update(study.bar, completed=done, total=total),
                 cancelled=stopped,
                 read_seconds=study.seconds,
