@@ -120,7 +120,7 @@ def test_a_check_written_into_a_card_decides_the_same_when_it_is_read(
     largest: float | None, auroc: dict[str, float | None], studies: int
 ) -> None:
     def number(value: float | None) -> float:
-        return math.nan if value is None else round(value, 6)
+        return math.nan if value is None else value
 
     check = PrecisionCheck(
         studies, 9, number(largest), {name: number(value) for name, value in auroc.items()}, 1.25, "now"

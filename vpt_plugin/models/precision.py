@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 # By how much the answer of a study, and the order of all of them, may move.
 MOST_SHIFT, MOST_AUROC_SHIFT = 0.01, 0.005
 FULL, REDUCED = "float32", "bfloat16"
-# As many as the card keeps of a shift.
-_DIGITS = 6
 
 
 def way_of_computing(backend: str, device: torch.device | str, precision: str = REDUCED) -> str:
@@ -87,8 +85,8 @@ class PrecisionCheck:
         return {
             "studies": self.studies,
             "studies_in_all": self.studies_in_all,
-            "largest_shift": _rounded(self.largest_shift),
-            "auroc_shift": {name: _rounded(shift) for name, shift in self.auroc_shift.items()},
+            "largest_shift": _or_null(self.largest_shift),
+            "auroc_shift": {name: _or_null(shift) for name, shift in self.auroc_shift.items()},
             "temperature": self.temperature,
             "date": self.date,
             "passed": self.passed,
@@ -171,8 +169,8 @@ def check_command(card: ModelCard) -> str:
     return f"vpt versions check-precision {card.task}_{card.model}{number}"
 
 
-def _rounded(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, _DIGITS)
+def _or_null(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _or_nan(value: float | None) -> float:

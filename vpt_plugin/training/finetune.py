@@ -25,6 +25,7 @@ from vpt_plugin.training.loop import Observer
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.outcome import HeldOut, Outcome, measure
 from vpt_plugin.training.placement import Placement
+from vpt_plugin.training.precision_gate import PrecisionGate
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.publishing import FinetuneResult, Publication, published_before
 from vpt_plugin.training.readiness import check_source_ready
@@ -194,13 +195,13 @@ class _Finetuning:
         self, data: TrainingData, trained: Trained, run: str, *, report: bool, by: str
     ) -> FinetuneResult:
         """Measure, compare, publish."""
-        outcome = self._measure(data, trained)
+        outcome, checks = self._gate(trained).settle(data, trained, self._measure(data, trained))
         self._tell("comparing")
         verdict = self._judge().decide(outcome, synthetic=data.synthetic)
         self._tell("publishing")
         publication = Publication(
             self.rounds, data, trained, outcome, verdict, self.start,
-            run, self.source.name, self.notes, time.monotonic() - self.began,
+            run, self.source.name, self.notes, time.monotonic() - self.began, checks,
         )  # fmt: skip
         result = publication.publish(self.store, report=report, by=by)
         self._tell_done([each.value for each in outcome.auroc().values()])
@@ -236,18 +237,29 @@ class _Finetuning:
             ],
             self.rounds.shape,
         )
-        task = self.rounds.task
-        rule = self.rounds.config.threshold or task.threshold_rule
-        losses = [[each.train_loss for each in result.history] for result in trained.rounds]
-        outcome = measure(held_out, task, threshold_rule=rule, losses=losses)
+        outcome = self._measured(trained, held_out)
         if not data.folds:
             return outcome
         return look_at_final(
             outcome, trained.classifier, data.everything, self.rounds.shape,
-            task=task, placement=self.rounds.placement,
+            task=self.rounds.task, placement=self.rounds.placement,
             told=lambda done, clips: self._tell("comparing", done, clips),
             cancelled=self.rounds.observer.cancelled,
         )  # fmt: skip
+
+    def _measured(self, trained: Trained, held_out: HeldOut) -> Outcome:
+        task = self.rounds.task
+        rule = self.rounds.config.threshold or task.threshold_rule
+        losses = [[each.train_loss for each in result.history] for result in trained.rounds]
+        return measure(held_out, task, threshold_rule=rule, losses=losses)
+
+    def _gate(self, trained: Trained) -> PrecisionGate:
+        return PrecisionGate(
+            self.rounds,
+            partial(self._measured, trained),
+            told=lambda done, studies: self._tell("comparing", done, studies),
+            note=self._note,
+        )
 
     def _judge(self) -> Judge:
         return Judge(

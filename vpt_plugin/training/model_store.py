@@ -16,7 +16,7 @@ cannot be told, nothing is, and the error says how to choose.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import Classifier, save_weights
+from vpt_plugin.models.precision import PrecisionCheck
 from vpt_plugin.models.weights import vptct_home
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.answering import check_task, require_answering
@@ -87,7 +88,7 @@ class ModelStore:
         folder = self._folder(card.task, card.model)
         what = f"{folder.name} cannot be published in {folder.path}"
         with _told(what), unfinished_in(folder.path) as unfinished:
-            card = replace(card, weights_sha256=save_weights(classifier, unfinished / WEIGHTS))
+            card = _with_weights(card, save_weights(classifier, unfinished / WEIGHTS))
             if beside is not None:
                 beside(unfinished)
             return self._add(folder, unfinished, card, PUBLISHED if serve else None, why, by, instead_of)
@@ -319,6 +320,22 @@ class ModelStore:
             raise folder.nothing_there(version)
         return folder.card(wanted)
 
+    def keep_checks(
+        self, task: str, model: str, version: int, checks: Mapping[str, PrecisionCheck]
+    ) -> ModelCard:
+        """Write into the card of a version what was measured of it; earlier checks of the same ways go.
+
+        Raises:
+            NotTrainedError, ModelCardError: as of ``card``.
+            TrainingError: it cannot be written; the card stays as it was.
+        """
+        folder = self._folder(task, model)
+        with _told(f"{folder.name} version {version}: its card cannot be written"), folder.changing():
+            card = self.card(task, model, version)
+            card = replace(card, precision_checks={**card.precision_checks, **checks})
+            folder.rewrite(card)
+        return card
+
     def classifier(self, card: ModelCard) -> Classifier:
         """The classifier of a card of this store, whatever task it is asked for.
 
@@ -377,6 +394,12 @@ class ModelStore:
     def _serve(self, folder: VersionFolder, served: Served, change: Change) -> None:
         folder.record(served.then(replace(change, when=self._clock())))
         _logger.info("%s: version %d is served from now on (%s)", folder.name, change.version, change.how)
+
+
+def _with_weights(card: ModelCard, sha256: str) -> ModelCard:
+    """The card of these weights; what was measured of others does not hold for them."""
+    measured = card.precision_checks if card.weights_sha256 in ("", sha256) else {}
+    return replace(card, weights_sha256=sha256, precision_checks=measured)
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vpt_plugin import __version__
 from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.precision import PrecisionCheck
 from vpt_plugin.training.comparison import Comparison
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.outcome import Outcome
@@ -70,6 +71,7 @@ class Publication:
         source: what the studies came from, in words.
         notes: what was said while the studies were prepared.
         seconds: that it took.
+        checks: of its precision.
     """
 
     rounds: Rounds
@@ -82,6 +84,7 @@ class Publication:
     source: str
     notes: Sequence[str]
     seconds: float
+    checks: Mapping[str, PrecisionCheck]
 
     def publish(self, store: ModelStore, *, report: bool, by: str) -> FinetuneResult:
         """Publish it as the next version.
@@ -198,6 +201,7 @@ class Publication:
             threshold_rule=outcome.threshold_rule,
             calibration=outcome.calibration.explanation,
             comparison=self.verdict.to_json(),
+            precision_checks=self.checks,
         )
 
 

@@ -3,7 +3,7 @@
 ::
 
     v0001/weights.safetensors    a version; nothing in it ever changes
-          card.json
+          card.json              but for what was measured of its precision afterwards
           ...                    what else was written when it was published: its record, its report
     served.json                  which version is served, and what was before; the newest where it is absent
     .lock                        held while versions or served.json change; readers need no lock
@@ -171,12 +171,20 @@ class VersionFolder:
             self.record(served)
         while True:
             card = replace(card, version=max(served.highest, *self.versions(), 0) + 1)
-            write_over(unfinished / CARD, (json.dumps(card.to_json(), indent=2) + "\n").encode())
+            write_over(unfinished / CARD, _card_bytes(card))
             try:
                 publish_folder(unfinished, self.place(card.version))
             except FileExistsError:
                 continue  # copied there by hand just now
             return card
+
+    def rewrite(self, card: ModelCard) -> None:
+        """Replace the card of a version. Only under ``changing``.
+
+        Raises:
+            OSError: the disk is full, the folder is not writable; the card stays as it was.
+        """
+        write_over(self.place(card.version) / CARD, _card_bytes(card))
 
     def remove(self, version: int) -> None:
         """Remove a version. Only under ``changing``. A reader sees all of it or nothing."""
@@ -256,6 +264,10 @@ def unfinished_in(folder: Path) -> Iterator[Path]:
         yield unfinished
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _card_bytes(card: ModelCard) -> bytes:
+    return (json.dumps(card.to_json(), indent=2) + "\n").encode()
 
 
 def _unfinished_name(folder: Path) -> Path:
