@@ -33,7 +33,7 @@ _READERS: MappingProxyType[str, str] = MappingProxyType(
 # Where SimpleITK has the notes of any of these formats.
 NOTES = "ITK_FileNotes"
 # 2,000 slices of 1024 x 1024. A header of a few bytes can ask for far more memory than there is.
-_MAX_VOXELS = 2**31
+MAX_VOXELS = 2**31
 _EIGHT_BIT = (sitk.sitkUInt8, sitk.sitkInt8)
 _VOXEL_BYTES: MappingProxyType[int, int] = MappingProxyType(
     {
@@ -158,7 +158,7 @@ def _refuse_header(reader: sitk.ImageFileReader, study: str) -> None:
         )
     if pixel not in _VOXEL_BYTES:
         raise NotHounsfieldError(study, "its voxels are no plain numbers.", "Give the original CT.")
-    if math.prod(size) > _MAX_VOXELS:
+    if math.prod(size) > MAX_VOXELS:
         raise UnreadableStudyError(study, f"its header asks for {shape} voxels.", "No CT is that large.")
     if not all(math.isfinite(mm) and mm > 0 for mm in reader.GetSpacing()):
         raise GeometryError(study, f"its voxel spacing is {reader.GetSpacing()} mm.", "Export it again.")
@@ -198,7 +198,7 @@ def _inflated(path: Path, suffix: str, study: str) -> Iterator[Path]:
             with gzip.open(path) as packed, plain.open("wb") as out:
                 while chunk := packed.read(1 << 22):
                     out.write(chunk)
-                    if out.tell() > 8 * _MAX_VOXELS:
+                    if out.tell() > 8 * MAX_VOXELS:
                         raise UnreadableStudyError(study, "it unpacks to more than any CT holds.")
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise UnreadableStudyError(

@@ -9,6 +9,8 @@ from vpt_plugin.ct.archive import FULL_DISK, is_archive, unpack
 from vpt_plugin.ct.dicom import read_dicom_file, read_dicom_folder
 from vpt_plugin.ct.files import KINDS, file_suffix, read_file
 from vpt_plugin.ct.hounsfield import require_hounsfield
+from vpt_plugin.ct.packed import SUFFIX as PACKED
+from vpt_plugin.ct.packed import read_packed
 from vpt_plugin.ct.stacking import MIN_SLICES
 from vpt_plugin.ct.volume import Volume, canonical
 from vpt_plugin.errors import (
@@ -28,8 +30,8 @@ def read_study(path: Path, *, name: str | None = None, series_uid: str | None = 
 
     Args:
         path: a DICOM folder (nested, with whatever else in it), one DICOM file of a series (the files
-            beside it are read too), a NIfTI, NRRD or MHA file, or a DICOM folder packed as .zip, .tar,
-            .tar.gz or .tgz.
+            beside it are read too), a NIfTI, NRRD or MHA file, a DICOM folder packed as .zip, .tar,
+            .tar.gz or .tgz, or what a client packed for an upload (.vptct).
         name: the study's name in messages; the path's own name by default.
         series_uid: which DICOM series to read; by default ``vpt_plugin.ct.series.choose_series`` decides,
             and ``provenance.notes`` say what was chosen and what was left out.
@@ -66,6 +68,8 @@ def _read(path: Path, study: str, series_uid: str | None) -> Volume:
         return _read_archive(path, study, series_uid)
     if file_suffix(path) in KINDS:
         return read_file(path, study)
+    if file_suffix(path) == PACKED:
+        return read_packed(path, study)
     return read_dicom_file(path, study, series_uid)
 
 

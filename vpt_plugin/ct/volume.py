@@ -28,7 +28,7 @@ class Provenance:
     """Where a volume came from and what the reader did, for people to read.
 
     Attributes:
-        kind: ``dicom``, ``nifti``, ``nrrd``, ``mha`` or ``phantom``.
+        kind: ``dicom``, ``nifti``, ``nrrd``, ``mha``, ``phantom``, or ``packed`` for an upload.
         series_uid: SeriesInstanceUID, or "" where there is none.
         patient_id: PatientID, or "" where there is none.
         description: SeriesDescription, or "".
