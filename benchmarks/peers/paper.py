@@ -11,7 +11,6 @@ Peer (c) is the same in a process whose allocator keeps what was freed: ``way_pr
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -73,43 +72,48 @@ class Network:
 
 
 class ClipForward:
-    """A way: one clip through the network, cut out and ready beforehand.
+    """A way: one clip through a network; cutting and scaling are done beforehand.
 
     Args:
-        network: its name.
         clip: .npy of uint8 (slices, rows, columns), as our networks take it.
     """
 
-    def __init__(self, network: str, clip: str) -> None:
-        self._network = Network(network)
-        scaled = torch.from_numpy(np.load(clip)).float() / 255 - get_task("pe").offset
-        self._clip = scaled.expand(1, 3, -1, -1, -1).contiguous()
+    def __init__(self, clip: str) -> None:
+        self._slices = np.load(clip)
+        self._network: Network | None = None
+        self._clip = torch.empty(0)
 
-    def __call__(self) -> dict[str, float]:
-        """The clip's logit."""
-        return {"logit": self._network.logit(self._clip)}
+    def __call__(self, network: str) -> float:
+        """The clip's logit; the first call for a network builds it."""
+        if self._network is None or self._network.spec.name != network:
+            self._network = None
+            self._network = Network(network)
+            slices = torch.from_numpy(self._slices[: self._network.spec.clip_slices])
+            scaled = slices.float() / 255 - get_task("pe").offset
+            self._clip = scaled.expand(1, 3, -1, -1, -1).contiguous()
+        return self._network.logit(self._clip)
 
 
 class WholeStudy:
-    """A way: from a DICOM folder to the probability of the study, the highest of its clips.
+    """A way: from a DICOM folder to the logit of every clip of the study.
 
     Args:
         study: the folder.
-        task: its name.
     """
 
-    def __init__(self, study: str, task: str = "pe") -> None:
+    def __init__(self, study: str) -> None:
         self._study = Path(study)
-        self._task = get_task(task)
-        self._networks: dict[str, Network] = {}
+        self._task = get_task("pe")
+        self._network: Network | None = None
 
-    def __call__(self, network: str, warm_up: bool = False) -> dict[str, Any]:
-        """Read, cut, ask; to warm up, one clip of noise instead."""
-        ready = self._networks.setdefault(network, Network(network))
-        spec = ready.spec
+    def __call__(self, network: str, warm_up: bool = False) -> list[float]:
+        """The logits; to warm up, build the network and show it one clip of noise instead."""
+        if self._network is None or self._network.spec.name != network:
+            self._network = None
+            self._network = Network(network)
+        spec = self._network.spec
         if warm_up:
-            ready.logit(torch.rand(1, 3, spec.clip_slices, spec.crop_px, spec.crop_px))
-            return {}
+            return [self._network.logit(torch.rand(1, 3, spec.clip_slices, spec.crop_px, spec.crop_px))]
         study = read(self._study, self._task.hu_window, self._task.offset)
         edge = (study.shape[2] - spec.crop_px) // 2
         length, slices = spec.clip_slices, study.shape[1]
@@ -117,5 +121,5 @@ class WholeStudy:
         logits = []
         for start in [*range(0, last, length * 3 // 4), last]:
             clip = study[:, start : start + length, edge : edge + spec.crop_px, edge : edge + spec.crop_px]
-            logits.append(ready.logit(torch.from_numpy(np.ascontiguousarray(clip))[None]))
-        return {"logits": logits}
+            logits.append(self._network.logit(torch.from_numpy(np.ascontiguousarray(clip))[None]))
+        return logits
