@@ -22,7 +22,8 @@ class into one HTTP status (``apps/vptct/lib/errors.py``); the command line prin
     │   ├── UnknownModelError
     │   ├── TaskFileError               a site's own task file; names the line and the field
     │   ├── TokenFileError              a file of access tokens; names the line
-    │   └── ClipShapeError              a clip this network cannot take
+    │   ├── ClipShapeError              a clip this network cannot take
+    │   └── BackendDisagreesError       a backend answers otherwise than torch; torch has to compute
     ├── WeightsError                something is wrong with a file of weights
     │   ├── WeightsNotFoundError        names the file, the URL and the import command
     │   ├── WeightsLayoutError          missing, unexpected or misshapen entries
@@ -149,6 +150,10 @@ class TokenFileError(ConfigurationError):
 
 class ClipShapeError(ConfigurationError):
     """A clip of a shape that this network cannot take."""
+
+
+class BackendDisagreesError(ConfigurationError):
+    """A backend gives other answers than torch for the clips it is checked with; torch has to compute."""
 
 
 class WeightsError(VptError):

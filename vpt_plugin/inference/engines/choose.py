@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.errors import BackendDisagreesError, ConfigurationError
 from vpt_plugin.inference.engines.engine import BACKENDS, Engine, EngineRequest
+from vpt_plugin.inference.engines.openvino_engine import make_openvino_engine, openvino_suits
 from vpt_plugin.inference.engines.torch_engine import TorchEngine
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.classifier import Classifier
-from vpt_plugin.models.device import choose_device, choose_dtype
+from vpt_plugin.models.device import choose_device
+from vpt_plugin.models.precision import settle_precision
 from vpt_plugin.tasks import ReadingTask
 
 # Says which backend is meant where none is asked for.
 VARIABLE = "VPT_BACKEND"
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Backend:
 # The fastest first: ``auto`` takes the first that suits.
 _BACKENDS: MappingProxyType[str, Backend] = MappingProxyType(
     {
+        "openvino": Backend(suits=openvino_suits, make=make_openvino_engine),
         "torch": Backend(suits=lambda _request: True, make=TorchEngine),
     }
 )
@@ -59,7 +64,7 @@ def make_engine(
         task: says how a study is read.
         card: of the classifier.
         device: as in ``choose_device``.
-        precision: as in ``choose_dtype``.
+        precision: as in ``settle_precision``.
         backend: one of ``BACKENDS``; ``auto`` takes the one that ``VPT_BACKEND`` names, else the fastest that
             suits.
         cache: folder for what is compiled once per version; None takes the backend's own place.
@@ -74,8 +79,21 @@ def make_engine(
     numbers = str(choose_dtype(place, precision)).removeprefix("torch.")
     request = EngineRequest(classifier, task, card, place, numbers, cache, many_studies)
     if asked == "auto":
-        asked = next(name for name, each in _BACKENDS.items() if each.suits(request))
-    return _BACKENDS[asked].make(request)
+        suits = next(name for name, each in _BACKENDS.items() if each.suits(request))
+        return _make_or_fall_back(suits, request, ConfigurationError)
+    return _make_or_fall_back(asked, request, BackendDisagreesError)
+
+
+def _make_or_fall_back(name: str, request: EngineRequest, passed_over: type[ConfigurationError]) -> Engine:
+    """The engine of a backend; torch's with a note where that backend raises one of these errors."""
+    try:
+        return _BACKENDS[name].make(request)
+    except passed_over as error:
+        if name == "torch":
+            raise
+        note = f"{error.message.rstrip('.')}; torch computes instead"
+        _logger.warning("%s.", note)
+        return _BACKENDS["torch"].make(replace(request, notes=(*request.notes, note)))
 
 
 def check_backend(name: str) -> str:

@@ -70,6 +70,7 @@ class EngineRequest:
         precision: ``float32`` or ``bfloat16``.
         cache: folder for what is compiled once per version; None takes the backend's own place.
         many_studies: whether so many studies are to come that a slow start pays.
+        notes: what the engine shall have among its notes.
     """
 
     classifier: Classifier
@@ -79,6 +80,7 @@ class EngineRequest:
     precision: str
     cache: Path | None = None
     many_studies: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def clip_shape(self) -> tuple[int, int, int]:

@@ -28,9 +28,9 @@ class TorchEngine:
     """
 
     name = "torch"
-    notes: tuple[str, ...] = ()
 
     def __init__(self, request: EngineRequest) -> None:
+        self.notes = request.notes
         self.device = request.device
         self.precision = request.precision
         self._dtype = getattr(torch, request.precision)

@@ -1,0 +1,212 @@
+"""OpenVinoEngine: answers computed by OpenVINO on the CPU, checked against torch's before the first one."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vpt_plugin.errors import BackendDisagreesError, ConfigurationError
+from vpt_plugin.inference.engines.compiled_cache import CompiledCache
+from vpt_plugin.inference.engines.engine import Engine, EngineRequest
+from vpt_plugin.inference.engines.openvino_network import (
+    CompiledNetwork,
+    convert,
+    installed_version,
+    is_installed,
+    processor,
+)
+from vpt_plugin.inference.engines.torch_engine import TorchEngine
+from vpt_plugin.models.classifier import Classifier
+
+# By how much a probability of the clips of ``check_clips`` may differ from torch's in float32.
+ALLOWED_SHIFT = {"float32": 1e-3, "bfloat16": 0.01}
+# Rises when what is computed or kept changes, so that older entries of the cache are left.
+_LAYOUT = 1
+_COMPILED, _EXPECTED = "compiled.blob", "expected.json"
+_logger = logging.getLogger(__name__)
+
+
+class OpenVinoEngine:
+    """A classifier compiled by OpenVINO; see ``Engine``.
+
+    Attributes:
+        name, device, precision, notes: see ``Engine``.
+
+    Args:
+        network: the compiled classifier.
+        clip_shape: (slices, rows, columns).
+        precision: that it was compiled in.
+    """
+
+    name = "openvino"
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, network: CompiledNetwork, clip_shape: tuple[int, int, int], precision: str) -> None:
+        self.device = torch.device("cpu")
+        self.precision = precision
+        self._network = network
+        self._clip_shape = clip_shape
+
+    def answer(self, slices: Tensor, starts: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """What the classifier says of some clips of a study, one after the other; see ``Engine``."""
+        length = self._clip_shape[0]
+        of_study = slices.numpy()
+        answers = [self._network.answer(of_study[start : start + length]) for start in starts]
+        logits, features = (torch.from_numpy(np.stack(part)) for part in zip(*answers, strict=True))
+        return logits.double(), features
+
+    def warm_up(self) -> None:
+        """Answer for one clip of air, see ``Engine``."""
+        self.answer(torch.zeros(self._clip_shape, dtype=torch.uint8), (0,))
+
+
+def openvino_suits(request: EngineRequest) -> bool:
+    """Whether ``auto`` takes OpenVINO: on the CPU, installed, and the start is quick or pays."""
+    if request.device.type != "cpu" or not is_installed() or _cannot(request):
+        return False
+    if request.many_studies:
+        return True
+    try:
+        return CompiledCache(request.cache).has(_facts(request))
+    except ConfigurationError:
+        return True  # it does not run here; making the engine says why
+
+
+def make_openvino_engine(request: EngineRequest) -> OpenVinoEngine:
+    """The engine for a request: compiled before and kept, or compiled now and kept for the next start.
+
+    Every time its answers for a few fixed clips are compared with torch's in float32.
+
+    Raises:
+        ConfigurationError: OpenVINO is not installed, does not run here, or cannot convert the network.
+        BackendDisagreesError: a probability differs from torch's by more than ``ALLOWED_SHIFT``.
+        DeviceMemoryError: the network does not fit into the memory.
+    """
+    if request.device.type != "cpu":
+        raise ConfigurationError(
+            f"the backend openvino computes on the CPU, not on {request.device};",
+            "choose the device cpu, or the backend torch.",
+        )
+    if cause := _cannot(request):
+        raise ConfigurationError(cause, "Choose the backend torch.")
+    network, expected = _load(request) or _make(request)
+    engine = OpenVinoEngine(network, request.clip_shape, request.precision)
+    shift = _largest_shift(_answers(engine, request), expected)
+    allowed = ALLOWED_SHIFT[request.precision]
+    if shift > allowed:
+        raise BackendDisagreesError(
+            f"OpenVINO {installed_version()} differs from torch by {shift:.4f} in a probability of "
+            f"{request.classifier.spec.name} (allowed in {request.precision}: {allowed}).",
+            "Choose the backend torch.",
+        )
+    return engine
+
+
+def check_clips(clip_shape: tuple[int, int, int]) -> list[NDArray[np.uint8]]:
+    """The clips on which a compiled network is compared with torch: air, a body with vessels, and noise.
+
+    Args:
+        clip_shape: (slices, rows, columns).
+
+    Returns:
+        uint8 clips of that shape, the same ones every time.
+    """
+    slices, rows, columns = clip_shape
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, size) for size in clip_shape), indexing="ij")
+    body = np.where((x / 0.9) ** 2 + (y / 0.7) ** 2 < 1, 150.0, 0.0)
+    lungs = ((np.abs(x) - 0.4) / 0.3) ** 2 + (y / 0.5) ** 2 + (z / 1.5) ** 2 < 1
+    vessels = 90 * (np.sin(9 * x + 3 * z) * np.sin(8 * y - 2 * z) > 0.6)
+    chest = np.where(lungs, 20 + vessels, body)
+    noise = np.random.default_rng(0).integers(0, 256, size=clip_shape)
+    air = np.zeros((slices, rows, columns))
+    return [clip.astype(np.uint8) for clip in (air, chest, noise)]
+
+
+def _cannot(request: EngineRequest) -> str:
+    """Why OpenVINO cannot compute this network at all; empty where it can."""
+    spec = request.classifier.spec
+    if spec.ignores_filling:
+        # It reads as many slices as a study has, and a compiled network always takes the same number.
+        return f"{spec.name} reads clips of any length, and OpenVINO is given networks of a fixed one."
+    return ""
+
+
+def _load(request: EngineRequest) -> tuple[CompiledNetwork, NDArray[np.float64]] | None:
+    """The network as it was compiled before, and torch's probabilities for the clips of the check."""
+    files = CompiledCache(request.cache).load(_facts(request))
+    if files is None:
+        return None
+    try:
+        network = CompiledNetwork.from_bytes(files[_COMPILED], request.precision, torch.get_num_threads())
+    except RuntimeError as error:
+        _logger.warning(
+            "OpenVINO does not take the network it compiled before (%s): it is made again.", error
+        )
+        return None
+    return network, np.array(json.loads(files[_EXPECTED]))
+
+
+def _make(request: EngineRequest) -> tuple[CompiledNetwork, NDArray[np.float64]]:
+    """Convert, compile and keep a network."""
+    spec = request.classifier.spec
+    _logger.info("%s is made ready by OpenVINO; that takes a while once per version.", spec.name)
+    expected = _answers(TorchEngine(replace(request, precision="float32")), request)
+    try:
+        mine = copy.deepcopy(request.classifier).eval().requires_grad_(False)
+        model = convert(mine, request.task.offset, request.clip_shape)
+        network = CompiledNetwork.compile(model, request.precision, torch.get_num_threads())
+    except ConfigurationError:
+        raise
+    except Exception as error:  # of either library, and of many classes
+        raise ConfigurationError(
+            f"OpenVINO {installed_version()} cannot convert {spec.name} ({type(error).__name__}: {error}).",
+            "Choose the backend torch.",
+        ) from error
+    kept = {_COMPILED: network.to_bytes(), _EXPECTED: json.dumps(expected.tolist()).encode()}
+    CompiledCache(request.cache).store(_facts(request), kept)
+    return network, expected
+
+
+def _answers(engine: Engine, request: EngineRequest) -> NDArray[np.float64]:
+    """Probabilities (clips, findings) that an engine gives the clips of the check."""
+    clips = [torch.from_numpy(clip) for clip in check_clips(request.clip_shape)]
+    logits = torch.cat([engine.answer(clip, (0,))[0] for clip in clips])
+    return torch.sigmoid(logits).numpy()
+
+
+def _largest_shift(answers: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
+    """By how much a probability differs at most; infinite where one of them is no number."""
+    shift = np.abs(answers - expected).max()
+    return float(shift) if np.isfinite(shift) else float("inf")
+
+
+def _facts(request: EngineRequest) -> dict[str, Any]:
+    """What decides what the compiled network computes, and on which processors."""
+    return {
+        "layout": _LAYOUT,
+        "weights": _digest(request.classifier),
+        "network": request.classifier.spec.name,
+        "offset": request.task.offset,
+        "clip": list(request.clip_shape),
+        "precision": request.precision,
+        **processor(),
+    }
+
+
+def _digest(classifier: Classifier) -> str:
+    """SHA-256 of the weights as they are, and not as a card says: they may have been trained since."""
+    digest = hashlib.sha256()
+    for name, entry in classifier.state_dict().items():
+        digest.update(f"{name} {entry.dtype} {tuple(entry.shape)}".encode())
+        digest.update(entry.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
