@@ -132,10 +132,17 @@ class Client:
         return requests.get(f"{self.process.url}{route}", timeout=120, **options)  # type: ignore[arg-type]
 
     def infer(
-        self, model: str = "nodule_tiny", *, file: Path | None = None, timeout: float = 120, **query: str
+        self,
+        model: str = "nodule_tiny",
+        *,
+        file: Path | None = None,
+        named: str = "",
+        timeout: float = 120,
+        **query: str,
     ) -> requests.Response:
+        """Asks about a study; ``named`` is what an uploaded file is called there, which makes it another."""
         params = query.pop("params", None)
-        files = {"file": (file.name, file.read_bytes())} if file else None
+        files = {"file": (named or file.name, file.read_bytes())} if file else None
         return requests.post(
             f"{self.process.url}/infer/{model}",
             params=query,

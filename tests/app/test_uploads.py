@@ -14,7 +14,6 @@ from lib.notes import Notes
 from lib.params import check_params
 from lib.uploads import uploaded
 
-from vpt_plugin.ct.reader import read_study
 from vpt_plugin.errors import GeometryError
 
 
@@ -84,12 +83,14 @@ def test_notes_about_all_studies_together_are_limited(monkeypatch: pytest.Monkey
     assert notes.of("b") == {}
 
 
-def test_a_disk_that_is_full_while_a_study_is_unpacked_is_507(serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full_while_a_study_is_unpacked_is_507(
+    serve, workshop, publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*args: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("vpt_plugin.ct.reader.unpack", full)
-    monkeypatch.setattr("lib.infer_task.ClassifyTask.check_trained", lambda self: None)
-    monkeypatch.setattr("lib.infer_task.ClassifyTask.classify", lambda self, path, **_: read_study(path))
-    answer = serve().ask("POST", "/infer/nodule_tiny", files={"file": ("ct.zip", b"PK")})
+    publish("nodule", "tiny")
+    running = serve({"models_dir": str(workshop.models)})
+    answer = running.ask("POST", "/infer/nodule_tiny", files={"file": ("ct.zip", b"PK")})
     assert (answer.status_code, set(answer.json())) == (507, {"error", "detail", "hint"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vpt_plugin.models.card import Estimate, ModelCard
@@ -78,6 +78,7 @@ class Prediction:
         seconds: per stage: ``read``, ``prepare``, ``network``, ``total``.
         notes: what was decided in reading the study, which is nothing to worry about, one sentence each. The
             JSON has them after the warnings.
+        kept: whether it was computed for an earlier question; ``seconds`` are those of this question.
     """
 
     card: ModelCard
@@ -85,6 +86,7 @@ class Prediction:
     warnings: tuple[str, ...]
     seconds: Mapping[str, float]
     notes: tuple[str, ...] = ()
+    kept: bool = False
 
     @property
     def entropy(self) -> float:
@@ -100,6 +102,16 @@ class Prediction:
         return max(
             standard_deviation([clip.probability for clip in finding.clips]) for finding in self.findings
         )
+
+    def for_question(self, seconds: float, warnings: Sequence[str] = ()) -> Prediction:
+        """The answer to one of several equal questions.
+
+        Args:
+            seconds: that this question took. Of a kept answer they are all there is to tell.
+            warnings: what came up with this question; they come first.
+        """
+        spent = {**dict.fromkeys(self.seconds, 0.0), "total": seconds} if self.kept else self.seconds
+        return replace(self, warnings=(*warnings, *self.warnings), seconds=spent)
 
     def to_json(self) -> dict[str, Any]:
         """The answer as the JSON of the contract; an undefined figure is null.
@@ -119,6 +131,7 @@ class Prediction:
                 "uncertainty": {"entropy": self.entropy, "clip_disagreement": self.clip_disagreement},
                 "warnings": [*self.warnings, *self.notes],
                 "seconds": dict(self.seconds),
+                "kept": self.kept,
             },
         }
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NoReturn
 
+from anyio import CapacityLimiter
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from vpt_plugin.ct.reduced import read_reduced
 from vpt_plugin.errors import NotTrainedError
-from vpt_plugin.inference import Prediction
+from vpt_plugin.inference import Prediction, Predictor
+from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.tasks import ReadingTask
 
+from .answers.desk import AnswerDesk, Gone, Question
+from .answers.key import AnswerKey
 from .device_queue import FairQueue
 from .errors import NotOfferedError
 from .predictors import Predictors
 
 STUDIES_IN_HAND = 2
+_THREADS = 48
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,17 @@ class Workplace:
         in_hand: lets two studies in: one on the device, the next being read meanwhile. A study that reads
             fast may so overtake one that is still being read, never more than that one.
         device: lets one study in.
+        answers: has equal questions computed once.
+        threads: for those who ask for an answer. They are apart from the threads of all other routes, which
+            so never wait behind them: enough for all that are in hand, wait for that, or are being fetched.
     """
 
     predictors: Predictors
     labels: LabelFolder
     in_hand: FairQueue = field(default_factory=lambda: FairQueue(STUDIES_IN_HAND))
     device: FairQueue = field(default_factory=lambda: FairQueue(1))
+    answers: AnswerDesk = field(default_factory=AnswerDesk)
+    threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
 
 
 class ClassifyTask(InferTask):
@@ -55,7 +65,7 @@ class ClassifyTask(InferTask):
         self.task = task
         self.spec = spec
         self.name = f"{task.name}_{spec.name}"
-        self._workplace = workplace
+        self.workplace = workplace
 
     def is_valid(self) -> bool:
         """Always: an untrained one is listed too, and says what it needs when it is asked."""
@@ -65,34 +75,64 @@ class ClassifyTask(InferTask):
         """MONAI Label's call: not offered. Our routes call ``classify``, where a study is open meanwhile."""
         raise NotOfferedError("there is no batch inference;", "POST /infer/{model} takes one study.")
 
-    def classify(
-        self,
-        path: Path,
-        *,
-        study: str,
-        notes: Sequence[str] = (),
-        cancelled: Callable[[], bool] | None = None,
-    ) -> Prediction:
-        """The answer for one study, when its turn has come.
+    def ask(self, path: Path, *, study: str, content: str, gone: Gone) -> Question:
+        """Ask about one study, and answer, unless the answer was kept or somebody else is at work on it.
 
         Args:
             path: a DICOM folder, a zip of DICOM, or a NIfTI, NRRD or MHA file.
             study: what messages call it.
-            notes: what came up when the study was fetched; they are the first warnings of the answer.
+            content: tells it from others, see ``content_of``.
+            gone: tells whether the caller has hung up.
+
+        Returns:
+            The question, whose answer is there or comes; see ``AnswerDesk``.
+
+        Raises:
+            NotTrainedError, WeightsError, StudyError, BusyError, CancelledError.
+        """
+        desk = self.workplace.answers
+        question, is_first = desk.ask(AnswerKey.of(study, content, self.served_card()))
+        if is_first:
+            desk.work(question, partial(self.classify, path, study), gone)
+        return question
+
+    def classify(self, path: Path, study: str, cancelled: Gone | None = None) -> Prediction:
+        """The answer for one study, when its turn has come.
+
+        Args:
+            path, study: as of ``ask``.
             cancelled: asked while waiting and between clips.
 
         Raises:
-            NotTrainedError, StudyError, BusyError, CancelledError.
+            NotTrainedError, WeightsError, StudyError, BusyError, CancelledError.
         """
-        self.check_trained()
-        with self._workplace.in_hand.turn(cancelled):
+        # Before the turn: who wants another version does not wait while this one is loaded.
+        predictor = self.predictor()
+        with self.workplace.in_hand.turn(cancelled):
             began = perf_counter()
             reduced = read_reduced(path, pixels=self.spec.resize_px, name=study)
             read_seconds = perf_counter() - began
-            with self._workplace.device.turn(cancelled):
-                predictor = self._workplace.predictors.current(self.task, self.spec.name)
-                prediction = predictor.predict(reduced, cancelled=cancelled, read_seconds=read_seconds)
-        return replace(prediction, warnings=(*notes, *prediction.warnings))
+            with self.workplace.device.turn(cancelled):
+                return predictor.predict(reduced, cancelled=cancelled, read_seconds=read_seconds)
+
+    def predictor(self) -> Predictor:
+        """The predictor of what is served, loaded and warmed up.
+
+        Raises:
+            NotTrainedError, WeightsError.
+        """
+        self.check_trained()
+        return self.workplace.predictors.current(self.task, self.spec.name)
+
+    def served_card(self) -> ModelCard:
+        """The card of what is served.
+
+        Raises:
+            NotTrainedError: nothing is, see ``check_trained``.
+            ModelCardError: it cannot be read.
+        """
+        self.check_trained()
+        return self.workplace.predictors.store.card(self.task.name, self.spec.name)
 
     def check_trained(self) -> None:
         """Refuse while no version is served: an untrained head would answer at random.
@@ -101,7 +141,7 @@ class ClassifyTask(InferTask):
             NotTrainedError: tells how many labels there are and how to train, or that there are candidates.
             ModelCardError: which version is served cannot be told.
         """
-        store = self._workplace.predictors.store
+        store = self.workplace.predictors.store
         if store.current_version(self.task.name, self.spec.name) is not None:
             return
         if candidates := store.versions(self.task.name, self.spec.name):
@@ -110,7 +150,7 @@ class ClassifyTask(InferTask):
                 f"{', '.join(map(str, candidates))}.",
                 f"Choose one: vpt versions promote {self.name} VERSION --why TEXT",
             )
-        counts = self._workplace.labels.counts(self.task.name)
+        counts = self.workplace.labels.counts(self.task.name)
         raise NotTrainedError(
             f"{self.name} was never trained, so it does not answer. Labels for {self.task.title.lower()} on "
             f"this server: {', '.join(f'{number} {state}' for state, number in counts.items())}.",

@@ -10,17 +10,25 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from vpt_plugin.inference import Predictor
+from vpt_plugin.models.card import ModelCard
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.model_store import ModelStore
+
+from .answers.key import digest_of
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class _Load:
-    """A version that is loaded, or is being loaded: whoever needs it waits for the same load."""
+    """A version that is loaded, or is being loaded: whoever needs it waits for the same load.
 
-    version: int | None
+    Attributes:
+        version: digest of its card.
+        predictor: comes to all who wait.
+    """
+
+    version: str
     predictor: Future[Predictor] = field(default_factory=Future)
 
 
@@ -31,8 +39,8 @@ class Predictors:
     a second time.
 
     Args:
-        store: where published models lie; it is asked for the current version every time, so that a new one
-            answers from the moment it is published.
+        store: where published models lie; it is asked for the current card every time, so that a new version
+            answers from the moment it is published, and in the precision that was found good enough for it.
         device: where the networks compute.
         keep: how many stay loaded.
         warm_up: make each as fast as it will be before it answers for the first time.
@@ -54,10 +62,11 @@ class Predictors:
             WeightsError: its file or its card is damaged, or it was trained for other findings.
         """
         name = (task.name, model)
-        load, is_new = self._load_of(name, self.store.current_version(*name))
+        card = self.store.card(*name)
+        load, is_new = self._load_of(name, digest_of(card))
         if is_new:
             try:
-                load.predictor.set_result(self._loaded(task, model, load.version))
+                load.predictor.set_result(self._loaded(task, card))
             except BaseException as error:
                 # The next who asks tries again; who waits for this load learns why there is none.
                 self._forget(name, load)
@@ -65,12 +74,16 @@ class Predictors:
         return load.predictor.result()
 
     def served_anew(self) -> list[tuple[str, str]]:
-        """Task and network of those that are loaded in another version than the one that is served now."""
+        """Task and network of those that are loaded in another version than the one that is served now.
+
+        Raises:
+            NotTrainedError, ModelCardError: what is served of one of them cannot be told.
+        """
         with self._lock:
             loaded = [(name, load.version) for name, load in self._loads.items()]
-        return [name for name, version in loaded if self.store.current_version(*name) != version]
+        return [name for name, version in loaded if digest_of(self.store.card(*name)) != version]
 
-    def _load_of(self, name: tuple[str, str], version: int | None) -> tuple[_Load, bool]:
+    def _load_of(self, name: tuple[str, str], version: str) -> tuple[_Load, bool]:
         """What is loaded of a version, and whether the caller has to load it."""
         with self._lock:
             load = self._loads.get(name)
@@ -89,13 +102,12 @@ class Predictors:
             if self._loads.get(name) is load:
                 del self._loads[name]
 
-    def _loaded(self, task: ReadingTask, model: str, version: int | None) -> Predictor:
+    def _loaded(self, task: ReadingTask, card: ModelCard) -> Predictor:
         began = perf_counter()
-        classifier, card = self.store.load(task, model, version)
+        classifier, card = self.store.load(task, card.model, card.version)
         predictor = Predictor(classifier, task, card, device=self._device)
         if self._warm_up:
             predictor.warm_up()
-        seconds = perf_counter() - began
-        where = f"{task.name}_{model} version {card.version} onto {self._device}"
-        _logger.info("loaded %s in %.1f s", where, seconds)
+        version = f"{task.name}_{card.model} version {card.version}"
+        _logger.info("loaded %s onto %s in %.1f s", version, self._device, perf_counter() - began)
         return predictor

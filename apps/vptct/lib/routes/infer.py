@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 from monailabel.interfaces.utils.app import app_instance
 from starlette.datastructures import FormData, UploadFile
 
 from vpt_plugin.store.source import OpenedStudy
 
+from ..answers.desk import Question
+from ..answers.key import content_of, content_of_upload
+from ..answers.waiting import answer_of
 from ..errors import BadRequestError
 from ..infer_task import ClassifyTask
 from ..names import checked_id
@@ -42,7 +49,8 @@ def trained(model: str, person: User) -> ClassifyTask:
 @router.post(
     "/infer/{model}", summary="Classify a study", openapi_extra=described(params=TEXT, file=FILE)
 )  # fmt: skip
-def infer(
+async def infer(
+    request: Request,
     person: User,
     task: Annotated[ClassifyTask, Depends(trained)],
     parts: Annotated[FormData, Depends(form)],
@@ -54,23 +62,59 @@ def infer(
     """The result contract ``vptct.result/1`` for a study of the datastore, of a session, or in ``file``.
 
     ``file`` is a NIfTI, NRRD or MHA file, or a zip or tar of DICOM. Inference waits for its turn; a client
-    that hangs up gives its turn away.
+    that hangs up gives its turn away. Who asks for what is being computed gets the same answer, and what was
+    answered before is answered at once, with ``kept``.
     """
+    began = perf_counter()
     check_params(text_of(parts, "params", "{}"))
     if output not in _JSON:
         raise BadRequestError(f"output {output} is not offered;", "a classification answers in JSON.")
     if "label" in parts:
         raise BadRequestError("a classification takes no label.")
-    with _named(file_of(parts, "file"), image, session_id, cancelled) as (study, name):
-        prediction = task.classify(study.path, study=name, notes=study.notes, cancelled=cancelled)
-    return JSONResponse(prediction.to_json())
+    named = partial(_named, file_of(parts, "file"), image, session_id, cancelled)
+    asked = partial(_asked, task, named, cancelled)
+    question, notes = await to_thread.run_sync(asked, limiter=task.workplace.threads)
+    prediction = await answer_of(question, task.workplace.answers, request.is_disconnected)
+    return JSONResponse(prediction.for_question(perf_counter() - began, notes).to_json())
+
+
+def _asked(
+    task: ClassifyTask, named: Callable[[], AbstractContextManager[_Named]], gone: Callable[[], bool]
+) -> tuple[Question, tuple[str, ...]]:
+    """The question for an answer, which is there or comes, and what the reader of it must know of the study.
+
+    In a thread that may wait; the study is open only as long as it is needed here.
+    """
+    with named() as study:
+        question = task.ask(study.opened.path, study=study.name, content=study.content(), gone=gone)
+        return question, study.opened.notes
+
+
+@dataclass(frozen=True)
+class _Named:
+    """The one study that a request names, on this computer.
+
+    Attributes:
+        opened: the study.
+        name: what messages call it.
+        uploaded: it came with this request, so that its place says nothing about it.
+    """
+
+    opened: OpenedStudy
+    name: str
+    uploaded: bool = False
+
+    def content(self) -> str:
+        """What tells its content from others."""
+        path = self.opened.path
+        return content_of_upload(path) if self.uploaded else content_of(path, self.name)
 
 
 @contextmanager
 def _named(
     file: UploadFile | None, image: str, session_id: str, cancelled: Callable[[], bool]
-) -> Iterator[tuple[OpenedStudy, str]]:
-    """The one study that the request names, on this computer, and what messages call it.
+) -> Iterator[_Named]:
+    """The study, open for as long as the block lasts.
 
     MONAI Label's clients say an ``image`` beside every session and every file, too: there it is only what the
     reader calls the study, and leads nowhere.
@@ -81,10 +125,10 @@ def _named(
         raise BadRequestError("no study is named;", _HOW_TO_NAME)
     if session_id:
         with open_sessions().opened(session_id) as session:
-            yield OpenedStudy(session.study), session.title
+            yield _Named(OpenedStudy(session.study), session.title)
     elif file is not None:
         with uploaded(file) as (path, name):
-            yield OpenedStudy(path), name
+            yield _Named(OpenedStudy(path), name, uploaded=True)
     else:
         with app_instance().datastore().opened(checked_id(image, "image"), cancelled=cancelled) as study:
-            yield study, image
+            yield _Named(study, image)

@@ -1,0 +1,4 @@
+"""Answers for studies: equal questions are computed once, and the answers of the last ones are kept.
+
+Nothing in here knows about HTTP.
+"""

@@ -1,0 +1,134 @@
+"""AnswerDesk: equal questions are computed once, and the last answers are kept."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+
+from vpt_plugin.inference import Prediction
+
+from .key import AnswerKey
+
+# An answer is a few kilobytes.
+_KEEP = 1000
+Gone = Callable[[], bool]
+
+
+@dataclass
+class Question:
+    """A question, and how many wait for its answer.
+
+    Attributes:
+        key: what is asked.
+        answer: comes to all who wait, be it an error. It is there at once where it was kept.
+        waiting: how many there are. Nobody is left: the work ends.
+    """
+
+    key: AnswerKey
+    answer: Future[Prediction] = field(default_factory=Future)
+    waiting: int = 0
+
+    def __post_init__(self) -> None:
+        # From now on who does not wait any longer cannot cancel it for the others.
+        self.answer.set_running_or_notify_cancel()
+
+
+class AnswerDesk:
+    """Takes questions from several threads.
+
+    Who asks first computes the answer, for all who ask the same meanwhile. Whoever hangs up, be it the one
+    who computes: the work goes on for the others, and ends when nobody waits any more. An error comes to all
+    who wait, and is not kept.
+
+    Args:
+        keep: how many answers are kept; those that were not asked for longest go.
+    """
+
+    def __init__(self, *, keep: int = _KEEP) -> None:
+        self._keep = keep
+        self._kept: OrderedDict[AnswerKey, Prediction] = OrderedDict()
+        self._questions: dict[AnswerKey, Question] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, key: AnswerKey) -> tuple[Question, bool]:
+        """Wait for an answer, together with all others who ask the same.
+
+        Returns:
+            The question, and whether the caller has to ``work`` on it. Whoever has not, and does not wait
+            for the answer to its end, is to ``leave``.
+        """
+        with self._lock:
+            if (answer := self._kept.get(key)) is not None:
+                self._kept.move_to_end(key)
+                return _answered(key, answer), False
+            found = self._questions.get(key)
+            question = self._questions.setdefault(key, found or Question(key))
+            question.waiting += 1
+            return question, found is None
+
+    def leave(self, question: Question) -> bool:
+        """Do not wait any longer; whether nobody waits now. The next who asks the same begins anew then."""
+        with self._lock:
+            question.waiting -= 1
+            if question.waiting == 0:
+                self._close(question)
+            return question.waiting == 0
+
+    def work(
+        self, question: Question, compute: Callable[[Gone], Prediction], gone: Gone = lambda: False
+    ) -> Prediction:
+        """Compute the answer, for all who wait for it.
+
+        Args:
+            question: as ``ask`` gave it to who came first.
+            compute: raises ``CancelledError`` when its argument, which is asked now and then, says that
+                nobody waits any more.
+            gone: tells whether the caller has hung up.
+
+        Raises:
+            BaseException: whatever ``compute`` raised; it was given to all who wait.
+        """
+        left = False
+
+        def nobody_waits() -> bool:
+            nonlocal left
+            if not left and gone():
+                left = True
+                self.leave(question)
+            return left and question.waiting == 0
+
+        try:
+            prediction = compute(nobody_waits)
+        except BaseException as error:
+            with self._lock:
+                self._close(question)
+            question.answer.set_exception(error)
+            raise
+        with self._lock:
+            self._close(question)
+            # Another version may have been published between the question and its turn.
+            if question.key.asks(prediction.card):
+                self._keep_answer(question.key, prediction)
+        question.answer.set_result(prediction)
+        return prediction
+
+    def _close(self, question: Question) -> None:
+        """Let nobody come to it any more. Under the lock."""
+        if self._questions.get(question.key) is question:
+            del self._questions[question.key]
+
+    def _keep_answer(self, key: AnswerKey, prediction: Prediction) -> None:
+        self._kept[key] = prediction
+        self._kept.move_to_end(key)
+        while len(self._kept) > self._keep:
+            self._kept.popitem(last=False)
+
+
+def _answered(key: AnswerKey, answer: Prediction) -> Question:
+    """A question whose answer was kept: nobody has to wait."""
+    question = Question(key)
+    question.answer.set_result(replace(answer, kept=True))
+    return question
