@@ -49,9 +49,15 @@ class OpenVinoEngine:
     """
 
     name = "openvino"
-    notes: tuple[str, ...] = ()
 
-    def __init__(self, network: CompiledNetwork, clip_shape: tuple[int, int, int], precision: str) -> None:
+    def __init__(
+        self,
+        network: CompiledNetwork,
+        clip_shape: tuple[int, int, int],
+        precision: str,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        self.notes = notes
         self.device = torch.device("cpu")
         self.precision = precision
         self._network = network
@@ -100,7 +106,7 @@ def make_openvino_engine(request: EngineRequest) -> OpenVinoEngine:
     if cause := _cannot(request):
         raise ConfigurationError(cause, "Choose the backend torch.")
     network, expected = _load(request) or _make(request)
-    engine = OpenVinoEngine(network, request.clip_shape, request.precision)
+    engine = OpenVinoEngine(network, request)
     shift = _largest_shift(_answers(engine, request), expected)
     allowed = ALLOWED_SHIFT[request.precision]
     if shift > allowed:
