@@ -44,24 +44,17 @@ class OpenVinoEngine:
 
     Args:
         network: the compiled classifier.
-        clip_shape: (slices, rows, columns).
-        precision: that it was compiled in.
+        request: what it was made from.
     """
 
     name = "openvino"
 
-    def __init__(
-        self,
-        network: CompiledNetwork,
-        clip_shape: tuple[int, int, int],
-        precision: str,
-        notes: tuple[str, ...] = (),
-    ) -> None:
-        self.notes = notes
-        self.device = torch.device("cpu")
-        self.precision = precision
+    def __init__(self, network: CompiledNetwork, request: EngineRequest) -> None:
+        self.device = request.device
+        self.precision = request.precision
+        self.notes = request.notes
         self._network = network
-        self._clip_shape = clip_shape
+        self._clip_shape = request.clip_shape
 
     def answer(self, slices: Tensor, starts: Sequence[int]) -> tuple[Tensor, Tensor]:
         """What the classifier says of some clips of a study, one after the other; see ``Engine``."""
