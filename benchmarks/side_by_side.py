@@ -184,13 +184,13 @@ class SideBySide:
         """A row of something else than seconds of a race: memory, a count, a share, a percentile."""
         several = [float(value) for value in values] if isinstance(values, Sequence) else [float(values)]
         middle = statistics.median(several)
-        return self._add(
+        return self.add(
             Row(what, way, unit, middle, min(several), max(several), len(several), target=target, note=note)
         )
 
     def skip(self, what: str, way: str, why: str, *, target: Target | None = None, unit: str = "x") -> Row:
         """A row of what cannot be measured here, and why."""
-        return self._add(Row(what, way, unit, target=target, skipped=why))
+        return self.add(Row(what, way, unit, target=target, skipped=why))
 
     def finish(self, **more: Any) -> int:
         """Write the JSON and say what fell short.
@@ -215,7 +215,8 @@ class SideBySide:
         sys.stdout.flush()
         return 1 if missed else 0
 
-    def _add(self, row: Row) -> Row:
+    def add(self, row: Row) -> Row:
+        """Keep a row and print it."""
         self.rows.append(row)
         print(_line(row), flush=True)
         return row
@@ -238,13 +239,16 @@ class Race:
         both = zip(self.times[way], self.times[against], strict=True)
         return statistics.median(other / own for own, other in both)
 
-    def compare(self, way: str, against: str = "", *, target: Target | None = None, note: str = "") -> Row:
-        """Add a row of one way, compared with another or with nothing."""
+    def compare(
+        self, way: str, against: str = "", *, name: str = "", target: Target | None = None, note: str = ""
+    ) -> Row:
+        """Add a row of one way, compared with another or with nothing; ``name`` is shown in its place."""
         own = self.times[way]
-        return self._bench._add(
+        ratio = self.ratio(way, against) if against else None
+        return self._bench.add(
             Row(
-                self.what, way, "s", self.median(way), min(own), max(own), len(own), against,
-                self.ratio(way, against) if against else None, target, note,
+                self.what, name or way, "s", self.median(way), min(own), max(own), len(own), against,
+                ratio, target, note,
             )
         )  # fmt: skip
 
@@ -270,15 +274,15 @@ def red(text: str) -> str:
     return f"{_RED}{text}{_PLAIN}" if coloured else text
 
 
-_HEAD = f"{'':30} {'':38} {'median (min to max)':>30} {'ratio':>8}  target"
+_HEAD = f"{'':30} {'':56} {'median (min to max)':>30} {'ratio':>8}  target"
 
 
 def _line(row: Row) -> str:
     way = f"{row.way}, against {row.against}" if row.against else row.way
     if row.skipped:
-        return f"{row.what:30} {way:38} skipped: {row.skipped}"
+        return f"{row.what:30} {way:56} skipped: {row.skipped}"
     ratio = "" if row.ratio is None else _with_unit(row.ratio, "x")
-    line = f"{row.what:30} {way:38} {_spread(row):>30} {ratio:>8}"
+    line = f"{row.what:30} {way:56} {_spread(row):>30} {ratio:>8}"
     if row.target is not None:
         verdict = red(row.verdict) if row.verdict == "MISSED" else row.verdict
         line += f"  {row.target_text}: {verdict}"

@@ -3,7 +3,8 @@
 Ours is what `vpt classify` does: the slices are read reduced, and the Predictor answers with the fastest
 backend, in bfloat16 where this device multiplies it natively (random weights pass no precision check). Theirs
 reads slice by slice and shows the network one clip at a time, at the same stride. Both have a process of
-their own. The probabilities of the clips must agree. In the long form MONAI Label's stock task (b) answers, too.
+their own. The probabilities of the clips must agree. In the long form MONAI Label's stock task (b) answers,
+too.
 """
 
 from __future__ import annotations
