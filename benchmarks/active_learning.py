@@ -185,7 +185,7 @@ def run(part: str, folder: Path, settings: SimulationSettings, jobs: int, consol
 
 
 def report(summaries: Sequence[StrategySummary], target: float, console: Console) -> None:
-    """The table of docs/performance.md."""
+    """The table of docs/performance-active-learning.md."""
     console.print(
         "| strategy | area under the curve | less that of `random` | AUROC at the end "
         f"| with nodules | labels to {target:g}, kept | of the mean curve |"

@@ -54,8 +54,8 @@ PHANTOMS: Mapping[str, PhantomConfig] = {
     "richer": PhantomConfig(nodule_diameters_mm=(18.0, 36.0), nodule_counts=(3, 6)),
     "usual": PhantomConfig(),
 }
-# Where only studies are labelled, many small steps: docs/performance.md says why. The AUROC on 18 studies
-# jumps about 0.5 until the network has found nodules, so it does not stop for want of a better one.
+# Where only studies are labelled, many small steps: docs/performance-finetuning.md says why. The AUROC on 18
+# studies jumps about 0.5 until the network has found nodules, so it does not stop for want of a better one.
 SETTINGS: Mapping[str, Mapping[str, object]] = {
     "slice ranges": {},
     "study labels only": {
@@ -89,7 +89,7 @@ class Arm:
         return self.held_out.value >= TARGETS[self.labels]
 
     def row(self) -> str:
-        """A row of the table in docs/performance.md."""
+        """A row of the table in docs/performance-finetuning.md."""
         return (
             f"| {self.labels} | {self.steps} | {self.seconds:.0f} | {_words(self.validation)} "
             f"| {_words(self.held_out)} |"

@@ -23,7 +23,7 @@ def uncertainty(question: Question, rows: NDArray[np.int64]) -> NDArray[np.float
     a choice between two kinds of mistakes, which moves with each version, and says nothing of what is
     unknown. Where all probabilities lie below 0.5 this ranks them from the highest down. It is no search for
     rare positives: trainings show positives and negatives in turn, which puts 0.5 among the odd negatives
-    (docs/performance.md has what that comes to).
+    (docs/performance-active-learning.md has what that comes to).
 
     The disagreement is twice the standard deviation of the clips' probabilities, 0 to 1. It counts for
     little, because a study with one clear nodule has clips that differ and nothing that is in doubt.
