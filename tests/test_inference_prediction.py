@@ -80,6 +80,7 @@ def test_the_json_is_that_of_the_contract_with_monai_labels_own_list_first() -> 
         (FindingPrediction("pulmonary_embolism", 0.83, 0.41, -128.0, clips),),
         tuple(contract["vptct"]["warnings"]),
         {"read": 0.9, "prepare": 0.3, "network": 2.1, "total": 3.3},
+        computed=contract["vptct"]["computed"],
     ).to_json()
     assert list(data) == ["prediction", "vptct"]
     # The file gives the uncertainty with two digits.

@@ -113,7 +113,12 @@ class VptctApp(MONAILabelApp):
         """``<task>_<model>`` for every task and network; none of them is loaded before it is asked."""
         if self.served.device == "cpu":
             keep_freed_memory()
-        predictors = Predictors(self.model_store, device=self.served.device)
+        predictors = Predictors(
+            self.model_store,
+            device=self.served.device,
+            backend=self.served.backend,
+            precision=self.served.precision,
+        )
         self._in_hand = FairQueue(STUDIES_IN_HAND, busy=self.scorings.aside.busy)
         workplace = Workplace(predictors, self.labels_folder, self._in_hand)
         tasks = [ClassifyTask(t, spec, workplace) for t in self.served.tasks for spec in self.served.models]

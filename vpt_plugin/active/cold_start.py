@@ -25,6 +25,7 @@ from vpt_plugin.inference.predictor import Predictor, require_slices
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec, get_model
 from vpt_plugin.models.classifier import new_classifier
+from vpt_plugin.models.device import choose_device, choose_dtype
 from vpt_plugin.models.weights import WeightsFolder
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.reading import reading_facts
@@ -67,7 +68,10 @@ def cold_start_scorer(
     classifier = new_classifier(known, task.findings, pretraining=pretraining, weights=folder)
     length = known.clip_numbers(task.clips).length
     card = ModelCard(task.name, known.name, task.findings, pretraining, clip_slices=length)
-    return BackboneScorer(by, Predictor(classifier, task, card, device=device))
+    # Features of weights that nobody trained for this: nobody's answer depends on their last digits.
+    place = choose_device(device)
+    precision = str(choose_dtype(place)).removeprefix("torch.")
+    return BackboneScorer(by, Predictor(classifier, task, card, device=str(place), precision=precision))
 
 
 @dataclass(frozen=True)

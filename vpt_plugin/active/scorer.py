@@ -78,7 +78,14 @@ class VersionScorer:
 
 
 def scorer_of_version(
-    store: ModelStore, task: ReadingTask, model: str, version: int | None = None, *, device: str = "auto"
+    store: ModelStore,
+    task: ReadingTask,
+    model: str,
+    version: int | None = None,
+    *,
+    device: str = "auto",
+    backend: str = "auto",
+    precision: str = "auto",
 ) -> VersionScorer:
     """The scorer of a published version; the served one unless one is given.
 
@@ -87,4 +94,7 @@ def scorer_of_version(
         ConfigurationError, DeviceMemoryError: as ``Predictor``.
     """
     classifier, card = store.load(task, model, version)
-    return VersionScorer(ScoredBy.of_card(card), Predictor(classifier, task, card, device=device))
+    predictor = Predictor(
+        classifier, task, card, device=device, backend=backend, precision=precision, many_studies=True
+    )
+    return VersionScorer(ScoredBy.of_card(card), predictor)

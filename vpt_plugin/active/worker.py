@@ -120,7 +120,10 @@ def run(job: ScoringJob, watch: Watch) -> ScoringResult:
     store = ModelStore(Path(job.models_dir) if job.models_dir else None)
     scorer: Scorer
     if job.version:
-        scorer = scorer_of_version(store, task, job.model, job.version, device=job.device)
+        scorer = scorer_of_version(
+            store, task, job.model, job.version,
+            device=job.device, backend=job.backend, precision=job.precision,
+        )  # fmt: skip
     else:
         scorer = cold_start_scorer(task, job.model, device=job.device)
     root = scores_root(store.root, site.studies)

@@ -20,7 +20,7 @@ class BulkJob:
         model: the network's name.
         version: of its classifier; None goes on with that of the output folder, else takes the served one.
         models_dir: the store of models; None takes the usual one.
-        device, precision: as of ``Predictor``.
+        device, precision, backend: as of ``Predictor``.
         workers: how many; None takes as many as the computers have room for.
         gpus: the share of a GPU that each has; None takes a whole one where there are any and the device may
             be one.
@@ -39,6 +39,7 @@ class BulkJob:
     models_dir: Path | None = None
     device: str = "auto"
     precision: str = "auto"
+    backend: str = "auto"
     workers: int | None = None
     gpus: float | None = None
     retry_refused: bool = False

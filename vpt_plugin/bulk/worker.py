@@ -47,7 +47,7 @@ class WorkerSettings:
         task: says how a study is read.
         by: the version that answers.
         opener: brings a study onto this computer.
-        device, precision: as of ``Predictor``.
+        device, precision, backend: as of ``Predictor``.
         threads: of the network on a CPU.
         in_hand: how many studies a worker has at a time; with several, the next is read while the network
             looks at the one before.
@@ -59,6 +59,7 @@ class WorkerSettings:
     opener: Opener
     device: str
     precision: str
+    backend: str = "auto"
     threads: int = 1
     in_hand: int = 1
 
@@ -94,8 +95,9 @@ class StudyWorker:
                 "Every computer needs the same folder of models under the same path.",
             )
         self._predictor = Predictor(
-            classifier, given.task, card, device=given.device, precision=given.precision
-        )
+            classifier, given.task, card,
+            device=given.device, precision=given.precision, backend=given.backend, many_studies=True,
+        )  # fmt: skip
         return f"{platform.node()}, process {os.getpid()}, {self._predictor.device}"
 
     def answer(self, study: str, where: Where) -> StudyAnswer | Refusal:

@@ -13,10 +13,11 @@ import typer
 
 from vpt_plugin.cli.console import middle_cut, print_error, progress_bars
 from vpt_plugin.cli.options import (
-    PRECISION_HELP,
+    BackendOption,
     DeviceOption,
     ModelOption,
     ModelsDirOption,
+    PrecisionOption,
     TaskFileOption,
     TaskOption,
     choose_task,
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
 
     from vpt_plugin.ct.reduced import ReducedStudy
     from vpt_plugin.inference import Prediction, Predictor
-    from vpt_plugin.tasks import ReadingTask
 
 # A longer name of a study leaves no room for its bar.
 _MAX_NAME = 30
+# From so many on a backend that starts slowly pays.
+_MANY_STUDIES = 20
 
 
 def classify(
@@ -64,7 +66,8 @@ def classify(
         ),
     ] = None,
     device: DeviceOption = "auto",
-    precision: Annotated[str, typer.Option("--precision", help=PRECISION_HELP)] = "auto",
+    precision: PrecisionOption = "auto",
+    backend: BackendOption = "auto",
 ) -> None:
     """Answer for one study or many.
 
@@ -86,24 +89,26 @@ def classify(
     if as_json and as_csv:
         raise typer.BadParameter("use either --json or --csv, not both.")
     from vpt_plugin.cli.studies import expand
-
-    reading_task = choose_task(task, task_file)
-    predictor = _load_predictor(reading_task, model, version, models_dir, device, precision)
-    report = FORMATS["json" if as_json else "csv" if as_csv else "table"]()
-    failed = _answer(expand(studies), series, predictor, report)
-    if failed:
-        typer.echo(f"{len(failed)} could not be answered: {', '.join(failed)}", err=True)
-        raise typer.Exit(1)
-
-
-def _load_predictor(
-    task: ReadingTask, model: str, version: int | None, models_dir: Path | None, device: str, precision: str
-) -> Predictor:
     from vpt_plugin.inference import Predictor
     from vpt_plugin.training.model_store import ModelStore
 
-    classifier, card = ModelStore(models_dir).load(task, model, version)
-    return Predictor(classifier, task, card, device=device, precision=precision)
+    reading_task = choose_task(task, task_file)
+    paths = expand(studies)
+    many = len(paths) >= _MANY_STUDIES
+
+    classifier, card = ModelStore(models_dir).load(reading_task, model, version)
+    predictor = Predictor(
+        classifier, reading_task, card,
+        device=device, precision=precision, backend=backend, many_studies=many,
+    )  # fmt: skip
+    # With a few studies it does not matter how long they take.
+    for note in predictor.engine.notes if many else ():
+        typer.echo(f"Note: {note}.", err=True)
+    report = FORMATS["json" if as_json else "csv" if as_csv else "table"]()
+    failed = _answer(paths, series, predictor, report)
+    if failed:
+        typer.echo(f"{len(failed)} could not be answered: {', '.join(failed)}", err=True)
+        raise typer.Exit(1)
 
 
 def _answer(

@@ -14,10 +14,11 @@ import typer
 
 from vpt_plugin.cli.console import plain, progress_bars
 from vpt_plugin.cli.options import (
-    PRECISION_HELP,
+    BackendOption,
     DeviceOption,
     ModelOption,
     ModelsDirOption,
+    PrecisionOption,
     TaskFileOption,
     TaskOption,
     choose_task,
@@ -65,7 +66,8 @@ def classify_all(
     task_file: TaskFileOption = None,
     models_dir: ModelsDirOption = None,
     device: DeviceOption = "auto",
-    precision: Annotated[str, typer.Option("--precision", help=PRECISION_HELP)] = "auto",
+    precision: PrecisionOption = "auto",
+    backend: BackendOption = "auto",
     workers: Annotated[
         int | None,
         typer.Option(
@@ -126,6 +128,7 @@ def classify_all(
         models_dir=models_dir,
         device=device,
         precision=precision,
+        backend=backend,
         workers=workers,
         gpus=gpus,
         retry_refused=retry_refused,

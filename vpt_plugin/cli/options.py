@@ -43,6 +43,24 @@ LabelsDirOrLabelsOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
 # Those of vpt_plugin.models.device.PRECISIONS, which is not imported here because it brings torch.
 PRECISION_HELP = "auto, float32 or bfloat16."
+# For the commands that answer: what auto means there is vpt_plugin.models.precision.settle_precision.
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        help=f"{PRECISION_HELP} With auto, bfloat16 where this version was checked in it, see "
+        "`vpt versions check-precision`.",
+    ),
+]
+# Those of vpt_plugin.inference.engines.BACKENDS, which is not imported here because it brings torch.
+BackendOption = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        help="What computes: auto, torch or openvino. With auto, what $VPT_BACKEND says, else the fastest "
+        "here.",
+    ),
+]
 
 
 def choose_task(name: str | None, task_file: Path | None) -> ReadingTask:

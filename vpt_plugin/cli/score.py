@@ -12,9 +12,11 @@ from vpt_plugin.active.job import COLD_START_LIMIT, DEFAULT_LIMIT, ScoringJob, S
 from vpt_plugin.cli.console import plain, progress_bars
 from vpt_plugin.cli.opened_studies import require_labels
 from vpt_plugin.cli.options import (
+    BackendOption,
     DeviceOption,
     LabelsDirOption,
     ModelsDirOption,
+    PrecisionOption,
     TaskFileOption,
     TaskOption,
     choose_task,
@@ -80,6 +82,8 @@ def score(
     task_file: TaskFileOption = None,
     models_dir: ModelsDirOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    backend: BackendOption = "auto",
 ) -> None:
     """Compute the features and probabilities of all studies, once per version, for `vpt next`.
 
@@ -95,6 +99,7 @@ def score(
     """
     from vpt_plugin.active.scoring import Watch
     from vpt_plugin.active.worker import run
+    from vpt_plugin.inference.engines import check_backend
 
     reading_task = choose_task(task, task_file)
     if labels_dir is not None:
@@ -110,6 +115,8 @@ def score(
         task_files=(_absolute(task_file),) if task_file else (),
         cache=_absolute(cache),
         device=device,
+        backend=check_backend(backend),
+        precision=precision,
         limit=limit,
     )
     with progress_bars() as bars:

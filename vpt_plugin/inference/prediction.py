@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vpt_plugin.models.card import Estimate, ModelCard
@@ -78,6 +78,7 @@ class Prediction:
         seconds: per stage: ``read``, ``prepare``, ``network``, ``total``.
         notes: what was decided in reading the study, which is nothing to worry about, one sentence each. The
             JSON has them after the warnings.
+        computed: which ``backend`` computed, in which ``precision`` and on which ``device``.
         kept: whether it was computed for an earlier question; ``seconds`` are those of this question.
     """
 
@@ -86,6 +87,7 @@ class Prediction:
     warnings: tuple[str, ...]
     seconds: Mapping[str, float]
     notes: tuple[str, ...] = ()
+    computed: Mapping[str, str] = field(default_factory=dict)
     kept: bool = False
 
     @property
@@ -131,6 +133,7 @@ class Prediction:
                 "uncertainty": {"entropy": self.entropy, "clip_disagreement": self.clip_disagreement},
                 "warnings": [*self.warnings, *self.notes],
                 "seconds": dict(self.seconds),
+                "computed": dict(self.computed),
                 "kept": self.kept,
             },
         }

@@ -157,6 +157,11 @@ class Predictor:
                 "total": read_seconds + finished - began,
             },
             notes=reduced.provenance.notes,
+            computed={
+                "backend": self.engine.name,
+                "precision": self.engine.precision,
+                "device": str(self.device),
+            },
         )
 
     def score(

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.inference.engines import check_backend
 from vpt_plugin.models.catalog import MODELS, ModelSpec, get_model
-from vpt_plugin.models.device import choose_device
+from vpt_plugin.models.device import PRECISIONS, choose_device
 from vpt_plugin.tasks import TASKS, ReadingTask, get_task, load_task_file
 
 from . import active_conf, archive_conf, limits
@@ -19,7 +20,8 @@ from .archive_conf import ArchiveConf, read_archive_conf
 from .limits import Limits, read_limits
 
 KEYS = (
-    "tasks", "models", "task_file", "device", "models_dir", "labels_dir", "logs", "reload", "add_studies",
+    "tasks", "models", "task_file", "device", "backend", "precision", "models_dir", "labels_dir", "logs",
+    "reload", "add_studies",
     *limits.KEYS, *access_conf.KEYS, *archive_conf.KEYS, *active_conf.KEYS,
 )  # fmt: skip
 _SWITCH = {"on": True, "off": False}
@@ -44,6 +46,8 @@ class AppConf:
         archive: how a DICOM archive is used.
         task_files: where tasks of the site's own are written down.
         active: how studies are proposed.
+        backend: what computes answers: ``torch``, ``openvino``, or ``auto``, the fastest here.
+        precision: of answers, as of ``settle_precision``: ``auto``, ``float32`` or ``bfloat16``.
     """
 
     tasks: tuple[ReadingTask, ...]
@@ -59,6 +63,8 @@ class AppConf:
     archive: ArchiveConf = field(default_factory=ArchiveConf)
     task_files: tuple[Path, ...] = ()
     active: ActiveConf = field(default_factory=ActiveConf)
+    backend: str = "auto"
+    precision: str = "auto"
 
 
 def read_conf(conf: Mapping[str, str]) -> AppConf:
@@ -90,6 +96,8 @@ def read_conf(conf: Mapping[str, str]) -> AppConf:
         archive=read_archive_conf(conf),
         task_files=files,
         active=read_active_conf(conf, [spec.name for spec in models]),
+        backend=check_backend(conf.get("backend", "auto")),
+        precision=_precision(conf),
     )
 
 
@@ -101,6 +109,14 @@ def _names(conf: Mapping[str, str], key: str) -> list[str]:
     if not names:
         raise ConfigurationError(f"--conf {key} is empty;", "give one name, or several: a,b.")
     return list(dict.fromkeys(names))
+
+
+def _precision(conf: Mapping[str, str]) -> str:
+    if (name := conf.get("precision", "auto")) not in PRECISIONS:
+        raise ConfigurationError(
+            f"--conf precision {name[:50]}: is unknown;", f"choose from {', '.join(PRECISIONS)}."
+        )
+    return name
 
 
 def _models_dir(conf: Mapping[str, str]) -> Path | None:

@@ -41,15 +41,26 @@ class Predictors:
     Args:
         store: where published models lie; it is asked for the current card every time, so that a new version
             answers from the moment it is published, and in the precision that was found good enough for it.
-        device: where the networks compute.
+        device, backend, precision: as of ``Predictor``.
         keep: how many stay loaded.
         warm_up: make each as fast as it will be before it answers for the first time.
     """
 
-    def __init__(self, store: ModelStore, *, device: str, keep: int = 3, warm_up: bool = False) -> None:
+    def __init__(
+        self,
+        store: ModelStore,
+        *,
+        device: str,
+        backend: str = "auto",
+        precision: str = "auto",
+        keep: int = 3,
+        warm_up: bool = False,
+    ) -> None:
         self.store = store
         self.keep = keep
         self._device = device
+        self._backend = backend
+        self._precision = precision
         self._warm_up = warm_up
         self._loads: OrderedDict[tuple[str, str], _Load] = OrderedDict()
         self._lock = threading.Lock()
@@ -105,9 +116,15 @@ class Predictors:
     def _loaded(self, task: ReadingTask, card: ModelCard) -> Predictor:
         began = perf_counter()
         classifier, card = self.store.load(task, card.model, card.version)
-        predictor = Predictor(classifier, task, card, device=self._device)
+        predictor = Predictor(
+            classifier, task, card,
+            device=self._device, backend=self._backend, precision=self._precision, many_studies=True,
+        )  # fmt: skip
         if self._warm_up:
             predictor.warm_up()
         version = f"{task.name}_{card.model} version {card.version}"
-        _logger.info("loaded %s onto %s in %.1f s", version, self._device, perf_counter() - began)
+        how = f"{predictor.engine.name} {predictor.engine.precision} on {self._device}"
+        _logger.info("loaded %s, %s, in %.1f s", version, how, perf_counter() - began)
+        for note in predictor.engine.notes:
+            _logger.info("%s.", note)
         return predictor

@@ -76,24 +76,31 @@ def make_engine(
     """
     asked = check_backend(backend)
     place = choose_device(device)
-    numbers = str(choose_dtype(place, precision)).removeprefix("torch.")
-    request = EngineRequest(classifier, task, card, place, numbers, cache, many_studies)
+
+    def request(name: str) -> EngineRequest:
+        settled = settle_precision(card, place, precision, name)
+        notes = (settled.why.rstrip("."),) if settled.to_tell else ()
+        return EngineRequest(classifier, task, card, place, settled.precision, cache, many_studies, notes)
+
     if asked == "auto":
-        suits = next(name for name, each in _BACKENDS.items() if each.suits(request))
+        suits = next(name for name, each in _BACKENDS.items() if each.suits(request(name)))
         return _make_or_fall_back(suits, request, ConfigurationError)
     return _make_or_fall_back(asked, request, BackendDisagreesError)
 
 
-def _make_or_fall_back(name: str, request: EngineRequest, passed_over: type[ConfigurationError]) -> Engine:
+def _make_or_fall_back(
+    name: str, request: Callable[[str], EngineRequest], passed_over: type[ConfigurationError]
+) -> Engine:
     """The engine of a backend; torch's with a note where that backend raises one of these errors."""
     try:
-        return _BACKENDS[name].make(request)
+        return _BACKENDS[name].make(request(name))
     except passed_over as error:
         if name == "torch":
             raise
         note = f"{error.message.rstrip('.')}; torch computes instead"
         _logger.warning("%s.", note)
-        return _BACKENDS["torch"].make(replace(request, notes=(*request.notes, note)))
+        with_torch = request("torch")
+        return _BACKENDS["torch"].make(replace(with_torch, notes=(*with_torch.notes, note)))
 
 
 def check_backend(name: str) -> str:

@@ -43,6 +43,8 @@ def scoring_job(
         task_files=tuple(str(path) for path in conf.task_files),
         cache=str((vptct_home() / "prepared").absolute()),
         device=conf.device,
+        backend=conf.backend,
+        precision=conf.precision,
         limit=conf.active.scoring_studies,
         archive=conf.archive.facts,
         compare_seconds=COMPARE_SECONDS,
