@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -94,7 +95,9 @@ def test_a_cut_clip_has_its_length_and_what_is_beyond_the_study_is_air(
     slices: int, start: int, length: int
 ) -> None:
     start = min(start, slices - 1)
-    clip = cut_clip(numbered_slices(slices), start, replace(SHAPE, length=length))
+    with TemporaryDirectory() as folder:
+        prepared = study(Path(folder), "a", slices=slices).prepared
+        clip = cut_clip(prepared, start, replace(SHAPE, length=length))
     seen = min(length, slices - start)
     assert clip[:, 2, 2].tolist() == [*range(start, start + seen), *[9] * (length - seen)]
 

@@ -49,7 +49,10 @@ def study(tmp_path: Path) -> Path:
 
 
 def prepared_studies(tmp_path: Path, reader: Reader, **facts: Any) -> PreparedStudies:
-    return PreparedStudies(tmp_path / "cache", facts.pop("window", WINDOW), pixels=8, read=reader, **facts)
+    """Of the levels alone; masters have tests of their own."""
+    return PreparedStudies(
+        tmp_path / "cache", facts.pop("window", WINDOW), pixels=8, read=reader, masters=False, **facts
+    )
 
 
 def files(tmp_path: Path) -> list[Path]:

@@ -16,6 +16,7 @@ import pytest
 from vpt_plugin.ct.volume import Provenance, Volume
 from vpt_plugin.data.prepared import PreparedStudies
 from vpt_plugin.data.prepared_room import PreparedRoom
+from vpt_plugin.errors import UnreadableStudyError
 from vpt_plugin.tasks import HUWindow
 
 WINDOW = HUWindow(centre=0, width=2000)
@@ -62,9 +63,9 @@ def test_what_was_used_least_recently_leaves_first(tmp_path: Path, studies: list
     use(cache, studies[:1], order=10).release()  # the first is used again
     use(cache, studies[4:5], order=20, limit_gb=4.5 * STUDY_GB).release()
     assert kept(cache) == 4
-    again = prepared_in(cache, read=None)  # whatever is not there cannot be read
+    again = prepared_in(cache, read=None)  # whatever is not there cannot be read: the files are empty
     assert [again.get(studies[n]).slices.shape for n in (0, 2, 3, 4)] == [(SLICES, PIXELS, PIXELS)] * 4
-    with pytest.raises(TypeError):
+    with pytest.raises(UnreadableStudyError):
         again.get(studies[1])
 
 

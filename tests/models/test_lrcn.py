@@ -12,7 +12,7 @@ from torch import Tensor
 from vpt_plugin.ct.intensity import air
 from vpt_plugin.ct.volume import Volume
 from vpt_plugin.data.augmentation import Jitter, make_augmentation
-from vpt_plugin.data.clip_dataset import ClipShape, cut_clip
+from vpt_plugin.data.clip_dataset import ClipShape, filled_up
 from vpt_plugin.inference import Predictor
 from vpt_plugin.models.architectures.lrcn import SliceSequence, with_neighbours
 from vpt_plugin.models.card import ModelCard
@@ -99,7 +99,7 @@ def test_no_augmentation_gives_the_filling_any_contrast(name: str) -> None:
     rng, filling = np.random.default_rng(0), air(NODULE.hu_window)
     shape = ClipShape(length=6, stride=4, crop_px=24, min_positive_slices=1, air=filling)
     augmentation = make_augmentation(name, shape, Jitter(0.1, 0.05))
-    clip = cut_clip(rng.integers(0, 255, size=(4, 28, 28), dtype=np.uint8), 0, shape)
+    clip = filled_up(rng.integers(0, 255, size=(4, 28, 28), dtype=np.uint8), shape)
     for _ in range(60):
         seen = torch.from_numpy(augmentation(clip, rng))[None, None].float()
         assert slices_to_read(seen) == [4]

@@ -132,12 +132,13 @@ class PoolReader:
 
     def _copied(self, what: str | Path) -> StudyContent | None:
         """The prepared copy of an archive's series, by its identity, or of what lies at a path."""
-        if self._prepared is None:
+        prepared = self._prepared
+        if prepared is None:
             return None
         try:
             # Given back at once: a training beside this one may need its room.
-            with self._prepared:
-                copy = self._prepared.find(what) if isinstance(what, str) else self._prepared.find_at(what)
+            with prepared:
+                copy = prepared.find(what, make=False) if isinstance(what, str) else prepared.find_at(what)
                 if copy is None:
                     return None
                 return StudyContent(np.array(copy.slices), copy.facts, copy.synthetic)

@@ -75,8 +75,8 @@ class TrainingBags(Dataset[Item]):
             raise IndexError(index)
         rng = np.random.default_rng((self._seed, index))
         number, starts, whole = self._draw(index, rng)
-        slices = self._studies[number].prepared.slices
-        clips = [self._augmentation(cut_clip(slices, start, self._shape), rng) for start in starts]
+        prepared = self._studies[number].prepared
+        clips = [self._augmentation(cut_clip(prepared, start, self._shape), rng) for start in starts]
         label = self._label(number, starts, whole).astype(np.float32)
         return {"image": torch.from_numpy(np.stack(clips)[:, None]), "label": torch.from_numpy(label)}
 

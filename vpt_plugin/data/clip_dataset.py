@@ -112,15 +112,17 @@ class CoveringClips(Dataset[dict[str, torch.Tensor]]):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         """``image`` uint8 (1, slices, rows, columns), ``label`` int64 (), the number of the study."""
         number, start = self._clips[index]
-        clip = centre_crop(
-            cut_clip(self._studies[number].prepared.slices, start, self._shape), self._shape.crop_px
-        )
+        clip = centre_crop(cut_clip(self._studies[number].prepared, start, self._shape), self._shape.crop_px)
         return {"image": torch.from_numpy(np.ascontiguousarray(clip[None])), "label": torch.tensor(number)}
 
 
-def cut_clip(slices: NDArray[np.uint8], start: int, shape: ClipShape) -> NDArray[np.uint8]:
+def cut_clip(prepared: PreparedStudy, start: int, shape: ClipShape) -> NDArray[np.uint8]:
     """A copy of the clip at ``start``, filled up with air at the end where the study is shorter."""
-    clip = np.array(slices[start : start + shape.length])
+    return filled_up(prepared.clip(start, shape.length), shape)
+
+
+def filled_up(clip: NDArray[np.uint8], shape: ClipShape) -> NDArray[np.uint8]:
+    """The clip with slices of air at its end, as many as it lacks."""
     missing = shape.length - len(clip)
     return np.pad(clip, ((0, missing), (0, 0), (0, 0)), constant_values=shape.air) if missing else clip
 

@@ -20,6 +20,8 @@ from filelock import FileLock, Timeout
 
 from vpt_plugin.durable import sweep_leftovers
 
+# Where the entries lie that can be done without, within the folder: they go before all others.
+MASTERS = ".masters"
 _CLAIMS = ".claims"
 # What is evicted gets a name that the next sweep removes, should this process be killed meanwhile.
 _LEAVING = ".unfinished-"
@@ -34,7 +36,8 @@ class PreparedRoom:
 
     Args:
         folder: of the entries; it is made with the first of them.
-        limit_bytes: above it, what was used least recently goes; what a running training uses never does.
+        limit_bytes: above it masters go, then what was used least recently; what a running training uses
+            never does.
     """
 
     def __init__(self, folder: Path, limit_bytes: float) -> None:
@@ -80,6 +83,17 @@ class PreparedRoom:
                 self._look_again_bytes = self._total_bytes + (1 - _DOWN_TO) * self._limit_bytes
             self._total_bytes += size_bytes
 
+    def has_room_for(self, size_bytes: int) -> bool:
+        """Whether an entry of this size fits beside all that is here; then it counts as here."""
+        with self._lock:
+            if self._total_bytes is None:
+                sweep_leftovers(self._folder)
+                self._total_bytes = float(sum(self._sizes().values()))
+            fits = self._total_bytes + size_bytes <= self._limit_bytes
+            if fits:
+                self._total_bytes += size_bytes
+            return fits
+
     def free(self, size_bytes: int) -> bool:
         """Evict so much for a disk that is full; whether anything could go."""
         with self._lock, self._alone():
@@ -115,10 +129,10 @@ class PreparedRoom:
             file.write(f"{entry}\n")
 
     def _evict(self, sizes: dict[str, int], wanted_bytes: float) -> int:
-        """Remove the least recently used until so many bytes are gone; how many went. Only ``_alone``."""
+        """Remove masters, then the least recently used, until so much is gone; how much. Only ``_alone``."""
         free = sizes.keys() - self._in_use()
         gone = 0
-        for entry in sorted(free, key=lambda name: (_last_use(self._folder / name), name)):
+        for entry in sorted(free, key=self._order_of_leaving):
             if gone >= wanted_bytes:
                 break
             leaving = self._folder / f"{_LEAVING}{uuid.uuid4().hex}"
@@ -133,12 +147,12 @@ class PreparedRoom:
             gone += sizes[entry]
         return gone
 
+    def _order_of_leaving(self, entry: str) -> tuple[bool, int, str]:
+        return (not entry.startswith(MASTERS), _last_use(self._folder / entry), entry)
+
     def _sizes(self) -> dict[str, int]:
-        """Bytes by entry."""
-        try:
-            names = [each.name for each in os.scandir(self._folder) if not each.name.startswith(".")]
-        except FileNotFoundError:
-            return {}
+        """Bytes by entry, masters by their place in the folder."""
+        names = _names(self._folder) + [f"{MASTERS}/{name}" for name in _names(self._folder / MASTERS)]
         return {name: _size(self._folder / name) for name in names}
 
     def _in_use(self) -> set[str]:
@@ -168,6 +182,13 @@ def _unlink_lock(lock_file: Path) -> None:
     """
     with suppress(OSError):
         lock_file.unlink()
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [each.name for each in os.scandir(folder) if not each.name.startswith(".")]
+    except FileNotFoundError:
+        return []
 
 
 def _size(entry: Path) -> int:

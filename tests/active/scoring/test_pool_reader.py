@@ -87,7 +87,7 @@ def test_the_prepared_copy_of_a_series_spares_fetching_it(archive, tmp_path: Pat
 
 
 def test_prepared_studies_that_cannot_be_read_are_done_without(archive, tmp_path: Path, monkeypatch) -> None:
-    def refused(prepared: PreparedStudies, identity: str) -> None:
+    def refused(prepared: PreparedStudies, identity: str, *, make: bool) -> None:
         raise PermissionError(13, "not yours")
 
     monkeypatch.setattr(PreparedStudies, "find", refused)
