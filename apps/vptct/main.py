@@ -28,7 +28,7 @@ from lib.archive_conf import is_archive
 from lib.conf import read_conf
 from lib.datastore import StudyDatastore
 from lib.device_queue import FairQueue
-from lib.errors import NotOfferedError, without_folders
+from lib.errors import NotOfferedError, body_of_one, without_folders
 from lib.errors import install as install_errors
 from lib.identity import server_id
 from lib.infer_task import STUDIES_IN_HAND, ClassifyTask, Workplace
@@ -42,6 +42,7 @@ from lib.sessions import Sessions
 from lib.source import open_labels, open_studies
 from lib.training.desk import TrainingDesk
 from lib.training.trainer import Trainer
+from lib.warm_up import WarmUp
 from lib.worklist.desk import WorklistDesk
 from lib.worklist.strategies import listed_strategies
 from lib.worklist.told import next_answer
@@ -118,10 +119,14 @@ class VptctApp(MONAILabelApp):
             device=self.served.device,
             backend=self.served.backend,
             precision=self.served.precision,
+            warm_up=self.served.warm_up,
         )
         self._in_hand = FairQueue(STUDIES_IN_HAND, busy=self.scorings.aside.busy)
-        workplace = Workplace(predictors, self.labels_folder, self._in_hand)
-        tasks = [ClassifyTask(t, spec, workplace) for t in self.served.tasks for spec in self.served.models]
+        self.workplace = Workplace(predictors, self.labels_folder, self._in_hand)
+        self._warm_up = WarmUp(predictors, self.served.tasks, self.served.models)
+        tasks = [
+            ClassifyTask(t, spec, self.workplace) for t in self.served.tasks for spec in self.served.models
+        ]
         return {task.name: task for task in tasks}
 
     def init_trainers(self) -> dict[str, TrainTask]:
@@ -218,6 +223,10 @@ class VptctApp(MONAILabelApp):
         """The text without the paths of this server's folders."""
         return without_folders(text, self._secret_folders())
 
+    def told(self, error: Exception, what: str) -> dict[str, str]:
+        """What a client is told of an error that is not the whole answer; ``what`` was done, for the log."""
+        return body_of_one(error, what, self._secret_folders())
+
     def on_init_complete(self) -> None:
         """Called by the server when it is about to open."""
         super().on_init_complete()
@@ -242,6 +251,8 @@ class VptctApp(MONAILabelApp):
             threading.Thread(target=self._look_around, name="vptct-opening", daemon=True).start()
         else:
             self._look_around()
+        if self.served.warm_up:
+            self._warm_up.open()
         warm_in_background(self.worklists.worklist, self.served.tasks, scoring=self.served.active.scoring)
 
     def _look_around(self) -> None:

@@ -21,7 +21,7 @@ from .limits import Limits, read_limits
 
 KEYS = (
     "tasks", "models", "task_file", "device", "backend", "precision", "models_dir", "labels_dir", "logs",
-    "reload", "add_studies",
+    "reload", "add_studies", "warm_up",
     *limits.KEYS, *access_conf.KEYS, *archive_conf.KEYS, *active_conf.KEYS,
 )  # fmt: skip
 _SWITCH = {"on": True, "off": False}
@@ -48,6 +48,7 @@ class AppConf:
         active: how studies are proposed.
         backend: what computes answers: ``torch``, ``openvino``, or ``auto``, the fastest here.
         precision: of answers, as of ``settle_precision``: ``auto``, ``float32`` or ``bfloat16``.
+        warm_up: whether what is served is loaded ahead, so that the first answer is as fast as the next.
     """
 
     tasks: tuple[ReadingTask, ...]
@@ -65,6 +66,7 @@ class AppConf:
     active: ActiveConf = field(default_factory=ActiveConf)
     backend: str = "auto"
     precision: str = "auto"
+    warm_up: bool = True
 
 
 def read_conf(conf: Mapping[str, str]) -> AppConf:
@@ -98,6 +100,7 @@ def read_conf(conf: Mapping[str, str]) -> AppConf:
         active=read_active_conf(conf, [spec.name for spec in models]),
         backend=check_backend(conf.get("backend", "auto")),
         precision=_precision(conf),
+        warm_up=_switch(conf, "warm_up", default="on"),
     )
 
 

@@ -146,6 +146,7 @@ STATUS: MappingProxyType[type[Exception], int] = MappingProxyType(
 # told as the nearest of these that it is.
 _NAMED_IN = (VptError.__module__, BadRequestError.__module__, AccessError.__module__)
 _UNEXPECTED, _FULL_DISK = "UnexpectedError", "FullDiskError"
+_UNEXPECTED_WORDS = "the server came upon an unexpected error."
 
 
 class _Told(NamedTuple):
@@ -177,6 +178,22 @@ def body_of(error: str, detail: str, hint: str, secret_folders: Sequence[Path]) 
     # A client's JSON may hold half a character, which no answer can be encoded with.
     told = (text.encode(errors="backslashreplace").decode() for text in texts)
     return {"error": error, **dict(zip(("detail", "hint"), told, strict=True))}
+
+
+def body_of_one(error: Exception, what: str, secret_folders: Sequence[Path]) -> dict[str, str]:
+    """The same for an error that is not the whole answer, such as that of one study of many.
+
+    Args:
+        error: whatever was raised; what nobody expected goes to the log under a number.
+        what: was done, for the log.
+        secret_folders: as of ``install``.
+    """
+    if isinstance(error, VptError):
+        _logger.info("%s: %s", what, error)
+        return body_of(name_of(error), error.message.removesuffix(";"), error.hint, secret_folders)
+    number = uuid.uuid4().hex[:8]
+    _logger.error("%s: unexpected error %s", what, number, exc_info=error)
+    return body_of(_UNEXPECTED, _UNEXPECTED_WORDS, _hint_of(number), secret_folders)
 
 
 def conflict_of(error: Exception) -> dict[str, Any]:
@@ -283,5 +300,8 @@ def _unexpected(request: Request, error: Exception) -> _Told:
     number = uuid.uuid4().hex[:8]
     # The stack trace is logged, too: Starlette raises again what it does not know, after this answer.
     _logger.error("%s %r: unexpected error %s: %r", request.method, request.url.path[:200], number, error)
-    hint = f"The server's log has the cause under the number {number}."
-    return _Told(500, _UNEXPECTED, "the server came upon an unexpected error.", hint)
+    return _Told(500, _UNEXPECTED, _UNEXPECTED_WORDS, _hint_of(number))
+
+
+def _hint_of(number: str) -> str:
+    return f"The server's log has the cause under the number {number}."

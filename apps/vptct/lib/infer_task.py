@@ -42,6 +42,8 @@ class Workplace:
         answers: has equal questions computed once.
         threads: for those who ask for an answer. They are apart from the threads of all other routes, which
             so never wait behind them: enough for all that are in hand, wait for that, or are being fetched.
+        batches: lets one batch of studies run.
+        batch_threads: threads for batches, one for each that runs or waits and some to end them.
     """
 
     predictors: Predictors
@@ -50,6 +52,8 @@ class Workplace:
     device: FairQueue = field(default_factory=lambda: FairQueue(1))
     answers: AnswerDesk = field(default_factory=AnswerDesk)
     threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
+    batches: FairQueue = field(default_factory=lambda: FairQueue(1, what="batches"))
+    batch_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
 
 
 class ClassifyTask(InferTask):
@@ -72,8 +76,8 @@ class ClassifyTask(InferTask):
         return True
 
     def __call__(self, request: dict[str, Any]) -> NoReturn:
-        """MONAI Label's call: not offered. Our routes call ``classify``, where a study is open meanwhile."""
-        raise NotOfferedError("there is no batch inference;", "POST /infer/{model} takes one study.")
+        """MONAI Label's call: not offered. Our routes call ``ask``, where a study is open meanwhile."""
+        raise NotOfferedError("a task is not called by MONAI Label;", "POST /infer/{model} takes a study.")
 
     def ask(self, path: Path, *, study: str, content: str, gone: Gone) -> Question:
         """Ask about one study, and answer, unless the answer was kept or somebody else is at work on it.

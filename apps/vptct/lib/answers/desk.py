@@ -53,6 +53,12 @@ class AnswerDesk:
         self._questions: dict[AnswerKey, Question] = {}
         self._lock = threading.Lock()
 
+    def kept(self, key: AnswerKey) -> Prediction | None:
+        """The answer that was kept, for who would only then read the study; None where there is none."""
+        with self._lock:
+            found = self._kept.get(key)
+            return None if found is None else replace(found, kept=True)
+
     def ask(self, key: AnswerKey) -> tuple[Question, bool]:
         """Wait for an answer, together with all others who ask the same.
 

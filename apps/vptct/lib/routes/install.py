@@ -14,7 +14,7 @@ from ..access.login_routes import router as login
 from ..body_limit import BodyLimit
 from ..conf import AppConf
 from ..incoming import Incoming
-from . import activelearning, infer, labels, leases, server, session, studies, train, versions
+from . import activelearning, batch, infer, labels, leases, server, session, studies, train, versions
 from .not_offered import not_offered
 from .page import pages
 
@@ -45,7 +45,15 @@ def install(app: FastAPI, conf: AppConf) -> None:
     """
     prefix = settings.MONAI_LABEL_API_STR
     ours = APIRouter()
-    routers = [login, server.router, infer.router, session.router, studies.router, labels.router]
+    routers = [
+        login,
+        server.router,
+        infer.router,
+        batch.router,
+        session.router,
+        studies.router,
+        labels.router,
+    ]
     routers += [activelearning.router, leases.router, train.router, versions.router]
     routers += [server.logs] if conf.logs else []
     routers += [server.reload] if conf.reload else []

@@ -24,7 +24,7 @@ _NO_DELETION = ("studies are not removed over HTTP;", "remove it from the server
 NOT_OFFERED = (
     ("/infer/wsi/{rest:path}", _ANY, *_SLIDES),
     ("/infer/wsi_v2/{rest:path}", _ANY, *_SLIDES),
-    ("/batch/{rest:path}", _WRITE, "there is no batch inference;", "POST /infer/{model} takes one study."),
+    ("/batch/{rest:path}", ("PUT", "DELETE"), "a batch is ended by who asked for it;", "hang up."),
     ("/train/", ("POST", "PUT"), "no training of all models at once;", "POST /train/{model} trains one."),
     ("/train/{rest:path}", ("PUT",), "a training is not changed;", "POST /train/{model} orders another one."),
     ("/model/{rest:path}", _ANY, "model files are kept from HTTP;", "GET /info/ lists the models."),
@@ -42,6 +42,7 @@ NOT_OFFERED = (
 # What the same paths do take.
 _TAKEN = MappingProxyType(
     {
+        "/batch/{rest:path}": ("GET", "POST"),
         "/train/": ("GET", "DELETE"),
         "/train/{rest:path}": ("GET", "POST", "DELETE"),
         "/datastore/": ("GET", "PUT"),

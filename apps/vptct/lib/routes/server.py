@@ -27,12 +27,6 @@ def info(person: User) -> dict[str, Any]:
 
 
 # What MONAI Label's clients ask now and then: 404 tells them that nothing of the kind is running.
-@router.get("/batch/infer", include_in_schema=False)
-def batch_inference(person: User) -> None:
-    """No."""
-    raise NothingThereError("No batch inference is running on this server.")
-
-
 @router.get("/scoring/", include_in_schema=False)
 def scoring(person: User) -> None:
     """No."""
