@@ -65,7 +65,13 @@ def test_a_study_in_the_smallest_form_is_seen_by_the_network_as_the_study_itself
 
 def test_uploads_are_told_with_and_without_sessions() -> None:
     limits = Limits(upload_bytes=5 * 10**9)
-    told = {"max_bytes": 5 * 10**9, "sessions": True, "session_minutes": 60.0, "add_studies": True}
+    told = {
+        "max_bytes": 5 * 10**9,
+        "sessions": True,
+        "session_minutes": 60.0,
+        "add_studies": True,
+        "forms": ["twelve_bits", "differences"],
+    }
     assert uploads_info(limits, 3600, add_studies=True) == told
     without = {**told, "sessions": False, "session_minutes": None, "add_studies": False}
     assert uploads_info(limits, None, add_studies=False) == without

@@ -14,6 +14,7 @@ from listening import listening
 _PIECE_BYTES = 1 << 16
 _LINE_BYTES = 1 << 10
 _LOOK_MILLISECONDS = 10
+_HELD_BYTES = 1 << 20
 
 
 class Relay:
@@ -72,6 +73,8 @@ class Relay:
         with suppress(OSError):
             line = client.recv(_LINE_BYTES, socket.MSG_PEEK).split(b"\r\n")[0].decode("latin-1")
             self.asked.append(line)
+            # The end of what a client sends is seen only where all before it has room.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _HELD_BYTES)
             watch = select.poll()
             watch.register(client, select.POLLRDHUP)
             while self.holds and line.startswith(self.holds):

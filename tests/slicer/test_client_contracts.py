@@ -191,7 +191,8 @@ def test_a_damaged_file_counts_for_the_newest_version() -> None:
 
 def test_the_info_says_what_an_upload_needs_and_an_older_server_says_nothing_of_it() -> None:
     info = read_info(golden("info"))
-    assert info.uploads == Uploads(max_bytes=4_000_000_000, sessions=True, session_minutes=60.0)
+    forms = ("twelve_bits", "differences")
+    assert info.uploads == Uploads(4_000_000_000, sessions=True, session_minutes=60.0, forms=forms)
     assert info.tasks[0].needs == StudyNeeds(hu_low=-1024.0, hu_high=3071.0, pixels=256)
     assert len(info.server_id) == 32
     assert info.inference == Inference(running=1, waiting=2)

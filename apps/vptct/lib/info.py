@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 import vpt_plugin
+from vpt_plugin.ct import packed
 from vpt_plugin.ct.volume import MAX_HU, MIN_HU
 from vpt_plugin.errors import ModelCardError
 from vpt_plugin.models.card import ModelCard
@@ -87,7 +88,7 @@ def study_needs(models: Sequence[ModelSpec]) -> dict[str, float | None]:
 
 
 def uploads_info(limits: Limits, session_seconds: int | None, *, add_studies: bool) -> dict[str, Any]:
-    """What an upload may be.
+    """What an upload may be: ``forms`` are those of a packed study, beside files of the usual formats.
 
     Args:
         limits: say how large.
@@ -99,6 +100,7 @@ def uploads_info(limits: Limits, session_seconds: int | None, *, add_studies: bo
         "sessions": session_seconds is not None,
         "session_minutes": None if session_seconds is None else session_seconds / 60,
         "add_studies": add_studies,
+        "forms": list(packed.FORMS),
     }
 
 

@@ -55,12 +55,14 @@ class Uploads:
         sessions: whether a study may be uploaded once for several requests.
         session_minutes: how long it is kept after its last use; None without sessions.
         add_studies: whether it may also become a study of the server, to be labelled there.
+        forms: how a study may be packed, beside files of the usual formats; none on an older server.
     """
 
     max_bytes: int
     sessions: bool
     session_minutes: float | None
     add_studies: bool = False
+    forms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,7 @@ def _uploads(fields: Fields) -> Uploads:
         sessions=fields.flag("sessions"),
         session_minutes=fields.maybe(fields.number, "session_minutes"),
         add_studies=fields.optional(fields.flag, "add_studies") or False,
+        forms=fields.optional(fields.texts, "forms") or (),
     )
 
 

@@ -1,13 +1,16 @@
-"""StudyUpload: writes a volume as a file and uploads it, in one call of a worker; no file stays."""
+"""StudyUpload: packs a volume and uploads it, in one call of a worker; no file stays."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import slicer
 
+from ..address import is_this_computer
 from ..client import Client
 from ..contract.info import StudyNeeds, Uploads
 from ..contract.login import UploadSession
@@ -15,13 +18,17 @@ from ..contract.result import Result
 from ..errors import LocalFileError, TooLargeError
 from ..i18n import tr as _
 from ..jobs import Work
-from ..scene.export import VolumeSnapshot, write_study
+from ..scene.export import PackedStudy, VolumeSnapshot, write_packed, write_study
 from ..scene.geometry import geometry_of
+from ..scene.packing import DIFFERENCES, TWELVE_BITS
 from ..settings import UPLOAD_WHOLE
+from ..transport.upload import StudyFile
 from .questions import check_server
 
 # Of chests; noise makes it more, air less.
 _BYTES_PER_PIXEL = 1.0
+# Beyond, differences take longer to make and to read than the bytes that they spare take on their way.
+_FAST_BYTES_PER_SECOND = 50e6
 
 
 @dataclass
@@ -61,16 +68,31 @@ class StudyUpload:
             self.upload_bytes = total
             work.progress(done, total)
 
-        with _folder_in(self.scratch_folder) as folder:
-            file = write_study(
-                self.taken, self.needs, Path(folder), progress=work.progress, cancel=work.cancel
-            )
-            self._check_size(file.stat().st_size)
+        with self._made(work) as file:
             check_server(self.client, self.server_id, work.cancel)
             studies = self.client.studies
             if self.keeps_session:
                 return studies.upload([file], progress=sent, cancel=work.cancel)
             return studies.classify_file(self.model, file, progress=sent, cancel=work.cancel)
+
+    @contextmanager
+    def _made(self, work: Work) -> Iterator[StudyFile]:
+        """The study in the form that is sooner there: made while it is sent, or a file until it is sent."""
+        form = form_of_upload(
+            () if self.uploads is None else self.uploads.forms,
+            self.client.studies.link.bytes_per_second,
+            nearby=is_this_computer(self.client.address),
+        )
+        if form == TWELVE_BITS:
+            packed = PackedStudy(self.taken, self.needs)
+            self._check_size(packed.size_bytes)
+            yield packed
+            return
+        write = write_packed if form == DIFFERENCES else write_study
+        with _folder_in(self.scratch_folder) as folder:
+            file = write(self.taken, self.needs, Path(folder), progress=work.progress, cancel=work.cancel)
+            self._check_size(file.stat().st_size)
+            yield file
 
     def _check_size(self, size_bytes: int) -> None:
         """What the server would refuse at the end is not uploaded at all."""
@@ -87,6 +109,22 @@ class StudyUpload:
             ),
             hint,
         )
+
+
+def form_of_upload(offered: Sequence[str], bytes_per_second: float | None, *, nearby: bool) -> str:
+    """How a study is packed for an upload.
+
+    Args:
+        offered: the forms that the server says it reads, beside files of the usual formats.
+        bytes_per_second: of earlier uploads; None before the first.
+        nearby: the server is on this computer.
+
+    Returns:
+        ``twelve_bits``, ``differences``, or "" for an NRRD file, which any server reads.
+    """
+    fast = nearby if bytes_per_second is None else bytes_per_second > _FAST_BYTES_PER_SECOND
+    wanted = (TWELVE_BITS, DIFFERENCES) if fast else (DIFFERENCES, TWELVE_BITS)
+    return next((form for form in wanted if form in offered), "")
 
 
 def upload_in_words(volume: slicer.vtkMRMLScalarVolumeNode, needs: StudyNeeds | None) -> str:

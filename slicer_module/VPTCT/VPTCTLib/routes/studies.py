@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from email.message import Message
 from pathlib import Path
@@ -14,18 +15,24 @@ from ..contract.result import Result, read_result
 from ..errors import LocalFileError, NotOfferedError, NotThereError, NotTrainedError
 from ..transport.cancel import Cancel
 from ..transport.connection import Connection, Download
+from ..transport.link_speed import LinkSpeed
 from ..transport.request import LONG, Request, get
-from ..transport.upload import Form, OnProgress, ending_of, no_progress, study_parts
+from ..transport.upload import Form, OnProgress, StudyFile, ending_of, no_progress, study_parts
 
 # By these a server tells that it has no such study, and that it has no such route.
 _NO_STUDY, _NO_ROUTE = "StudyNotFoundError", "HTTPException"
 
 
 class Studies:
-    """Asks about studies. Every function raises VptctError, see ``Connection.json``."""
+    """Asks about studies. Every function raises VptctError, see ``Connection.json``.
+
+    Attributes:
+        link: how fast uploads went so far.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.link = LinkSpeed()
 
     def ids(self, cancel: Cancel | None = None) -> tuple[str, ...]:
         """The ids of all studies of the server."""
@@ -102,13 +109,13 @@ class Studies:
             unfinished.unlink(missing_ok=True)
 
     def upload(
-        self, files: Sequence[Path], *, progress: OnProgress = no_progress, cancel: Cancel | None = None
+        self, files: Sequence[StudyFile], *, progress: OnProgress = no_progress, cancel: Cancel | None = None
     ) -> UploadSession:
         """Upload a study once, to be classified any number of times while its session lasts.
 
         Args:
-            files: one NIfTI, NRRD or MHA file, a zip or tar of DICOM, or the DICOM files of a series. Their
-                names stay here; what is in them does not.
+            files: one NIfTI, NRRD or MHA file, a packed study, a zip or tar of DICOM, or the DICOM files of a
+                series. Their names stay here; what is in them does not.
             progress: bytes so far and in all.
             cancel: ends it.
 
@@ -118,10 +125,16 @@ class Studies:
         """
         cancel = cancel if cancel is not None else Cancel()
 
-        def form() -> Form:
-            return Form(study_parts(files, "files"), progress, cancel)
+        sizes = [0]
 
+        def form() -> Form:
+            made = Form(study_parts(files, "files"), progress, cancel)
+            sizes[:] = [len(made)]
+            return made
+
+        began = time.perf_counter()
         answer = self._connection.json(Request("PUT", "/session/", form=form, patience=LONG), cancel)
+        self.link.learn(sizes[0], time.perf_counter() - began)
         return read_session(answer)
 
     def add(self, file: Path, *, progress: OnProgress = no_progress, cancel: Cancel | None = None) -> str:
@@ -178,7 +191,12 @@ class Studies:
         return self._classified(model, {"session_id": session.id}, cancel)
 
     def classify_file(
-        self, model: str, file: Path, *, progress: OnProgress = no_progress, cancel: Cancel | None = None
+        self,
+        model: str,
+        file: StudyFile,
+        *,
+        progress: OnProgress = no_progress,
+        cancel: Cancel | None = None,
     ) -> Result:
         """Upload one file and classify it; the server keeps nothing. Raises: as ``upload``, ``classify``."""
         cancel = cancel if cancel is not None else Cancel()

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Callable
+from typing import BinaryIO, Callable, Protocol, Union
 
 from ..errors import LocalFileError
 from .cancel import Cancel
@@ -16,11 +16,32 @@ from .cancel import Cancel
 OnProgress = Callable[[int, int], None]
 _PIECE_BYTES = 1 << 20
 # The longest first: what follows the first dot of a name may be a patient's.
-_ENDINGS = (".nii.gz", ".tar.gz", ".nii", ".nrrd", ".mha", ".tgz", ".tar", ".zip", ".dcm")
+_ENDINGS = (".nii.gz", ".tar.gz", ".nii", ".nrrd", ".mha", ".tgz", ".tar", ".zip", ".dcm", ".vptct")
 
 
 def no_progress(sent_bytes: int, all_bytes: int) -> None:
     """Tells nobody."""
+
+
+class Streamed(Protocol):
+    """A file that is made while it is sent, and lies nowhere."""
+
+    @property
+    def ending(self) -> str:
+        """Of its name."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all its pieces."""
+        ...
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of it, from the beginning at each call."""
+        ...
+
+
+StudyFile = Union[Path, Streamed]
 
 
 @dataclass(frozen=True)
@@ -30,12 +51,12 @@ class FilePart:
     Attributes:
         field: its name in the form.
         filename: what the server is told; never the file's own name, which may be a patient's.
-        content: where it lies, or the few bytes themselves.
+        content: where it lies, what makes it, or the few bytes themselves.
     """
 
     field: str
     filename: str
-    content: Path | bytes
+    content: Path | Streamed | bytes
 
 
 class Form:
@@ -59,7 +80,7 @@ class Form:
         self._size = sum(len(head) + size + 2 for head, _, size in self._parts) + len(self._tail)
         self._sent = 0
         self._pieces = self._all()
-        self._left = b""
+        self._left = memoryview(b"")
 
     @property
     def content_type(self) -> str:
@@ -83,12 +104,15 @@ class Form:
         """
         self._cancel.check()
         if not self._left:
-            self._left = next(self._pieces, b"")
-        piece, self._left = (self._left, b"") if size < 0 else (self._left[:size], self._left[size:])
+            self._left = memoryview(next(self._pieces, b""))
+        # What is left is not copied each time: requests takes a piece of a file in many small ones.
+        piece, self._left = (
+            (self._left, memoryview(b"")) if size < 0 else (self._left[:size], self._left[size:])
+        )
         self._sent += len(piece)
         if piece:
             self._progress(self._sent, self._size)
-        return piece
+        return bytes(piece)
 
     def close(self) -> None:
         """Close the file that is being read."""
@@ -97,7 +121,7 @@ class Form:
     def _all(self) -> Generator[bytes, None, None]:
         for head, part, size in self._parts:
             yield head
-            yield from [part.content] if isinstance(part.content, bytes) else _read(part.content, size)
+            yield from _pieces_of(part.content, size)
             yield b"\r\n"
         yield self._tail
 
@@ -109,10 +133,11 @@ class Form:
         ).encode()
 
 
-def study_parts(files: Sequence[Path], field: str) -> list[FilePart]:
+def study_parts(files: Sequence[StudyFile], field: str) -> list[FilePart]:
     """The files of a study under names that tell nothing: ``study.nii.gz``, or ``00001.dcm`` and so on."""
     if len(files) == 1:
-        return [FilePart(field, f"study{ending_of(files[0])}", files[0])]
+        ending = ending_of(files[0]) if isinstance(files[0], Path) else files[0].ending
+        return [FilePart(field, f"study{ending}", files[0])]
     return [FilePart(field, f"{number:05d}.dcm", file) for number, file in enumerate(files, 1)]
 
 
@@ -122,9 +147,17 @@ def ending_of(file: Path) -> str:
     return next((ending for ending in _ENDINGS if name.endswith(ending)), "")
 
 
-def _size(content: Path | bytes) -> int:
+def _pieces_of(content: Path | Streamed | bytes, size: int) -> Iterator[bytes]:
+    if isinstance(content, bytes):
+        return iter([content])
+    return _read(content, size) if isinstance(content, Path) else content.pieces()
+
+
+def _size(content: Path | Streamed | bytes) -> int:
     if isinstance(content, bytes):
         return len(content)
+    if not isinstance(content, Path):
+        return content.size_bytes
     try:
         return content.stat().st_size
     except OSError as error:
