@@ -49,7 +49,7 @@ def per_slice_part(classifier: Classifier) -> tuple[nn.Module, nn.Module] | None
         The trunk, clips (batch, 1, slices, rows, columns) to maps (batch, channels, slices, rows, columns),
         and the rest, maps to features (batch, feature_dim); None where there is no trunk that is worth it.
     """
-    backbone = classifier.backbone
+    backbone = getattr(classifier, "backbone", None)  # whatever answers for clips may be in its place
     if not isinstance(backbone, ResNetBackbone):
         return None
     stages = list(backbone.blocks)

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from vpt_plugin.data.clip_dataset import scale_clips
 from vpt_plugin.inference.engines.engine import EngineRequest
+from vpt_plugin.inference.engines.shared_slices import SLICES_AT_ONCE, SharedSlices
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import arrange, memory_format, memory_needed
+from vpt_plugin.models.overlap import per_slice_part
 
 
 class TorchEngine:
@@ -39,6 +41,7 @@ class TorchEngine:
         with memory_needed(self.device, "the network does not fit"):
             self._classifier = _own(request.classifier).to(self.device)
             arrange(self._classifier, self._dtype)
+        self._shared = self._shared_slices()
 
     def answer(self, slices: Tensor, starts: Sequence[int]) -> tuple[Tensor, Tensor]:
         """What the classifier says of some clips of a study; see ``Engine``."""
@@ -52,12 +55,25 @@ class TorchEngine:
         """Answer for one clip of air, see ``Engine``."""
         self.answer(torch.zeros(self._clip_shape, dtype=torch.uint8, device=self.device), (0,))
 
+    def _shared_slices(self) -> SharedSlices | None:
+        """What computes overlapping clips with less work; None where the network has no part for it."""
+        parts = per_slice_part(self._classifier)
+        length = self._clip_shape[0]
+        at_once = SLICES_AT_ONCE if self.device.type == "cpu" else length
+        return parts and SharedSlices(*parts, self._seen, length=length, at_once=at_once)
+
     def _features(self, slices: Tensor, starts: Sequence[int]) -> Tensor:
         """The vectors before the head (clips, features)."""
+        if self._shared is not None:
+            return self._shared.features(slices, starts)
         length = self._clip_shape[0]
-        clips = torch.stack([slices[start : start + length] for start in starts]).unsqueeze(1)
-        clips = scale_clips(clips, self._offset).to(memory_format=memory_format(self._dtype))
-        return self._classifier.features(clips)
+        clips = torch.stack([slices[start : start + length] for start in starts])
+        return self._classifier.features(self._seen(clips))
+
+    def _seen(self, slices: Tensor) -> Tensor:
+        """Slices, or clips of them, as the network takes them: (clips, 1, slices, rows, columns)."""
+        clips = slices.view(-1, 1, *slices.shape[-3:])
+        return scale_clips(clips, self._offset).to(memory_format=memory_format(self._dtype))
 
 
 def _own(classifier: Classifier) -> Classifier:
