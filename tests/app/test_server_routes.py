@@ -29,6 +29,8 @@ OFFERED = {
     ("POST", "/versions/{model}/promote"): "reviewer",
     ("POST", "/versions/{model}/rollback"): "reviewer",
     ("POST", "/infer/{model}"): "user",
+    ("POST", "/batch/infer/{model}"): "reviewer",
+    ("GET", "/batch/infer"): "user",
     ("PUT", "/session/"): "user",
     ("GET", "/session/{session_id}"): "user",
     ("DELETE", "/session/{session_id}"): "user",

@@ -83,6 +83,10 @@ ROUTES: dict[tuple[str, str], Ask] = {
     ("POST", "/infer/{model}"): Ask(
         {"model": "nodule_tiny"}, {"image": "ct.nii.gz"}, {"params": '{"client_id": "x"}'}
     ),
+    ("POST", "/batch/infer/{model}"): Ask(
+        {"model": "nodule_tiny"}, {"images": "all"}, body={"max_batch_size": 1, "client_id": "x"}
+    ),
+    ("GET", "/batch/infer"): Ask(),
     ("PUT", "/session/"): Ask({}, {"uncompress": "false", "expiry": "60"}, {"files": ("x.nii", b"x")}),
     ("GET", "/session/{session_id}"): Ask(
         {"session_id": NO_SESSION}, {"update_ts": "true", "image": "false"}

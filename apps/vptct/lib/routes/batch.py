@@ -21,7 +21,7 @@ from ..errors import BadRequestError, NothingThereError
 from ..infer_task import ClassifyTask
 from ..params import HARMLESS, check_known, json_object
 from .activelearning import BODY, body
-from .infer import trained
+from .infer import trained_task
 from .who import Reviewer, User
 
 router = APIRouter(prefix="/batch", tags=["Infer"])
@@ -31,6 +31,15 @@ _LINES: dict[int | str, dict[str, Any]] = {
     200: {"description": "A JSON object per line.", "content": {_AS_LINES: {"schema": {"type": "string"}}}}
 }
 _MOST = "max_batch_size"
+
+
+def trained(model: str, person: Reviewer) -> ClassifyTask:
+    """A FastAPI dependency: the model that is asked, if it can answer.
+
+    Raises:
+        UnknownModelError, NotTrainedError.
+    """
+    return trained_task(model)
 
 
 @router.post(

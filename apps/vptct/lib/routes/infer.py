@@ -41,6 +41,15 @@ def trained(model: str, person: User) -> ClassifyTask:
     Raises:
         UnknownModelError, NotTrainedError.
     """
+    return trained_task(model)
+
+
+def trained_task(model: str) -> ClassifyTask:
+    """The infer task of that name, if it can answer.
+
+    Raises:
+        UnknownModelError, NotTrainedError.
+    """
     task: ClassifyTask = app_instance().classify_task(model)
     task.check_trained()
     return task
