@@ -71,6 +71,8 @@ def test_the_list_says_what_is_served_and_what_a_rollback_would_serve(vpt: Calla
         "nodule_tiny 2 served 2026-11-20T20:31:05Z 0 none lung_nodule 0.800 [0.700, 0.900] (60 studies)",
         "nodule_tiny 3 candidate 2026-11-20T20:31:05Z 0 none lung_nodule 0.750 [0.650, 0.850] (60 studies)",
         "before: served before, and again after `vpt versions rollback`.",
+        "nodule_tiny version 2 was not checked in bfloat16, so it answers in float32: "
+        "vpt versions check-precision nodule_tiny 2",
     ]
     rows = json.loads(vpt("list", "nodule_tiny", "--json").stdout)
     assert [(row["version"], row["state"]) for row in rows] == [

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from vpt_plugin.cli.console import plain
 from vpt_plugin.cli.options import ModelsDirOption, who
+from vpt_plugin.cli.version_names import NameArgument, folder_of
+from vpt_plugin.cli.versions_precision import check_precision
 from vpt_plugin.cli.words import count
-from vpt_plugin.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from vpt_plugin.training.version_folder import VersionFolder
 
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Versions of trained models: list, show, compare, promote, rollback, export, import, prune."
+    help="Versions of trained models: list, show, compare, promote, rollback, export, import, prune, "
+    "check-precision."
     "\n\nFor example: vpt versions promote nodule_tiny 3 --why 'better on our own studies'",
 )
 
-_Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="<task>_<model>, as in `vpt versions list`.", show_default=False)
-]
 _Version = Annotated[int, typer.Argument(metavar="VERSION", help="Its number.", min=1, show_default=False)]
 _WhyOption = Annotated[
     str, typer.Option("--why", help="For the record, for whoever wonders later.", show_default=False)
@@ -54,7 +50,7 @@ def list_versions(
     from vpt_plugin.cli.versions_report import listing, print_listing
     from vpt_plugin.training.model_store import ModelStore
 
-    found = listing([_folder(name, models_dir)] if name else ModelStore(models_dir).folders())
+    found = listing([folder_of(name, models_dir)] if name else ModelStore(models_dir).folders())
     if as_json:
         typer.echo(json.dumps([each.to_json() for each in found], indent=1))
     else:
@@ -65,7 +61,7 @@ def list_versions(
 
 @app.command()
 def show(
-    name: _Name,
+    name: NameArgument,
     version: Annotated[
         int | None,
         typer.Argument(metavar="VERSION", help="By default the served one.", min=1, show_default=False),
@@ -83,7 +79,7 @@ def show(
     from vpt_plugin.cli.versions_report import print_card
     from vpt_plugin.training.model_store import ModelStore
 
-    folder = _folder(name, models_dir)
+    folder = folder_of(name, models_dir)
     card = ModelStore(models_dir).card(folder.task, folder.model, version)
     if as_json:
         served = folder.served().to_json()
@@ -94,7 +90,7 @@ def show(
 
 @app.command()
 def compare(
-    name: _Name,
+    name: NameArgument,
     first: _Version,
     second: _Version,
     models_dir: ModelsDirOption = None,
@@ -114,7 +110,7 @@ def compare(
     from vpt_plugin.training.model_store import ModelStore
     from vpt_plugin.training.recorded import compare_recorded
 
-    folder, store = _folder(name, models_dir), ModelStore(models_dir)
+    folder, store = folder_of(name, models_dir), ModelStore(models_dir)
     cards = (
         store.card(folder.task, folder.model, first),
         store.card(folder.task, folder.model, second),
@@ -130,7 +126,9 @@ def compare(
 
 
 @app.command()
-def promote(name: _Name, version: _Version, why: _WhyOption, models_dir: ModelsDirOption = None) -> None:
+def promote(
+    name: NameArgument, version: _Version, why: _WhyOption, models_dir: ModelsDirOption = None
+) -> None:
     """Serve this version from now on; a running server takes it at the next request.
 
     It is loaded first: a damaged version is refused, and what was served stays.
@@ -141,7 +139,7 @@ def promote(name: _Name, version: _Version, why: _WhyOption, models_dir: ModelsD
     """
     from vpt_plugin.training.model_store import ModelStore
 
-    folder = _folder(name, models_dir)
+    folder = folder_of(name, models_dir)
     card = ModelStore(models_dir).promote(folder.task, folder.model, version, why=why, by=who())
     typer.echo(f"{name}: version {card.version} is served from now on.")
     for warning in card.training.get("warnings", ()):
@@ -149,7 +147,7 @@ def promote(name: _Name, version: _Version, why: _WhyOption, models_dir: ModelsD
 
 
 @app.command()
-def rollback(name: _Name, why: _WhyOption, models_dir: ModelsDirOption = None) -> None:
+def rollback(name: NameArgument, why: _WhyOption, models_dir: ModelsDirOption = None) -> None:
     """Serve again what was served before. Twice goes back two versions.
 
     \b
@@ -158,14 +156,14 @@ def rollback(name: _Name, why: _WhyOption, models_dir: ModelsDirOption = None) -
     """
     from vpt_plugin.training.model_store import ModelStore
 
-    folder = _folder(name, models_dir)
+    folder = folder_of(name, models_dir)
     card = ModelStore(models_dir).rollback(folder.task, folder.model, why=why, by=who())
     typer.echo(f"{name}: version {card.version} is served again.")
 
 
 @app.command()
 def export(
-    name: _Name,
+    name: NameArgument,
     version: _Version,
     output: Annotated[
         Path | None,
@@ -187,7 +185,7 @@ def export(
     """
     from vpt_plugin.training.model_store import ModelStore
 
-    folder = _folder(name, models_dir)
+    folder = folder_of(name, models_dir)
     into = output or Path(f"{name}-v{version:04d}.zip")
     typer.echo(ModelStore(models_dir).export(folder.task, folder.model, version, into))
 
@@ -223,7 +221,7 @@ def import_version(
 
 @app.command()
 def prune(
-    name: _Name,
+    name: NameArgument,
     keep: Annotated[int, typer.Option("--keep", help="How many of the newest stay.", show_default=False)],
     rollback_too: Annotated[
         bool, typer.Option("--rollback-too", help="Remove even what a rollback would serve.")
@@ -240,24 +238,11 @@ def prune(
     """
     from vpt_plugin.training.model_store import ModelStore
 
-    folder, store = _folder(name, models_dir), ModelStore(models_dir)
+    folder, store = folder_of(name, models_dir), ModelStore(models_dir)
     choose = store.prunable if dry_run else store.prune
     removed = choose(folder.task, folder.model, keep=keep, rollback_too=rollback_too)
     numbers = f": {', '.join(map(str, removed))}" if removed else ""
     typer.echo(f"{name}: {count(len(removed), 'version')} {'to remove' if dry_run else 'removed'}{numbers}.")
 
 
-def _folder(name: str, models_dir: Path | None) -> VersionFolder:
-    """The versions of that name.
-
-    Raises:
-        ConfigurationError: there are none; names those that there are.
-    """
-    from vpt_plugin.training.model_store import ModelStore
-
-    store = ModelStore(models_dir)
-    folders = {folder.name: folder for folder in store.folders()}
-    if name not in folders:
-        choices = f"choose from {', '.join(folders)}." if folders else "nothing was trained or imported yet."
-        raise ConfigurationError(f"{name!r} has no version in {store.root};", choices)
-    return folders[name]
+app.command("check-precision")(check_precision)

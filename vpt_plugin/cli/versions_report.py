@@ -13,6 +13,7 @@ from vpt_plugin.cli.console import print_table
 from vpt_plugin.cli.words import count, estimate_in_words, figure
 from vpt_plugin.errors import ModelCardError
 from vpt_plugin.models.card import Estimate, ModelCard
+from vpt_plugin.models.precision import check_command
 from vpt_plugin.training.comparison import Comparison
 from vpt_plugin.training.served import Served
 from vpt_plugin.training.version_folder import VersionFolder
@@ -95,6 +96,12 @@ def print_listing(found: Sequence[Listed]) -> None:
     print_table(columns, rows, right=("version", "trained on"))
     if any(row.state == "before" for row in found):
         typer.echo("before: served before, and again after `vpt versions rollback`.")
+    for row in found:
+        if row.state == "served" and row.card and not row.card.precision_checks:
+            typer.echo(
+                f"{row.name} version {row.version} was not checked in bfloat16, so it answers in float32: "
+                f"{check_command(row.card)}"
+            )
     for problem in dict.fromkeys(row.problem for row in found if row.problem):
         typer.echo(f"error: {problem}", err=True)
 
@@ -172,10 +179,21 @@ def _facts(card: ModelCard) -> dict[str, str]:
         "calibration": card.calibration or _temperature(card),
         **thresholds,
         "threshold rule": card.threshold_rule or "-",
+        **_precision(card),
         "studies and their sides": card.split_hash[:12] or "-",
         "labels": card.labels_hash[:12] or "-",
         "weights": card.weights_sha256[:12] or "-",
         "trained with": f"vptct {card.code_version}" if card.code_version else "-",
+    }
+
+
+def _precision(card: ModelCard) -> dict[str, str]:
+    """Per way of computing that was measured, what the version answers in and why."""
+    if not card.precision_checks:
+        return {"bfloat16": f"not checked, so it answers in float32: {check_command(card)}"}
+    return {
+        way: f"answers in {'bfloat16' if each.passed else 'float32'}: {each.words()}"
+        for way, each in card.precision_checks.items()
     }
 
 

@@ -219,7 +219,8 @@ class _CellRun:
         source = ManifestSource(needs.manifest)
         found = answer_test_set(
             source, needs.task, needs.spec, trained.classifier, trained.card, trained.record,
-            placement=self._placement(), cache=self.cache, prepared_gb=math.inf,
+            placement=Placement.serving(trained.card, choose_device(self.device), self._precision),
+            cache=self.cache, prepared_gb=math.inf,
             progress=lambda done, total, note: self._tell("testing", done, total, note),
             cancelled=self.cancelled,
         )  # fmt: skip
@@ -232,7 +233,12 @@ class _CellRun:
 
     def _placement(self) -> Placement:
         device = choose_device(self.device)
-        return Placement(device, choose_dtype(device, str(self.needs.cell.training.get("precision", "auto"))))
+        return Placement(device, choose_dtype(device, self._precision))
+
+    @property
+    def _precision(self) -> str:
+        """That the plan asks for: ``auto`` trains as the device likes it, and answers as was checked."""
+        return str(self.needs.cell.training.get("precision", "auto"))
 
     def _provenance(self) -> Provenance:
         """What is known before the training: the code may be another one when that ends."""

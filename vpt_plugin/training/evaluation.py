@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vpt_plugin.data.clip_dataset import LabelledStudy
 from vpt_plugin.models.card import Estimate, ModelCard
 from vpt_plugin.models.catalog import get_model
-from vpt_plugin.models.device import choose_device, choose_dtype
+from vpt_plugin.models.device import choose_device
 from vpt_plugin.models.weights import vptct_home
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.metrics import few_studies_warning, figures
@@ -111,7 +111,7 @@ def evaluate(
     device_now = choose_device(device)
     found = answer_test_set(
         source, task, get_model(model), classifier, card, record,
-        placement=Placement(device_now, choose_dtype(device_now, "auto")),
+        placement=Placement.serving(card, device_now),
         cache=cache or vptct_home() / "prepared", progress=progress, cancelled=cancelled,
     )  # fmt: skip
     unseen = found.studies

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.precision import settle_precision
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -16,6 +19,11 @@ class Placement:
 
     device: torch.device
     dtype: torch.dtype
+
+    @classmethod
+    def serving(cls, card: ModelCard, device: torch.device, asked: str = "auto") -> Placement:
+        """Where and in which precision a version answers, as torch serves it."""
+        return cls(device, getattr(torch, settle_precision(card, device, asked).precision))
 
 
 class MixedPrecision:

@@ -129,7 +129,8 @@ def answer_in_ways(
         return None
     until = time.monotonic() + most_seconds
     with TemporaryDirectory(prefix="vptct-") as folder:
-        make = _Predictors(classifier, task, card, device, Path(folder))
+        # What is compiled is kept for a version only, which this is not before it is published.
+        make = _Predictors(classifier, task, card, device, None if card.weights_sha256 else Path(folder))
         plain = make.predictor("torch", FULL)
         others = {
             way_of_computing(backend, device): made
@@ -170,7 +171,7 @@ class _Predictors:
     task: ReadingTask
     card: ModelCard
     device: torch.device
-    cache: Path
+    cache: Path | None
 
     def predictor(self, backend: str, precision: str) -> Predictor | None:
         """None where this backend cannot answer in this precision here, which is told in the log."""
