@@ -6,6 +6,7 @@ Weights are random, those of ``new_classifier`` with the seed 0, and so are thos
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,12 @@ def fast_precision(device: str = "auto") -> str:
     return "bfloat16" if has_native_bfloat16(choose_device(device)) else "float32"
 
 
+def fastest_backend() -> str:
+    """OpenVINO where it is installed and the network would run on the processor, else torch."""
+    there = find_spec("openvino") is not None and choose_device().type == "cpu"
+    return "openvino" if there else "torch"
+
+
 class ClipForward:
     """A way: one clip through an engine, from its bytes to its logit.
 
@@ -63,8 +70,8 @@ class ClipForward:
         self._network = ""
         self._engine: Engine | None = None
 
-    def __call__(self, network: str) -> float:
-        """The clip's logit; the first call for a network makes its engine."""
+    def __call__(self, network: str) -> dict[str, Any]:
+        """The clip's logit and what the engine wants to be known; the first call for a network makes it."""
         if self._network != network or self._engine is None:
             self._engine = None
             classifier, card = classifier_and_card(network)
@@ -72,7 +79,7 @@ class ClipForward:
             self._network = network
         slices = self._slices[: get_model(network).clip_slices].to(self._engine.device)
         logits, _ = self._engine.answer(slices, (0,))
-        return float(logits)
+        return {"logit": float(logits), "notes": list(self._engine.notes)}
 
 
 class WholeStudy:
@@ -93,7 +100,7 @@ class WholeStudy:
         if self._network != network or self._predictor is None:
             self._predictor = None
             classifier, card = classifier_and_card(network)
-            self._predictor = Predictor(classifier, task(), card, **self._settings)
+            self._predictor = Predictor(classifier, task(), card, cache=COMPILED, **self._settings)
             self._network = network
         if warm_up:
             self._predictor.warm_up()

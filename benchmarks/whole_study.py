@@ -14,10 +14,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
-from ours import SEVEN, fast_precision
+from ours import SEVEN, fast_precision, fastest_backend
 from side_by_side import SideBySide, Target, parser
 from studies import noise
 from way_process import DoneInProcess, WayProcess
@@ -60,7 +59,7 @@ def start(study: Path, processes: ExitStack, *, stock: bool) -> dict[str, WayPro
         PAPER: WayProcess("peers.paper:WholeStudy", {"study": str(study)}),
         _ours(): WayProcess(
             "ours:WholeStudy",
-            {"backend": _backend(), "precision": fast_precision()},
+            {"backend": fastest_backend(), "precision": fast_precision()},
             plain=False,
         ),
     }
@@ -71,12 +70,8 @@ def start(study: Path, processes: ExitStack, *, stock: bool) -> dict[str, WayPro
     return ways
 
 
-def _backend() -> str:
-    return "torch" if find_spec("openvino") is None else "openvino"
-
-
 def _ours() -> str:
-    return f"ours, {_backend()} {fast_precision()}"
+    return f"ours, {fastest_backend()} {fast_precision()}"
 
 
 def race(

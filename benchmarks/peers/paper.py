@@ -83,7 +83,7 @@ class ClipForward:
         self._network: Network | None = None
         self._clip = torch.empty(0)
 
-    def __call__(self, network: str) -> float:
+    def __call__(self, network: str) -> dict[str, float]:
         """The clip's logit; the first call for a network builds it."""
         if self._network is None or self._network.spec.name != network:
             self._network = None
@@ -91,7 +91,7 @@ class ClipForward:
             slices = torch.from_numpy(self._slices[: self._network.spec.clip_slices])
             scaled = slices.float() / 255 - get_task("pe").offset
             self._clip = scaled.expand(1, 3, -1, -1, -1).contiguous()
-        return self._network.logit(self._clip)
+        return {"logit": self._network.logit(self._clip)}
 
 
 class WholeStudy:
