@@ -1,7 +1,7 @@
-"""The pixels of one DICOM slice in Hounsfield units.
+"""The pixels of one DICOM slice in Hounsfield units, by pydicom, whatever the file is like.
 
-Uncompressed, deflated and RLE pixels are taken by pydicom; the JPEG family by imagecodecs (BSD-3), which
-decodes every transfer syntax a CT may have, faster than the plug-ins of pydicom and without their GPL part.
+The JPEG family is decoded by imagecodecs (BSD-3), which takes every transfer syntax a CT may have, faster
+than the plug-ins of pydicom and without their GPL part. ``slice_pixels`` reads ordinary files faster.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from pydicom.encaps import generate_pixel_data_frame
 from vpt_plugin.ct.volume import MAX_HU, MIN_HU
 from vpt_plugin.errors import UnreadableStudyError
 
-Stored = NDArray[np.int16] | NDArray[np.uint16]
+# int16 or uint16.
+Stored = NDArray[Any]
 
 _RLE = "1.2.840.10008.1.2.5"
 _UNCOMPRESSED = (
@@ -31,7 +32,7 @@ _UNCOMPRESSED = (
     "1.2.840.10008.1.2.2",  # explicit VR big endian
     "1.2.840.10008.1.2.1.99",  # deflated: pydicom inflates the whole data set while reading it
 )
-_DECODERS: MappingProxyType[str, Callable[[bytes], NDArray[Any]]] = MappingProxyType(
+DECODERS: MappingProxyType[str, Callable[[bytes], NDArray[Any]]] = MappingProxyType(
     {
         "1.2.840.10008.1.2.4.51": imagecodecs.jpeg8_decode,  # JPEG extended, 12-bit
         "1.2.840.10008.1.2.4.57": imagecodecs.jpeg8_decode,  # JPEG lossless
@@ -76,7 +77,9 @@ def decode_slice(path: Path, rows: int, columns: int, study: str) -> NDArray[np.
         raise UnreadableStudyError(study, f"{path.name} is damaged ({error}).", _EXPORT_AGAIN) from error
 
 
-def to_hounsfield(stored: Stored, *, slope: float, intercept: float, padding: object) -> NDArray[np.int16]:
+def to_hounsfield(
+    stored: Stored, *, slope: float, intercept: float, padding: object, out: NDArray[np.int16] | None = None
+) -> NDArray[np.int16]:
     """Stored values to Hounsfield units, clamped to [MIN_HU, MAX_HU].
 
     Args:
@@ -84,22 +87,42 @@ def to_hounsfield(stored: Stored, *, slope: float, intercept: float, padding: ob
         slope: RescaleSlope, HU per stored unit.
         intercept: RescaleIntercept, HU of a stored 0.
         padding: PixelPaddingValue, or None. Padding is air, also where it stands above all real values.
+        out: where to put them; memory that is used again is written several times faster than new memory.
 
     Raises:
         ValueError: a slope or intercept that cannot be.
     """
     if not (math.isfinite(slope) and math.isfinite(intercept) and slope != 0):
         raise ValueError(f"RescaleSlope {slope}, RescaleIntercept {intercept}")
-    if slope == 1 and intercept.is_integer():
-        values: NDArray[Any] = stored.astype(np.int32) + int(intercept)
-    else:
-        values = np.rint(stored * slope + intercept)
-    hu = np.clip(values, MIN_HU, MAX_HU).astype(np.int16)
-    if isinstance(padding, int):
-        # Compared as 16 bits: -2000 is often written as 63536.
-        padded = stored.view(np.uint16) == padding % 65536
-        hu[padded & (hu == MAX_HU)] = MIN_HU
+    # Compared as 16 bits: -2000 is often written as 63536.
+    pads = np.array([padding % 65536] if isinstance(padding, int) else [], dtype=np.uint16)
+    above = MAX_HU in _rescaled(pads.view(stored.dtype), slope, intercept)
+    padded = stored.view(np.uint16) == pads if above else None
+    hu = _rescaled(stored, slope, intercept, out)
+    if padded is not None:
+        hu[padded] = MIN_HU
     return hu
+
+
+def _rescaled(
+    stored: Stored, slope: float, intercept: float, out: NDArray[np.int16] | None = None
+) -> NDArray[np.int16]:
+    held = np.iinfo(stored.dtype)
+    low, high = MIN_HU - intercept, MAX_HU - intercept
+    if slope == 1 and intercept.is_integer() and low <= held.max and high >= held.min:
+        low, high = max(int(low), held.min), min(int(high), held.max)
+        # To look whether there is anything to clamp takes a tenth of clamping.
+        below = low > held.min and stored.size and stored.min() < low
+        above = high < held.max and stored.size and stored.max() > high
+        within = np.clip(stored, low, high) if below or above else stored
+        # Modulo 2^16, where the sum is right whatever its parts are, because it lies in [MIN_HU, MAX_HU].
+        shift = np.array(int(intercept) % 65536, dtype=np.uint16).view(np.int16)
+        return np.asarray(np.add(within.view(np.int16), shift, out=out))
+    values = np.clip(np.rint(stored * slope + intercept), MIN_HU, MAX_HU).astype(np.int16)
+    if out is None:
+        return np.asarray(values)
+    out[...] = values
+    return out
 
 
 class _UndecodableError(Exception):
@@ -116,8 +139,8 @@ def _stored_values(dataset: Any, rows: int, columns: int) -> Stored:
     if not 0 < bits <= high_bit + 1 <= 16:
         raise _UndecodableError(f"says that bit {high_bit} is the highest of {bits} bits per pixel")
     syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
-    if syntax in _DECODERS:
-        pixels, high_bit = _decompressed(dataset.PixelData, _DECODERS[syntax]), bits - 1
+    if syntax in DECODERS:
+        pixels, high_bit = _decompressed(dataset.PixelData, DECODERS[syntax]), bits - 1
     elif syntax == _RLE:
         dataset.convert_pixel_data("rle")
         pixels = dataset.pixel_array
@@ -128,7 +151,7 @@ def _stored_values(dataset: Any, rows: int, columns: int) -> Stored:
         raise _UndecodableError(f"is compressed in a way that is not known here ({name})")
     if pixels.shape != (rows, columns):
         raise _UndecodableError(f"holds {pixels.shape} pixels where its header says ({rows}, {columns})")
-    return _used_bits(pixels, bits=bits, high_bit=high_bit, signed=signed)
+    return used_bits(pixels, bits=bits, high_bit=high_bit, signed=signed)
 
 
 def _uncompressed(dataset: Any, rows: int, columns: int) -> NDArray[Any]:
@@ -144,15 +167,25 @@ def _uncompressed(dataset: Any, rows: int, columns: int) -> NDArray[Any]:
 
 def _decompressed(data: bytes, decode: Callable[[bytes], NDArray[Any]]) -> NDArray[Any]:
     frame = next(generate_pixel_data_frame(data, 1))
-    # libjpeg fills what is missing with grey and says nothing, so ask for the end marker of the JPEG family.
-    if b"\xff\xd9" not in frame[-16:]:
+    if not has_end(frame):
         raise _UndecodableError(f"is cut short: its compressed image of {len(frame)} bytes has no end")
     return decode(frame)
 
 
-def _used_bits(pixels: NDArray[Any], *, bits: int, high_bit: int, signed: bool) -> Stored:
+def has_end(frame: bytes) -> bool:
+    """Whether a compressed image has the end marker of the JPEG family.
+
+    libjpeg fills what is missing with grey and says nothing.
+    """
+    return b"\xff\xd9" in frame[-16:]
+
+
+def used_bits(pixels: NDArray[Any], *, bits: int, high_bit: int, signed: bool) -> Stored:
     """Without the bits that are not used (old files keep overlays there), with the sign in its place."""
-    words: NDArray[np.uint16] = pixels.astype(np.uint16, copy=False) << np.uint16(15 - high_bit)
+    words: NDArray[np.uint16] = pixels.astype(np.uint16, copy=False)
     unused = 16 - bits
+    if high_bit == bits - 1 and not signed and int(words.max()) >> bits == 0:
+        return words
+    words = words << np.uint16(15 - high_bit)
     # Shifted back as signed, the highest used bit fills the unused ones: the sign.
     return words.view(np.int16) >> np.int16(unused) if signed else words >> np.uint16(unused)

@@ -7,14 +7,14 @@ spacing of 1.0 mm, and where slices are tilted or missing it averages the spacin
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vpt_plugin.ct.decoding import decode_slice
 from vpt_plugin.ct.dicom_headers import LeftOut, LeftOutFile, SliceHeader, read_header
 from vpt_plugin.ct.series import (
     Series,
@@ -24,9 +24,13 @@ from vpt_plugin.ct.series import (
     left_out_notes,
     refusal,
 )
+from vpt_plugin.ct.slice_pixels import SliceReader
 from vpt_plugin.ct.stacking import Stack, stack_slices
 from vpt_plugin.ct.volume import Provenance, Volume
 from vpt_plugin.errors import UnreadableStudyError
+
+# Of a network share no more files are asked for at once.
+_MAX_THREADS = 8
 
 
 def read_dicom_folder(folder: Path, study: str, series_uid: str | None = None) -> Volume:
@@ -179,15 +183,35 @@ def _refuse_cut_short(left_out: Sequence[LeftOutFile], chosen: Series, study: st
         )
 
 
-def _decode(stack: Stack, study: str) -> np.ndarray[tuple[int, int, int], np.dtype[np.int16]]:
-    rows, columns = stack.slices[0].rows, stack.slices[0].columns
-    hu = np.empty((len(stack.slices), rows, columns), dtype=np.int16)
+def read_slices(stack: Stack, study: str, take: Callable[[int, NDArray[np.int16]], None]) -> None:
+    """Read the pixels of all slices of a stack.
 
-    def decode(index: int) -> None:
-        hu[index] = decode_slice(stack.slices[index].path, rows, columns, study)
+    Args:
+        stack: the slices.
+        study: its name, for messages.
+        take: is given the index of a slice and its Hounsfield units, (rows, columns), good until it returns;
+            several threads call it.
+
+    Raises:
+        UnreadableStudyError: of the first slice that is damaged.
+    """
+    rows, columns = stack.slices[0].rows, stack.slices[0].columns
+
+    def read(indices: range) -> None:
+        reader = SliceReader(rows, columns, study)
+        for index in indices:
+            take(index, reader.read(stack.slices[index]))
 
     # The decoders and the file system leave the interpreter free, so threads share the cores.
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for _ in pool.map(decode, range(len(stack.slices))):
+    threads = min(_MAX_THREADS, os.cpu_count() or 1)
+    ends = [len(stack.slices) * part // threads for part in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(read, map(range, ends, ends[1:])):
             pass
+
+
+def _decode(stack: Stack, study: str) -> NDArray[np.int16]:
+    first = stack.slices[0]
+    hu = np.empty((len(stack.slices), first.rows, first.columns), dtype=np.int16)
+    read_slices(stack, study, hu.__setitem__)
     return hu

@@ -1,113 +1,60 @@
-"""One DICOM file's header: a slice of a CT, or the reason why it is none.
-
-A file with any content is judged by that, not by its name or its SOPClassUID: exports name files as they
-like, and the anonymised files of RSNA-PE carry hashed UIDs. A CT is what says ``Modality`` CT.
-"""
+"""What one DICOM file is, read from its header: a slice of a CT, or why it is none."""
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import numpy as np
 import pydicom
-from numpy.typing import NDArray
 
-from vpt_plugin.ct.volume import PHANTOM_MARK
+from vpt_plugin.ct.plain_dicom import (
+    FIRST_PIECE_BYTES,
+    PlainElements,
+    StoredValue,
+    find_elements,
+    stored_value,
+)
+from vpt_plugin.ct.slice_header import (
+    HEADER_ELEMENTS,
+    LeftOut,
+    LeftOutFile,
+    SliceHeader,
+    slice_of,
+    text_of,
+    why_left_out,
+)
+from vpt_plugin.ct.stored_pixels import PIXEL_ELEMENTS, PixelFormat, StoredPixels, pixel_format
 
-# RescaleType where values are Hounsfield units ("" and US: not said). Iodine maps and their like, which
-# are of modality CT too, say MGML, Z_EFF, PCT ... (DICOM PS3.3, C.11.1.1.2).
-_HOUNSFIELD_TYPES = {"", "HU", "HU_MOD", "US"}
+__all__ = [
+    "LeftOut",
+    "LeftOutFile",
+    "SliceHeader",
+    "is_dicom",
+    "read_examination",
+    "read_header",
+    "read_study_date",
+    "read_uids",
+]
+
 _DATE = re.compile(r"[12]\d{7}")
+_BEGINNING_BYTES = 512
+_WANTED = HEADER_ELEMENTS | PIXEL_ELEMENTS
+# What a position and a UID look like that need no judging: three finite numbers, and letters as hashes have.
+_NUMBER = rb" *([-+]?\d{1,16}(?:\.\d{0,16})?(?:[eE][-+]?\d\d?)?) *"
+_POSITION = re.compile(rb"\\".join([_NUMBER] * 3))
+_UID = re.compile(rb"([0-9A-Za-z.]+)[\0 ]*")
+_STANDING_IN = (
+    stored_value("ImagePositionPatient", "DS", b"0\\0\\0 "),
+    stored_value("SOPInstanceUID", "UI", b"1\0"),
+)
 _PYDICOM = r"pydicom(\.|$)"
 _QUIET = ("ignore", None, Warning, re.compile(_PYDICOM), 0)
 _DICOMDIR = b"1.2.840.10008.1.3.10"
-_PROJECTIONS = {"MIP", "MINIP", "PROJECTION IMAGE"}
-
-
-class LeftOut(Enum):
-    """Why a file is no slice; the value names such files."""
-
-    NOT_DICOM = "files that are not DICOM images"
-    DAMAGED = "damaged DICOM files"
-    OTHER_MODALITY = "images of other modalities"
-    NO_IMAGE = "CT objects without pixel data"
-    LOCALIZER = "localizers"
-    PROJECTION = "intensity projections"
-    NO_PLACE = "secondary captures and other images without a place in the patient"
-    NOT_HOUNSFIELD = "images not in Hounsfield units (8-bit, colour, material maps)"
-    MULTI_FRAME = "enhanced (multi-frame) CT objects"
-
-
-@dataclass(frozen=True)
-class LeftOutFile:
-    """A file that is no slice of a CT.
-
-    Attributes:
-        path: the file.
-        reason: why.
-        modality: the modality, or "".
-        series_uid: SeriesInstanceUID, or "" where it could not be read.
-    """
-
-    path: Path
-    reason: LeftOut
-    modality: str = ""
-    series_uid: str = ""
-
-
-@dataclass(frozen=True)
-class SliceHeader:
-    """One CT slice as its header describes it; patient coordinates are LPS+ in mm.
-
-    Attributes:
-        path: the file.
-        series_uid: SeriesInstanceUID.
-        patient_id: PatientID, or "".
-        description: SeriesDescription, or "".
-        rows: number of rows.
-        columns: number of columns.
-        position_mm: (x, y, z) of the centre of the first voxel.
-        along_row: (x, y, z) in which the column index grows, as stored.
-        along_column: (x, y, z) in which the row index grows, as stored.
-        pixel_spacing_mm: distance of neighbouring (rows, columns).
-        thickness_mm: SliceThickness, or nan.
-        instance_uid: SOPInstanceUID, or "".
-        synthetic: whether it is of a phantom that VPTCT wrote.
-    """
-
-    path: Path
-    series_uid: str
-    patient_id: str
-    description: str
-    rows: int
-    columns: int
-    position_mm: tuple[float, ...]
-    along_row: tuple[float, ...]
-    along_column: tuple[float, ...]
-    pixel_spacing_mm: tuple[float, ...]
-    thickness_mm: float
-    instance_uid: str = ""
-    synthetic: bool = False
-
-    @property
-    def normal(self) -> NDArray[np.float64]:
-        """(x, y, z) across the slice."""
-        return np.cross(self.along_row, self.along_column)
-
-    @property
-    def centre_mm(self) -> NDArray[np.float64]:
-        """(x, y, z) of the middle of the slice; its z is the ``slice_z_mm`` of the volume."""
-        down_mm, across_mm = self.pixel_spacing_mm
-        along_row = np.array(self.along_row) * across_mm * (self.columns - 1) / 2
-        along_column = np.array(self.along_column) * down_mm * (self.rows - 1) / 2
-        return np.asarray(self.position_mm + along_row + along_column, dtype=np.float64)
 
 
 def read_header(path: Path) -> SliceHeader | LeftOutFile:
@@ -117,22 +64,69 @@ def read_header(path: Path) -> SliceHeader | LeftOutFile:
         OSError: the file system does not hand the file out.
     """
     _hush_pydicom()
-    with path.open("rb") as file:
-        start = file.read(512)
+    with path.open("rb", buffering=0) as file:
+        start = file.read(FIRST_PIECE_BYTES)
         if not start and _named_like_dicom(path):
             return LeftOutFile(path, LeftOut.DAMAGED)
-        complete = start[128:132] == b"DICM"
-        if not _begins_as_dicom(start):
+        if not _begins_as_dicom(start[:_BEGINNING_BYTES]):
             return LeftOutFile(path, LeftOut.NOT_DICOM)
-        file.seek(0)
+        plain = _read_plain(path, file, start)
+    return plain or _read_by_pydicom(path, complete=start[128:132] == b"DICM")
+
+
+def _read_by_pydicom(path: Path, *, complete: bool) -> SliceHeader | LeftOutFile:
+    with path.open("rb") as file:
         try:
             header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
-            reason = _why_left_out(header)
+            reason = why_left_out(header)
             if reason is None:
-                return _slice(path, header)
-            return LeftOutFile(path, reason, _text(header, "Modality"), _text(header, "SeriesInstanceUID"))
+                return slice_of(path, header)
+            return LeftOutFile(
+                path, reason, text_of(header, "Modality"), text_of(header, "SeriesInstanceUID")
+            )
         except Exception:  # a damaged file breaks pydicom anywhere, with any exception
             return LeftOutFile(path, LeftOut.DAMAGED if complete else LeftOut.NOT_DICOM)
+
+
+def _read_plain(path: Path, file: BinaryIO, start: bytes) -> SliceHeader | LeftOutFile | None:
+    """What an ordinary file is; None where only pydicom can tell."""
+    found = find_elements(file, start, _WANTED)
+    if found is None:
+        return None
+    position = _POSITION.fullmatch(found.take("ImagePositionPatient", "DS"))
+    instance = _UID.fullmatch(found.take("SOPInstanceUID", "UI"))
+    if position is None or instance is None:
+        return None
+    try:
+        judged = _judge(found.stored)
+    except Exception:  # pydicom's own, of damaged elements
+        return None
+    if isinstance(judged, LeftOutFile):
+        return replace(judged, path=path)
+    slice_like, pixels = judged
+    return replace(
+        slice_like,
+        path=path,
+        position_mm=tuple(map(float, position.groups())),
+        instance_uid=instance[1].decode("ascii"),
+        pixels=None if pixels is None else StoredPixels(found.place, pixels),
+    )
+
+
+# The slices of a series share all elements but two, and then what those make of them.
+@lru_cache(maxsize=256)
+def _judge(stored: tuple[StoredValue, ...]) -> LeftOutFile | tuple[SliceHeader, PixelFormat | None]:
+    """What files with these elements are, whatever their position and their SOPInstanceUID.
+
+    Raises:
+        Exception: any, of elements that are damaged.
+    """
+    elements = PlainElements((*stored, *_STANDING_IN))
+    anywhere = Path()
+    if reason := why_left_out(elements):
+        modality, series_uid = text_of(elements, "Modality"), text_of(elements, "SeriesInstanceUID")
+        return LeftOutFile(anywhere, reason, modality, series_uid)
+    return slice_of(anywhere, elements), pixel_format(elements)
 
 
 def is_dicom(path: Path) -> bool:
@@ -205,72 +199,3 @@ def _begins_as_dicom(start: bytes) -> bool:
 def _begins_bare(start: bytes) -> bool:
     """Old exports lack the preamble and begin with their first element, of group 0002 or 0008."""
     return len(start) > 3 and start[0] in (2, 8) and start[1] == 0 and start[3] == 0
-
-
-def _why_left_out(header: Any) -> LeftOut | None:
-    modality = _text(header, "Modality")
-    if not modality:
-        # SOPInstanceUID comes before Modality and is in every object: without it the file ends early.
-        return LeftOut.NOT_DICOM if "SOPInstanceUID" in header else LeftOut.DAMAGED
-    if modality != "CT":
-        return LeftOut.OTHER_MODALITY
-    if not all(name in header for name in ("Rows", "Columns", "BitsAllocated")):
-        return LeftOut.NO_IMAGE
-    if min(int(header.Rows), int(header.Columns)) < 1:
-        return LeftOut.DAMAGED
-    image_type = set(_texts(header, "ImageType"))
-    rules = (
-        (LeftOut.MULTI_FRAME, int(header.get("NumberOfFrames") or 1) > 1),
-        (LeftOut.LOCALIZER, "LOCALIZER" in image_type),
-        (LeftOut.NOT_HOUNSFIELD, not _is_hounsfield(header)),
-        (LeftOut.NO_PLACE, not _has_place(header)),
-        (LeftOut.PROJECTION, bool(image_type & _PROJECTIONS)),
-    )
-    return next((reason for reason, applies in rules if applies), None)
-
-
-def _is_hounsfield(header: Any) -> bool:
-    grey = int(header.get("SamplesPerPixel") or 1) == 1
-    return grey and int(header.BitsAllocated) > 8 and _text(header, "RescaleType") in _HOUNSFIELD_TYPES
-
-
-def _has_place(header: Any) -> bool:
-    wanted = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
-    numbers = {name: _numbers(header, name) for name in wanted}
-    finite = all(math.isfinite(number) for values in numbers.values() for number in values)
-    counted = all(len(numbers[name]) == count for name, count in wanted.items())
-    return finite and counted and min(numbers["PixelSpacing"]) > 0
-
-
-def _slice(path: Path, header: Any) -> SliceHeader:
-    orientation = _numbers(header, "ImageOrientationPatient")
-    thickness = _numbers(header, "SliceThickness")
-    return SliceHeader(
-        path=path,
-        series_uid=_text(header, "SeriesInstanceUID"),
-        patient_id=_text(header, "PatientID"),
-        description=_text(header, "SeriesDescription"),
-        rows=int(header.Rows),
-        columns=int(header.Columns),
-        position_mm=_numbers(header, "ImagePositionPatient"),
-        along_row=orientation[:3],
-        along_column=orientation[3:],
-        pixel_spacing_mm=_numbers(header, "PixelSpacing"),
-        thickness_mm=thickness[0] if thickness else math.nan,
-        instance_uid=_text(header, "SOPInstanceUID"),
-        synthetic=_text(header, "Manufacturer") == PHANTOM_MARK,
-    )
-
-
-def _texts(header: Any, name: str) -> tuple[str, ...]:
-    value = header.get(name)
-    values = value if isinstance(value, (list, pydicom.multival.MultiValue)) else [value]
-    return tuple(str(each).strip() for each in values if each is not None)
-
-
-def _text(header: Any, name: str) -> str:
-    return "\\".join(_texts(header, name))
-
-
-def _numbers(header: Any, name: str) -> tuple[float, ...]:
-    return tuple(float(text) for text in _texts(header, name) if text)

@@ -1,0 +1,106 @@
+"""SliceReader: the pixels of one slice after the other, straight from where the headers say that they lie."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, BinaryIO
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from vpt_plugin.ct.decoding import DECODERS, decode_slice, has_end, to_hounsfield, used_bits
+from vpt_plugin.ct.plain_dicom import EXPLICIT, IMPLICIT, RLE, PixelPlace, encapsulated_frame
+from vpt_plugin.ct.slice_header import SliceHeader
+from vpt_plugin.ct.stored_pixels import StoredPixels
+from vpt_plugin.errors import UnreadableStudyError
+
+# How many segments there are, and where the first two begin.
+_RLE_START = struct.Struct("<3L")
+
+
+class SliceReader:
+    """Reads slices of one size, for one thread; memory is used again from slice to slice.
+
+    Args:
+        rows: of every slice.
+        columns: of every slice.
+        study: the study's name, for messages.
+    """
+
+    def __init__(self, rows: int, columns: int, study: str) -> None:
+        self._shape = (rows, columns)
+        self._study = study
+        self._bytes = bytearray(rows * columns * 2)
+        self._hu = np.empty(self._shape, dtype=np.int16)
+
+    def read(self, header: SliceHeader) -> NDArray[np.int16]:
+        """The Hounsfield units of one slice, (rows, columns), good until the next call.
+
+        Raises:
+            UnreadableStudyError: as ``decode_slice``.
+        """
+        pixels = header.pixels
+        stored = None if pixels is None else self._stored(header, pixels)
+        if stored is None or pixels is None:
+            return decode_slice(header.path, *self._shape, self._study)
+        form = pixels.format
+        values = used_bits(stored, bits=form.bits, high_bit=self._high_bit(pixels), signed=form.signed)
+        return to_hounsfield(
+            values, slope=form.slope, intercept=form.intercept, padding=form.padding, out=self._hu
+        )
+
+    def _stored(self, header: SliceHeader, pixels: StoredPixels) -> NDArray[np.uint16] | None:
+        """The pixels as stored; None where pydicom has to take them, or to say what is wrong with them."""
+        place = pixels.place
+        try:
+            with header.path.open("rb", buffering=0) as file:
+                file.seek(place.offset_bytes)
+                if place.syntax in (IMPLICIT, EXPLICIT):
+                    return self._uncompressed(file, place)
+                return self._decompressed(file.read(), place)
+        except OSError as error:
+            raise UnreadableStudyError(self._study, f"{header.path.name} cannot be read: {error}.") from error
+
+    def _uncompressed(self, file: BinaryIO, place: PixelPlace) -> NDArray[np.uint16] | None:
+        length = place.length_bytes or 0
+        if length < len(self._bytes) or place.offset_bytes + length != place.file_bytes:
+            return None
+        done, wanted = 0, memoryview(self._bytes)
+        while done < len(wanted):
+            got = file.readinto(wanted[done:])  # type: ignore[attr-defined]
+            if not got:
+                return None
+            done += got
+        return np.frombuffer(self._bytes, dtype="<u2").reshape(self._shape)
+
+    def _decompressed(self, data: bytes, place: PixelPlace) -> NDArray[np.uint16] | None:
+        frame = None if place.length_bytes is not None else encapsulated_frame(data)
+        if frame is None:
+            return None
+        try:
+            if place.syntax == RLE:
+                pixels: NDArray[Any] | None = self._decode_rle(frame)
+            else:
+                pixels = DECODERS[place.syntax](frame) if has_end(frame) else None
+        except (
+            Exception
+        ):  # a damaged image breaks the decoders anywhere; pydicom's way says of what study it is
+            return None
+        return pixels if pixels is not None and pixels.shape == self._shape else None
+
+    def _decode_rle(self, frame: bytes) -> NDArray[np.uint16] | None:
+        """Two segments, of the high and of the low bytes of all pixels (DICOM PS3.5, annex G)."""
+        count, high, low = _RLE_START.unpack_from(frame)
+        segments = frame[high:low], frame[low:]
+        planes = [imagecodecs.packbits_decode(segment) for segment in segments if count == len(segments)]
+        if [len(plane) for plane in planes] != [len(self._bytes) // 2] * 2:
+            return None
+        pixels = np.frombuffer(self._bytes, dtype=np.uint8)
+        pixels[1::2], pixels[::2] = (np.frombuffer(plane, dtype=np.uint8) for plane in planes)
+        return pixels.view("<u2").reshape(self._shape)
+
+    @staticmethod
+    def _high_bit(pixels: StoredPixels) -> int:
+        """Decoders of the JPEG family put the lowest bit at the bottom."""
+        return pixels.format.bits - 1 if pixels.place.syntax in DECODERS else pixels.format.high_bit
