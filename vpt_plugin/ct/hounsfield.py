@@ -44,6 +44,16 @@ def require_finite(values: NDArray[Any], study: str) -> None:
         )
 
 
+def count_air(hu: NDArray[np.int16]) -> int:
+    """How many voxels are of lung or air."""
+    return int(np.count_nonzero(hu < _AIR_BELOW_HU))
+
+
+def can_be_hounsfield(air_share: float) -> bool:
+    """Whether a CT of a chest may have so large a share of lung and air."""
+    return air_share >= _MIN_SHARE and 1 - air_share >= _MIN_SHARE
+
+
 def require_hounsfield(hu: NDArray[np.int16], study: str) -> None:
     """Refuse values that cannot be a CT's: without air and lung, or with nothing else.
 
@@ -53,8 +63,8 @@ def require_hounsfield(hu: NDArray[np.int16], study: str) -> None:
     Raises:
         NotHounsfieldError: says the range found.
     """
-    air_share = float(np.mean(hu < _AIR_BELOW_HU))
-    if air_share >= _MIN_SHARE and 1 - air_share >= _MIN_SHARE:
+    air_share = count_air(hu) / hu.size
+    if can_be_hounsfield(air_share):
         return
     low, high = int(hu.min()), int(hu.max())
     missing = "lung or air (below -300 HU)" if air_share < _MIN_SHARE else "tissue (above -300 HU)"

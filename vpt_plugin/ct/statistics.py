@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from vpt_plugin.ct.volume import MIN_HU, Volume
+from vpt_plugin.ct.volume import MAX_HU, MIN_HU, Volume
 from vpt_plugin.errors import ConfigurationError
 
 LUNG_HU = (-950, -600)
@@ -84,27 +87,90 @@ _WORDS: MappingProxyType[str, tuple[str, str, str]] = MappingProxyType(
 
 def study_facts(volume: Volume) -> StudyFacts:
     """The figures of a canonical volume."""
-    step = max(1, min(volume.hu.shape[1:]) // _SIDE_PIXELS)
-    sample = volume.hu[:, ::step, ::step]
-    hu = sample[sample > MIN_HU].astype(np.float64)
-    p05, p50, p95 = (float(value) for value in np.percentile(hu, [5, 50, 95]))
+    return facts_of(volume, np.stack([sample_slice(each) for each in volume.hu]))
+
+
+def sample_slice(hu: NDArray[np.int16]) -> NDArray[np.int16]:
+    """The pixels of one slice from which figures over voxels are taken; a view."""
+    step = max(1, min(hu.shape) // _SIDE_PIXELS)
+    return hu[::step, ::step]
+
+
+def facts_of(volume: Volume, sample: NDArray[np.int16]) -> StudyFacts:
+    """The figures of a canonical volume, of which only the geometry is asked.
+
+    Args:
+        volume: the geometry, and where it came from.
+        sample: of every slice what ``sample_slice`` takes.
+    """
+    levels = _Levels(sample)
     slice_mm, *in_plane_mm = volume.spacing_mm
     row_mm, column_mm = volume.provenance.reduced_from_mm or in_plane_mm
-    low, high = LUNG_HU
     return StudyFacts(
         slices=float(volume.slices),
         slice_spacing_mm=slice_mm,
         pixel_spacing_mm=(row_mm + column_mm) / 2,
         field_of_view_mm=max(volume.field_of_view_mm),
         length_mm=volume.slices * slice_mm,
-        mean_hu=float(hu.mean()),
-        sd_hu=float(hu.std()),
-        p05_hu=p05,
-        p50_hu=p50,
-        p95_hu=p95,
-        lung_share=float(np.mean((hu >= low) & (hu <= high))),
-        bright_share=float(np.mean(hu >= BRIGHT_HU)),
+        mean_hu=levels.mean,
+        sd_hu=levels.standard_deviation,
+        p05_hu=levels.percentile(5),
+        p50_hu=levels.percentile(50),
+        p95_hu=levels.percentile(95),
+        lung_share=levels.share(*LUNG_HU),
+        bright_share=levels.share(BRIGHT_HU, MAX_HU),
     )
+
+
+class _Levels:
+    """How often every HU but padding occurs; figures are exact, and sooner had than from the voxels.
+
+    Of nothing but padding they are nan.
+    """
+
+    def __init__(self, sample: NDArray[np.int16]) -> None:
+        bins = MAX_HU - MIN_HU + 1
+        counts = np.zeros(bins, dtype=np.int64)
+        # cv2 counts five times as fast as np.bincount, in float32: few enough at a time are exact.
+        for few in np.array_split(sample.reshape(-1, sample.shape[-1]), 1 + (sample.size >> 22)):
+            levels = (few - np.int16(MIN_HU)).view(np.uint16)
+            counts += cv2.calcHist([levels], [0], None, [bins], [0, bins]).ravel().astype(np.int64)
+        self._hu = np.arange(MIN_HU + 1, MAX_HU + 1, dtype=np.float64)
+        self._counts = counts[1:]
+        self._up_to = np.cumsum(self._counts)
+        self._voxels = int(self._up_to[-1])
+
+    @property
+    def mean(self) -> float:
+        if not self._voxels:
+            return math.nan
+        return float(self._counts @ self._hu) / self._voxels
+
+    @property
+    def standard_deviation(self) -> float:
+        if not self._voxels:
+            return math.nan
+        return math.sqrt(float(self._counts @ (self._hu - self.mean) ** 2) / self._voxels)
+
+    def percentile(self, percent: float) -> float:
+        """As ``np.percentile``, linear between the two voxels next to it."""
+        if not self._voxels:
+            return math.nan
+        place = percent / 100 * (self._voxels - 1)
+        before = math.floor(place)
+        low, high = (self._of_voxel(min(index, self._voxels - 1)) for index in (before, before + 1))
+        return low + (high - low) * (place - before)
+
+    def _of_voxel(self, index: int) -> float:
+        """HU of a voxel, counted from the darkest."""
+        return float(self._hu[np.searchsorted(self._up_to, index, side="right")])
+
+    def share(self, low: int, high: int) -> float:
+        """Share of voxels within [low, high] HU."""
+        if not self._voxels:
+            return math.nan
+        inside = (self._hu >= low) & (self._hu <= high)
+        return float(self._counts[inside].sum()) / self._voxels
 
 
 def range_warnings(

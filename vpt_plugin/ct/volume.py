@@ -87,11 +87,45 @@ class Volume:
         return self.hu.shape[1] * self.spacing_mm[1], self.hu.shape[2] * self.spacing_mm[2]
 
 
+@dataclass(frozen=True)
+class Turn:
+    """How stored axes become canonical.
+
+    Attributes:
+        axes: the stored axes that become slices, rows, columns.
+        flips: which of these are then reversed.
+    """
+
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+
+    @property
+    def keeps_slices(self) -> bool:
+        """Every stored slice is one of the canonical volume."""
+        return self.axes[0] == 0
+
+    def of_slice(self, hu: NDArray[np.int16]) -> NDArray[np.int16]:
+        """A stored slice as the canonical volume has it, where slices are kept; a view."""
+        if self.axes[1] == 2:
+            hu = hu.T
+        return hu[:: -1 if self.flips[1] else 1, :: -1 if self.flips[2] else 1]
+
+
 def canonical(volume: Volume) -> Volume:
     """The same voxels with their axes swapped and flipped into the canonical orientation.
 
     Raises:
         GeometryError: the direction is no rotation (sheared, mirrored to nothing, not finite).
+    """
+    seen = turned(volume, turn_of(volume))
+    return replace(seen, hu=np.ascontiguousarray(seen.hu))
+
+
+def turn_of(volume: Volume) -> Turn:
+    """What makes a volume canonical.
+
+    Raises:
+        GeometryError: as ``canonical``.
     """
     direction = np.asarray(volume.direction, dtype=np.float64)
     if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-3):
@@ -103,18 +137,25 @@ def canonical(volume: Volume) -> Volume:
     # For slices, rows, columns: the array axis that runs most along z, y, x. On a volume turned by 45
     # degrees two axes tie, so the best assignment of all three is taken rather than each one's best.
     axes = _best_axes(np.abs(direction))
+    z, y, x = (bool(direction[world, axis] < 0) for world, axis in zip((2, 1, 0), axes, strict=True))
+    return Turn(axes, (z, y, x))
+
+
+def turned(volume: Volume, turn: Turn) -> Volume:
+    """The volume with its axes swapped and flipped; its voxels are a view."""
+    axes = turn.axes
     hu = volume.hu.transpose(axes)
-    direction = direction[:, axes]
+    direction = np.asarray(volume.direction, dtype=np.float64)[:, axes]
     spacing = np.array(volume.spacing_mm)[list(axes)]
     origin = np.array(volume.origin_mm, dtype=np.float64)
-    for axis, world in enumerate((2, 1, 0)):
-        if direction[world, axis] < 0:
+    for axis, flip in enumerate(turn.flips):
+        if flip:
             origin = origin + direction[:, axis] * spacing[axis] * (hu.shape[axis] - 1)
             direction[:, axis] = -direction[:, axis]
             hu = np.flip(hu, axis)
     return replace(
         volume,
-        hu=np.ascontiguousarray(hu),
+        hu=hu,
         spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
         origin_mm=(float(origin[0]), float(origin[1]), float(origin[2])),
         direction=direction,

@@ -10,14 +10,14 @@ from standin.wheel import require_scene
 
 require_scene()
 
-from vpt_plugin.ct.intensity import _square_pixels, resize_slices
+from vpt_plugin.ct.intensity import reduce_slices
 from vpt_plugin.ct.volume import Volume
 from VPTCTLib.scene.reduction import Reduction, area_taps, linear_taps
 
 
 def as_the_server(hu: np.ndarray, spacing_mm: tuple[float, float], pixels: int) -> np.ndarray:
     volume = Volume(hu[None], (1.0, *spacing_mm), (0, 0, 0), np.eye(3)[:, ::-1], "study")
-    return resize_slices(_square_pixels(volume), pixels)[0]
+    return reduce_slices(volume, pixels=pixels)[0]
 
 
 def as_we(hu: np.ndarray, spacing_mm: tuple[float, float], pixels: int) -> np.ndarray:
