@@ -45,14 +45,19 @@ format: install  ## let ruff put the code into shape
 	"$(BIN)/ruff" format .
 	"$(BIN)/ruff" check --fix .
 
+# What the benchmarks compare with, besides what everything else needs.
+$(VENV)/.bench: $(VENV)/.installed
+	"$(BIN)/uv" pip install --quiet --python "$(BIN)/python" -c constraints.txt -e ".[bench]"
+	touch $@
+
 # The quick form has fewer rounds; `make bench QUICK=` and `make bench-full` are the long one.
 QUICK ?= --quick
 bench: export OMP_WAIT_POLICY ?= PASSIVE
-bench: install  ## every speed target with what is measured here, under 10 minutes; ends with 1 where one is missed
+bench: $(VENV)/.bench  ## every speed target with what is measured here, under 10 minutes; ends with 1 where one is missed
 	"$(BIN)/python" benchmarks/run.py $(QUICK)
 
 bench-full: export OMP_WAIT_POLICY ?= PASSIVE
-bench-full: install  ## the same with more rounds and every network: an hour
+bench-full: $(VENV)/.bench  ## the same with more rounds and every network: an hour
 	"$(BIN)/python" benchmarks/run.py
 
 fuzz: install  ## five minutes of random and broken requests to the real server (schemathesis, in an environment of its own)
