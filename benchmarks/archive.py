@@ -96,7 +96,7 @@ def since_first_answer(watched: Watched) -> list[Look]:
 
 
 def while_workers_answered(watched: Watched) -> list[Look]:
-    """The looks at `vpt classify-all` from the first answer of a worker to the last; Ray names what they do."""
+    """The looks at `vpt classify-all` from the first answer of a worker to the last: Ray names them so."""
     seen = [number for number, look in enumerate(watched.looks) if "ray::StudyWorker.answer" in look.names]
     return list(watched.looks[seen[0] : seen[-1] + 1])
 

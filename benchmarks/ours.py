@@ -5,6 +5,7 @@ Weights are random, those of ``new_classifier`` with the seed 0, and so are thos
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from memory import MemoryOf
 from peers.paper import FINDINGS
 
 from vpt_plugin.ct.reduced import read_reduced
@@ -66,7 +68,7 @@ class ClipForward:
     def __init__(self, clip: str, backend: str, precision: str, device: str = "auto") -> None:
         keep_freed_memory()  # as the server does
         self._slices = torch.from_numpy(np.load(clip))
-        self._settings = {"backend": backend, "precision": precision, "device": device}
+        self._settings: dict[str, Any] = {"backend": backend, "precision": precision, "device": device}
         self._network = ""
         self._engine: Engine | None = None
 
@@ -91,12 +93,21 @@ class WholeStudy:
 
     def __init__(self, backend: str, precision: str, device: str = "auto") -> None:
         keep_freed_memory()  # as the server does
-        self._settings = {"backend": backend, "precision": precision, "device": device}
+        self._settings: dict[str, Any] = {"backend": backend, "precision": precision, "device": device}
         self._network = ""
         self._predictor: Predictor | None = None
 
-    def __call__(self, study: str, network: str, warm_up: bool = False) -> dict[str, Any]:
-        """Probabilities and seconds; to warm up, make the predictor ready instead."""
+    def __call__(
+        self, study: str, network: str, warm_up: bool = False, memory: bool = False
+    ) -> dict[str, Any]:
+        """Probabilities and seconds; to warm up, make the predictor ready instead.
+
+        Args:
+            study: the folder.
+            network: its name; the first call for a network makes its predictor.
+            warm_up: whether that is all.
+            memory: whether to tell ``mib``, what the answer took; that call takes longer.
+        """
         if self._network != network or self._predictor is None:
             self._predictor = None
             classifier, card = classifier_and_card(network)
@@ -105,8 +116,14 @@ class WholeStudy:
         if warm_up:
             self._predictor.warm_up()
             return {}
-        reduced = read_reduced(Path(study), pixels=get_model(network).resize_px)
-        answer = self._predictor.predict(reduced)
+        with MemoryOf() if memory else nullcontext() as taken:
+            reduced = read_reduced(Path(study), pixels=get_model(network).resize_px)
+            answer = self._predictor.predict(reduced)
         (finding,) = answer.findings
         clips = [clip.probability for clip in finding.clips]
-        return {"probability": finding.probability, "clips": clips, "seconds": dict(answer.seconds)}
+        return {
+            "probability": finding.probability,
+            "clips": clips,
+            "notes": list(self._predictor.engine.notes),
+            "mib": taken.mib if taken else None,
+        }

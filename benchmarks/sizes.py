@@ -1,8 +1,8 @@
 """What an answer costs for 50, 100, 300, 600 and 1,200 slices: time, memory, and is either linear?
 
 Ours as in `whole_study.py`, from a DICOM folder of slices of 512 x 512 to the answer, with `slowfast_r50`,
-which is the quickest, so that reading shows. Studies are answered from the smallest to the largest in one
-process: the most memory it ever took until then is that of the study, less what it took before the first.
+which is the quickest, so that reading shows. Memory is what the process took at the most during the answer,
+beyond what it had before; it is measured in a round of its own, which warms up.
 
 Prints a straight line through the medians, and how far the farthest lies from it; the plot goes to
 `benchmarks/results/sizes.png`.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ours import fast_precision, fastest_backend
 from side_by_side import RESULTS, SideBySide, Target, parser
 from studies import noise
-from way_process import DoneInProcess, WayProcess
+from way_process import WayProcess
 
 from vpt_plugin.data.phantom import write_dicom
 
@@ -100,16 +100,19 @@ def measure(
     """Median seconds, and memory beyond what the network takes by itself, by number of slices."""
     settings = {"backend": fastest_backend(), "precision": fast_precision()}
     with WayProcess("ours:WholeStudy", settings, plain=False) as ours:
-        before = ours(network=network, study="", warm_up=True).peak_mib
-        done: dict[int, list[DoneInProcess]] = {slices: [] for slices in studies}
+        ours(network=network, study="", warm_up=True)
+        mib = {
+            slices: float(ours(network=network, study=str(study), memory=True).answer["mib"])
+            for slices, study in studies.items()
+        }
+        times: dict[int, list[float]] = {slices: [] for slices in studies}
         for _ in range(rounds):
             for slices, study in studies.items():
-                done[slices].append(ours(network=network, study=str(study)))
-    seconds, mib = {}, {}
-    for slices, each in done.items():
-        row = bench.figure(f"{slices} slices", "time", [one.seconds for one in each], "s")
+                times[slices].append(ours(network=network, study=str(study)).seconds)
+    seconds = {}
+    for slices, each in times.items():
+        row = bench.figure(f"{slices} slices", "time", each, "s")
         seconds[slices] = float(row.median or 0)
-        mib[slices] = each[0].peak_mib - before
         bench.figure(f"{slices} slices", "memory beyond the network's", mib[slices], "MiB")
     return seconds, mib
 
