@@ -33,30 +33,90 @@ from vpt_plugin.errors import UnreadableStudyError
 _MAX_THREADS = 8
 
 
-def read_dicom_folder(folder: Path, study: str, series_uid: str | None = None) -> Volume:
+@dataclass(frozen=True)
+class FoundSeries:
+    """The series of a folder that is to be read, as its headers tell.
+
+    Attributes:
+        stack: its slices in their places.
+        provenance: where it came from, and what was chosen and left out.
+        study: the study's name, for messages.
+    """
+
+    stack: Stack
+    provenance: Provenance
+    study: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """How many slices, rows, columns are stored."""
+        first = self.stack.slices[0]
+        return len(self.stack.slices), first.rows, first.columns
+
+    def volume(self, hu: NDArray[np.int16]) -> Volume:
+        """Voxels at their places; of this shape, as stored."""
+        stack = self.stack
+        return Volume(hu, stack.spacing_mm, stack.origin_mm, stack.direction, self.study, self.provenance)
+
+
+def find_in_folder(folder: Path, study: str, series_uid: str | None = None) -> FoundSeries:
     """The CT of a folder, searched with all folders in it; ``choose_series`` has the rule of choice.
 
-    Returns:
-        the volume as stored: array axes (slices, rows, columns) of the files.
-
     Raises:
-        StudyError: nothing in the folder can be read as a CT, or its geometry or pixels are damaged.
+        StudyError: nothing in the folder can be read as a CT, or its geometry is damaged.
     """
-    return _read(_files_below(folder), study, series_uid)
+    return _find(_files_below(folder), study, series_uid)
 
 
-def read_dicom_file(file: Path, study: str, series_uid: str | None = None) -> Volume:
+def find_by_file(file: Path, study: str, series_uid: str | None = None) -> FoundSeries:
     """The whole series to which one DICOM file belongs, from the files beside it.
 
     Raises:
-        StudyError: as ``read_dicom_folder``; also where the file itself is no CT slice.
+        StudyError: as ``find_in_folder``; also where the file itself is no CT slice.
     """
     header = read_header(file)
     if isinstance(header, LeftOutFile):
         if header.reason is LeftOut.NOT_DICOM and file.name.upper() == "DICOMDIR":
-            return read_dicom_folder(file.parent, study, series_uid)
+            return find_in_folder(file.parent, study, series_uid)
         raise refusal([header], study)
-    return _read(file.parent.iterdir(), study, series_uid or header.series_uid)
+    return _find(file.parent.iterdir(), study, series_uid or header.series_uid)
+
+
+def read_found(found: FoundSeries) -> Volume:
+    """The volume as stored: array axes (slices, rows, columns) of the files.
+
+    Raises:
+        UnreadableStudyError: of the first slice that is damaged.
+    """
+    hu = np.empty(found.shape, dtype=np.int16)
+    read_slices(found, hu.__setitem__)
+    return found.volume(hu)
+
+
+def read_slices(found: FoundSeries, take: Callable[[int, NDArray[np.int16]], None]) -> None:
+    """Read the pixels of all slices of a series.
+
+    Args:
+        found: the series.
+        take: is given the index of a slice and its Hounsfield units, (rows, columns), good until it returns;
+            several threads call it.
+
+    Raises:
+        UnreadableStudyError: of the first slice that is damaged.
+    """
+    slices, (count, rows, columns) = found.stack.slices, found.shape
+
+    def read(indices: range) -> None:
+        reader = SliceReader(rows, columns, found.study)
+        for index in indices:
+            take(index, reader.read(slices[index]))
+
+    # The decoders and the file system leave the interpreter free, so threads share the cores.
+    threads = min(_MAX_THREADS, os.cpu_count() or 1)
+    ends = [count * part // threads for part in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(read, map(range, ends, ends[1:])):
+            pass
 
 
 def read_slice_headers(folder: Path, study: str) -> list[SliceHeader]:
@@ -69,12 +129,12 @@ def read_slice_headers(folder: Path, study: str) -> list[SliceHeader]:
 
 
 def find_stack(folder: Path, study: str, series_uid: str | None = None) -> Stack:
-    """The slices that ``read_dicom_folder`` would read of a folder, in their places; no pixels are read.
+    """The slices that would be read of a folder, in their places; no pixels are read.
 
     Raises:
-        StudyError: as ``read_dicom_folder``, for all that headers tell.
+        StudyError: as ``find_in_folder``.
     """
-    return _find(_files_below(folder), study, series_uid).stack
+    return find_in_folder(folder, study, series_uid).stack
 
 
 def first_header(files: Iterable[Path]) -> SliceHeader | LeftOutFile | None:
@@ -92,7 +152,7 @@ def first_header(files: Iterable[Path]) -> SliceHeader | LeftOutFile | None:
 
 
 def series_read(folder: Path, study: str) -> str:
-    """SeriesInstanceUID of the series that ``read_dicom_folder`` reads of a folder, from headers alone.
+    """SeriesInstanceUID of the series that would be read of a folder, from headers alone.
 
     Raises:
         UnreadableStudyError: it reads none, or the file system does not hand a file out.
@@ -112,46 +172,23 @@ def _plain_files(files: Iterable[Path]) -> list[Path]:
     return sorted(file for file in files if file.is_file())
 
 
-def _read(files: Iterable[Path], study: str, series_uid: str | None) -> Volume:
-    found = _find(files, study, series_uid)
-    hu = _decode(found.stack, study)
-    chosen, stack = found.chosen, found.stack
-    first = chosen.slices[0]
-    return Volume(
-        hu=hu,
-        spacing_mm=stack.spacing_mm,
-        origin_mm=stack.origin_mm,
-        direction=stack.direction,
-        study=study,
-        provenance=Provenance(
-            kind="dicom",
-            series_uid=chosen.uid,
-            patient_id=first.patient_id,
-            description=first.description,
-            notes=choice_notes(chosen, found.series, series_uid) + left_out_notes(found.left_out),
-            synthetic=first.synthetic,
-        ),
-    )
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What the headers of a folder's files make of it."""
-
-    stack: Stack
-    chosen: Series
-    series: list[Series]
-    left_out: list[LeftOutFile]
-
-
-def _find(files: Iterable[Path], study: str, series_uid: str | None) -> _Found:
+def _find(files: Iterable[Path], study: str, series_uid: str | None) -> FoundSeries:
     slices, left_out = _headers(_plain_files(files), study)
     if not slices:
         raise refusal(left_out, study)
     series = group_series(slices)
     chosen = choose_series(series, study, series_uid)
     _refuse_cut_short(left_out, chosen, study)
-    return _Found(stack_slices(chosen.slices, study), chosen, series, left_out)
+    first = chosen.slices[0]
+    provenance = Provenance(
+        kind="dicom",
+        series_uid=chosen.uid,
+        patient_id=first.patient_id,
+        description=first.description,
+        notes=choice_notes(chosen, series, series_uid) + left_out_notes(left_out),
+        synthetic=first.synthetic,
+    )
+    return FoundSeries(stack_slices(chosen.slices, study), provenance, study)
 
 
 def _headers(files: Sequence[Path], study: str) -> tuple[list[SliceHeader], list[LeftOutFile]]:
@@ -181,37 +218,3 @@ def _refuse_cut_short(left_out: Sequence[LeftOutFile], chosen: Series, study: st
         raise UnreadableStudyError(
             study, cause, "Copy or export the series again, or remove the file if it is none of it."
         )
-
-
-def read_slices(stack: Stack, study: str, take: Callable[[int, NDArray[np.int16]], None]) -> None:
-    """Read the pixels of all slices of a stack.
-
-    Args:
-        stack: the slices.
-        study: its name, for messages.
-        take: is given the index of a slice and its Hounsfield units, (rows, columns), good until it returns;
-            several threads call it.
-
-    Raises:
-        UnreadableStudyError: of the first slice that is damaged.
-    """
-    rows, columns = stack.slices[0].rows, stack.slices[0].columns
-
-    def read(indices: range) -> None:
-        reader = SliceReader(rows, columns, study)
-        for index in indices:
-            take(index, reader.read(stack.slices[index]))
-
-    # The decoders and the file system leave the interpreter free, so threads share the cores.
-    threads = min(_MAX_THREADS, os.cpu_count() or 1)
-    ends = [len(stack.slices) * part // threads for part in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(read, map(range, ends, ends[1:])):
-            pass
-
-
-def _decode(stack: Stack, study: str) -> NDArray[np.int16]:
-    first = stack.slices[0]
-    hu = np.empty((len(stack.slices), first.rows, first.columns), dtype=np.int16)
-    read_slices(stack, study, hu.__setitem__)
-    return hu

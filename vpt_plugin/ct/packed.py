@@ -20,9 +20,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import zlib
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,7 +41,10 @@ FORMS = (TWELVE_BITS, DIFFERENCES)
 MAGIC = b"VPTCT packed study 1\n"
 _MAX_HEADER_BYTES = 1 << 12
 _KEYS = frozenset({"shape", "form", "spacing_mm", "directions", "origin_mm", "pixels_mm"})
-_LENGTH_BYTES = 4
+_LENGTH_BYTES = _CHECKSUM_BYTES = 4
+# zlib and NumPy let other threads run; more of them would wait for the memory.
+_THREADS = min(4, os.cpu_count() or 1)
+_SLICES_AT_ONCE = 16
 _LARGEST_MM = 100
 
 
@@ -64,21 +69,24 @@ def read_packed(path: Path, study: str) -> Volume:
     """
     with path.open("rb") as file:
         header = _read_header(file, study)
-        voxels = math.prod(header.shape[1:])
         if header.form == TWELVE_BITS:
-            _require_length(path, file.tell(), header.shape[0] * plane_bytes(voxels), study)
-        hu = np.empty((header.shape[0], voxels), dtype=np.int16)
+            stored_bytes = header.shape[0] * _plane_bytes(header)
+            _require_length(path.stat().st_size - file.tell(), stored_bytes, study)
+        hu = np.empty(header.shape, dtype=np.int16)
         checksum = 1
-        for target, (stored, planes) in zip(hu, _slices(file, header, voxels, study), strict=True):
-            checksum = zlib.adler32(stored, checksum)
-            _unpack(planes, target)
-            if header.form == DIFFERENCES:
-                _add_up(target.reshape(header.shape[1:]))
-            target += MIN_HU
-        if file.read(5) != checksum.to_bytes(4, "little"):
+        with ThreadPoolExecutor(_THREADS) as threads:
+            for begin in range(0, len(hu), _SLICES_AT_ONCE):
+                targets = hu[begin : begin + _SLICES_AT_ONCE]
+                stored = [_next_slice(file, header, study) for _ in targets]
+                for each in stored:
+                    checksum = zlib.adler32(each, checksum)
+                # Taken one by one, so that an error comes out.
+                for _ in threads.map(partial(_unpack, header, study), stored, targets):
+                    pass
+        if file.read(_CHECKSUM_BYTES + 1) != checksum.to_bytes(_CHECKSUM_BYTES, "little"):
             raise _damaged(study, "its checksum is that of other bytes")
     return Volume(
-        hu=hu.reshape(header.shape),
+        hu=hu,
         spacing_mm=header.spacing_mm,
         origin_mm=header.origin_mm,
         direction=header.directions.T.copy(),
@@ -87,25 +95,32 @@ def read_packed(path: Path, study: str) -> Volume:
     )
 
 
-def plane_bytes(voxels: int) -> int:
-    """How many bytes so many voxels take, unpacked differences or not."""
+def _plane_bytes(header: _Header) -> int:
+    """How many bytes the planes of a slice have."""
+    voxels = math.prod(header.shape[1:])
     return voxels + (voxels + 1) // 2
 
 
-def _slices(file: BinaryIO, header: _Header, voxels: int, study: str) -> Iterator[tuple[bytes, bytes]]:
-    """Of every slice the bytes that are stored, and the two planes that they stand for."""
-    size = plane_bytes(voxels)
-    for _ in range(header.shape[0]):
-        if header.form == TWELVE_BITS:
-            stored = _read(file, size, study)
-            yield stored, stored
-            continue
-        length = _read(file, _LENGTH_BYTES, study)
-        # zlib makes nothing longer than this, so no length makes us read more of a file than it needs.
-        if int.from_bytes(length, "little") > 2 * size + 64:
-            raise _damaged(study, "a slice is longer than any can be")
-        stored = _read(file, int.from_bytes(length, "little"), study)
-        yield length + stored, _inflated(stored, size, study)
+def _next_slice(file: BinaryIO, header: _Header, study: str) -> bytes:
+    """The stored bytes of a slice, its length included."""
+    size = _plane_bytes(header)
+    if header.form == TWELVE_BITS:
+        return _read(file, size, study)
+    length = _read(file, _LENGTH_BYTES, study)
+    # zlib makes nothing longer than this, so no length makes us read more of a file than it needs.
+    if int.from_bytes(length, "little") > 2 * size + 64:
+        raise _damaged(study, "a slice is longer than any can be")
+    return length + _read(file, int.from_bytes(length, "little"), study)
+
+
+def _unpack(header: _Header, study: str, stored: bytes, hu: NDArray[np.int16]) -> None:
+    """The HU of a slice, (rows, columns), from its stored bytes."""
+    if header.form == TWELVE_BITS:
+        _from_planes(stored, hu.reshape(-1))
+    else:
+        _from_planes(_inflated(stored[_LENGTH_BYTES:], _plane_bytes(header), study), hu.reshape(-1))
+        _add_up(hu)
+    hu += MIN_HU
 
 
 def _inflated(stored: bytes, size: int, study: str) -> bytes:
@@ -119,7 +134,7 @@ def _inflated(stored: bytes, size: int, study: str) -> bytes:
     return planes
 
 
-def _unpack(planes: bytes, out: NDArray[np.int16]) -> None:
+def _from_planes(planes: bytes, out: NDArray[np.int16]) -> None:
     """The two planes of a slice as 0 to 4095."""
     first = (len(out) + 1) // 2
     low = np.frombuffer(planes, np.uint8, len(out))
@@ -197,10 +212,12 @@ def _numbers(values: Any, count: int) -> list[float]:
     return [float(each) for each in values]
 
 
-def _require_length(path: Path, begin: int, voxel_bytes: int, study: str) -> None:
-    found = path.stat().st_size - begin - 4
-    if found != voxel_bytes:
-        raise _damaged(study, f"{max(0, found)} bytes of voxels where its header says {voxel_bytes}")
+def _require_length(found_bytes: int, stored_bytes: int, study: str) -> None:
+    if found_bytes != stored_bytes + _CHECKSUM_BYTES:
+        raise _damaged(
+            study,
+            f"{found_bytes} bytes after its header, which says {stored_bytes + _CHECKSUM_BYTES}",
+        )
 
 
 def _read(file: BinaryIO, size: int, study: str) -> bytes:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from vpt_plugin.ct.archive import FULL_DISK, is_archive, unpack
-from vpt_plugin.ct.dicom import read_dicom_file, read_dicom_folder
+from vpt_plugin.ct.dicom import FoundSeries, find_by_file, find_in_folder, read_found
 from vpt_plugin.ct.files import KINDS, file_suffix, read_file
 from vpt_plugin.ct.hounsfield import require_hounsfield
 from vpt_plugin.ct.packed import SUFFIX as PACKED
@@ -42,38 +44,58 @@ def read_study(path: Path, *, name: str | None = None, series_uid: str | None = 
             ``TooFewSlicesError``.
         OSError: the disk that an archive is unpacked to is full.
     """
+    with find_study(path, name=name, series_uid=series_uid) as found:
+        return whole_volume(found)
+
+
+@contextmanager
+def find_study(
+    path: Path, *, name: str | None = None, series_uid: str | None = None
+) -> Iterator[FoundSeries | Volume]:
+    """What ``read_study`` reads, before it is whole: a DICOM series whose pixels are still to be read within
+    the ``with`` block, or the volume of another format as stored.
+
+    Raises:
+        StudyError, OSError: as ``read_study``, for what happens in the block, too.
+    """
     study = name or path.name
     try:
         if not path.exists():
             raise StudyNotFoundError(study, f"there is no {path}.", "Check the path.")
-        volume = canonical(_read(path, study, series_uid))
+        if is_archive(path) and not path.is_dir():
+            with TemporaryDirectory(prefix="vptct-") as folder:
+                unpack(path, Path(folder), study=study)
+                yield find_in_folder(Path(folder), study, series_uid)
+        else:
+            yield _find(path, study, series_uid)
     except OSError as error:
         if error.errno in FULL_DISK:
             raise  # no fault of the study: what it is unpacked to has no room
         raise UnreadableStudyError(study, f"cannot be read: {error}.") from error
+
+
+def whole_volume(found: FoundSeries | Volume) -> Volume:
+    """What ``find_study`` found as ``read_study`` gives it.
+
+    Raises:
+        StudyError: as ``read_study``, for all that voxels and their number tell.
+    """
+    volume = canonical(read_found(found) if isinstance(found, FoundSeries) else found)
     if volume.slices < MIN_SLICES:
         raise TooFewSlicesError(
-            study,
+            volume.study,
             f"it has {volume.slices} of the at least {MIN_SLICES} slices of a volume.",
             "Give the whole study.",
         )
-    require_hounsfield(volume.hu, study)
+    require_hounsfield(volume.hu, volume.study)
     return volume
 
 
-def _read(path: Path, study: str, series_uid: str | None) -> Volume:
+def _find(path: Path, study: str, series_uid: str | None) -> FoundSeries | Volume:
     if path.is_dir():
-        return read_dicom_folder(path, study, series_uid)
-    if is_archive(path):
-        return _read_archive(path, study, series_uid)
+        return find_in_folder(path, study, series_uid)
     if file_suffix(path) in KINDS:
         return read_file(path, study)
     if file_suffix(path) == PACKED:
         return read_packed(path, study)
-    return read_dicom_file(path, study, series_uid)
-
-
-def _read_archive(path: Path, study: str, series_uid: str | None) -> Volume:
-    with TemporaryDirectory(prefix="vptct-") as folder:
-        unpack(path, Path(folder), study=study)
-        return read_dicom_folder(Path(folder), study, series_uid)
+    return find_by_file(path, study, series_uid)
