@@ -94,7 +94,7 @@ def test_the_job_says_all_that_its_process_has_to_know_and_no_password(
     monkeypatch.setenv("MONAI_LABEL_DATASTORE_PASSWORD", "hunter2")
     own = tmp_path / "own.yaml"
     own.write_text(OWN_TASK)
-    server = site(LONG, task_file=str(own), tasks="nodule", prepared_gb="7.5")
+    server = site(LONG, task_file=str(own), tasks="nodule", prepared_gb="7.5", prepared_hu="off")
     train(server, {"epochs": 2})
     text = (tmp_path / "models" / ".trainings" / "0001.job.json").read_text()
     job = TrainingJob.from_json(json.loads(text))
@@ -102,6 +102,7 @@ def test_the_job_says_all_that_its_process_has_to_know_and_no_password(
         str(tmp_path / "studies"), str(tmp_path / "studies" / "labels"),
     )  # fmt: skip
     assert (job.task, job.model, job.settings, job.prepared_gb) == ("nodule", "tiny", {"epochs": 2}, 7.5)
+    assert not job.prepared_hu
     assert (job.models_dir, job.task_files) == (str(tmp_path / "models"), (str(own),))
     assert "hunter2" not in text
 

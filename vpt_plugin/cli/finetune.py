@@ -130,6 +130,12 @@ def finetune(
         float,
         typer.Option(help="How large that may become; what is used least recently goes first.", min=0),
     ] = 50.0,
+    prepared_hu: Annotated[
+        bool,
+        typer.Option(
+            help="Keep studies there in HU, too, where there is room: another task need not read them again."
+        ),
+    ] = True,
     task_file: TaskFileOption = None,
     models_dir: ModelsDirOption = None,
     device: DeviceOption = "auto",
@@ -172,6 +178,7 @@ def finetune(
             store=store,
             cache=cache,
             prepared_gb=prepared_gb,
+            prepared_hu=prepared_hu,
             device=device,
             progress=show,
             tracking=TrackingPlaces(tensorboard, mlflow),

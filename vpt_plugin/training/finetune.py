@@ -52,6 +52,7 @@ def finetune(
     weights: WeightsFolder | None = None,
     cache: Path | None = None,
     prepared_gb: float = DEFAULT_LIMIT_GB,
+    prepared_hu: bool = True,
     device: str = "auto",
     progress: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -75,6 +76,8 @@ def finetune(
         weights: where pretrained weights lie; None takes the folder of this computer.
         cache: where prepared studies are kept; None takes ``prepared`` in ``vptct_home()``.
         prepared_gb: how large that folder may become, in 10^9 bytes; what this training uses always stays.
+        prepared_hu: whether studies are kept there in HU, too, as long as there is room: another task with
+            another window then reads none of them again.
         device: as in ``choose_device``.
         progress: told of every study prepared, every step and every validation.
         cancelled: asked as often; nothing is published when it says so.
@@ -112,7 +115,7 @@ def finetune(
                 partial(start.classifier, store, task.findings, seed=config.seed) if start else None, team,
             )  # fmt: skip
             with PreparedStudies(
-                cache, task.hu_window, pixels=spec.resize_px, limit_gb=prepared_gb
+                cache, task.hu_window, pixels=spec.resize_px, limit_gb=prepared_gb, masters=prepared_hu
             ) as prepared:
                 work = _Finetuning(source, rounds, store, start, began)
                 result = work.run(prepared, report=report, by=by)

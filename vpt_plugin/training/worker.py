@@ -65,6 +65,7 @@ def run(job: TrainingJob, progress: Callable[[Progress], None]) -> FinetuneResul
         store=ModelStore(Path(job.models_dir) if job.models_dir else None),
         cache=Path(job.cache) if job.cache else None,
         prepared_gb=job.prepared_gb,
+        prepared_hu=job.prepared_hu,
         device=job.device,
         progress=progress,
         by=job.by,

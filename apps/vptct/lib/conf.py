@@ -21,7 +21,7 @@ from .limits import Limits, read_limits
 
 KEYS = (
     "tasks", "models", "task_file", "device", "backend", "precision", "models_dir", "labels_dir", "logs",
-    "reload", "add_studies", "warm_up",
+    "reload", "add_studies", "warm_up", "prepared_hu",
     *limits.KEYS, *access_conf.KEYS, *archive_conf.KEYS, *active_conf.KEYS,
 )  # fmt: skip
 _SWITCH = {"on": True, "off": False}
@@ -49,6 +49,7 @@ class AppConf:
         backend: what computes answers: ``torch``, ``openvino``, or ``auto``, the fastest here.
         precision: of answers, as of ``settle_precision``: ``auto``, ``float32`` or ``bfloat16``.
         warm_up: whether what is served is loaded ahead, so that the first answer is as fast as the next.
+        prepared_hu: whether trainings keep studies in HU, too, for tasks with another window.
     """
 
     tasks: tuple[ReadingTask, ...]
@@ -67,6 +68,7 @@ class AppConf:
     backend: str = "auto"
     precision: str = "auto"
     warm_up: bool = True
+    prepared_hu: bool = True
 
 
 def read_conf(conf: Mapping[str, str]) -> AppConf:
@@ -101,6 +103,7 @@ def read_conf(conf: Mapping[str, str]) -> AppConf:
         backend=check_backend(conf.get("backend", "auto")),
         precision=_precision(conf),
         warm_up=_switch(conf, "warm_up", default="on"),
+        prepared_hu=_switch(conf, "prepared_hu", default="on"),
     )
 
 

@@ -84,6 +84,7 @@ class Orders:
             task_files=tuple(str(path) for path in self._conf.task_files),
             cache=str(cache.absolute()),
             prepared_gb=self._conf.limits.prepared_gb,
+            prepared_hu=self._conf.prepared_hu,
             device=self._conf.device,
             by=by,
             archive=self._conf.archive.facts,
