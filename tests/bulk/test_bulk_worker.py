@@ -22,6 +22,7 @@ from vpt_plugin.errors import (
     WeightsError,
 )
 from vpt_plugin.inference import Prediction, Predictor
+from vpt_plugin.models.catalog import get_model
 from vpt_plugin.store.archive.failures import LoginRefusedError
 from vpt_plugin.store.source import OpenedStudy
 from vpt_plugin.tasks import TASKS
@@ -115,6 +116,7 @@ class LostGpu:
     """Stands for a network on a GPU that an earlier study has left unusable."""
 
     device = torch.device("cuda:0")
+    spec = get_model("tiny")
 
     def predict(self, *arguments: object, **settings: object) -> Prediction:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from vpt_plugin.models.backbones import ResNetBackbone, sliding_mean
 from vpt_plugin.models.classifier import Classifier
+from vpt_plugin.models.folding import FusedConvolution
 
 # What treats every value, or every channel, by itself once it is set to evaluation.
 _POINTWISE = (nn.BatchNorm3d, nn.Dropout, nn.Identity, nn.ReLU)
-_WINDOWED = (nn.AvgPool3d, nn.Conv3d, nn.MaxPool3d)
+_WINDOWED = (nn.AvgPool3d, nn.Conv3d, FusedConvolution, nn.MaxPool3d)
 # The stem alone is little work, and to keep its maps costs as much as to compute them.
 _LEAST_STAGES = 2
 

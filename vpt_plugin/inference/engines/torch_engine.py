@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
@@ -11,8 +10,8 @@ from torch import Tensor
 from vpt_plugin.data.clip_dataset import scale_clips
 from vpt_plugin.inference.engines.engine import EngineRequest
 from vpt_plugin.inference.engines.shared_slices import SLICES_AT_ONCE, SharedSlices
-from vpt_plugin.models.classifier import Classifier
-from vpt_plugin.models.device import arrange, memory_format, memory_needed
+from vpt_plugin.inference.engines.torch_ready import made_ready
+from vpt_plugin.models.device import memory_format, memory_needed
 from vpt_plugin.models.overlap import per_slice_part
 
 
@@ -39,8 +38,7 @@ class TorchEngine:
         self._clip_shape = request.clip_shape
         self._offset = request.task.offset
         with memory_needed(self.device, "the network does not fit"):
-            self._classifier = _own(request.classifier).to(self.device)
-            arrange(self._classifier, self._dtype)
+            self._classifier = made_ready(request.classifier, self.device, self._dtype)
         self._shared = self._shared_slices()
 
     def answer(self, slices: Tensor, starts: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -74,9 +72,3 @@ class TorchEngine:
         """Slices, or clips of them, as the network takes them: (clips, 1, slices, rows, columns)."""
         clips = slices.view(-1, 1, *slices.shape[-3:])
         return scale_clips(clips, self._offset).to(memory_format=memory_format(self._dtype))
-
-
-def _own(classifier: Classifier) -> Classifier:
-    """A copy that nobody trains; where there is nothing to train, there is nothing to copy."""
-    mine = copy.deepcopy(classifier) if any(True for _ in classifier.parameters()) else classifier
-    return mine.eval().requires_grad_(False)
