@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -11,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vpt_plugin.ct.aggregation import key_slice, slice_evidence, study_probability
 from vpt_plugin.ct.clips import clip_starts
 from vpt_plugin.ct.intensity import air, centre_crop, window_hu
 from vpt_plugin.ct.reduced import ReducedStudy, reduce_volume
@@ -19,8 +19,10 @@ from vpt_plugin.ct.statistics import range_warnings
 from vpt_plugin.ct.volume import Volume
 from vpt_plugin.errors import CancelledError, ConfigurationError, TooFewSlicesError, WeightsError
 from vpt_plugin.inference.batch_size import BatchSize
+from vpt_plugin.inference.coarse_to_fine import TASK_STRIDE, AnswerClips, choose_look
 from vpt_plugin.inference.engines import Engine, make_engine
-from vpt_plugin.inference.prediction import ClipProbability, FindingPrediction, Prediction
+from vpt_plugin.inference.prediction import Prediction
+from vpt_plugin.inference.said import said_of_findings
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.classifier import Classifier
@@ -61,9 +63,10 @@ class Predictor:
         device, precision, backend, cache, many_studies: as in ``make_engine``.
         clips_per_batch: None takes what the device's memory allows (on the CPU one at a time, or
             16 single slices).
+        stride: which clips ``predict`` looks at, as of ``choose_look``; ``score`` always takes the task's.
 
     Raises:
-        ConfigurationError: unknown device, precision or backend, or a classifier of another task.
+        ConfigurationError: unknown device, precision, backend or stride, or a classifier of another task.
         ClipShapeError: the network cannot take the task's clips.
         DeviceMemoryError: the network does not fit into the device's memory.
     """
@@ -80,6 +83,7 @@ class Predictor:
         clips_per_batch: int | None = None,
         cache: Path | None = None,
         many_studies: bool = False,
+        stride: str = TASK_STRIDE,
     ) -> None:
         if not classifier.findings == task.findings == card.findings:
             raise ConfigurationError(
@@ -95,6 +99,7 @@ class Predictor:
         numbers = classifier.spec.clip_numbers(task.clips)
         self._length, self._stride = numbers.length, numbers.stride
         self.spec.check_clip(self._length, self.spec.crop_px, self.spec.crop_px)
+        self._look = choose_look(stride, task, self.spec, card)
         self._clips_per_batch = clips_per_batch
         self.engine: Engine = make_engine(
             classifier, task, card,
@@ -141,14 +146,13 @@ class Predictor:
         began = perf_counter()
         reduced = self._reduced(study)
         slices = self._placed(window_hu(reduced.hu, self.task.hu_window))
-        starts = clip_starts(reduced.slices, length=self._length, stride=self._stride)
         warnings = self._warnings(reduced)
         prepared = perf_counter()
-        clips = self._clip_answers(slices, starts, progress, cancelled).probabilities
+        seen = self._look.look(reduced.slices, self._answer_clips(slices, progress, cancelled))
         finished = perf_counter()
         return Prediction(
             card=self.card,
-            findings=self._findings(reduced, starts, clips),
+            findings=said_of_findings(reduced, seen, self.task, self.card, length=self._length),
             warnings=warnings,
             seconds={
                 "read": read_seconds,
@@ -156,7 +160,7 @@ class Predictor:
                 "network": finished - prepared,
                 "total": read_seconds + finished - began,
             },
-            notes=reduced.provenance.notes,
+            notes=(*reduced.provenance.notes, *filter(None, [self._look.note])),
             computed={
                 "backend": self.engine.name,
                 "precision": self.engine.precision,
@@ -215,6 +219,26 @@ class Predictor:
             warnings += range_warnings(study.facts, self.card.ranges, reduced=uploaded_reduced)
         return (*warnings, *study.provenance.warnings)
 
+    def _answer_clips(
+        self,
+        slices: torch.Tensor,
+        progress: Callable[[int, int], None] | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> AnswerClips:
+        """Answers for clips of one study, as often as it is asked; the progress counts all of them."""
+        asked = 0
+
+        def tell(before: int, done: int, total: int) -> None:
+            if progress is not None:
+                progress(before + done, before + total)
+
+        def answer(starts: Sequence[int]) -> NDArray[np.float64]:
+            nonlocal asked
+            before, asked = asked, asked + len(starts)
+            return self._clip_answers(slices, starts, partial(tell, before), cancelled).probabilities
+
+        return answer
+
     def _clip_answers(
         self,
         slices: torch.Tensor,
@@ -260,35 +284,6 @@ class Predictor:
                 "Use another version, or train it again.",
             )
         return ClipAnswers(torch.sigmoid(logits / self.card.temperature).numpy(), features.numpy())
-
-    def _findings(
-        self, study: ReducedStudy, starts: Sequence[int], clips: NDArray[np.float64]
-    ) -> tuple[FindingPrediction, ...]:
-        probabilities = study_probability(clips, self.task.aggregation)
-        findings = []
-        for index, name in enumerate(self.task.findings):
-            evidence = slice_evidence(clips[:, index], starts, length=self._length, slices=study.slices)
-            findings.append(
-                FindingPrediction(
-                    name=name,
-                    probability=float(probabilities[index]),
-                    threshold=self.card.threshold(name),
-                    key_slice_mm=float(study.slice_z_mm[key_slice(evidence)]),
-                    clips=self._clips(study, starts, clips[:, index]),
-                )
-            )
-        return tuple(findings)
-
-    def _clips(
-        self, study: ReducedStudy, starts: Sequence[int], probabilities: NDArray[np.float64]
-    ) -> tuple[ClipProbability, ...]:
-        z_mm = study.slice_z_mm
-        # A study shorter than a clip was filled up with air, which the answer does not tell about.
-        last = [min(start + self._length, study.slices) - 1 for start in starts]
-        return tuple(
-            ClipProbability(first, end, (float(z_mm[first]), float(z_mm[end])), float(probability))
-            for first, end, probability in zip(starts, last, probabilities, strict=True)
-        )
 
 
 def require_slices(study: str, slices: int, task: ReadingTask, spec: ModelSpec) -> None:
