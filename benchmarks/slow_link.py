@@ -3,7 +3,7 @@
     with SlowLink(8000, bits_per_second=1e9) as link:
         requests.get(f"{link.url}/info/")
 
-What comes passes in both directions at that speed, by a token bucket per direction: bytes that came sooner wait.
+What comes passes in both directions at that speed, by a token bucket for each; what comes sooner waits.
 """
 
 from __future__ import annotations

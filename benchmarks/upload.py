@@ -1,10 +1,10 @@
 """From the click to what the server has read: the module's upload against that of the stock Slicer path.
 
-Theirs: the volume written as Slicer writes it (.nii.gz by ITK, compressed as it does by default), uploaded, read.
-Ours: reduced to what the task needs, packed, uploaded, read. Both by the module's own requests, to a real
-server, over a link of a given speed; the seconds are those until the answer of a small network, less what that
-network and the preparing for it took. ``ours, first`` is the form that is taken before anything is known of a
-link to another computer.
+Theirs: the volume written as Slicer writes it (.nii.gz by ITK, compressed as it does by default), uploaded,
+read. Ours: reduced to what the task needs, packed, uploaded, read. Both by the module's own requests to a
+real server, over a link of a given speed; the seconds are those until a small network answers, less what it
+and the preparing for it took. ``ours, first`` is the form that is taken before anything is known of a link to
+another computer.
 
 The study is a phantom of 300 slices of 512 x 512 with the noise of a CT.
 """
@@ -26,8 +26,10 @@ from numpy.typing import NDArray
 from side_by_side import Done, SideBySide, Target, parser
 from slow_link import SlowLink
 
-_ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(_ROOT / "apps"), str(_ROOT / "slicer_module" / "VPTCT"), str(_ROOT / "tests" / "slicer")]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "apps"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "slicer_module" / "VPTCT"))
+# What makes the wheel slicer-core look as Slicer does.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "slicer"))
 
 from server_process import ServerProcess
 from standin.wheel import missing_scene
@@ -79,7 +81,7 @@ def race(
         )  # fmt: skip
         ours.module()  # after one upload the speed of the link is known
         ways = {STOCK: theirs.stock, OURS: ours.module, FIRST: first.module}
-        wanted = {OURS: Target(at_least=10), FIRST: Target(at_least=10)} if link == "1 Gbit/s" else {}
+        wanted = {OURS: Target(at_least=10)} if link == "1 Gbit/s" else {}
         bench.race(link, ways, rounds=rounds, against=STOCK, targets=wanted, warm_up=not quick)
         for name, way in ((STOCK, theirs), (OURS, ours), (FIRST, first)):
             bench.figure(link, f"{name}, bytes", way.size_bytes / 1e6, "MB")
