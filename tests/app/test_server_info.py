@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from lib.conf import read_conf
 from lib.identity import FILE, server_id
 from lib.info import server_info, study_needs, uploads_info
@@ -19,6 +20,7 @@ from vpt_plugin.ct.volume import MAX_HU, MIN_HU, Volume
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import new_classifier
+from vpt_plugin.models.precision import PrecisionCheck, settle_precision
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.source import SourceState
 from vpt_plugin.tasks import TASKS
@@ -46,6 +48,25 @@ def test_a_model_trained_with_another_hu_window_counts_as_untrained_and_says_why
     assert model["problem"] == (
         "It was trained with HU window 40/400, the task has -600/1500: train it again for this task."
     )
+
+
+def test_a_model_says_in_which_numbers_it_answers_and_why(tmp_path: Path) -> None:
+    task, spec, store = TASKS["nodule"], get_model("tiny"), ModelStore(tmp_path)
+    card = ModelCard("nodule", "tiny", task.findings, "none", spec.clip_slices)
+    store.publish(new_classifier(spec, task.findings), card)
+
+    def told(**conf: str) -> dict[str, str]:
+        read = read_conf({"tasks": "nodule", "models": "tiny", "models_dir": str(tmp_path), **conf})
+        told = server_info(read, store, LabelFolder(tmp_path / "labels"), SourceState("folder"), {}, {})
+        return dict(told["models"][0]["precision"])
+
+    asked = {"backend": "torch", "numbers": "bfloat16", "why": "bfloat16 was asked for."}
+    assert told(precision="bfloat16", device="cpu") == asked
+    assert told(device="cpu")["numbers"] == "float32"
+    way = "torch bfloat16 on cpu"
+    store.keep_checks("nodule", "tiny", 1, {way: PrecisionCheck(60, 60, 0.001, {"lung_nodule": 0.0})})
+    expected = settle_precision(store.card("nodule", "tiny"), torch.device("cpu"))
+    assert told(device="cpu") == {"backend": "torch", "numbers": expected.precision, "why": expected.why}
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))

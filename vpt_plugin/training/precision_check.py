@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +25,7 @@ from vpt_plugin.data.clip_dataset import LabelledStudy
 from vpt_plugin.data.splits import hash_order
 from vpt_plugin.errors import CancelledError, VptError, WeightsError
 from vpt_plugin.inference import Predictor
-from vpt_plugin.inference.engines.choose import check_backend
+from vpt_plugin.inference.engines.choose import expected_backend
 from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.classifier import Classifier
@@ -194,8 +193,7 @@ def _backends(device: torch.device) -> list[str]:
     """Those that can answer in bfloat16 on this device; torch always, because it may have validated in it."""
     if not has_native_bfloat16(device):
         return []
-    wanted = check_backend("auto") != "torch" and device.type == "cpu"
-    return ["torch", "openvino"] if wanted and find_spec("openvino") is not None else ["torch"]
+    return list(dict.fromkeys(("torch", expected_backend(device.type))))
 
 
 def _logits(predictor: Predictor, study: LabelledStudy, cancelled: Callable[[], bool]) -> Floats:

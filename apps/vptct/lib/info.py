@@ -8,12 +8,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import torch
+
 import vpt_plugin
 from vpt_plugin.ct import packed
 from vpt_plugin.ct.volume import MAX_HU, MIN_HU
 from vpt_plugin.errors import ModelCardError
+from vpt_plugin.inference.engines.choose import expected_backend
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
+from vpt_plugin.models.precision import settle_precision
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.source import SourceState
 from vpt_plugin.tasks import ReadingTask
@@ -43,7 +47,7 @@ def server_info(
         "notice": NOTICE,
         "studies": asdict(studies),
         "tasks": [_task_info(task, conf.models, labels.counts(task.name)) for task in conf.tasks],
-        "models": [_model_info(task, spec, store) for task in conf.tasks for spec in conf.models],
+        "models": [_model_info(task, spec, store, conf) for task in conf.tasks for spec in conf.models],
         "training": training,
         "active": active,
     }
@@ -104,7 +108,7 @@ def uploads_info(limits: Limits, session_seconds: int | None, *, add_studies: bo
     }
 
 
-def _model_info(task: ReadingTask, spec: ModelSpec, store: ModelStore) -> dict[str, Any]:
+def _model_info(task: ReadingTask, spec: ModelSpec, store: ModelStore, conf: AppConf) -> dict[str, Any]:
     """One ``<task>_<model>``; null stands for what an untrained one cannot tell."""
     card, problem = _current_card(task, spec, store)
     auroc = {name: each.to_json() for name, each in card.validation_auroc.items()} if card else None
@@ -123,7 +127,15 @@ def _model_info(task: ReadingTask, spec: ModelSpec, store: ModelStore) -> dict[s
         "calibrated": card.calibrated if card else None,
         "thresholds": {name: _or_null(value) for name, value in card.thresholds.items()} if card else None,
         "validation_auroc": auroc,
+        "precision": _precision(card, conf) if card else None,
     }
+
+
+def _precision(card: ModelCard, conf: AppConf) -> dict[str, str]:
+    """In which numbers this server answers with a version, and why."""
+    backend = expected_backend(conf.device, conf.backend)
+    settled = settle_precision(card, torch.device(conf.device), conf.precision, backend)
+    return {"backend": backend, "numbers": settled.precision, "why": settled.why}
 
 
 def _current_card(

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from vpt_plugin.errors import BackendDisagreesError, ConfigurationError
 from vpt_plugin.inference.engines.engine import BACKENDS, Engine, EngineRequest
 from vpt_plugin.inference.engines.openvino_engine import make_openvino_engine, openvino_suits
+from vpt_plugin.inference.engines.openvino_network import is_installed
 from vpt_plugin.inference.engines.torch_engine import TorchEngine
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.classifier import Classifier
@@ -101,6 +102,22 @@ def _make_or_fall_back(
         _logger.warning("%s.", note)
         with_torch = request("torch")
         return _BACKENDS["torch"].make(replace(with_torch, notes=(*with_torch.notes, note)))
+
+
+def expected_backend(device: str, backend: str = "auto") -> str:
+    """What ``make_engine`` takes where many studies are to come, unless that backend cannot do the network.
+
+    Args:
+        device: as in ``choose_device``.
+        backend: one of ``BACKENDS``.
+
+    Raises:
+        ConfigurationError: unknown device or backend.
+    """
+    asked = check_backend(backend)
+    if asked != "auto":
+        return asked
+    return "openvino" if choose_device(device).type == "cpu" and is_installed() else "torch"
 
 
 def check_backend(name: str) -> str:
