@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock
@@ -43,6 +44,8 @@ _SERVED = "served.json"
 _VERSION = re.compile(r"v(\d{4,})")
 # A change takes milliseconds, and a second or two on a slow share.
 _PATIENCE_SECONDS = 60
+# Of a site with all tasks and networks, some times over.
+_CARDS_KEPT = 512
 
 
 class VersionFolder:
@@ -296,12 +299,22 @@ def read_card(path: Path, *, called: str = "") -> ModelCard:
         ModelCardError: it cannot be read.
     """
     try:
-        return ModelCard.from_json(path.read_text(encoding="utf-8"))
+        status = path.stat()
+        return _card_in(path, (status.st_mtime_ns, status.st_size, status.st_ino))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ModelCardError) as error:
         raise ModelCardError(
             f"{called or path}: the model card cannot be read: {error}.",
             "Copy it again, or remove this version.",
         ) from error
+
+
+@lru_cache(maxsize=_CARDS_KEPT)
+def _card_in(path: Path, stamp: tuple[int, int, int]) -> ModelCard:
+    """The card in a file, which is read again when its time, its size or the file itself is another.
+
+    A server tells of all cards whenever it is asked what it serves.
+    """
+    return ModelCard.from_json(path.read_text(encoding="utf-8"))
 
 
 def read_classifier(folder: Path, card: ModelCard) -> Classifier:

@@ -213,14 +213,27 @@ def conflict_of(error: Exception) -> dict[str, Any]:
 
 def without_folders(text: str, secret_folders: Sequence[Path]) -> str:
     """The text without these folders' paths: ``/srv/studies/p1/1.dcm`` becomes ``p1/1.dcm``."""
+    return folder_remover(secret_folders)(text)
+
+
+def folder_remover(secret_folders: Sequence[Path]) -> Callable[[str], str]:
+    """``without_folders`` of these folders, for who has many texts."""
     # A home that is / is no secret, and every path begins with it.
-    secrets = [str(folder) for folder in secret_folders if str(folder) != folder.anchor]
-    for folder in sorted(secrets, key=len, reverse=True):
-        name = Path(folder).name
-        # Not the beginning of a longer name: /data is no part of /datastore/.
-        whole = re.compile(re.escape(folder.rstrip(os.sep)) + rf"(?:({re.escape(os.sep)})|(?!\w))")
-        text = whole.sub(lambda found, name=name: "" if found[1] else name, text)
-    return text
+    secrets = {str(folder) for folder in secret_folders if str(folder) != folder.anchor}
+    known = [(each, _whole(each), Path(each).name) for each in sorted(secrets, key=len, reverse=True)]
+
+    def remove(text: str) -> str:
+        for folder, whole, name in known:
+            if folder in text:
+                text = whole.sub(lambda found, name=name: "" if found[1] else name, text)
+        return text
+
+    return remove
+
+
+def _whole(folder: str) -> re.Pattern[str]:
+    """The folder, but not as the beginning of a longer name: /data is no part of /datastore/."""
+    return re.compile(re.escape(folder.rstrip(os.sep)) + rf"(?:({re.escape(os.sep)})|(?!\w))")
 
 
 def install(server: FastAPI, secret_folders: Sequence[Path]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import sys
 import threading
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
@@ -27,8 +28,9 @@ _NUMBERS = {"float32": "f32", "bfloat16": "bf16"}
 _REPORTER = "openvino_telemetry"
 
 
+@cache
 def is_installed() -> bool:
-    """Whether OpenVINO is there; it is not imported for that."""
+    """Whether OpenVINO is there, looked for once; it is not imported for that."""
     return find_spec("openvino") is not None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, NoReturn
 
 from monailabel.interfaces.tasks.train import TrainTask
@@ -27,8 +29,14 @@ class Trainer(TrainTask):
 
         What has no default is chosen by the training, and is left out.
         """
-        return {name: value for name, value in FinetuneConfig().to_dict().items() if value is not None}
+        return dict(_defaults())
 
     def __call__(self, request: dict[str, Any], datastore: object) -> NoReturn:
         """MONAI Label's call: not offered. Our routes order a training, which runs in its own process."""
         raise NotOfferedError("a training does not run in the server;", "POST /train/{model} orders one.")
+
+
+@cache
+def _defaults() -> Mapping[str, Any]:
+    """The same for all trainers; GET /info/ asks each of them every time."""
+    return {name: value for name, value in FinetuneConfig().to_dict().items() if value is not None}
