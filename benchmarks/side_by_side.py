@@ -291,13 +291,14 @@ def _line(row: Row) -> str:
 
 def _spread(row: Row) -> str:
     figures = (row.median, row.least, row.most)
-    middle, least, most = (_number(value) for value in figures if value is not None)
-    spread = "" if row.rounds == 1 else f" ({least} to {most})"
-    return f"{middle} {row.unit}{spread}".replace(" x", "x")
+    middle, least, most = (value for value in figures if value is not None)
+    spread = "" if row.rounds == 1 else f" ({_number(least)} to {_number(most)})"
+    return _with_unit(middle, row.unit) + spread
 
 
 def _with_unit(value: float, unit: str) -> str:
-    return f"{_number(value)}{'' if unit in ('x', '') else ' '}{unit}"
+    """``2.8x``, ``3x floor``, ``120 MiB``."""
+    return f"{_number(value)}{'' if unit.startswith('x') else ' '}{unit}".rstrip()
 
 
 def _number(value: float) -> str:

@@ -141,3 +141,13 @@ def test_what_a_way_raises_in_its_process_is_told_here(monkeypatch):
         way()
     with pytest.raises(process.WayFailedError, match="no_such_module"):
         process.WayProcess("no_such_module:way")
+
+
+@pytest.mark.parametrize("network", ["slowfast_r50", "swin_t"])
+def test_the_floor_of_an_h200_is_what_was_worked_out_beforehand(monkeypatch, network):
+    floors = _module(monkeypatch, "floors")
+    peaks = floors.Peaks(operations=790e12, bytes=4.3e12)
+    # One of them is held up by the memory, the other by the products.
+    assert floors.forward_floor_ms(network, "another", peaks) == pytest.approx(
+        floors.forward_floor_ms(network, "NVIDIA H200", peaks), rel=0.05
+    )
