@@ -28,7 +28,7 @@ from lib.archive_conf import is_archive
 from lib.conf import read_conf
 from lib.datastore import StudyDatastore
 from lib.device_queue import FairQueue
-from lib.errors import NotOfferedError, body_of_one, without_folders
+from lib.errors import NotOfferedError, body_of_one, folder_remover
 from lib.errors import install as install_errors
 from lib.identity import server_id
 from lib.infer_task import STUDIES_IN_HAND, ClassifyTask, Workplace
@@ -89,6 +89,7 @@ class VptctApp(MONAILabelApp):
             description="Video-pretrained 3D networks for chest CT",
             version=vpt_plugin.__version__,
         )
+        self._remove_folders = folder_remover(self._secret_folders())
         # MONAI Label's own scoring, at every start and every next sample: there is none.
         self._auto_update_scoring = False
         self.worklists = WorklistDesk.of(
@@ -119,6 +120,7 @@ class VptctApp(MONAILabelApp):
             device=self.served.device,
             backend=self.served.backend,
             precision=self.served.precision,
+            stride=self.served.stride,
             warm_up=self.served.warm_up,
         )
         self._in_hand = FairQueue(STUDIES_IN_HAND, busy=self.scorings.aside.busy)
@@ -221,7 +223,7 @@ class VptctApp(MONAILabelApp):
 
     def without_folders(self, text: str) -> str:
         """The text without the paths of this server's folders."""
-        return without_folders(text, self._secret_folders())
+        return self._remove_folders(text)
 
     def told(self, error: Exception, what: str) -> dict[str, str]:
         """What a client is told of an error that is not the whole answer; ``what`` was done, for the log."""
@@ -235,6 +237,7 @@ class VptctApp(MONAILabelApp):
 
         # Also where an upload is spooled while it comes: what a killed server leaves goes at the next start.
         tempfile.tempdir = str(self._workspace(Path(tempfile.gettempdir())))
+        self._remove_folders = folder_remover(self._secret_folders())
         end_as_if_interrupted()
         install_errors(server, self._secret_folders())
         install_access(server, self.served.access)

@@ -47,6 +47,15 @@ def test_how_studies_are_proposed_can_be_set() -> None:
     assert set(said) == set(KEYS)
 
 
+def test_coarse_to_fine_is_refused_where_a_served_task_takes_the_mean_of_its_clips(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(f"{OWN_TASK}aggregation: mean\n")
+    said = {"task_file": str(tmp_path / "own.yaml"), "stride": "coarse-to-fine:8"}
+    with pytest.raises(ConfigurationError, match="task effusion: its probability is the mean of all clips"):
+        read_conf(said)
+    assert read_conf(said | {"tasks": "pe,nodule"}).stride == "coarse-to-fine:8"
+    assert read_conf({}).stride == "task"
+
+
 @pytest.mark.parametrize(
     ("conf", "kind", "message"),
     [
@@ -54,6 +63,7 @@ def test_how_studies_are_proposed_can_be_set() -> None:
         ({"tasks": "ped"}, UnknownTaskError, "unknown task 'ped'; choose from nodule, pe"),
         ({"models": "resnet"}, UnknownModelError, "unknown model 'resnet'; choose from .*tiny"),
         ({"models": " , "}, ConfigurationError, "--conf models is empty"),
+        ({"stride": "fine"}, ConfigurationError, "unknown stride 'fine'; choose from task, coarse-to-fine"),
         ({"device": "quantum"}, ConfigurationError, "no device 'quantum' here; choose from auto, cpu"),
         ({"models_dir": "/not/there"}, ConfigurationError, "no folder .*not.there"),
         ({"task_file": "/not/there.yaml"}, TaskFileError, "there.yaml: cannot be read"),

@@ -134,6 +134,18 @@ def test_the_series_that_was_named_is_read(tmp_path: Path, tiny: list[object]) -
     assert "holds no CT series 9.9. It holds 1.2.1, 1.2.2." in " ".join(gone.stderr.split())
 
 
+def test_coarse_to_fine_is_said_with_the_answer_and_refused_for_the_mean_of_clips(
+    tmp_path: Path, write_study: WriteStudy, tiny: list[object]
+) -> None:
+    study = write_study(tmp_path / "ct.nii")
+    result = classify(study, *tiny, "--stride", "coarse-to-fine:2")
+    assert result.exit_code == 0
+    assert "note: read coarse to fine: clips of 8 slices side by side, and every 2 slices" in result.stdout
+    refused = classify(study, *own_task(tmp_path, "aggregation: mean"), "--stride", "coarse-to-fine")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "its probability is the mean of all clips" in refused.stderr
+
+
 def test_the_help_names_every_precision() -> None:
     assert set(PRECISION_HELP.rstrip(".").replace(" or ", ", ").split(", ")) == set(PRECISIONS)
     for command in ("classify", "finetune"):

@@ -68,6 +68,14 @@ def classify(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     backend: BackendOption = "auto",
+    stride: Annotated[
+        str,
+        typer.Option(
+            "--stride",
+            help="Which clips are looked at: task (all of the task's), or coarse-to-fine: clips side by "
+            "side, then finer ones around those that matter (coarse-to-fine:8: every 8 slices).",
+        ),
+    ] = "task",
 ) -> None:
     """Answer for one study or many.
 
@@ -99,7 +107,7 @@ def classify(
     classifier, card = ModelStore(models_dir).load(reading_task, model, version)
     predictor = Predictor(
         classifier, reading_task, card,
-        device=device, precision=precision, backend=backend, many_studies=many,
+        device=device, precision=precision, backend=backend, many_studies=many, stride=stride,
     )  # fmt: skip
     # With a few studies it does not matter how long they take.
     for note in predictor.engine.notes if many else ():

@@ -164,7 +164,9 @@ def choose_look(stride: str, task: ReadingTask, spec: ModelSpec, card: ModelCard
     """How the studies of a task are looked at by a network.
 
     Args:
-        stride: ``task``, ``coarse-to-fine``, or ``coarse-to-fine:8`` for another fine stride than the task's.
+        stride: ``task``; ``coarse-to-fine``, whose fine stride is the task's, or a quarter of a clip where
+            the task's clips overlap by less than half, which are few anyway; ``coarse-to-fine:8`` for
+            another one.
         task: says how a study is cut and how clips become the study's probability.
         spec: of the network; one that sees single slices has nothing between them.
         card: has the thresholds.
@@ -176,12 +178,13 @@ def choose_look(stride: str, task: ReadingTask, spec: ModelSpec, card: ModelCard
     numbers = spec.clip_numbers(task.clips)
     if stride == TASK_STRIDE or spec.shape_rule.single_slice:
         return EveryClip(numbers.length, numbers.stride)
-    fine = finer or numbers.stride
+    quarter = max(1, numbers.length // 4)
+    fine = finer or (numbers.stride if 2 * numbers.stride <= numbers.length else quarter)
     if fine >= numbers.length:
         raise ConfigurationError(
-            f"the stride {stride} of the task {task.name} is {fine} slices, and a clip of {spec.name} has "
-            f"{numbers.length}: nothing would be looked at closer.",
-            f"Give a smaller one, such as {COARSE_TO_FINE}:{max(1, numbers.length // 4)}.",
+            f"the stride {stride} is not finer than a clip of {spec.name}, which has {numbers.length} "
+            "slices: nothing would be looked at closer.",
+            f"Give a smaller one, such as {COARSE_TO_FINE}:{quarter}.",
         )
     return CoarseToFine(numbers.length, fine, tuple(map(card.threshold, task.findings)))
 

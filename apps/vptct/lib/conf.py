@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.inference.coarse_to_fine import TASK_STRIDE, check_stride
 from vpt_plugin.inference.engines import check_backend
 from vpt_plugin.models.catalog import MODELS, ModelSpec, get_model
 from vpt_plugin.models.device import PRECISIONS, choose_device
@@ -21,7 +22,7 @@ from .limits import Limits, read_limits
 
 KEYS = (
     "tasks", "models", "task_file", "device", "backend", "precision", "models_dir", "labels_dir", "logs",
-    "reload", "add_studies", "warm_up", "prepared_hu",
+    "reload", "add_studies", "warm_up", "prepared_hu", "stride",
     *limits.KEYS, *access_conf.KEYS, *archive_conf.KEYS, *active_conf.KEYS,
 )  # fmt: skip
 _SWITCH = {"on": True, "off": False}
@@ -50,6 +51,7 @@ class AppConf:
         precision: of answers, as of ``settle_precision``: ``auto``, ``float32`` or ``bfloat16``.
         warm_up: whether what is served is loaded ahead, so that the first answer is as fast as the next.
         prepared_hu: whether trainings keep studies in HU, too, for tasks with another window.
+        stride: which clips an answer looks at, as of ``choose_look``.
     """
 
     tasks: tuple[ReadingTask, ...]
@@ -69,6 +71,7 @@ class AppConf:
     precision: str = "auto"
     warm_up: bool = True
     prepared_hu: bool = True
+    stride: str = TASK_STRIDE
 
 
 def read_conf(conf: Mapping[str, str]) -> AppConf:
@@ -86,8 +89,9 @@ def read_conf(conf: Mapping[str, str]) -> AppConf:
     extra = tuple(load_task_file(path) for path in files)
     everything = list({**TASKS, **{task.name: task for task in extra}})
     models = tuple(get_model(name) for name in _names(conf, "models") or MODELS)
+    tasks = tuple(get_task(name, extra) for name in _names(conf, "tasks") or everything)
     return AppConf(
-        tasks=tuple(get_task(name, extra) for name in _names(conf, "tasks") or everything),
+        tasks=tasks,
         models=models,
         device=str(choose_device(conf.get("device", "auto"))),
         models_dir=_models_dir(conf),
@@ -104,6 +108,7 @@ def read_conf(conf: Mapping[str, str]) -> AppConf:
         precision=_precision(conf),
         warm_up=_switch(conf, "warm_up", default="on"),
         prepared_hu=_switch(conf, "prepared_hu", default="on"),
+        stride=_stride(conf, tasks),
     )
 
 
@@ -123,6 +128,13 @@ def _precision(conf: Mapping[str, str]) -> str:
             f"--conf precision {name[:50]}: is unknown;", f"choose from {', '.join(PRECISIONS)}."
         )
     return name
+
+
+def _stride(conf: Mapping[str, str], tasks: tuple[ReadingTask, ...]) -> str:
+    stride = conf.get("stride", TASK_STRIDE)
+    for task in tasks:
+        check_stride(stride, task)
+    return stride
 
 
 def _models_dir(conf: Mapping[str, str]) -> Path | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from vpt_plugin.inference import Predictor
+from vpt_plugin.inference.coarse_to_fine import TASK_STRIDE
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.model_store import ModelStore
@@ -41,7 +42,7 @@ class Predictors:
     Args:
         store: where published models lie; it is asked for the current card every time, so that a new version
             answers from the moment it is published, and in the precision that was found good enough for it.
-        device, backend, precision: as of ``Predictor``.
+        device, backend, precision, stride: as of ``Predictor``.
         keep: how many stay loaded.
         warm_up: make each as fast as it will be before it answers for the first time.
     """
@@ -53,6 +54,7 @@ class Predictors:
         device: str,
         backend: str = "auto",
         precision: str = "auto",
+        stride: str = TASK_STRIDE,
         keep: int = 3,
         warm_up: bool = False,
     ) -> None:
@@ -61,6 +63,7 @@ class Predictors:
         self._device = device
         self._backend = backend
         self._precision = precision
+        self._stride = stride
         self._warm_up = warm_up
         self._loads: OrderedDict[tuple[str, str], _Load] = OrderedDict()
         self._lock = threading.Lock()
@@ -119,6 +122,7 @@ class Predictors:
         predictor = Predictor(
             classifier, task, card,
             device=self._device, backend=self._backend, precision=self._precision, many_studies=True,
+            stride=self._stride,
         )  # fmt: skip
         if self._warm_up:
             predictor.warm_up()
