@@ -12,8 +12,8 @@ from vpt_plugin.inference import Prediction
 
 from .key import AnswerKey
 
-# An answer is a few kilobytes.
-_KEEP = 1000
+# An answer takes a few kilobytes; one of a network that looks at every slice by itself up to 100.
+_KEEP = 500
 Gone = Callable[[], bool]
 
 
