@@ -24,9 +24,11 @@ QUICK_SECONDS = {
     "clips": 120,
     "whole_study": 200,
     "cache": 30,
+    "server": 45,
+    "upload": 40,
     "sizes": 30,
     "archive": 40,
-    "server": 45,
+    "gpu": 10,
 }
 _ASTRAY = 4
 
