@@ -20,6 +20,7 @@ from vpt_plugin.inference import Predictor
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec, get_model
 from vpt_plugin.models.classifier import Classifier, new_classifier
+from vpt_plugin.models.device import has_native_bfloat16
 from vpt_plugin.models.precision import PrecisionCheck, settle_precision
 from vpt_plugin.tasks import TASKS
 from vpt_plugin.training import precision_check, precision_gate, version_check
@@ -119,6 +120,20 @@ def test_what_is_measured_is_the_difference_of_the_served_answers(
     assert moved > 0
     assert check.largest_shift == pytest.approx(moved, abs=1e-9)
     assert (check.studies, check.studies_in_all) == (8, 8)
+
+
+@pytest.mark.skipif(not has_native_bfloat16(CPU), reason="needs a processor with bfloat16")
+def test_each_backend_that_might_answer_is_measured_by_itself(
+    studies: list[LabelledStudy], classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("VPT_BACKEND", "auto")
+    answered = answer_in_ways(classifier, NODULE, CARD, studies[:2], device=CPU)
+    assert answered is not None
+    assert list(answered.reduced) == [TORCH, "openvino bfloat16 on cpu"]
+    checks = answered.checks(NODULE.findings, 1.0)
+    assert all(0 < check.largest_shift < 0.01 for check in checks.values())
+    assert len({check.largest_shift for check in checks.values()}) == 2
 
 
 def test_where_time_is_short_states_take_turns(studies: list[LabelledStudy], classifier: Classifier) -> None:
