@@ -81,6 +81,7 @@ class VptctApp(MONAILabelApp):
         self.series_in_question = FairQueue(2, what="questions for a series")
         self.additions = Additions(folder, switched_on=self.served.add_studies)
         self._workspaces: list[Workspace] = []
+        self.ending = threading.Event()
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -238,7 +239,7 @@ class VptctApp(MONAILabelApp):
         # Also where an upload is spooled while it comes: what a killed server leaves goes at the next start.
         tempfile.tempdir = str(self._workspace(Path(tempfile.gettempdir())))
         self._remove_folders = folder_remover(self._secret_folders())
-        end_as_if_interrupted()
+        end_as_if_interrupted(self.ending)
         install_errors(server, self._secret_folders())
         install_access(server, self.served.access)
         install_routes(server, self.served)

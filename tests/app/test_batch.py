@@ -110,6 +110,20 @@ def test_hanging_up_ends_the_batch_and_what_was_answered_is_kept(site: Site) -> 
     assert site.classify("a.nii").json()["vptct"]["kept"] is True
 
 
+def test_a_server_that_is_stopped_does_not_wait_for_a_batch_and_says_so_in_the_last_line(site: Site) -> None:
+    site.network.release()
+    with site.batch() as answer:
+        wait_until(lambda: len(site.network.studies) == 2)
+        site.running.app.ending.set()
+        first, last = lines(answer)
+    assert first["image"] == "a.nii"
+    assert (last["error"]["error"], last["error"]["detail"]) == (
+        "CancelledError",
+        "the server is being stopped.",
+    )
+    assert site.network.studies == ["a.nii", "b.nii"]
+
+
 def test_labelled_studies_or_the_others_or_the_first_so_many(site: Site, serve) -> None:
     site.network.release(100)
     label = StudyLabel.from_json({

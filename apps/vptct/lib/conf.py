@@ -21,7 +21,7 @@ from .archive_conf import ArchiveConf, read_archive_conf
 from .limits import Limits, read_limits
 
 KEYS = (
-    "tasks", "models", "task_file", "device", "backend", "precision", "models_dir", "labels_dir", "logs",
+    "tasks", "models", "task_file", "device", "models_dir", "backend", "precision", "labels_dir", "logs",
     "reload", "add_studies", "warm_up", "prepared_hu", "stride",
     *limits.KEYS, *access_conf.KEYS, *archive_conf.KEYS, *active_conf.KEYS,
 )  # fmt: skip

@@ -9,7 +9,9 @@ import shutil
 import signal
 import threading
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
@@ -59,22 +61,31 @@ class Workspace:
         _remove(self.folder, self._lock)
 
 
-def end_as_if_interrupted() -> None:
+def end_as_if_interrupted(ending: threading.Event) -> None:
     """Make SIGTERM end this process as Ctrl-C does, so that workspaces are removed.
 
     The server behind MONAI Label (uvicorn) finishes its requests at SIGTERM, but then lets the signal kill
     the process, and nothing more of it is run. To be called in the main thread when the server is up.
+
+    Args:
+        ending: is set by either signal, for requests that would take hours to be finished.
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    stop_serving = signal.getsignal(signal.SIGTERM)
-    if not callable(stop_serving):
-        return
+    for number in (signal.SIGTERM, signal.SIGINT):
+        stop_serving = signal.getsignal(number)
+        if callable(stop_serving):
+            signal.signal(number, partial(_interrupted, stop_serving, ending))
 
-    def interrupted(number: int, frame: FrameType | None) -> None:
-        stop_serving(signal.SIGINT, frame)
 
-    signal.signal(signal.SIGTERM, interrupted)
+def _interrupted(
+    stop_serving: Callable[[int, FrameType | None], object],
+    ending: threading.Event,
+    number: int,
+    frame: FrameType | None,
+) -> None:
+    ending.set()
+    stop_serving(signal.SIGINT, frame)
 
 
 def _new_name(parent: Path) -> tuple[Path, BinaryIO | None]:

@@ -103,14 +103,24 @@ def _chosen(task: ClassifyTask, images: Images) -> list[str]:
 def _in_turn(
     queue: FairQueue, batch: Batch, studies: list[str], ended: Gone
 ) -> Generator[dict[str, Any], None, None]:
-    """The lines of a batch when no other one runs; of an error that ends all of it, that."""
+    """The lines of a batch when no other one runs; of an error that ends all of it, that.
+
+    A server that is being stopped ends a batch: else it would wait for it.
+    """
+    app = app_instance()
+
+    def ended_or_ending() -> bool:
+        return ended() or app.ending.is_set()
+
     try:
-        with queue.turn(ended):
-            yield from batch.lines(studies, ended)
+        with queue.turn(ended_or_ending):
+            yield from batch.lines(studies, ended_or_ending)
     except CancelledError:
-        raise
+        if ended():
+            raise
+        yield {"error": app.told(CancelledError("the server is being stopped."), "a batch")}
     except VptError as error:
-        yield {"error": app_instance().told(error, "a batch")}
+        yield {"error": app.told(error, "a batch")}
 
 
 async def _lines(
