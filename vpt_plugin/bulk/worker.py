@@ -30,6 +30,7 @@ from vpt_plugin.errors import (
 )
 from vpt_plugin.inference import Predictor
 from vpt_plugin.labels import now
+from vpt_plugin.models.device import keep_freed_memory
 from vpt_plugin.store.archive.failures import LoginRefusedError
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.model_store import ModelStore
@@ -98,6 +99,8 @@ class StudyWorker:
             classifier, given.task, card,
             device=given.device, precision=given.precision, backend=given.backend, many_studies=True,
         )  # fmt: skip
+        if self._predictor.device.type == "cpu":
+            keep_freed_memory()
         return f"{platform.node()}, process {os.getpid()}, {self._predictor.device}"
 
     def answer(self, study: str, where: Where) -> StudyAnswer | Refusal:
