@@ -12,7 +12,7 @@ import numpy as np
 import requests
 
 from vpt_plugin.ct.volume import Volume
-from vpt_plugin.data.phantom import write_nifti
+from vpt_plugin.data.phantom import write_dicom, write_nifti
 from vpt_plugin.errors import CancelledError
 from vpt_plugin.inference import Predictor
 from vpt_plugin.models.card import ModelCard
@@ -21,12 +21,12 @@ from vpt_plugin.models.classifier import new_classifier
 from vpt_plugin.training.model_store import ModelStore
 
 
-def write_study(path: Path, *, slices: int = 16, seed: int = 0) -> None:
-    """A NIfTI file of noise."""
-    rng = np.random.default_rng(seed)
-    hu = rng.integers(-1000, 300, (slices, 32, 32)).astype(np.int16)
+def write_study(path: Path) -> None:
+    """16 slices of noise, as a NIfTI file, or as a DICOM folder where the path is called no such file."""
+    hu = np.random.default_rng(0).integers(-1000, 300, (16, 32, 32)).astype(np.int16)
     path.parent.mkdir(exist_ok=True)
-    write_nifti(Volume(hu, (2.5, 8.0, 8.0), (0.0, 0.0, 0.0), np.eye(3)[:, ::-1].copy(), path.name), path)
+    write = write_nifti if path.suffix == ".nii" else write_dicom
+    write(Volume(hu, (2.5, 8.0, 8.0), (0.0, 0.0, 0.0), np.eye(3)[:, ::-1].copy(), path.name), path)
 
 
 def publish(models: Path, *, seed: int = 0) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pydicom
 import pytest
 import requests
 from held_predictor import HeldPredictor, Site, listening, publish, write_study
@@ -28,7 +29,7 @@ def clients() -> Iterator[ThreadPoolExecutor]:
 @pytest.fixture
 def site(serve, clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """Ends before the clients, who else wait for what is held."""
-    for name in ("a.nii", "b.nii"):
+    for name in ("a.nii", "b.nii", "p01"):
         write_study(tmp_path / "studies" / name)
     publish(tmp_path / "models")
     network = HeldPredictor(Predictor.predict)
@@ -91,6 +92,16 @@ def test_what_was_answered_is_answered_at_once_by_id_by_session_and_by_upload(si
     kept = [[site.classify(**way).json()["vptct"]["kept"] for way in ways] for _ in range(2)]
     assert kept == [[False] * 3, [True] * 3]
     assert site.network.studies == ["a.nii", "s.nii", "u.nii"]
+
+
+def test_a_series_that_lies_here_is_asked_about_by_its_id_and_nothing_is_uploaded(
+    site: Site, tmp_path: Path
+) -> None:
+    site.network.release()
+    header = pydicom.dcmread(next((tmp_path / "studies" / "p01").iterdir()))
+    image = site.get(f"/datastore/series/{header.SeriesInstanceUID}").json()["image"]
+    assert [site.classify(image).json()["vptct"]["kept"] for _ in range(2)] == [False, True]
+    assert site.network.studies == ["p01"]
 
 
 def test_another_version_a_rollback_and_another_file_are_other_questions(site: Site, tmp_path: Path) -> None:
