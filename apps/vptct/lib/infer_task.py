@@ -26,6 +26,7 @@ from .errors import NotOfferedError
 from .predictors import Predictors
 
 STUDIES_IN_HAND = 2
+# 2 in hand, 32 that wait for that, and some whose study is fetched or whose answer was kept.
 _THREADS = 48
 
 

@@ -132,7 +132,7 @@ async def _lines(
         # Left at once when the client hangs up; what is being computed ends by itself then.
         pull = partial(to_thread.run_sync, pulled.next, abandon_on_cancel=True, limiter=threads)
         while (line := await pull()) is not None:
-            yield json.dumps(line, allow_nan=False, ensure_ascii=False).encode() + b"\n"
+            yield json.dumps(line, allow_nan=False).encode() + b"\n"
     finally:
         with CancelScope(shield=True):
             await to_thread.run_sync(pulled.end, limiter=threads)
