@@ -94,12 +94,14 @@ def to_hounsfield(
     """
     if not (math.isfinite(slope) and math.isfinite(intercept) and slope != 0):
         raise ValueError(f"RescaleSlope {slope}, RescaleIntercept {intercept}")
+    if not isinstance(padding, int):
+        return _rescaled(stored, slope, intercept, out)
     # Compared as 16 bits: -2000 is often written as 63536.
-    pads = np.array([padding % 65536] if isinstance(padding, int) else [], dtype=np.uint16)
+    pads = np.array([padding % 65536], dtype=np.uint16)
     above = MAX_HU in _rescaled(pads.view(stored.dtype), slope, intercept)
-    padded = stored.view(np.uint16) == pads if above else None
+    padded = stored.view(np.uint16) == pads if above else False
     hu = _rescaled(stored, slope, intercept, out)
-    if padded is not None:
+    if above:
         hu[padded] = MIN_HU
     return hu
 
@@ -112,8 +114,8 @@ def _rescaled(
     if slope == 1 and intercept.is_integer() and low <= held.max and high >= held.min:
         low, high = max(int(low), held.min), min(int(high), held.max)
         # To look whether there is anything to clamp takes a tenth of clamping.
-        below = low > held.min and stored.size and stored.min() < low
-        above = high < held.max and stored.size and stored.max() > high
+        below = low > held.min and stored.min() < low
+        above = high < held.max and stored.max() > high
         within = np.clip(stored, low, high) if below or above else stored
         # Modulo 2^16, where the sum is right whatever its parts are, because it lies in [MIN_HU, MAX_HU].
         shift = np.array(int(intercept) % 65536, dtype=np.uint16).view(np.int16)

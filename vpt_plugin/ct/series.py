@@ -165,8 +165,14 @@ def _rank(series: Series) -> tuple[bool, bool, int, float, str]:
 def _belongs(one: SliceHeader, other: SliceHeader) -> bool:
     return (
         (one.series_uid, one.rows, one.columns) == (other.series_uid, other.rows, other.columns)
-        and np.allclose(one.pixel_spacing_mm, other.pixel_spacing_mm, rtol=0.01)
-        and np.allclose(
-            [*one.along_row, *one.along_column], [*other.along_row, *other.along_column], atol=0.01
-        )
+        and _close(one.pixel_spacing_mm, other.pixel_spacing_mm, relative=0.01)
+        and _close(one.along_row, other.along_row, absolute=0.01)
+        and _close(one.along_column, other.along_column, absolute=0.01)
     )
+
+
+def _close(
+    one: tuple[float, ...], other: tuple[float, ...], *, relative: float = 1e-5, absolute: float = 1e-8
+) -> bool:
+    # Nearly always they are the same, and np.allclose takes long to find that.
+    return one == other or bool(np.allclose(one, other, rtol=relative, atol=absolute))
