@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ from vpt_plugin.models.classifier import new_classifier
 from vpt_plugin.tasks import TASKS
 from VPTCTLib.contract.info import StudyNeeds
 from VPTCTLib.errors import CancelledError, LocalFileError
-from VPTCTLib.scene.export import VolumeSnapshot, snapshot, write_study
+from VPTCTLib.scene.export import PackedStudy, VolumeSnapshot, snapshot, write_packed, write_study
 from VPTCTLib.scene.fingerprint import revision
 from VPTCTLib.scene.geometry import geometry_of
 from VPTCTLib.scene.load import add_study, read_files
@@ -136,6 +137,66 @@ def test_a_reduced_study_lies_where_the_whole_one_does(
     assert uploaded.slice_z_mm == pytest.approx(whole.slice_z_mm)
     # Bone and contrast have the same middle, in mm, to a quarter of a large pixel.
     assert centre_of_mass_mm(uploaded) == pytest.approx(centre_of_mass_mm(whole), abs=1.8)
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["straight", "sagittal, flipped, oblique, anisotropic"])
+@pytest.mark.parametrize("pixels", [TINY.resize_px, 75, None])
+def test_both_packed_forms_are_read_as_the_nrrd_file_is(
+    new_volume: NewVolume, phantom: Volume, tmp_path: Path, turned: bool, pixels: int | None
+) -> None:
+    taken, what = snapshot(in_the_scene(new_volume, phantom, turned=turned)), needs(pixels)
+    usual = read_study(written(taken, what, tmp_path))
+    streamed = PackedStudy(taken, what)
+    content = b"".join(streamed.pieces())
+    assert (len(content), b"".join(streamed.pieces())) == (streamed.size_bytes, content)
+    (tmp_path / "streamed.vptct").write_bytes(content)
+    told: list[tuple[int, int]] = []
+    differences = write_packed(
+        taken, what, tmp_path, progress=lambda done, total: told.append((done, total)), cancel=Cancel()
+    )
+
+    for file in (tmp_path / "streamed.vptct", differences):
+        packed = read_study(file)
+        assert (packed.hu == usual.hu).all()
+        assert packed.spacing_mm == pytest.approx(usual.spacing_mm)
+        assert packed.slice_z_mm == pytest.approx(usual.slice_z_mm)
+        assert packed.direction == pytest.approx(usual.direction)
+        assert packed.origin_mm == pytest.approx(usual.origin_mm)
+        assert packed.provenance.reduced_from_mm == usual.provenance.reduced_from_mm
+    assert told[-1] == (usual.slices, usual.slices)
+    assert differences.stat().st_size < streamed.size_bytes
+    assert [each.name for each in tmp_path.glob("upload*")] == ["upload.nrrd", "upload.vptct"]
+
+
+def test_a_packed_study_tells_nothing_of_the_patient(new_volume: NewVolume) -> None:
+    volume = new_volume(np.full((3, 4, 5), -1000, np.int16), name="DOE^JANE")
+    volume.SetAttribute("DICOM.instanceUIDs", "1.2.3")
+
+    magic, line, voxels = b"".join(PackedStudy(snapshot(volume), None).pieces()).split(b"\n", 2)
+
+    assert magic == b"VPTCT packed study 1"
+    assert json.loads(line) == {
+        "shape": [3, 4, 5],
+        "form": "twelve_bits",
+        "spacing_mm": [1.0, 1.0, 1.0],
+        "directions": [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]],
+        "origin_mm": [0.0, 0.0, 0.0],
+        "pixels_mm": None,
+    }
+    assert voxels[:-4] == 3 * (bytes([24]) * 20 + bytes(10))
+
+
+def test_cancelling_leaves_no_packed_file(new_volume: NewVolume, tmp_path: Path) -> None:
+    cancel = Cancel()
+    with pytest.raises(CancelledError):
+        write_packed(
+            snapshot(new_volume(np.zeros((40, 4, 5), np.int16))),
+            None,
+            tmp_path,
+            progress=lambda done, total: cancel.ask(),
+            cancel=cancel,
+        )
+    assert list(tmp_path.glob("upload*")) == []
 
 
 def centre_of_mass_mm(volume: Volume) -> np.ndarray:

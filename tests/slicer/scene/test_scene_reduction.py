@@ -39,6 +39,16 @@ def test_a_usual_slice_is_the_servers_to_the_last_voxel(pixels: int) -> None:
     assert np.mean(differences > 0) < 1e-3
 
 
+@pytest.mark.parametrize("shape", [(512, 512), (512, 498), (486, 512)])
+def test_halves_are_the_same_in_whole_numbers_and_in_floats(shape: tuple[int, int]) -> None:
+    hu = noise(shape, 1)
+    hu[:2, :2] = 3071  # whose sum is the largest
+    reduction = Reduction.of(shape, (0.7, 0.7), 256)
+    assert reduction.apply(hu).dtype == np.int16
+    assert (reduction.apply(hu) == reduction.apply(hu.astype(np.float32))).all()
+    assert (reduction.apply(hu) == as_the_server(hu, (0.7, 0.7), 256)).all()
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     shape=st.tuples(st.integers(3, 90), st.integers(3, 90)),
