@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner, Result
 
+from vpt_plugin.cli import app
 from vpt_plugin.data.clip_dataset import LabelledStudy
 from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.data.prepared import PreparedStudies
@@ -275,6 +278,23 @@ def test_a_published_version_is_measured_on_those_of_its_studies_that_are_still_
     assert 0 < check.largest_shift < 0.01
     store.load(NODULE, "tiny")  # it answers as before: nothing else of it has changed
     assert replace(store.card("nodule", "tiny"), precision_checks={}) == card
+
+
+def test_on_the_command_line_it_is_measured_and_shown(published: Any, tmp_path: Path) -> None:
+    store, _, cache, _ = published
+
+    def vpt(*words: str) -> Result:
+        return CliRunner().invoke(app, ["versions", *words, "--models-dir", str(store.root)])
+
+    assert "not checked, so it answers in float32" in vpt("show", "nodule_tiny").stdout
+    where = ("--cache", str(cache), "--device", "cpu")
+    found = json.loads(vpt("check-precision", "nodule_tiny", "1", *where, "--json").stdout)
+    assert (found["version"], found["own"], found["checks"][TORCH]["studies"]) == (1, True, 4)
+    assert found["checks"][TORCH] == store.card("nodule", "tiny").to_json()["precision_checks"][TORCH]
+    assert TORCH in vpt("show", "nodule_tiny").stdout
+    failed = vpt("check-precision", "nodule_tiny", "--cache", str(tmp_path / "empty"), "--device", "cpu")
+    assert failed.exit_code == 1
+    assert "Name where its studies are" in failed.stderr
 
 
 def test_of_a_source_only_the_version_s_own_studies_are_measured(
