@@ -155,8 +155,10 @@ def _read_meta(data: bytes) -> tuple[str, int]:
     at, last, syntax = _PREAMBLE_BYTES, 0, ""
     while data[at : at + 2] == b"\x02\0":
         tag, vr, at, length = _explicit_start(data, at)
-        # pydicom judges by the first element whether the others say their representation.
-        if tag <= last or length == _UNDEFINED or (not last and (tag, vr, length) != _GROUP_LENGTH):
+        if tag <= last or length == _UNDEFINED:
+            raise _NotPlainError
+        # pydicom reads the value of the first element, and fails where that is no value.
+        if not last and (tag, vr, length) != _GROUP_LENGTH and vr not in (b"OB", b"UI"):
             raise _NotPlainError
         value = data[at : at + length]
         if tag == _SOP_CLASS and (vr != b"UI" or _DIRECTORY in value):
@@ -216,9 +218,9 @@ def _walk_implicit(data: bytes, at: int, wanted: frozenset[int]) -> tuple[dict[i
                 raise _NotPlainError
             return found, at, length
         if length == _UNDEFINED:
-            if tag in wanted:
+            if tag in wanted or not _is_sequence(tag):
                 raise _NotPlainError
-            at = _after_implicit_sequence(data, at, tag)
+            at = _after_sequence(data, at, explicit=False)
             continue
         if tag in wanted:
             found[tag] = tag, "", data[at : at + length]
@@ -236,13 +238,12 @@ def _explicit_start(data: bytes, at: int) -> tuple[int, bytes, int, int]:
     return group << 16 | element, vr, at + 12, long_length
 
 
-def _after_implicit_sequence(data: bytes, at: int, tag: int) -> int:
+def _is_sequence(tag: int) -> bool:
+    """Whether the standard says so of an element that does not say it itself."""
     try:
-        if dictionary_VR(tag) == "SQ":
-            return _after_sequence(data, at, explicit=False)
+        return bool(dictionary_VR(tag) == "SQ")
     except KeyError:
-        pass  # a private element
-    raise _NotPlainError
+        return False  # a private element
 
 
 def _after_sequence(data: bytes, at: int, *, explicit: bool, depth: int = 0) -> int:
@@ -276,8 +277,8 @@ def _after_item(data: bytes, at: int, end: int | None, *, explicit: bool, depth:
             at += 8
         if length != _UNDEFINED:
             at += length
-        elif vr == b"SQ":
-            at = _after_sequence(data, at, explicit=True, depth=depth + 1)
+        elif vr == b"SQ" if explicit else _is_sequence(tag):
+            at = _after_sequence(data, at, explicit=explicit, depth=depth + 1)
         else:
             raise _NotPlainError
         if end is not None and at > end:
