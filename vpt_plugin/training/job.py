@@ -55,10 +55,10 @@ class TrainingJob:
         task_files: tasks of the site's own; one of them may be the one meant.
         cache: where prepared studies are kept; "" takes ``prepared`` in ``vptct_home()``.
         prepared_gb: how large that folder may become, in 10^9 bytes.
-        prepared_hu: whether studies are kept there in HU, too, as long as there is room.
         device: as in ``choose_device``.
         by: who ordered it; for the record of what is served.
         archive: how an archive is used.
+        prepared_hu: whether prepared studies are kept in HU, too, as long as there is room.
     """
 
     studies: str
@@ -70,10 +70,10 @@ class TrainingJob:
     task_files: tuple[str, ...] = ()
     cache: str = ""
     prepared_gb: float = 50.0
-    prepared_hu: bool = True
     device: str = "auto"
     by: str = ""
     archive: ArchiveFacts = field(default_factory=ArchiveFacts)
+    prepared_hu: bool = True
 
     @property
     def name(self) -> str:
