@@ -88,20 +88,28 @@ def race(
     for way in asked.values():
         way(warm_up=True)  # type: ignore[call-arg]
     if STOCK in processes:
-        stock = partial(processes[STOCK], network=network)
+        stock = partial(_kept, last, STOCK, partial(processes[STOCK], network=network))
         stock()
         ways[STOCK] = stock
     measured = bench.race(
         network, ways, rounds=rounds, against=PAPER, targets={ours: Target(at_least=EACH)}, warm_up=False
     )
-    theirs = [1 / (1 + math.exp(-logit)) for logit in last[PAPER].answer]
+    theirs = [_probability(logit) for logit in last[PAPER].answer]
     pairs = zip(theirs, last[ours].answer["clips"], strict=True)
     off = max(abs(their - our) for their, our in pairs)
     bench.figure(
         network, f"{ours}: off (a)'s probability by", off, "", target=Target(at_most=AGREEMENT),
         note=f"of any of {len(theirs)} clips",
     )  # fmt: skip
+    if STOCK in last:
+        # It takes the HU window before it resizes, so that it need not say quite the same.
+        off = abs(_probability(last[STOCK].answer) - max(theirs))
+        bench.figure(network, f"{STOCK}: off (a)'s probability by", off, "", target=Target(at_most=AGREEMENT))
     return measured.ratio(ours, PAPER)
+
+
+def _probability(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit))
 
 
 def _kept(last: dict[str, DoneInProcess], name: str, way: Callable[[], DoneInProcess]) -> DoneInProcess:

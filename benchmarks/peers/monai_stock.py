@@ -25,6 +25,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferType
 from monailabel.tasks.infer.basic_infer import BasicInferTask
 
 from peers.paper import FINDINGS, Network
+from vpt_plugin.models.catalog import get_model
 from vpt_plugin.tasks import HUWindow, get_task
 
 
@@ -72,6 +73,7 @@ class StockTask(BasicInferTask):  # type: ignore[misc]
     """A classification as a stock app writes it."""
 
     def __init__(self, network: str) -> None:
+        self._pixels = get_model(network).resize_px
         super().__init__(
             path=None,
             network=ClipsOfVolume(network),
@@ -83,7 +85,7 @@ class StockTask(BasicInferTask):  # type: ignore[misc]
 
     def pre_transforms(self, data: Any = None) -> Sequence[Callable[..., Any]]:
         """The usual chain."""
-        return transforms(get_task("pe").hu_window)
+        return transforms(get_task("pe").hu_window, pixels=self._pixels)
 
     def inferer(self, data: Any = None) -> Inferer:
         """The whole input at once; the module cuts it."""

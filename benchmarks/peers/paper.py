@@ -114,7 +114,7 @@ class WholeStudy:
         spec = self._network.spec
         if warm_up:
             return [self._network.logit(torch.rand(1, 3, spec.clip_slices, spec.crop_px, spec.crop_px))]
-        study = read(self._study, self._task.hu_window, self._task.offset)
+        study = read(self._study, self._task.hu_window, self._task.offset, pixels=spec.resize_px)
         edge = (study.shape[2] - spec.crop_px) // 2
         length, slices = spec.clip_slices, study.shape[1]
         last = slices - length
