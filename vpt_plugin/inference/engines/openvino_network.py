@@ -85,7 +85,7 @@ class _ClipNetwork(nn.Module):
 
 
 def convert(classifier: Classifier, offset: float, clip_shape: tuple[int, int, int]) -> Any:
-    """A classifier as OpenVINO's model of one clip of fixed shape, in float32.
+    """A classifier as OpenVINO's model of one clip of this shape, in float32.
 
     The graph is taken by ``torch.export``. Running the network and writing down what it did gives one that is
     as fast and takes longer to make, and torch warns of it.
@@ -102,10 +102,9 @@ def convert(classifier: Classifier, offset: float, clip_shape: tuple[int, int, i
     clip = torch.zeros(clip_shape, dtype=torch.uint8)
     with torch.no_grad():
         exported = torch.export.export(_ClipNetwork(classifier, offset).eval(), (clip,))
-        model = module.convert_model(exported)
-    # OpenVINO leaves open what torch has fixed; of fixed sizes it can plan memory and fold constants.
-    model.reshape(list(clip_shape))
-    return model
+        # OpenVINO leaves the size open that torch has fixed, and so it stays: told the size, it is no faster,
+        # and OpenVINO 2026.4 crashes on PENet.
+        return module.convert_model(exported)
 
 
 def processor() -> dict[str, str]:
