@@ -62,7 +62,7 @@ SAME = 1e-5
 # Of a clip of `tiny`; all strides are multiples of the last.
 TINY_LENGTH, TINY_STRIDES = 8, (6, 4, 2)
 KEPT = RESULTS / "overlap"
-LEARN, HELD_OUT = (60, 12, 0), (0, 0, 60)
+LEARN, HELD_OUT = (40, 10, 0), (0, 0, 50)
 AWAY_SECONDS = 0.1
 
 

@@ -41,6 +41,11 @@ class TorchEngine:
             self._classifier = made_ready(request.classifier, self.device, self._dtype)
         self._shared = self._shared_slices()
 
+    @property
+    def shares_slices(self) -> bool:
+        """Whether overlapping clips of a study are computed with less work."""
+        return self._shared is not None
+
     def answer(self, slices: Tensor, starts: Sequence[int]) -> tuple[Tensor, Tensor]:
         """What the classifier says of some clips of a study; see ``Engine``."""
         enabled = self._dtype == torch.bfloat16
