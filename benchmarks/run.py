@@ -29,6 +29,7 @@ QUICK_SECONDS = {
     "upload": 40,
     "sizes": 30,
     "archive": 40,
+    "overlap": 20,
     "gpu": 10,
 }
 _ASTRAY = 4
