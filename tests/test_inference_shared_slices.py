@@ -92,7 +92,7 @@ def test_no_other_network_has_a_part_that_is_worth_sharing(name: str) -> None:
     assert per_slice_part(classifier.eval()) is None
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(slices=st.integers(LENGTH, SLICES), stride=st.integers(1, LENGTH), together=st.integers(1, 3))
 def test_clips_in_their_order_say_the_same_and_every_slice_is_looked_at_once(
     slow: Classifier, slices: int, stride: int, together: int
@@ -108,7 +108,7 @@ def test_clips_in_their_order_say_the_same_and_every_slice_is_looked_at_once(
     assert trunk.slices == slices
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.lists(st.integers(0, SLICES - LENGTH), min_size=1, max_size=5))
 def test_clips_in_any_order_say_the_same(slow: Classifier, starts: list[int]) -> None:
     with torch.inference_mode():
