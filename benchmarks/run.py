@@ -25,7 +25,6 @@ QUICK_SECONDS = {
     "whole_study": 200,
     "cache": 30,
     "server": 45,
-    "overlap": 20,
     "upload": 40,
     "sizes": 30,
     "archive": 40,
