@@ -10,6 +10,7 @@ import torch
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import arrange
 from vpt_plugin.models.folding import fold_batch_norm, fuse_convolutions, hold_weights_in
+from vpt_plugin.models.window_attention import use_lean_attention
 
 # By how much folding may change features in float32, as a share of their length; 1e-6 is usual.
 _ALLOWED_CHANGE = 1e-4
@@ -32,6 +33,7 @@ def made_ready(classifier: Classifier, device: torch.device, dtype: torch.dtype)
     arrange(ready, dtype)
     if device.type == "cpu":
         fuse_convolutions(ready)
+        use_lean_attention(ready)
     return ready
 
 
