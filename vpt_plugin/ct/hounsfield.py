@@ -27,7 +27,11 @@ def clamp_hu(values: NDArray[Any], study: str) -> NDArray[np.int16]:
         return np.asarray(np.clip(np.rint(values), MIN_HU, MAX_HU).astype(np.int16))
     # An unsigned type does not hold MIN_HU, so the limits are those that both have.
     held = np.iinfo(values.dtype)
-    return np.asarray(np.clip(values, max(MIN_HU, held.min), min(MAX_HU, held.max)).astype(np.int16))
+    low, high = max(MIN_HU, held.min), min(MAX_HU, held.max)
+    # To look takes a tenth of clamping.
+    if values.size and values.min() >= low and values.max() <= high:
+        return np.array(values, dtype=np.int16)  # a copy: the caller's memory may go
+    return np.asarray(np.clip(values, low, high), dtype=np.int16)
 
 
 def require_finite(values: NDArray[Any], study: str) -> None:
