@@ -36,10 +36,11 @@ class ScoringJob:
         models_dir: where the classifiers are; "" takes ``models`` in ``vptct_home()``.
         task_files: tasks of the site's own; one of them may be the one meant.
         cache: where prepared studies are, which are used and never written; "" takes the usual place.
-        device, backend, precision: as of ``Predictor``.
+        device: as in ``choose_device``.
         limit: how many studies at most; the cold start takes no more than ``COLD_START_LIMIT``.
         archive: how an archive is used.
         compare_seconds: whether files changed since they were scored is looked at no more often than this.
+        backend, precision: as of ``Predictor``.
     """
 
     studies: str
@@ -51,11 +52,11 @@ class ScoringJob:
     task_files: tuple[str, ...] = ()
     cache: str = ""
     device: str = "auto"
-    backend: str = "auto"
-    precision: str = "auto"
     limit: int = DEFAULT_LIMIT
     archive: ArchiveFacts = field(default_factory=ArchiveFacts)
     compare_seconds: float = 0.0
+    backend: str = "auto"
+    precision: str = "auto"
 
     @property
     def name(self) -> str:

@@ -21,7 +21,7 @@ from vpt_plugin.ct.volume import Provenance, Volume
 from vpt_plugin.data.phantom import write_dicom, write_nrrd
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import MODELS
-from vpt_plugin.models.classifier import new_classifier
+from vpt_plugin.models.classifier import Classifier, new_classifier
 from vpt_plugin.store.source import OpenedStudy, SourceState
 from vpt_plugin.store.studies import StudyFolder
 from vpt_plugin.tasks import TASKS
@@ -68,8 +68,12 @@ class Pool:
         (self.root / "studies").mkdir()
         self.source = CountingFolder(self.root / "studies")
         self.store = ModelStore(self.root / "models")
+        self.serve(new_classifier(TINY, NODULE.findings, seed=3))
+
+    def serve(self, classifier: Classifier) -> None:
+        """Publish a version; from now on it scores."""
         card = ModelCard("nodule", "tiny", NODULE.findings, "none", TINY.clip_slices, temperature=2.5)
-        self.store.publish(new_classifier(TINY, NODULE.findings, seed=3), card)
+        self.store.publish(classifier, card)
         self.scorer = scorer_of_version(self.store, NODULE, "tiny", device="cpu")
         self.folder = ScoreFolder(scores_root(self.store.root, self.source), self.scorer.by)
 

@@ -25,7 +25,9 @@ def test_a_real_ct_is_scored_as_it_is_answered(
     unpack(real_data / "lidc-idri-0001" / "LIDC-IDRI-0001_dicom_133.zip", studies / "lidc")
     shutil.copyfile(real_data / "chest-64" / "ct-64.nrrd", studies / "ct-64.nrrd")
     volume = read_study(studies / "lidc")
-    spread_out(pool.scorer.predictor._classifier, TASKS["nodule"], volume)
+    classifier = pool.store.classifier(pool.store.card("nodule", "tiny"))
+    spread_out(classifier, TASKS["nodule"], volume)
+    pool.serve(classifier)
     assert pool.score().scored == 7
     found = pool.folder.read()
     (row,) = (row for row, study in enumerate(found.studies) if not study.endswith(".nrrd"))
