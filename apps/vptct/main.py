@@ -56,7 +56,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 import vpt_plugin
 from vpt_plugin.errors import UnknownModelError, VptError
-from vpt_plugin.models.device import keep_freed_memory
+from vpt_plugin.models.device import heed_cpu_quota, keep_freed_memory
 from vpt_plugin.models.weights import vptct_home
 from vpt_plugin.training.model_store import ModelStore
 
@@ -116,6 +116,7 @@ class VptctApp(MONAILabelApp):
         """``<task>_<model>`` for every task and network; none of them is loaded before it is asked."""
         if self.served.device == "cpu":
             keep_freed_memory()
+            heed_cpu_quota()
         predictors = Predictors(
             self.model_store,
             device=self.served.device,

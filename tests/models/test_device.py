@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from vpt_plugin.models.device import (
     available_devices,
     choose_device,
     choose_dtype,
+    heed_cpu_quota,
     memory_format,
     out_of_memory,
 )
@@ -82,3 +85,18 @@ def test_every_way_in_which_torch_says_that_the_memory_is_full_is_known(error: R
 )
 def test_another_error_is_not_taken_for_full_memory(error: Exception) -> None:
     assert not out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    ("written", "threads"),
+    [("max 100000\n", 4), ("250000 100000\n", 2), ("50000 100000\n", 1), ("900000 100000\n", 4), ("", 4)],
+)
+def test_torch_has_no_more_threads_than_a_containers_quota_gives_it_processors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, threads: int
+) -> None:
+    now = [4]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: now[0])
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: now.append(number))
+    (tmp_path / "cpu.max").write_text(written)
+    heed_cpu_quota(tmp_path / "cpu.max")
+    assert now[-1] == threads

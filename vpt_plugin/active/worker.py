@@ -104,6 +104,7 @@ def run(job: ScoringJob, watch: Watch) -> ScoringResult:
     from vpt_plugin.active.scorer import scorer_of_version
     from vpt_plugin.active.scores import ScoreFolder
     from vpt_plugin.active.scoring import score_pool
+    from vpt_plugin.models.device import choose_device, heed_cpu_quota, keep_freed_memory
     from vpt_plugin.models.weights import vptct_home
     from vpt_plugin.tasks import get_task, load_task_file
     from vpt_plugin.training.model_store import ModelStore
@@ -117,6 +118,9 @@ def run(job: ScoringJob, watch: Watch) -> ScoringResult:
         archive=job.archive,
         in_passing=True,
     )
+    if choose_device(job.device).type == "cpu":
+        keep_freed_memory()
+        heed_cpu_quota()
     store = ModelStore(Path(job.models_dir) if job.models_dir else None)
     scorer: Scorer
     if job.version:

@@ -98,7 +98,7 @@ def classify(
         raise typer.BadParameter("use either --json or --csv, not both.")
     from vpt_plugin.cli.studies import expand
     from vpt_plugin.inference import Predictor
-    from vpt_plugin.models.device import keep_freed_memory
+    from vpt_plugin.models.device import heed_cpu_quota, keep_freed_memory
     from vpt_plugin.training.model_store import ModelStore
 
     reading_task = choose_task(task, task_file)
@@ -112,6 +112,7 @@ def classify(
     )  # fmt: skip
     if predictor.device.type == "cpu":
         keep_freed_memory()
+        heed_cpu_quota()
     # With a few studies it does not matter how long they take.
     for note in predictor.engine.notes if many else ():
         typer.echo(f"Note: {note}.", err=True)

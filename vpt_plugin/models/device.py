@@ -6,6 +6,7 @@ import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -150,3 +151,20 @@ def keep_freed_memory() -> None:
     libc.mallopt(top_pad, 1 << 28)
     # Threads else have arenas of their own, which hand every block above 64 MiB straight to the system.
     libc.mallopt(arena_max, 1)
+
+
+def heed_cpu_quota(cpu_max: Path = Path("/sys/fs/cgroup/cpu.max")) -> None:
+    """Let torch compute in no more threads than the processors that this container may use.
+
+    torch counts the cores it sees, which in a container with a quota are those of the whole computer: threads
+    above the quota are stopped in turns, and all others wait for them.
+
+    Args:
+        cpu_max: where Linux writes the quota and its period, in microseconds; without it there is none.
+    """
+    try:
+        quota, period = cpu_max.read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return
+    if quota.isdigit() and period.isdigit():
+        torch.set_num_threads(min(torch.get_num_threads(), max(1, int(quota) // int(period))))
