@@ -138,18 +138,30 @@ def answer_in_ways(
         }
         if plain is None or not others:
             return None
-        full: list[Floats] = []
-        reduced: dict[str, list[Floats]] = {way: [] for way in others}
-        asked = in_turns(studies)
-        for study in asked:
-            full.append(_logits(plain, study, cancelled))
-            for way, predictor in others.items():
-                reduced[way].append(_logits(predictor, study, cancelled))
-            told(len(full), len(asked))
-            if time.monotonic() >= until:
-                break
+        return _answered(plain, others, studies, until, told, cancelled)
+
+
+def _answered(
+    plain: Predictor,
+    others: Mapping[str, Predictor],
+    studies: Sequence[LabelledStudy],
+    until: float,
+    told: Callable[[int, int], None],
+    cancelled: Callable[[], bool],
+) -> AnsweredInWays:
+    """The answers to the studies in turn, until the clock says so; at least to one."""
+    full: list[Floats] = []
+    reduced: dict[str, list[Floats]] = {way: [] for way in others}
+    asked = in_turns(studies)
+    for study in asked:
+        full.append(_logits(plain, study, cancelled))
+        for way, predictor in others.items():
+            reduced[way].append(_logits(predictor, study, cancelled))
+        told(len(full), len(asked))
+        if time.monotonic() >= until:
+            break
     states = np.stack([study.states for study in asked[: len(full)]])
-    return AnsweredInWays(states, len(asked), task.aggregation, full, reduced)
+    return AnsweredInWays(states, len(asked), plain.task.aggregation, full, reduced)
 
 
 def in_turns(studies: Sequence[LabelledStudy]) -> list[LabelledStudy]:
