@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,18 +106,24 @@ def read_slices(found: FoundSeries, take: Callable[[int, NDArray[np.int16]], Non
         UnreadableStudyError: of the first slice that is damaged.
     """
     slices, (count, rows, columns) = found.stack.slices, found.shape
+    over = Event()
 
     def read(indices: range) -> None:
         reader = SliceReader(rows, columns, found.study)
         for index in indices:
+            if over.is_set():
+                return
             take(index, reader.read(slices[index]))
 
     # The decoders and the file system leave the interpreter free, so threads share the cores.
     threads = min(_MAX_THREADS, os.cpu_count() or 1)
     ends = [count * part // threads for part in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(read, map(range, ends, ends[1:])):
-            pass
+        try:
+            for _ in pool.map(read, map(range, ends, ends[1:])):
+                pass
+        finally:  # after an error, or Ctrl+C, the other threads need not go on
+            over.set()
 
 
 def read_slice_headers(folder: Path, study: str) -> list[SliceHeader]:
