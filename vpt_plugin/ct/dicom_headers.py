@@ -12,13 +12,8 @@ from typing import Any, BinaryIO
 
 import pydicom
 
-from vpt_plugin.ct.plain_dicom import (
-    FIRST_PIECE_BYTES,
-    PlainElements,
-    StoredValue,
-    find_elements,
-    stored_value,
-)
+from vpt_plugin.ct.plain_dicom import FIRST_PIECE_BYTES, find_elements
+from vpt_plugin.ct.plain_values import PlainElements, StoredValue, stored_value
 from vpt_plugin.ct.slice_header import (
     HEADER_ELEMENTS,
     LeftOut,

@@ -10,16 +10,14 @@ it is: both ways give the same answer, or this one gives none.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from pydicom.charset import convert_encodings, default_encoding
-from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataelem import DataElement_from_raw, RawDataElement, empty_value_for_VR
-from pydicom.tag import Tag
+from pydicom.datadict import dictionary_VR
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
+
+from vpt_plugin.ct.plain_values import CHARACTER_SET, StoredValue, tag_of
 
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -34,7 +32,7 @@ _PREAMBLE_BYTES = 132
 _UNDEFINED = 0xFFFFFFFF
 _MAX_DEPTH = 16
 
-_CHARACTER_SET, _SOP_CLASS, _SYNTAX = 0x00080005, 0x00020002, 0x00020010
+_SOP_CLASS, _SYNTAX = 0x00020002, 0x00020010
 _GROUP_LENGTH = (0x00020000, b"UL", 4)
 _FIRST_PIXELS, _PIXELS = 0x7FE00008, 0x7FE00010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -44,9 +42,6 @@ _PLAIN_START = struct.Struct("<HHL")
 _LONG_LENGTH = struct.Struct("<L")
 _SHORT_VR = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_16)
 _LONG_VR = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)
-
-# The tag of an element, its value representation ("" where the file does not say it), and its bytes.
-StoredValue = tuple[int, str, bytes]
 
 
 class _NotPlainError(Exception):
@@ -70,27 +65,6 @@ class PixelPlace:
     file_bytes: int
 
 
-class PlainElements:
-    """Elements by keyword, with values as pydicom's ``Dataset`` gives them."""
-
-    def __init__(self, stored: Iterable[StoredValue]) -> None:
-        self._by_tag = {each[0]: each for each in stored}
-        character_set = self._by_tag.get(_CHARACTER_SET)
-        self._encoding = _encoding(*character_set) if character_set else (default_encoding,)
-
-    def __contains__(self, keyword: str) -> bool:
-        return _tag(keyword) in self._by_tag
-
-    def get(self, keyword: str, default: Any = None) -> Any:
-        """The value of an element, or ``default`` where it is not there."""
-        stored = self._by_tag.get(_tag(keyword))
-        return default if stored is None else _element(*stored, self._encoding).value
-
-    def stored(self, keyword: str) -> StoredValue | None:
-        """An element as stored."""
-        return self._by_tag.get(_tag(keyword))
-
-
 class FoundElements:
     """What was found of a file.
 
@@ -109,13 +83,8 @@ class FoundElements:
 
     def take(self, keyword: str, vr: str) -> bytes:
         """An element's bytes, which are then no longer among the others; b"" where it is of another kind."""
-        _, found, value = self._by_tag.pop(_tag(keyword), (0, "", b""))
+        _, found, value = self._by_tag.pop(tag_of(keyword), (0, "", b""))
         return value if found in (vr, "") else b""
-
-
-def stored_value(keyword: str, vr: str, value: bytes) -> StoredValue:
-    """An element as a file would store it."""
-    return _tag(keyword), vr, value
 
 
 def find_elements(file: BinaryIO, start: bytes, keywords: frozenset[str]) -> FoundElements | None:
@@ -268,7 +237,7 @@ def _after_item(data: bytes, at: int, end: int | None, *, explicit: bool, depth:
         if tag == _ITEM_END and end is None and not length:
             return at + 8
         # A character set may be one that pydicom refuses.
-        if group == 0xFFFE or tag == _CHARACTER_SET:
+        if group == 0xFFFE or tag == CHARACTER_SET:
             raise _NotPlainError
         vr = b""
         if explicit:
@@ -313,23 +282,4 @@ def encapsulated_frame(data: bytes) -> bytes | None:
 
 @lru_cache(maxsize=8)
 def _wanted(keywords: frozenset[str]) -> frozenset[int]:
-    return frozenset(map(_tag, keywords)) | {_CHARACTER_SET}
-
-
-@lru_cache(maxsize=256)
-def _tag(keyword: str) -> int:
-    tag: int | None = tag_for_keyword(keyword)
-    if tag is None:
-        raise KeyError(keyword)
-    return tag
-
-
-@lru_cache(maxsize=64)
-def _encoding(tag: int, vr: str, stored: bytes) -> tuple[str, ...]:
-    return tuple(convert_encodings(_element(tag, vr, stored, (default_encoding,)).value))
-
-
-def _element(tag: int, vr: str, stored: bytes, encoding: tuple[str, ...]) -> Any:
-    value = stored or empty_value_for_VR(vr or None, raw=True)
-    raw = RawDataElement(Tag(tag), vr or None, len(stored), value, 0, not vr, True)
-    return DataElement_from_raw(raw, list(encoding))
+    return frozenset(map(tag_of, keywords)) | {CHARACTER_SET}

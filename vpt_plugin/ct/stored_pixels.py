@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from vpt_plugin.ct.plain_dicom import PixelPlace, PlainElements
+from vpt_plugin.ct.plain_dicom import PixelPlace
+from vpt_plugin.ct.plain_values import PlainElements
 
 # What is asked of a header besides what tells that it is of a slice.
 PIXEL_ELEMENTS = frozenset(
