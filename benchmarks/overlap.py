@@ -62,7 +62,7 @@ SAME = 1e-5
 # Of a clip of `tiny`; all strides are multiples of the last.
 TINY_LENGTH, TINY_STRIDES = 8, (6, 4, 2)
 KEPT = RESULTS / "overlap"
-LEARN, HELD_OUT = (40, 10, 0), (0, 0, 50)
+LEARN, HELD_OUT = (40, 10, 0), (0, 0, 30)
 AWAY_SECONDS = 0.1
 
 
@@ -198,7 +198,7 @@ def coarse_to_fine(bench: SideBySide, *, may_train: bool) -> None:
 def train(store: ModelStore) -> None:
     """A `tiny` that knows the demo's nodules well enough for a comparison, not for more."""
     manifest = phantoms(KEPT / "learn", LEARN, 1, "usual")
-    config = FinetuneConfig(epochs=4, steps_per_epoch=60, patience=4)
+    config = FinetuneConfig(epochs=3, steps_per_epoch=60, patience=3, folds=0)
     finetune(ManifestSource(manifest), TASK, get_model("tiny"), config, store=store, cache=KEPT / "prepared")
 
 
