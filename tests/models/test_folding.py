@@ -15,10 +15,12 @@ from vpt_plugin.models.catalog import MODELS
 from vpt_plugin.models.classifier import Classifier, new_classifier
 from vpt_plugin.models.folding import (
     FusedConvolution,
+    PackedLinear,
     can_fuse,
     fold_batch_norm,
     fuse_convolutions,
     hold_weights_in,
+    pack_linear_layers,
 )
 from vpt_plugin.models.window_attention import LeanWindowAttention, use_lean_attention
 
@@ -114,3 +116,15 @@ def test_swin_with_lean_attention_says_the_same() -> None:
     use_lean_attention(lean)
     assert sum(isinstance(module, LeanWindowAttention) for module in lean.modules()) == 12
     assert moved(network, lean, clips(1, 1, 8, 64, 96)) < 1e-5
+
+
+@needs_fusion
+def test_packed_linear_layers_say_the_same_of_any_number_of_rows() -> None:
+    held = nn.Sequential(nn.Linear(48, 96), nn.GELU(), nn.Linear(96, 16, bias=False))
+    held.to(torch.bfloat16).requires_grad_(False)
+    packed = copy.deepcopy(held)
+    pack_linear_layers(packed)
+    assert [type(module) for module in packed] == [PackedLinear, nn.GELU, PackedLinear]
+    for shape in ((5, 7, 48), (2, 3, 4, 48), (1, 48)):
+        vectors = clips(*shape)
+        torch.testing.assert_close(packed(vectors), held(vectors.bfloat16()), atol=0.01, rtol=0.01)

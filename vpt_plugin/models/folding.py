@@ -1,4 +1,4 @@
-"""Networks made for answering only: batch norm folded into convolutions, and these laid out for the CPU.
+"""Networks made for answering only: batch norm folded into convolutions, and weights laid out for the CPU.
 
 In evaluation a batch norm multiplies and adds constants, which may as well be done to the weights of the
 convolution before it. On the CPU the sum and the ReLU after a convolution are then computed in the same pass
@@ -65,6 +65,16 @@ def fuse_convolutions(network: nn.Module) -> None:
         for name, child in list(parent.named_children()):
             if _is_plain(child):
                 setattr(parent, name, FusedConvolution(child))
+
+
+def pack_linear_layers(network: nn.Module) -> None:
+    """Lay out the weights of linear layers in bfloat16, in place, as oneDNN wants them; others stay."""
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Linear) and child.weight.dtype == torch.bfloat16:
+                setattr(parent, name, PackedLinear(child))
 
 
 def hold_weights_in(network: nn.Module, dtype: torch.dtype) -> None:
@@ -138,6 +148,34 @@ class FusedConvolution(nn.Module):
             self._laid_out = maps.shape, order(plain, *self._settings, list(maps.shape))
         shape, laid_out = self._laid_out
         return laid_out if maps.shape == shape else self._weight
+
+
+class PackedLinear(nn.Module):
+    """A linear layer with its weights in the order that oneDNN wants, for answering only.
+
+    Attributes:
+        weight, bias: as they were.
+
+    Args:
+        linear: its weights are taken over.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight = linear.weight.detach()
+        self.bias = None if linear.bias is None else linear.bias.detach()
+        self._laid_out: tuple[int, Tensor] | None = None
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(..., inputs) -> (..., outputs)."""
+        vectors = vectors.to(self.weight.dtype)
+        rows = vectors.numel() // vectors.shape[-1]
+        if self._laid_out is None:
+            self._laid_out = rows, torch.ops.mkldnn._reorder_linear_weight(self.weight, rows)
+        # Laid out for another number of rows it may be slower than as it was.
+        weight = self._laid_out[1] if rows == self._laid_out[0] else self.weight
+        said: Tensor = torch.ops.mkldnn._linear_pointwise(vectors, weight, self.bias, "none", [], "")
+        return said
 
 
 def _blocks(network: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:

@@ -9,7 +9,12 @@ import torch
 
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import arrange
-from vpt_plugin.models.folding import fold_batch_norm, fuse_convolutions, hold_weights_in
+from vpt_plugin.models.folding import (
+    fold_batch_norm,
+    fuse_convolutions,
+    hold_weights_in,
+    pack_linear_layers,
+)
 from vpt_plugin.models.window_attention import use_lean_attention
 
 # By how much folding may change features in float32, as a share of their length; 1e-6 is usual.
@@ -34,6 +39,7 @@ def made_ready(classifier: Classifier, device: torch.device, dtype: torch.dtype)
     if device.type == "cpu":
         fuse_convolutions(ready)
         use_lean_attention(ready)
+        pack_linear_layers(ready.backbone)
     return ready
 
 
