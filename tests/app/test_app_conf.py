@@ -64,6 +64,12 @@ def test_coarse_to_fine_is_refused_where_a_served_task_takes_the_mean_of_its_cli
         ({"models": "resnet"}, UnknownModelError, "unknown model 'resnet'; choose from .*tiny"),
         ({"models": " , "}, ConfigurationError, "--conf models is empty"),
         ({"stride": "fine"}, ConfigurationError, "unknown stride 'fine'; choose from task, coarse-to-fine"),
+        (
+            {"backend": "onnx"},
+            ConfigurationError,
+            "unknown backend 'onnx'; choose from auto, torch, openvino",
+        ),
+        ({"precision": "half"}, ConfigurationError, "--conf precision half: is unknown; choose from auto"),
         ({"device": "quantum"}, ConfigurationError, "no device 'quantum' here; choose from auto, cpu"),
         ({"models_dir": "/not/there"}, ConfigurationError, "no folder .*not.there"),
         ({"task_file": "/not/there.yaml"}, TaskFileError, "there.yaml: cannot be read"),
