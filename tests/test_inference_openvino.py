@@ -164,6 +164,13 @@ def test_lrcn_reads_clips_of_any_length_so_torch_computes_it(tmp_path: Path) -> 
         engine("openvino", tmp_path, classifier, PE)
 
 
+def test_auto_takes_torch_for_penet_which_torch_computes_faster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VPT_BACKEND", raising=False)
+    assert engine("auto", tmp_path, *small("penet", pixels=32, slices=8)).name == "torch"
+
+
 def test_a_network_that_cannot_be_converted_names_the_cause(
     tiny: tuple[Classifier, ReadingTask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,8 @@ from vpt_plugin.models.classifier import Classifier
 
 # By how much a probability of the clips of ``check_clips`` may differ from torch's in float32.
 ALLOWED_SHIFT = {"float32": 1e-3, "bfloat16": 0.01}
+# Its group norms cost OpenVINO as much as its convolutions, so that torch is faster; `auto` takes torch.
+_FASTER_BY_TORCH = frozenset({"penet"})
 # Rises when what is computed or kept changes, so that older entries of the cache are left.
 _LAYOUT = 1
 _COMPILED, _EXPECTED = "compiled.blob", "expected.json"
@@ -70,8 +72,10 @@ class OpenVinoEngine:
 
 
 def openvino_suits(request: EngineRequest) -> bool:
-    """Whether ``auto`` takes OpenVINO: on the CPU, installed, and the start is quick or pays."""
+    """Whether ``auto`` takes OpenVINO: on the CPU, installed, faster, and the start is quick or pays."""
     if request.device.type != "cpu" or not is_installed() or _cannot(request):
+        return False
+    if request.classifier.spec.name in _FASTER_BY_TORCH:
         return False
     if request.many_studies:
         return True

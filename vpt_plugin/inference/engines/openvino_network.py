@@ -88,7 +88,7 @@ def convert(classifier: Classifier, offset: float, clip_shape: tuple[int, int, i
     """A classifier as OpenVINO's model of one clip of this shape, in float32.
 
     The graph is taken by ``torch.export``. Running the network and writing down what it did gives one that is
-    as fast and takes longer to make, and torch warns of it.
+    as fast, and torch warns that this is deprecated.
 
     Args:
         classifier: in evaluation mode, on the CPU.
