@@ -92,6 +92,11 @@ def make_studies(root: Path, count: int) -> None:
             series = ("ct",) if kind < 5 else ("scout", "thin")
             for each in series:
                 put_series(root / "dicom" / name / each, slices, number)
+    write_labels(root)
+
+
+def write_labels(root: Path) -> None:
+    """A label for every third study."""
     labels = root / LABELS_FOLDER
     for study in StudyFolder(root).ids()[::3]:
         finding = FindingLabel("present" if study[-1] in "02468z" else "absent")

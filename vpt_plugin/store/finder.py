@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vpt_plugin.store import index, sightings
+from vpt_plugin.store.collector import collector_at_rest
 from vpt_plugin.store.folder_scan import FolderScan
 from vpt_plugin.store.grouping import Grouping, group_studies, sighting_of
 from vpt_plugin.store.listings import Listing
@@ -45,7 +46,8 @@ class StudyFinder:
         self._ask_labelled = labelled
         self._clock = clock
         self._index = index.StudiesIndex(index_folder / index.FILE_NAME, resolved) if index_folder else None
-        self._indexed: Mapping[str, Listing] = self._index.load() if self._index else {}
+        with collector_at_rest():
+            self._indexed: Mapping[str, Listing] = self._index.load() if self._index else {}
         self._indexed_at = -float("inf")
         self._scan = FolderScan(root, remembered=self._indexed, clock=clock)
         self._read_only = read_only
@@ -61,6 +63,10 @@ class StudyFinder:
         Raises:
             OSError: the folder cannot be read.
         """
+        with collector_at_rest():
+            return self._find()
+
+    def _find(self) -> tuple[Grouping, str]:
         places = self._labelled_places()
         look = self._scan.look(places)
         if self._found is None or self._found[0] != look.listings or self._found[1] is not places:

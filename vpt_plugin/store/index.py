@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +75,13 @@ class StudiesIndex:
 
 def _to_json(listing: Listing) -> list[Any]:
     known = listing.slice_file
-    slice_file = [] if known is None else list(astuple(known))
-    names = [list(each) for each in (listing.folders, listing.files)]
-    return [listing.settled, listing.changed_ns, *names, slice_file, list(listing.links)]
+    slice_file: tuple[Any, ...] = ()
+    if known is not None:
+        # Field by field: astuple copies each deeply, for most of the time that all of the index takes.
+        slice_file = (known.name, known.size_bytes, known.changed_ns, known.examination, known.series)
+    return [
+        listing.settled, listing.changed_ns, listing.folders, listing.files, slice_file, listing.links
+    ]  # fmt: skip
 
 
 def _from_json(folder: str, entry: Any) -> Listing:
