@@ -28,6 +28,7 @@ QUICK_SECONDS = {
     "upload": 40,
     "sizes": 30,
     "archive": 40,
+    "stores": 60,
     "overlap": 20,
     "gpu": 10,
 }
