@@ -50,10 +50,9 @@ def fast_precision(device: str = "auto") -> str:
     return "bfloat16" if has_native_bfloat16(choose_device(device)) else "float32"
 
 
-def fastest_backend() -> str:
-    """OpenVINO where it is installed and the network would run on the processor, else torch."""
-    there = find_spec("openvino") is not None and choose_device().type == "cpu"
-    return "openvino" if there else "torch"
+def openvino_is_there() -> bool:
+    """Whether it is installed, and the network would run on the processor."""
+    return find_spec("openvino") is not None and choose_device().type == "cpu"
 
 
 class ClipForward:
@@ -111,11 +110,14 @@ class WholeStudy:
         if self._network != network or self._predictor is None:
             self._predictor = None
             classifier, card = classifier_and_card(network)
-            self._predictor = Predictor(classifier, task(), card, cache=COMPILED, **self._settings)
+            # As the server and `vpt classify` of many studies make it: a slow first start pays.
+            self._predictor = Predictor(
+                classifier, task(), card, cache=COMPILED, many_studies=True, **self._settings
+            )
             self._network = network
         if warm_up:
             self._predictor.warm_up()
-            return {}
+            return {"engine": self._predictor.engine.name, "notes": list(self._predictor.engine.notes)}
         with MemoryOf() if memory else nullcontext() as taken:
             reduced = read_reduced(Path(study), pixels=get_model(network).resize_px)
             answer = self._predictor.predict(reduced)
@@ -124,6 +126,5 @@ class WholeStudy:
         return {
             "probability": finding.probability,
             "clips": clips,
-            "notes": list(self._predictor.engine.notes),
             "mib": taken.mib if taken else None,
         }

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from ours import fast_precision, fastest_backend
+from ours import fast_precision
 from side_by_side import RESULTS, SideBySide, Target, parser
 from studies import noise
 from way_process import WayProcess
@@ -98,7 +98,7 @@ def measure(
     bench: SideBySide, network: str, studies: Mapping[int, Path], rounds: int
 ) -> tuple[dict[int, float], dict[int, float]]:
     """Median seconds, and memory beyond what the network takes by itself, by number of slices."""
-    settings = {"backend": fastest_backend(), "precision": fast_precision()}
+    settings = {"backend": "auto", "precision": fast_precision()}
     with WayProcess("ours:WholeStudy", settings, plain=False) as ours:
         ours(network=network, study="", warm_up=True)
         mib = {

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from ours import SEVEN, fast_precision, fastest_backend
+from ours import SEVEN, fast_precision
 from side_by_side import SideBySide, Target, parser
 from studies import noise
 from way_process import DoneInProcess, WayProcess
@@ -59,7 +59,7 @@ def start(study: Path, processes: ExitStack, *, stock: bool) -> dict[str, WayPro
         PAPER: WayProcess("peers.paper:WholeStudy", {"study": str(study)}),
         _ours(): WayProcess(
             "ours:WholeStudy",
-            {"backend": fastest_backend(), "precision": fast_precision()},
+            {"backend": "auto", "precision": fast_precision()},
             plain=False,
         ),
     }
@@ -71,7 +71,7 @@ def start(study: Path, processes: ExitStack, *, stock: bool) -> dict[str, WayPro
 
 
 def _ours() -> str:
-    return f"ours, {fastest_backend()} {fast_precision()}"
+    return f"ours, {fast_precision()}"
 
 
 def race(
@@ -85,15 +85,16 @@ def race(
     }
     last: dict[str, DoneInProcess] = {}
     ways = {name: partial(_kept, last, name, way) for name, way in asked.items()}
-    for way in asked.values():
-        way(warm_up=True)  # type: ignore[call-arg]
+    processes[PAPER](network=network, warm_up=True)
+    ready = processes[ours](network=network, study="", warm_up=True).answer
     if STOCK in processes:
         stock = partial(_kept, last, STOCK, partial(processes[STOCK], network=network))
         stock()
         ways[STOCK] = stock
     measured = bench.race(
-        network, ways, rounds=rounds, against=PAPER, targets={ours: Target(at_least=EACH)}, warm_up=False
-    )
+        network, ways, rounds=rounds, against=PAPER, targets={ours: Target(at_least=EACH)},
+        notes={ours: "; ".join([f"by {ready['engine']}", *ready["notes"]])}, warm_up=False,
+    )  # fmt: skip
     theirs = [_probability(logit) for logit in last[PAPER].answer]
     pairs = zip(theirs, last[ours].answer["clips"], strict=True)
     off = max(abs(their - our) for their, our in pairs)
