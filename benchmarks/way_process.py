@@ -27,8 +27,9 @@ from typing import IO, Any
 
 from side_by_side import Done
 
-# What a person who sets nothing has: neither how threads wait, nor the allocator, nor the pages.
-_NOT_INHERITED = ("OMP_", "KMP_", "GOMP_", "MALLOC_", "THP_", "VPT_")
+# What a person who sets nothing has of the allocator and the pages. How threads wait is the same for all ways:
+# threads that spin cost nothing on a quiet machine, but on one that others use they would slow a peer tenfold.
+_NOT_INHERITED = ("MALLOC_", "THP_", "VPT_")
 # Freed memory stays with the process: no page of it is faulted in a second time.
 TUNED_ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": "4294967296",
@@ -61,8 +62,8 @@ class WayProcess:
         way: ``module:name`` of what makes it, found from this folder.
         settings: what that is called with, as JSON can carry it.
         environment: on top of what a person has who sets nothing.
-        plain: whether threads, allocator and pages are left at their defaults, as they are for who sets
-            nothing; else they are as in this process.
+        plain: whether allocator and pages are left at their defaults, as they are for who sets nothing; else
+            they are as in this process.
 
     Raises:
         WayFailedError: it could not be made.

@@ -115,7 +115,7 @@ def test_a_target_that_asks_nothing_is_refused(frame):
 
 
 def test_a_way_in_a_process_of_its_own_has_its_own_environment_and_times_itself(frame, monkeypatch, tmp_path):
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "1")
     process = _module(monkeypatch, "way_process")
     (tmp_path / "made_up_way.py").write_text(
         "import os, time\n"
@@ -128,7 +128,7 @@ def test_a_way_in_a_process_of_its_own_has_its_own_environment_and_times_itself(
         done = way(pause=0.05)
     assert done.answer == "4096"
     assert 0.05 <= done.seconds < 5
-    with process.WayProcess("made_up_way:make", {"name": "OMP_WAIT_POLICY"}, environment) as way:
+    with process.WayProcess("made_up_way:make", {"name": "THP_MEM_ALLOC_ENABLE"}, environment) as way:
         assert way(pause=0).answer is None
 
 
