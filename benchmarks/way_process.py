@@ -27,8 +27,8 @@ from typing import IO, Any
 
 from side_by_side import Done
 
-# What a person who sets nothing has of the allocator and the pages. How threads wait is the same for all ways:
-# threads that spin cost nothing on a quiet machine, but on one that others use they would slow a peer tenfold.
+# What a person who sets nothing has of the allocator and the pages. How threads wait is the same for all
+# ways: spinning costs nothing on a quiet machine, and slows a peer tenfold on one that others use.
 _NOT_INHERITED = ("MALLOC_", "THP_", "VPT_")
 # Freed memory stays with the process: no page of it is faulted in a second time.
 TUNED_ALLOCATOR = {
