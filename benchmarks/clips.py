@@ -37,9 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Race the networks that are asked for."""
     options = parser(__doc__)
     options.add_argument("networks", nargs="*", help=f"of {', '.join(SEVEN)}; all where none is named")
-    options.add_argument("--rounds", type=int, help="3 in the quick form, else 7")
+    options.add_argument("--rounds", type=int, help="2 in the quick form, else 7")
     arguments = options.parse_args(argv)
-    rounds = arguments.rounds or (3 if arguments.quick else 7)
+    rounds = arguments.rounds or (2 if arguments.quick else 7)
     bench = SideBySide("clips", "one clip, from its slices to the logit; random weights")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as processes:
         clip = str(Path(folder) / "clip.npy")

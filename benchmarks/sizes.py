@@ -62,9 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure every size, fit, plot."""
     options = parser(__doc__)
     options.add_argument("--network", default="slowfast_r50")
-    options.add_argument("--rounds", type=int, help="2 in the quick form, else 5")
+    options.add_argument("--rounds", type=int, help="1 in the quick form, else 5")
     arguments = options.parse_args(argv)
-    rounds = arguments.rounds or (2 if arguments.quick else 5)
+    rounds = arguments.rounds or (1 if arguments.quick else 5)
     title = f"a DICOM folder of slices of 512 x 512 to the answer, {arguments.network}"
     bench = SideBySide("sizes", title)
     with tempfile.TemporaryDirectory() as folder:
