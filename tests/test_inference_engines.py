@@ -18,7 +18,7 @@ from vpt_plugin.inference.engines import Engine, check_backend, make_engine
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import MODELS
 from vpt_plugin.models.classifier import Classifier, new_classifier
-from vpt_plugin.models.precision import PrecisionCheck
+from vpt_plugin.models.precision_record import PrecisionCheck
 from vpt_plugin.tasks import TASKS
 
 TASK = replace(TASKS["nodule"], offset=0.25)

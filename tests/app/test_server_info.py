@@ -20,7 +20,8 @@ from vpt_plugin.ct.volume import MAX_HU, MIN_HU, Volume
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import new_classifier
-from vpt_plugin.models.precision import PrecisionCheck, settle_precision
+from vpt_plugin.models.precision import settle_precision
+from vpt_plugin.models.precision_record import PrecisionCheck
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.source import SourceState
 from vpt_plugin.tasks import TASKS

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.models import precision
 from vpt_plugin.models.card import ModelCard
-from vpt_plugin.models.precision import PrecisionCheck, settle_precision, way_of_computing
+from vpt_plugin.models.precision import settle_precision, way_of_computing
+from vpt_plugin.models.precision_record import PrecisionCheck
 
 CPU = torch.device("cpu")
 TORCH = way_of_computing("torch", CPU)

@@ -24,7 +24,8 @@ from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec, get_model
 from vpt_plugin.models.classifier import Classifier, new_classifier
 from vpt_plugin.models.device import has_native_bfloat16
-from vpt_plugin.models.precision import PrecisionCheck, settle_precision
+from vpt_plugin.models.precision import settle_precision
+from vpt_plugin.models.precision_record import PrecisionCheck
 from vpt_plugin.tasks import TASKS
 from vpt_plugin.training import precision_check, precision_gate, version_check
 from vpt_plugin.training.config import FinetuneConfig

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from vpt_plugin.errors import ModelCardError
-from vpt_plugin.models.precision import PrecisionCheck
+from vpt_plugin.models.precision_record import PrecisionCheck
 
 SCHEMA = "vptct.card/1"
 

@@ -26,7 +26,7 @@ from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import Classifier, save_weights
-from vpt_plugin.models.precision import PrecisionCheck
+from vpt_plugin.models.precision_record import PrecisionCheck
 from vpt_plugin.models.weights import vptct_home
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.answering import check_task, require_answering

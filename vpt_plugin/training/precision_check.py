@@ -30,7 +30,8 @@ from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import has_native_bfloat16
-from vpt_plugin.models.precision import FULL, REDUCED, PrecisionCheck, way_of_computing
+from vpt_plugin.models.precision import FULL, REDUCED, way_of_computing
+from vpt_plugin.models.precision_record import PrecisionCheck
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.metrics import auroc
 

@@ -14,7 +14,8 @@ import torch
 
 from vpt_plugin.errors import CancelledError, VptError
 from vpt_plugin.models.card import ModelCard
-from vpt_plugin.models.precision import FULL, PrecisionCheck, way_of_computing
+from vpt_plugin.models.precision import FULL, way_of_computing
+from vpt_plugin.models.precision_record import PrecisionCheck
 from vpt_plugin.training.answers import clip_logits
 from vpt_plugin.training.outcome import HeldOut, Outcome
 from vpt_plugin.training.placement import Placement

@@ -10,7 +10,7 @@ from pathlib import Path
 from vpt_plugin import __version__
 from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
-from vpt_plugin.models.precision import PrecisionCheck
+from vpt_plugin.models.precision_record import PrecisionCheck
 from vpt_plugin.training.comparison import Comparison
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.outcome import Outcome

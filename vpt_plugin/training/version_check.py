@@ -15,7 +15,7 @@ from vpt_plugin.errors import ConfigurationError, TrainingError
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.device import choose_device, has_native_bfloat16
-from vpt_plugin.models.precision import PrecisionCheck
+from vpt_plugin.models.precision_record import PrecisionCheck
 from vpt_plugin.models.weights import vptct_home
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.finetune import clip_shape

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from standin.wheel import require_scene
+
+require_scene()
+
 from VPTCTLib.logic.study_upload import form_of_upload
 from VPTCTLib.transport.link_speed import LinkSpeed
 
