@@ -41,7 +41,7 @@ _NAMES: Mapping[type[RefusedError], tuple[str, ...]] = {
     # 503, but to ask again changes nothing: somebody has to see to it.
     ServerFailedError: (
         "WeightsError", "WeightsNotFoundError", "WeightsLayoutError", "ChecksumError", "ModelCardError",
-        "VptError", "UnexpectedError", "FullDiskError",
+        "VptError", "UnexpectedError", "FullDiskError", "BackendDisagreesError",
     ),
     NotTrainedError: ("NotTrainedError",),
     LabelConflictError: ("LabelConflictError",),
