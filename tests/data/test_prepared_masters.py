@@ -29,6 +29,15 @@ LEVELS_GB, MASTER_GB = 1.6e-6, 3.1e-6
 ABOUT_GB = 1e-6
 
 
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture(autouse=True)
+def disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is half full, however full the one is that the tests run on."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**12, 5 * 10**11, 5 * 10**11))
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
     return written(tmp_path / "study.nrrd", seed=1)
@@ -147,8 +156,7 @@ def test_a_new_master_never_drives_anything_out(tmp_path: Path) -> None:
 def test_a_disk_that_is_nearly_full_gets_no_masters(
     tmp_path: Path, study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(100_000, 96_000, 4_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(100_000, 96_000, 4_000))
     cache(tmp_path).get(study)
     assert (len(levels(tmp_path)), masters(tmp_path)) == (1, [])
 
