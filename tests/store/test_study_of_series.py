@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from vpt_plugin.ct.dicom_headers import read_header
 from vpt_plugin.ct.volume import Provenance, Volume
 from vpt_plugin.data.phantom import write_dicom
 from vpt_plugin.errors import ArchiveUnreachableError, CancelledError, StudyNotFoundError
@@ -74,10 +75,8 @@ def test_headers_are_read_of_the_study_in_question_alone(
     folder = StudyFolder(tmp_path)
     folder.ids()
     read: list[str] = []
-    real = pydicom.dcmread
     monkeypatch.setattr(
-        "vpt_plugin.ct.dicom_headers.pydicom.dcmread",
-        lambda file, **options: (read.append(Path(file.name).parent.name), real(file, **options))[1],
+        "vpt_plugin.ct.dicom.read_header", lambda file: (read.append(file.parent.name), read_header(file))[1]
     )
     assert folder.study_of_series("1.2.1") == "p1"
     assert read == ["p1"] * 4

@@ -146,7 +146,7 @@ def test_a_study_that_is_only_here_is_uploaded_after_a_question_with_its_progres
     held("PUT /session/")
     ui.classifyButton.click()
     wait_until(lambda: ui.classifyStateLabel.text.startswith("Uploading"), 10)
-    assert ui.classifyStateLabel.text == "Uploading: 0.1 of 0.1 MB"
+    assert ui.classifyStateLabel.text == "Uploading: 0.2 of 0.2 MB"
     picture("study-uploading")
     held("POST /infer/")
     wait_until(lambda: ui.classifyStateLabel.text == "The server computes …", 10)
