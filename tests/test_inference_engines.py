@@ -86,6 +86,22 @@ def test_the_fast_way_says_what_the_classifier_says(name: str) -> None:
     assert answers[2] == pytest.approx(answers[0], abs=0.01)
 
 
+def test_float32_on_cuda_is_computed_without_tf32_and_the_process_keeps_its_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    engine: Any = engine_of(small("tiny"))
+    engine.device = torch.device("cuda")
+    seen = []
+    engine._features = lambda slices, starts: (
+        seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+        or torch.zeros(1, engine._classifier.head.in_features)
+    )
+    engine.answer(slices_of(32, 64), [0])
+    assert seen == [(False, False)]
+    assert torch.backends.cudnn.allow_tf32
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_classifier_that_was_passed_can_be_trained_on_as_before(precision: str) -> None:
     classifier = new_classifier(MODELS["tiny"], TASK.findings, seed=3).train()

@@ -12,6 +12,8 @@ from vpt_plugin.models.device import (
     available_devices,
     choose_device,
     choose_dtype,
+    full_float32,
+    has_native_bfloat16,
     heed_cpu_quota,
     memory_format,
     out_of_memory,
@@ -56,6 +58,43 @@ def test_on_the_cpu_auto_takes_bfloat16_only_where_there_are_instructions_for_it
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert choose_dtype(CPU) == expected
+
+
+@pytest.mark.parametrize(("bf16", "amx"), [(False, False), (True, False), (False, True)])
+def test_a_torch_that_cannot_list_capabilities_is_asked_for_each_of_them(
+    monkeypatch: pytest.MonkeyPatch, bf16: bool, amx: bool
+) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)  # torch 2.6 to 2.9
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    assert has_native_bfloat16(CPU) == (bf16 or amx)
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
+    assert not has_native_bfloat16(CPU)
+
+
+def tf32() -> tuple[bool, bool]:
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+def test_full_float32_turns_tf32_off_on_cuda_until_the_last_one_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    cuda = torch.device("cuda")
+    first, second = full_float32(cuda), full_float32(cuda)
+    first.__enter__()
+    second.__enter__()
+    assert tf32() == (False, False)
+    first.__exit__(None, None, None)
+    assert tf32() == (False, False)
+    second.__exit__(None, None, None)
+    assert tf32() == (True, False)
+    with pytest.raises(ValueError, match="no number"), full_float32(cuda):
+        raise ValueError("no number")
+    assert tf32() == (True, False)
+    with full_float32(CPU):
+        assert tf32() == (True, False)
 
 
 def test_channels_last_goes_with_bfloat16() -> None:

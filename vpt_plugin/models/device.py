@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 import torch
 from torch import nn
@@ -65,8 +66,9 @@ def choose_dtype(device: torch.device, precision: str = "auto") -> torch.dtype:
     """In which precision the network's products are computed.
 
     ``auto`` takes bfloat16 where the device multiplies it natively and is faster for it, else float32.
-    What is handed from layer to layer is chosen by torch's autocast. ``float32`` on CUDA follows torch's own
-    setting for TF32.
+    What is handed from layer to layer is chosen by torch's autocast. On CUDA torch's own settings let cuDNN
+    compute the convolutions of float32 in TF32, with 10 bits of 23, which suits training; answers are
+    computed within ``full_float32``.
 
     Raises:
         ConfigurationError: the precision is none of ``PRECISIONS``.
@@ -82,10 +84,62 @@ def has_native_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for bfloat16; an emulated one is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):  # since torch 2.10
+    return device.type == "cpu" and _cpu_has_native_bfloat16()
+
+
+def _cpu_has_native_bfloat16() -> bool:
+    if hasattr(torch.cpu, "get_capabilities"):  # since torch 2.10
         capabilities = torch.cpu.get_capabilities()
         return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
-    return False
+    # Every processor with AMX has it for bfloat16. Other systems than Linux on x86 may lack the functions.
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name)() for name in asked if hasattr(torch.cpu, name))
+
+
+class _Tf32:
+    """torch's switches for TF32, which are of the whole process, turned off while anybody wants them off."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._wanted_off = 0
+        self._before = (False, False)
+
+    def turn_off(self) -> None:
+        with self._lock:
+            if not self._wanted_off:
+                self._before = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+                self._set(False, False)
+            self._wanted_off += 1
+
+    def give_back(self) -> None:
+        with self._lock:
+            self._wanted_off -= 1
+            if not self._wanted_off:
+                self._set(*self._before)
+
+    @staticmethod
+    def _set(convolutions: bool, products: bool) -> None:
+        torch.backends.cudnn.allow_tf32 = convolutions
+        torch.backends.cuda.matmul.allow_tf32 = products
+
+
+_tf32 = _Tf32()
+
+
+@contextmanager
+def full_float32(device: torch.device) -> Iterator[None]:
+    """Within it float32 on CUDA is computed with all its bits, not in TF32; on other devices it always is.
+
+    Several threads may be in it at once; the last one that leaves gives back what was set before.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    _tf32.turn_off()
+    try:
+        yield
+    finally:
+        _tf32.give_back()
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from vpt_plugin.data.clip_dataset import scale_clips
 from vpt_plugin.inference.engines.engine import EngineRequest
 from vpt_plugin.inference.engines.shared_slices import SLICES_AT_ONCE, SharedSlices
 from vpt_plugin.inference.engines.torch_ready import made_ready
-from vpt_plugin.models.device import memory_format, memory_needed
+from vpt_plugin.models.device import full_float32, memory_format, memory_needed
 from vpt_plugin.models.overlap import per_slice_part
 
 
@@ -49,7 +50,8 @@ class TorchEngine:
     def answer(self, slices: Tensor, starts: Sequence[int]) -> tuple[Tensor, Tensor]:
         """What the classifier says of some clips of a study; see ``Engine``."""
         enabled = self._dtype == torch.bfloat16
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
+        exact = nullcontext() if enabled else full_float32(self.device)
+        with exact, torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
             features = self._features(slices, starts)
             logits: Tensor = self._classifier.head(features)
             return logits.float().cpu().double(), features.float().cpu()
