@@ -151,3 +151,37 @@ def test_the_floor_of_an_h200_is_what_was_worked_out_beforehand(monkeypatch, net
     assert floors.forward_floor_ms(network, "another", peaks) == pytest.approx(
         floors.forward_floor_ms(network, "NVIDIA H200", peaks), rel=0.05
     )
+
+
+def outcome_of(frame, run, script, *rows):
+    """What a script came to that had these rows."""
+    return run.Outcome(script, 1.0, tuple(row.to_json() for row in rows))
+
+
+def test_what_was_skipped_stands_at_the_end_beside_what_was_missed(frame, monkeypatch, capsys):
+    run = _module(monkeypatch, "run")
+    target = frame.Target(at_most=3)
+    rows = (
+        frame.Row("memory", "ours", "MiB", 4, 4, 4, 1, target=target),
+        frame.Row("forward pass", "ours", "MiB", target=target, skipped="there is no GPU"),
+        frame.Row("100 Mbit/s", "ours", skipped="full form only"),
+    )
+    assert run.summarise([outcome_of(frame, run, "upload", *rows)]) == 1
+    assert capsys.readouterr().out.splitlines()[-4:] == [
+        "met: 0, missed: 1, skipped: 1",
+        "skipped: forward pass, ours: there is no GPU, target at most 3 MiB (upload.py)",
+        "skipped: 100 Mbit/s, ours: full form only (upload.py)",
+        "MISSED: memory, ours: 4 MiB, target at most 3 MiB (upload.py)",
+    ]
+
+
+@pytest.mark.parametrize(("script", "code"), [("gpu", 0), ("clips", 1)])
+def test_only_the_script_of_the_gpu_may_judge_nothing(frame, monkeypatch, capsys, script, code):
+    run = _module(monkeypatch, "run")
+    skipped = frame.Row("forward pass", "ours", target=frame.Target(at_most=3), skipped="not here")
+    assert run.summarise([outcome_of(frame, run, script, skipped)]) == code
+    assert ("FAILED: clips.py judged nothing" in capsys.readouterr().out) == (code == 1)
+
+
+def test_the_quick_forms_together_leave_room_in_ten_minutes(monkeypatch):
+    assert sum(_module(monkeypatch, "run").QUICK_SECONDS.values()) <= 560
