@@ -155,3 +155,16 @@ def test_nothing_served_is_nothing_to_load(tmp_path: Path) -> None:
     assert WarmUp(predictors, [PE], [get_model("tiny")]).first() == []
     with pytest.raises(NotTrainedError):
         predictors.current(PE, "tiny")
+
+
+def test_one_whose_card_is_damaged_keeps_back_no_other_new_version_and_is_told_once(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    predictors = Predictors(store, device="cpu")
+    for task in (PE, NODULE):
+        predictors.current(task, "tiny")
+    (store.place("pe", "tiny", 1) / "card.json").write_text("{")
+    store.publish_tiny("nodule", seed=1)
+    for _ in range(2):
+        assert predictors.served_anew() == [("nodule", "tiny")]
+    assert caplog.text.count("pe_tiny: what is served of it cannot be told") == 1

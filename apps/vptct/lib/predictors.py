@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from time import perf_counter
 
+from vpt_plugin.errors import VptError
 from vpt_plugin.inference import Predictor
 from vpt_plugin.inference.coarse_to_fine import TASK_STRIDE
 from vpt_plugin.models.card import ModelCard
@@ -67,6 +68,8 @@ class Predictors:
         self._warm_up = warm_up
         self._loads: OrderedDict[tuple[str, str], _Load] = OrderedDict()
         self._lock = threading.Lock()
+        # Of whom it was said what is wrong: the question comes every few seconds.
+        self._unclear: dict[tuple[str, str], str] = {}
 
     def current(self, task: ReadingTask, model: str) -> Predictor:
         """The predictor of the current version.
@@ -90,12 +93,22 @@ class Predictors:
     def served_anew(self) -> list[tuple[str, str]]:
         """Task and network of those that are loaded in another version than the one that is served now.
 
-        Raises:
-            NotTrainedError, ModelCardError: what is served of one of them cannot be told.
+        One of which that cannot be told is told to the log, once, and keeps back no other.
         """
         with self._lock:
             loaded = [(name, load.version) for name, load in self._loads.items()]
-        return [name for name, version in loaded if digest_of(self.store.card(*name)) != version]
+        return [name for name, version in loaded if self._is_served_anew(name, version)]
+
+    def _is_served_anew(self, name: tuple[str, str], version: str) -> bool:
+        try:
+            served = digest_of(self.store.card(*name))
+        except VptError as error:
+            if self._unclear.get(name) != str(error):
+                _logger.warning("%s_%s: what is served of it cannot be told: %s", *name, error)
+            self._unclear[name] = str(error)
+            return False
+        self._unclear.pop(name, None)
+        return served != version
 
     def _load_of(self, name: tuple[str, str], version: str) -> tuple[_Load, bool]:
         """What is loaded of a version, and whether the caller has to load it."""
