@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from anyio import CapacityLimiter
 from contract_files import differences, golden
 from held_predictor import HeldPredictor, Site, listening, publish, write_study
+from lib import limits
+from lib.device_queue import FairQueue
+from lib.routes.batch import LinesResponse
 from stand_in import wait_until
 
-from vpt_plugin.inference import Predictor
+from vpt_plugin.inference import Prediction, Predictor
 from vpt_plugin.labels import StudyLabel
 
 STUDIES = ("a.nii", "b.nii", "c.nii")
@@ -163,3 +168,43 @@ def test_a_second_batch_waits_for_the_first(site: Site) -> None:
         assert lines(first)[-1]["summary"]["answered"] == 3
         kept = [line["result"]["vptct"]["kept"] for line in lines(second)[:-1]]
     assert kept == [True, True, True]
+
+
+def test_an_answer_that_has_no_json_is_an_error_in_its_line_and_the_batch_goes_on(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to_json, means = Prediction.to_json, iter([0.5, float("nan"), 0.5])
+    monkeypatch.setattr(Prediction, "to_json", lambda self: {**to_json(self), "mean": next(means)})
+    site.network.release(3)
+    with site.batch() as answer:
+        found = lines(answer)
+    assert [sorted(line) for line in found] == [
+        ["image", "result"], ["error", "image"], ["image", "result"], ["summary"]
+    ]  # fmt: skip
+    assert (found[3]["summary"]["answered"], found[3]["summary"]["failed"]) == (2, 1)
+
+
+def test_a_client_that_stops_reading_loses_its_turn_and_keeps_no_thread(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(limits, "LINE_TAKEN_SECONDS", 0.1)
+    queue, sent = FairQueue(1), []
+
+    def make(ended: Callable[[], bool]) -> Generator[bytes, None, None]:
+        with queue.turn(ended):
+            yield from (b"%d\n" % number for number in range(9))
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message.get("body"))
+        if message.get("body") == b"1\n":
+            await anyio.sleep_forever()
+
+    async def serve() -> None:
+        threads = CapacityLimiter(2)
+        with anyio.fail_after(20):
+            await LinesResponse(make, threads).stream_response(send)
+        assert (queue.inside, threads.borrowed_tokens) == (0, 0)
+
+    anyio.run(serve)
+    assert sent == [None, b"0\n", b"1\n"]
+    assert "took no line for 0.1 s" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import wait
@@ -58,8 +59,8 @@ class Batch:
         self._desk = task.workplace.answers
         self._predictor = task.predictor()
 
-    def lines(self, studies: Sequence[str], cancelled: Gone) -> Generator[dict[str, Any], None, None]:
-        """A line per study, in their order, and a last one with ``summary``.
+    def lines(self, studies: Sequence[str], cancelled: Gone) -> Generator[bytes, None, None]:
+        """A line of JSON per study, in their order, and a last one with ``summary``.
 
         Args:
             studies: their ids.
@@ -70,14 +71,19 @@ class Batch:
         """
         began, answered = perf_counter(), 0
         for outcome in answer_studies(studies, self._read, self._answer, cancelled=cancelled):
-            if isinstance(outcome, Answered):
-                answered += 1
-                yield {"image": outcome.study, "result": outcome.answer.to_json()}
+            if not isinstance(outcome, Answered):
+                yield self._error_line(outcome.study, outcome.error)
+                continue
+            try:
+                line = as_line({"image": outcome.study, "result": outcome.answer.to_json()})
+            except ValueError as error:
+                # A number that is none has no JSON; the other studies are answered all the same.
+                yield self._error_line(outcome.study, error)
             else:
-                what = f"{self._task.name} of {outcome.study}"
-                yield {"image": outcome.study, "error": self._told(outcome.error, what)}
+                answered += 1
+                yield line
         card = self._predictor.card
-        yield {
+        yield as_line({
             "summary": {
                 "model": self._task.name,
                 "version": card.version,
@@ -86,7 +92,10 @@ class Batch:
                 "failed": len(studies) - answered,
                 "seconds": perf_counter() - began,
             }
-        }
+        })  # fmt: skip
+
+    def _error_line(self, study: str, error: Exception) -> bytes:
+        return as_line({"image": study, "error": self._told(error, f"{self._task.name} of {study}")})
 
     def _read(self, study: str, cancelled: Gone) -> _InHand:
         with self._store.opened(study, cancelled=cancelled) as opened:
@@ -119,6 +128,15 @@ class Batch:
             return self._predictor.predict(reduced, cancelled=cancelled, read_seconds=read_seconds)
 
 
+def as_line(said: dict[str, Any]) -> bytes:
+    """A line of JSON.
+
+    Raises:
+        ValueError: there is a NaN or an infinity in it.
+    """
+    return json.dumps(said, allow_nan=False).encode() + b"\n"
+
+
 class Pulled:
     """Lines that are made while somebody pulls them, each in whatever thread, and that can be ended.
 
@@ -126,12 +144,12 @@ class Pulled:
         make: gives the lines; its argument tells whether they are still wanted.
     """
 
-    def __init__(self, make: Callable[[Gone], Generator[dict[str, Any], None, None]]) -> None:
+    def __init__(self, make: Callable[[Gone], Generator[bytes, None, None]]) -> None:
         self._ended = threading.Event()
         self._lines = make(self._ended.is_set)
         self._pulling = threading.Lock()
 
-    def next(self) -> dict[str, Any] | None:
+    def next(self) -> bytes | None:
         """The next line; None where there is none any more.
 
         Raises:

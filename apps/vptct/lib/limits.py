@@ -11,6 +11,8 @@ from vpt_plugin.errors import ConfigurationError
 
 KEYS = ("max_upload_gb", "max_sessions_gb", "prepared_gb")
 _GB = 10**9
+# A client that takes no line for so long has stopped reading, and lets nobody else have a batch.
+LINE_TAKEN_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
