@@ -105,6 +105,21 @@ def test_whatever_goes_wrong_with_one_study_the_others_are_answered(
     assert result.stderr.endswith(f"1 could not be answered: {first}\n")
 
 
+def test_a_containers_quota_is_heeded_before_an_engine_fixes_its_threads(
+    tmp_path: Path, write_study: WriteStudy, tiny: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, begun = [], Predictor.__init__
+    monkeypatch.setattr("vpt_plugin.models.device.heed_cpu_quota", lambda: made.append("threads"))
+
+    def begin(predictor: Predictor, *given: Any, **settings: Any) -> None:
+        made.append("engine")
+        begun(predictor, *given, **settings)
+
+    monkeypatch.setattr(Predictor, "__init__", begin)
+    assert classify(write_study(tmp_path / "ct.nii.gz"), *tiny).exit_code == 0
+    assert made == ["threads", "engine"]
+
+
 def test_a_cancelled_answer_ends_all(
     tmp_path: Path, write_study: WriteStudy, tiny: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,21 +98,22 @@ def classify(
         raise typer.BadParameter("use either --json or --csv, not both.")
     from vpt_plugin.cli.studies import expand
     from vpt_plugin.inference import Predictor
-    from vpt_plugin.models.device import heed_cpu_quota, keep_freed_memory
+    from vpt_plugin.models.device import choose_device, heed_cpu_quota, keep_freed_memory
     from vpt_plugin.training.model_store import ModelStore
 
     reading_task = choose_task(task, task_file)
     paths = expand(studies)
     many = len(paths) >= _MANY_STUDIES
 
+    if choose_device(device).type == "cpu":
+        # Before the predictor is made, because a backend that compiles fixes its threads then.
+        keep_freed_memory()
+        heed_cpu_quota()
     classifier, card = ModelStore(models_dir).load(reading_task, model, version)
     predictor = Predictor(
         classifier, reading_task, card,
         device=device, precision=precision, backend=backend, many_studies=many, stride=stride,
     )  # fmt: skip
-    if predictor.device.type == "cpu":
-        keep_freed_memory()
-        heed_cpu_quota()
     # With a few studies it does not matter how long they take.
     for note in predictor.engine.notes if many else ():
         typer.echo(f"Note: {note}.", err=True)

@@ -14,7 +14,7 @@ from vpt_plugin.data.prepared import DEFAULT_LIMIT_GB, PreparedStudies
 from vpt_plugin.errors import ClipShapeError
 from vpt_plugin.labels import now
 from vpt_plugin.models.catalog import ModelSpec
-from vpt_plugin.models.device import choose_device, choose_dtype, keep_freed_memory
+from vpt_plugin.models.device import choose_device, choose_dtype, heed_cpu_quota, keep_freed_memory
 from vpt_plugin.models.weights import WeightsFolder, vptct_home
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.config import FinetuneConfig
@@ -103,6 +103,7 @@ def finetune(
         )
         if team.device.type == "cpu":
             keep_freed_memory()
+            heed_cpu_quota()
         observer = Observer(progress or (lambda _: None), cancelled or (lambda: False))
         places = (tracking if team.first else None) or TrackingPlaces()
         name = f"{task.name}_{spec.name}"
