@@ -40,7 +40,7 @@ class Engine(Protocol):
         """What the classifier says of some clips of a study.
 
         A caller asks for all clips of a study with the same tensor, in the order of their starts, so that an
-        engine may keep what overlapping clips have in common.
+        engine may keep what overlapping clips have in common; what the tensor holds stays.
 
         Args:
             slices: uint8 (slices, rows, columns), cropped, at least one clip long, on ``device``.

@@ -56,7 +56,8 @@ class SharedSlices:
         """The vectors before the head of some clips.
 
         Args:
-            slices: of one study, at least one clip long; the same tensor for all its clips.
+            slices: of one study, at least one clip long; the same tensor for all its clips. What it holds
+                must not change in place as long as it is asked for: its maps would still be the old ones.
             starts: the clips' first slices.
 
         Returns:
