@@ -25,6 +25,8 @@ from vpt_plugin.errors import UnreadableStudyError
 Stored = NDArray[Any]
 
 _RLE = "1.2.840.10008.1.2.5"
+# Two bytes of a run-length code stand for at most 128. pydicom asks for memory before it looks at them.
+_RLE_MOST = 64
 _UNCOMPRESSED = (
     "",  # files from before transfer syntaxes were written down
     "1.2.840.10008.1.2",  # implicit VR little endian
@@ -144,6 +146,10 @@ def _stored_values(dataset: Any, rows: int, columns: int) -> Stored:
     if syntax in DECODERS:
         pixels, high_bit = _decompressed(dataset.PixelData, DECODERS[syntax]), bits - 1
     elif syntax == _RLE:
+        if _RLE_MOST * len(dataset.PixelData) < rows * columns * 2:
+            raise _UndecodableError(
+                f"is cut short: it cannot hold the {rows} x {columns} pixels of its header"
+            )
         dataset.convert_pixel_data("rle")
         pixels = dataset.pixel_array
     elif syntax in _UNCOMPRESSED:

@@ -6,6 +6,7 @@ spacing of 1.0 mm, and where slices are tilted or missing it averages the spacin
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +28,8 @@ from vpt_plugin.ct.series import (
 )
 from vpt_plugin.ct.slice_pixels import SliceReader
 from vpt_plugin.ct.stacking import Stack, stack_slices
-from vpt_plugin.ct.volume import Provenance, Volume
-from vpt_plugin.errors import UnreadableStudyError
+from vpt_plugin.ct.volume import MAX_VOXELS, Provenance, Volume
+from vpt_plugin.errors import StudyTooLargeError, UnreadableStudyError
 
 # Of a network share no more files are asked for at once.
 _MAX_THREADS = 8
@@ -64,7 +65,8 @@ def find_in_folder(folder: Path, study: str, series_uid: str | None = None) -> F
     """The CT of a folder, searched with all folders in it; ``choose_series`` has the rule of choice.
 
     Raises:
-        StudyError: nothing in the folder can be read as a CT, or its geometry is damaged.
+        StudyError: nothing in the folder can be read as a CT, its geometry is damaged, or it asks for more
+            voxels than any CT has.
     """
     return _find(_files_below(folder), study, series_uid)
 
@@ -195,7 +197,21 @@ def _find(files: Iterable[Path], study: str, series_uid: str | None) -> FoundSer
         notes=choice_notes(chosen, series, series_uid) + left_out_notes(left_out),
         synthetic=first.synthetic,
     )
-    return FoundSeries(stack_slices(chosen.slices, study), provenance, study)
+    found = FoundSeries(stack_slices(chosen.slices, study), provenance, study)
+    _refuse_too_large(found)
+    return found
+
+
+def _refuse_too_large(found: FoundSeries) -> None:
+    """Before memory is asked for: headers of a few bytes may claim any size."""
+    if math.prod(found.shape) <= MAX_VOXELS:
+        return
+    slices, rows, columns = found.shape
+    raise StudyTooLargeError(
+        found.study,
+        f"its headers ask for {slices} slices of {rows} x {columns} pixels, more than {MAX_VOXELS:,} voxels.",
+        "No CT of a chest is that large: export the series again.",
+    )
 
 
 def _headers(files: Sequence[Path], study: str) -> tuple[list[SliceHeader], list[LeftOutFile]]:

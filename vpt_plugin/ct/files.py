@@ -21,7 +21,7 @@ import SimpleITK as sitk  # noqa: N813  the name its documentation uses
 from vpt_plugin.ct.hounsfield import clamp_hu, require_finite
 from vpt_plugin.ct.payload import refuse_damaged_payload
 from vpt_plugin.ct.text_headers import refuse_pointer
-from vpt_plugin.ct.volume import PHANTOM_MARK, REDUCED_MARK, Provenance, Volume
+from vpt_plugin.ct.volume import MAX_VOXELS, PHANTOM_MARK, REDUCED_MARK, Provenance, Volume
 from vpt_plugin.errors import GeometryError, NotHounsfieldError, StudyError, UnreadableStudyError
 
 KINDS: MappingProxyType[str, str] = MappingProxyType(
@@ -32,8 +32,6 @@ _READERS: MappingProxyType[str, str] = MappingProxyType(
 )
 # Where SimpleITK has the notes of any of these formats.
 NOTES = "ITK_FileNotes"
-# 2,000 slices of 1024 x 1024. A header of a few bytes can ask for far more memory than there is.
-MAX_VOXELS = 2**31
 _EIGHT_BIT = (sitk.sitkUInt8, sitk.sitkInt8)
 _VOXEL_BYTES: MappingProxyType[int, int] = MappingProxyType(
     {

@@ -31,8 +31,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from vpt_plugin.ct.files import MAX_VOXELS
-from vpt_plugin.ct.volume import MIN_HU, Provenance, Volume
+from vpt_plugin.ct.volume import MAX_VOXELS, MIN_HU, Provenance, Volume
 from vpt_plugin.errors import GeometryError, UnreadableStudyError
 
 SUFFIX = ".vptct"

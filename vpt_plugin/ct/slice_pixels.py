@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import struct
 from typing import Any, BinaryIO
 
@@ -31,8 +33,7 @@ class SliceReader:
     def __init__(self, rows: int, columns: int, study: str) -> None:
         self._shape = (rows, columns)
         self._study = study
-        self._bytes = bytearray(rows * columns * 2)
-        self._hu = np.empty(self._shape, dtype=np.int16)
+        self._memory: tuple[bytearray, NDArray[np.int16]] | None = None
 
     def read(self, header: SliceHeader) -> NDArray[np.int16]:
         """The Hounsfield units of one slice, (rows, columns), good until the next call.
@@ -47,8 +48,15 @@ class SliceReader:
         form = pixels.format
         values = used_bits(stored, bits=form.bits, high_bit=self._high_bit(pixels), signed=form.signed)
         return to_hounsfield(
-            values, slope=form.slope, intercept=form.intercept, padding=form.padding, out=self._hu
+            values, slope=form.slope, intercept=form.intercept, padding=form.padding, out=self._buffers()[1]
         )
+
+    def _buffers(self) -> tuple[bytearray, NDArray[np.int16]]:
+        """Memory for a slice as stored and in HU; asked for once a file is found to be as long as that."""
+        if self._memory is None:
+            voxels = math.prod(self._shape)
+            self._memory = bytearray(2 * voxels), np.empty(self._shape, dtype=np.int16)
+        return self._memory
 
     def _stored(self, header: SliceHeader, pixels: StoredPixels) -> NDArray[np.uint16] | None:
         """The pixels as stored; None where pydicom has to take them, or to say what is wrong with them."""
@@ -64,15 +72,17 @@ class SliceReader:
 
     def _uncompressed(self, file: BinaryIO, place: PixelPlace) -> NDArray[np.uint16] | None:
         length = place.length_bytes or 0
-        if length < len(self._bytes) or place.offset_bytes + length != place.file_bytes:
+        size = os.fstat(file.fileno()).st_size
+        if length < 2 * math.prod(self._shape) or place.offset_bytes + length != size:
             return None
-        done, wanted = 0, memoryview(self._bytes)
+        stored = self._buffers()[0]
+        done, wanted = 0, memoryview(stored)
         while done < len(wanted):
             got = file.readinto(wanted[done:])  # type: ignore[attr-defined]
             if not got:
                 return None
             done += got
-        return np.frombuffer(self._bytes, dtype="<u2").reshape(self._shape)
+        return np.frombuffer(stored, dtype="<u2").reshape(self._shape)
 
     def _decompressed(self, data: bytes, place: PixelPlace) -> NDArray[np.uint16] | None:
         frame = None if place.length_bytes is not None else encapsulated_frame(data)
@@ -94,9 +104,9 @@ class SliceReader:
         count, high, low = _RLE_START.unpack_from(frame)
         segments = frame[high:low], frame[low:]
         planes = [imagecodecs.packbits_decode(segment) for segment in segments if count == len(segments)]
-        if [len(plane) for plane in planes] != [len(self._bytes) // 2] * 2:
+        if [len(plane) for plane in planes] != [math.prod(self._shape)] * 2:
             return None
-        pixels = np.frombuffer(self._bytes, dtype=np.uint8)
+        pixels = np.frombuffer(self._buffers()[0], dtype=np.uint8)
         pixels[1::2], pixels[::2] = (np.frombuffer(plane, dtype=np.uint8) for plane in planes)
         return pixels.view("<u2").reshape(self._shape)
 

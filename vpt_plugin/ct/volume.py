@@ -17,6 +17,8 @@ from vpt_plugin.errors import GeometryError
 # Scanners pad with -2048 or -3024 outside the field of view; below air there is nothing to see.
 MIN_HU = -1024
 MAX_HU = 3071
+# 2,048 slices of 1024 x 1024. A header of a few bytes can ask for far more memory than there is.
+MAX_VOXELS = 2**31
 # What a file says whose slices a client reduced before it uploaded them: how large their pixels were.
 REDUCED_MARK = "VPTCT_pixels_mm"
 # What the file of a phantom says: Manufacturer in DICOM, the notes of the other formats.
