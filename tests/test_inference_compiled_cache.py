@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -81,6 +82,66 @@ def test_what_was_used_the_longest_ago_leaves_first(tmp_path: Path) -> None:
     assert cache.load(facts[0]) == FILES
     cache.store(facts[2], FILES)
     assert [cache.has(each) for each in facts] == [True, False, True]
+
+
+def test_what_another_process_is_making_is_neither_counted_nor_removed(tmp_path: Path) -> None:
+    cache = CompiledCache(tmp_path)
+    cache.store(FACTS, FILES)
+    unfinished = tmp_path / ".unfinished-of-another"
+    entry(cache).rename(unfinished)  # with facts.json, just before it gets its name
+    os.utime(unfinished)
+    size = sum(file.stat().st_size for file in unfinished.iterdir())
+    # Were it counted, there would be no room for both of these, and the older one would go.
+    roomy = CompiledCache(tmp_path, max_bytes=2 * size + size // 2)
+    for number in range(2):
+        roomy.store(FACTS | {"number": number}, FILES)
+        os.utime(unfinished)
+    assert [roomy.has(FACTS | {"number": number}) for number in range(2)] == [True, True]
+    os.utime(unfinished, (time.time() - 60,) * 2)
+    small = CompiledCache(tmp_path, max_bytes=1)
+    small.store(FACTS, FILES)
+    assert unfinished.is_dir()
+
+
+def test_an_entry_that_was_removed_may_be_stored_anew(tmp_path: Path) -> None:
+    cache, newer = CompiledCache(tmp_path), FILES | {"expected.json": b"[[0.7]]"}
+    cache.remove(FACTS)
+    cache.store(FACTS, FILES)
+    cache.store(FACTS, newer)
+    assert cache.load(FACTS) == FILES
+    cache.remove(FACTS)
+    cache.store(FACTS, newer)
+    assert cache.load(FACTS) == newer
+
+
+def test_of_several_that_miss_an_entry_one_makes_it(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def load_or_make(number: int) -> dict[str, bytes] | None:
+        cache = CompiledCache(tmp_path)
+        with cache.making(FACTS):
+            if cache.load(FACTS) is None:
+                made.append(number)
+                cache.store(FACTS, FILES)
+        return cache.load(FACTS)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(load_or_make, range(4))) == [FILES] * 4
+    assert len(made) == 1
+
+
+def test_without_a_lock_an_entry_is_made_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("a file where the folder should be")
+    with CompiledCache(taken).making(FACTS):
+        pass
+    cache = CompiledCache(tmp_path / "held")
+    monkeypatch.setattr("vpt_plugin.inference.engines.compiled_cache._PATIENCE_SECONDS", 0.0)
+    with cache.making(FACTS), cache.making(FACTS):
+        cache.store(FACTS, FILES)
+    assert cache.load(FACTS) == FILES
 
 
 def test_the_newest_stays_even_where_it_alone_is_too_large(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 Each entry is a folder of its own: ``facts.json`` says what it was made from and the checksum of every other
 file. An entry is used only where all of that is as expected; otherwise it is removed and made again. What
-goes wrong with the folder costs time, never an answer.
+goes wrong with the folder costs time, never an answer. Of several processes that miss the same entry, one
+makes it, under the lock ``.<entry>.lock``, and the others wait.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, SoftFileLock
 
 from vpt_plugin.durable import publish_folder, sweep_leftovers
 from vpt_plugin.models.weights import vptct_home
 
 # A compiled network takes 30 to 180 MB; so many bytes are the versions of several tasks.
 MAX_BYTES = 4 * 2**30
+# Making an entry takes seconds, on a busy computer minutes; who waited longer makes it, too.
+_PATIENCE_SECONDS = 300.0
 _FACTS = "facts.json"
 _logger = logging.getLogger(__name__)
 
@@ -71,6 +76,31 @@ class CompiledCache:
             os.utime(place)
         return files
 
+    def remove(self, facts: Mapping[str, Any]) -> None:
+        """Remove the entry for these facts, so that another can be stored; failing that is logged."""
+        _remove(self._place(facts))
+
+    @contextmanager
+    def making(self, facts: Mapping[str, Any]) -> Iterator[None]:
+        """Hold the right to make the entry for these facts; look once more with ``load`` when it is there.
+
+        Where the folder cannot be written to or its disk knows no locks, several processes make the entry.
+        """
+        place = self._place(facts)
+        lock = FileLock(place.with_name(f".{place.name}.lock"), timeout=_PATIENCE_SECONDS)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+            if isinstance(lock, SoftFileLock):
+                # What filelock makes of itself on a disk without locks; a killed process would leave it.
+                lock.release()
+        except (OSError, NotImplementedError) as error:  # a Timeout is an OSError
+            _logger.debug("%s is made without a lock: %s", place, error)
+        try:
+            yield
+        finally:
+            lock.release()
+
     def store(self, facts: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
         """Keep files for these facts. Where that fails, it says so in the log: the next start is slow again.
 
@@ -116,12 +146,15 @@ class CompiledCache:
                 _remove(place)
 
     def _entries(self) -> list[tuple[Path, float, int]]:
-        """Every entry with when it was used last and its bytes; what is removed meanwhile is left out."""
+        """Every entry with when it was used last and its bytes; what is removed meanwhile is left out.
+
+        A hidden folder is another process's work: an entry in the making, or one that is being removed.
+        """
         entries = []
         with suppress(OSError):
             for place in self.folder.iterdir():
                 with suppress(OSError):
-                    if (place / _FACTS).is_file():
+                    if place.name[0] != "." and (place / _FACTS).is_file():
                         size = sum(file.stat().st_size for file in place.iterdir())
                         entries.append((place, place.stat().st_mtime, size))
         return entries
