@@ -55,19 +55,34 @@ def openvino_is_there() -> bool:
     return find_spec("openvino") is not None and choose_device().type == "cpu"
 
 
+# What the rows of a version have for a note whose precision nobody checked.
+UNCHECKED = "as served before any check of precision"
+# What the rows with a target have: weights are random, and no check of theirs would say anything.
+CHECKED = "as served where the version's check of precision passed"
+
+
+def _about(engine: Engine) -> dict[str, Any]:
+    """What an engine is, for whoever asked for the best that there is."""
+    return {"engine": f"{engine.name}, {engine.precision}", "notes": list(engine.notes)}
+
+
 class ClipForward:
     """A way: one clip through an engine, from its bytes to its logit.
 
     Args:
         clip: .npy of uint8 (slices, rows, columns).
         backend, device: of ``make_engine``.
-        precision: the same.
+        precision, many_studies: the same.
     """
 
-    def __init__(self, clip: str, backend: str, precision: str, device: str = "auto") -> None:
+    def __init__(
+        self, clip: str, backend: str, precision: str, device: str = "auto", many_studies: bool = False
+    ) -> None:
         keep_freed_memory()  # as the server does
         self._slices = torch.from_numpy(np.load(clip))
-        self._settings: dict[str, Any] = {"backend": backend, "precision": precision, "device": device}
+        self._settings: dict[str, Any] = {
+            "backend": backend, "precision": precision, "device": device, "many_studies": many_studies
+        }  # fmt: skip
         self._network = ""
         self._engine: Engine | None = None
 
@@ -80,7 +95,7 @@ class ClipForward:
             self._network = network
         slices = self._slices[: get_model(network).clip_slices].to(self._engine.device)
         logits, _ = self._engine.answer(slices, (0,))
-        return {"logit": float(logits), "notes": list(self._engine.notes)}
+        return {"logit": float(logits), **_about(self._engine)}
 
 
 class WholeStudy:
@@ -88,11 +103,14 @@ class WholeStudy:
 
     Args:
         backend, precision, device: of ``Predictor``.
+        many_studies: the same; the server and `vpt classify` of many have it so: a slow first start pays.
     """
 
-    def __init__(self, backend: str, precision: str, device: str = "auto") -> None:
+    def __init__(self, backend: str, precision: str, device: str = "auto", many_studies: bool = True) -> None:
         keep_freed_memory()  # as the server does
-        self._settings: dict[str, Any] = {"backend": backend, "precision": precision, "device": device}
+        self._settings: dict[str, Any] = {
+            "backend": backend, "precision": precision, "device": device, "many_studies": many_studies
+        }  # fmt: skip
         self._network = ""
         self._predictor: Predictor | None = None
 
@@ -110,14 +128,11 @@ class WholeStudy:
         if self._network != network or self._predictor is None:
             self._predictor = None
             classifier, card = classifier_and_card(network)
-            # As the server and `vpt classify` of many studies make it: a slow first start pays.
-            self._predictor = Predictor(
-                classifier, task(), card, cache=COMPILED, many_studies=True, **self._settings
-            )
+            self._predictor = Predictor(classifier, task(), card, cache=COMPILED, **self._settings)
             self._network = network
         if warm_up:
             self._predictor.warm_up()
-            return {"engine": self._predictor.engine.name, "notes": list(self._predictor.engine.notes)}
+            return _about(self._predictor.engine)
         with MemoryOf() if memory else nullcontext() as taken:
             reduced = read_reduced(Path(study), pixels=get_model(network).resize_px)
             answer = self._predictor.predict(reduced)

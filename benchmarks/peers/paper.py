@@ -10,6 +10,7 @@ Peer (c) is the same in a process whose allocator keeps what was freed: ``way_pr
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import cv2
@@ -106,20 +107,34 @@ class WholeStudy:
         self._task = get_task("pe")
         self._network: Network | None = None
 
-    def __call__(self, network: str, warm_up: bool = False) -> list[float]:
-        """The logits; to warm up, build the network and show it one clip of noise instead."""
+    def __call__(
+        self, network: str, warm_up: bool = False, clips: int | None = None
+    ) -> tuple[list[float], float]:
+        """The logits, and how many seconds the whole study takes.
+
+        Args:
+            network: its name; the first call for a network builds it.
+            warm_up: build the network and show it one clip of noise instead.
+            clips: how many go through it, the first ones; the seconds of the rest are worked out from theirs.
+        """
         if self._network is None or self._network.spec.name != network:
             self._network = None
             self._network = Network(network)
         spec = self._network.spec
         if warm_up:
-            return [self._network.logit(torch.rand(1, 3, spec.clip_slices, spec.crop_px, spec.crop_px))]
+            noise = torch.rand(1, 3, spec.clip_slices, spec.crop_px, spec.crop_px)
+            return [self._network.logit(noise)], 0.0
+        began = time.perf_counter()
         study = read(self._study, self._task.hu_window, self._task.offset, pixels=spec.resize_px)
         edge = (study.shape[2] - spec.crop_px) // 2
         length, slices = spec.clip_slices, study.shape[1]
         last = slices - length
+        starts = [*range(0, last, length * 3 // 4), last]
+        shown = starts[:clips]
         logits = []
-        for start in [*range(0, last, length * 3 // 4), last]:
+        have_read = time.perf_counter()
+        for start in shown:
             clip = study[:, start : start + length, edge : edge + spec.crop_px, edge : edge + spec.crop_px]
             logits.append(self._network.logit(torch.from_numpy(np.ascontiguousarray(clip))[None]))
-        return logits
+        network_seconds = (time.perf_counter() - have_read) * len(starts) / len(shown)
+        return logits, have_read - began + network_seconds
