@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from vpt_plugin.ct.slice_header import (
     SliceHeader,
     slice_of,
     text_of,
+    version_of,
     why_left_out,
 )
 from vpt_plugin.ct.stored_pixels import PIXEL_ELEMENTS, PixelFormat, StoredPixels, pixel_format
@@ -60,13 +62,16 @@ def read_header(path: Path) -> SliceHeader | LeftOutFile:
     """
     _hush_pydicom()
     with path.open("rb", buffering=0) as file:
+        version = version_of(os.fstat(file.fileno()))
         start = file.read(FIRST_PIECE_BYTES)
         if not start and _named_like_dicom(path):
             return LeftOutFile(path, LeftOut.DAMAGED)
         if not _begins_as_dicom(start[:_BEGINNING_BYTES]):
             return LeftOutFile(path, LeftOut.NOT_DICOM)
-        plain = _read_plain(path, file, start)
-    return plain or _read_by_pydicom(path, complete=start[128:132] == b"DICM")
+        header = _read_plain(path, file, start)
+    if header is None:
+        header = _read_by_pydicom(path, complete=start[128:132] == b"DICM")
+    return replace(header, version=version) if isinstance(header, SliceHeader) else header
 
 
 def _read_by_pydicom(path: Path, *, complete: bool) -> SliceHeader | LeftOutFile:

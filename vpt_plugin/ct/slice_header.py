@@ -7,6 +7,7 @@ like, and the anonymised files of RSNA-PE carry hashed UIDs. A CT is what says `
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -74,6 +75,26 @@ class LeftOutFile:
 
 
 @dataclass(frozen=True)
+class FileVersion:
+    """By what a file is known again: another one in its place, or one that was written to, differs.
+
+    Attributes:
+        size_bytes: of the whole file.
+        modified_ns: when it was last written to, as the file system has it.
+        inode: its number in the file system; 0 where there are none.
+    """
+
+    size_bytes: int
+    modified_ns: int
+    inode: int
+
+
+def version_of(stat: os.stat_result) -> FileVersion:
+    """The version of a file, from what the file system says of it."""
+    return FileVersion(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+@dataclass(frozen=True)
 class SliceHeader:
     """One CT slice as its header describes it; patient coordinates are LPS+ in mm.
 
@@ -92,6 +113,7 @@ class SliceHeader:
         instance_uid: SOPInstanceUID, or "".
         synthetic: whether it is of a phantom that VPTCT wrote.
         pixels: how its pixels are stored; None where pydicom has to find out.
+        version: of the file when its header was read.
     """
 
     path: Path
@@ -108,6 +130,7 @@ class SliceHeader:
     instance_uid: str = ""
     synthetic: bool = False
     pixels: StoredPixels | None = None
+    version: FileVersion | None = None
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -121,6 +144,16 @@ class SliceHeader:
         along_row = np.array(self.along_row) * across_mm * (self.columns - 1) / 2
         along_column = np.array(self.along_column) * down_mm * (self.rows - 1) / 2
         return np.asarray(self.position_mm + along_row + along_column, dtype=np.float64)
+
+    def is_same_slice(self, other: SliceHeader) -> bool:
+        """Whether both are the same image at the same place, however it is stored."""
+        return _identity(self) == _identity(other)
+
+
+def _identity(header: SliceHeader) -> tuple[object, ...]:
+    size = header.rows, header.columns, header.pixel_spacing_mm
+    place = header.position_mm, header.along_row, header.along_column
+    return header.series_uid, header.instance_uid, size, place
 
 
 def why_left_out(header: Elements) -> LeftOut | None:

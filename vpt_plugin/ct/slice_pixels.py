@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vpt_plugin.ct.decoding import DECODERS, decode_slice, has_end, to_hounsfield, used_bits
+from vpt_plugin.ct.dicom_headers import read_header
 from vpt_plugin.ct.plain_dicom import EXPLICIT, IMPLICIT, RLE, PixelPlace, encapsulated_frame
-from vpt_plugin.ct.slice_header import SliceHeader
+from vpt_plugin.ct.slice_header import SliceHeader, version_of
 from vpt_plugin.ct.stored_pixels import StoredPixels
 from vpt_plugin.errors import UnreadableStudyError
 
@@ -39,12 +40,12 @@ class SliceReader:
         """The Hounsfield units of one slice, (rows, columns), good until the next call.
 
         Raises:
-            UnreadableStudyError: as ``decode_slice``.
+            UnreadableStudyError: as ``decode_slice``; the file is no longer the one whose header it is.
         """
         pixels = header.pixels
         stored = None if pixels is None else self._stored(header, pixels)
         if stored is None or pixels is None:
-            return decode_slice(header.path, *self._shape, self._study)
+            return self._by_pydicom(header)
         form = pixels.format
         values = used_bits(stored, bits=form.bits, high_bit=self._high_bit(pixels), signed=form.signed)
         return to_hounsfield(
@@ -65,15 +66,38 @@ class SliceReader:
             with header.path.open("rb", buffering=0) as file:
                 file.seek(place.offset_bytes)
                 if place.syntax in (IMPLICIT, EXPLICIT):
-                    return self._uncompressed(file, place)
-                return self._decompressed(file.read(), place)
+                    stored = self._uncompressed(file, place)
+                else:
+                    stored = self._decompressed(file.read(), place)
+                # Looked at last: a file may be written to while it is read.
+                return stored if version_of(os.fstat(file.fileno())) == header.version else None
         except OSError as error:
             raise UnreadableStudyError(self._study, f"{header.path.name} cannot be read: {error}.") from error
 
+    def _by_pydicom(self, header: SliceHeader) -> NDArray[np.int16]:
+        try:
+            return decode_slice(header.path, *self._shape, self._study)
+        finally:  # what else is wrong with a file that changed says less
+            self._refuse_another(header)
+
+    def _refuse_another(self, header: SliceHeader) -> None:
+        """A file that was only copied anew is still the same slice; another one would be out of its place."""
+        try:
+            if version_of(header.path.stat()) == header.version:
+                return
+            now = read_header(header.path)
+        except OSError as error:
+            raise UnreadableStudyError(self._study, f"{header.path.name} cannot be read: {error}.") from error
+        if not (isinstance(now, SliceHeader) and now.is_same_slice(header)):
+            raise UnreadableStudyError(
+                self._study,
+                f"{header.path.name} changed while the study was read.",
+                "Read it again once it is no longer written to.",
+            )
+
     def _uncompressed(self, file: BinaryIO, place: PixelPlace) -> NDArray[np.uint16] | None:
         length = place.length_bytes or 0
-        size = os.fstat(file.fileno()).st_size
-        if length < 2 * math.prod(self._shape) or place.offset_bytes + length != size:
+        if length < 2 * math.prod(self._shape) or place.offset_bytes + length != place.file_bytes:
             return None
         stored = self._buffers()[0]
         done, wanted = 0, memoryview(stored)
