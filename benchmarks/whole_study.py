@@ -4,8 +4,8 @@ Ours is what `vpt classify` of many studies does: the slices are read reduced, a
 the fastest backend. The row with a target is in bfloat16 where this device multiplies it natively, as a
 version is served whose check of precision passed; random weights have none, so that it is forced here. The
 default is what a version gets that was never checked, float32. Theirs reads slice by slice and shows the
-network one clip at a time, at the same stride. All have a process of their own. The probabilities of the clips
-must agree. In the long form MONAI Label's stock task (b) answers, too.
+network one clip at a time, at the same stride. All have a process of their own. The probabilities of the
+clips must agree. In the long form MONAI Label's stock task (b) answers, too.
 
 In the quick form (a) reads the whole study, and the network's part is worked out from the first clips: all
 clips of a network take alike. The default answers for a shorter study, which is worked out by clips, too; it
@@ -158,7 +158,7 @@ def ways_of(
         clips = len(clip_starts(slices, length=spec.clip_slices, stride=stride))
         return replace(done, seconds=done.seconds * clips / len(done.answer["clips"]))
 
-    ways = {
+    ways: dict[str, Callable[[], DoneInProcess]] = {
         PAPER: paper,
         _ours(): partial(processes[_ours()], network=network, study=whole),
         DEFAULT: default,
