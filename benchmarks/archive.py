@@ -4,6 +4,10 @@ Quick: phantoms of some 110 slices of 128 x 128 and `tiny`, so that reading, sta
 than in an archive. Long: studies of 300 slices of 512 x 512 and `slowfast_r50`. Few of them are different
 files; the others are links to those, so that the disk's memory holds all.
 
+What studies per minute are compared with is the paper's way (a), with the same network: the different
+studies, as DICOM folders, one after the other, its start not counted either. That it says what ours says is
+looked at by `whole_study.py`.
+
 How busy the cores were is told from the first answer to the last: what the command computed, of that and of
 what the cores waited. Memory is that of the command with all its processes, and it is bounded: no more in the
 second half than in the first.
@@ -20,11 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from process_tree import Look, Watched, busy_per_cent, watch
-from side_by_side import SideBySide, Target, parser
+from side_by_side import Row, SideBySide, Target, parser
 from studies import noise
+from way_process import WayProcess
 
 from vpt_plugin.ct.volume import Volume
-from vpt_plugin.data.phantom import make_phantom, write_nrrd
+from vpt_plugin.data.phantom import make_phantom, write_dicom, write_nrrd
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import new_classifier
@@ -33,6 +38,7 @@ from vpt_plugin.training.model_store import ModelStore
 
 # Ours, because the issue of an archive is that no core waits: of all cores, and of memory from half to half.
 BUSY_PER_CENT = 85.0
+PAPER = "(a) paper's way"
 GROWTH = 1.1
 
 
@@ -44,6 +50,19 @@ class Archive:
     distinct: int
     study: Callable[[int], Volume]
     words: str
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """How (a) did.
+
+    Attributes:
+        per_minute: studies.
+        studies: how many there were.
+    """
+
+    per_minute: float
+    studies: int
 
 
 def _phantom(seed: int) -> Volume:
@@ -65,10 +84,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="vptct-archive-"))
     try:
         make(folder, archive, arguments.studies)
+        baseline = one_after_the_other(bench, folder, archive)
         one_by_one = watch([*_vpt("classify", folder, archive), "--csv"])
-        report(bench, "vpt classify", one_by_one, since_first_answer(one_by_one), arguments.studies)
+        work = since_first_answer(one_by_one)
+        report(bench, "vpt classify", one_by_one, work, arguments.studies)
+        compare(bench, "vpt classify", work, arguments.studies, baseline, archive)
         all_cores = watch([*_vpt("classify-all", folder, archive), "--out", str(folder / "answers")])
-        report(bench, "vpt classify-all", all_cores, while_workers_answered(all_cores), arguments.studies)
+        work = while_workers_answered(all_cores)
+        report(bench, "vpt classify-all", all_cores, work, arguments.studies)
+        compare(bench, "vpt classify-all", work, arguments.studies, baseline, archive)
     finally:
         shutil.rmtree(folder)
     return bench.finish()
@@ -89,6 +113,36 @@ def make(folder: Path, archive: Archive, studies: int) -> None:
     ModelStore(folder / "models").publish(new_classifier(spec, task.findings, seed=3), card)
 
 
+def one_after_the_other(bench: SideBySide, folder: Path, archive: Archive) -> Baseline:
+    """(a) over the different studies as DICOM."""
+    seconds = []
+    with WayProcess("peers.paper:WholeStudy", {"study": ""}) as paper:
+        paper(network=archive.network, warm_up=True)
+        for number in range(archive.distinct):
+            study = folder / f"dicom-{number}"
+            write_dicom(archive.study(number), study)
+            seconds.append(paper(network=archive.network, study=str(study)).seconds)
+            shutil.rmtree(study)
+    per_minute = 60 * len(seconds) / sum(seconds)
+    note = f"{len(seconds)} studies as DICOM, {archive.words}, {archive.network}"
+    bench.figure(PAPER, "without its start", per_minute, "studies/min", note=note)
+    return Baseline(per_minute, len(seconds))
+
+
+def compare(
+    bench: SideBySide, name: str, work: Sequence[Look], studies: int, baseline: Baseline, archive: Archive
+) -> None:
+    """Studies per minute, and how many times those of (a) that is."""
+    per_minute = 60 * studies / (work[-1].seconds - work[0].seconds)
+    note = f"{studies} studies, {archive.words}, {archive.network}"
+    bench.add(
+        Row(
+            name, "without its start", "studies/min", per_minute, per_minute, per_minute, 1,
+            against=PAPER, ratio=per_minute / baseline.per_minute, note=note,
+        )
+    )  # fmt: skip
+
+
 def since_first_answer(watched: Watched) -> list[Look]:
     """The looks at `vpt classify` once it had printed an answer."""
     before = next(number for number, line in enumerate(watched.output) if ".nrrd," in line)
@@ -104,8 +158,6 @@ def while_workers_answered(watched: Watched) -> list[Look]:
 def report(bench: SideBySide, name: str, watched: Watched, work: Sequence[Look], studies: int) -> None:
     """The rows of one command."""
     bench.figure(name, "whole command", watched.seconds, "s")
-    seconds = work[-1].seconds - work[0].seconds
-    bench.figure(name, "without its start", 60 * studies / seconds, "studies/min")
     busy = busy_per_cent(work)
     bench.figure(name, "busy, of what the cores had left", busy, "%", target=Target(at_least=BUSY_PER_CENT))
     bench.figure(name, "peak memory", watched.peak_mib, "MiB")

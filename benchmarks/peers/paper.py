@@ -108,7 +108,7 @@ class WholeStudy:
         self._network: Network | None = None
 
     def __call__(
-        self, network: str, warm_up: bool = False, clips: int | None = None
+        self, network: str, warm_up: bool = False, clips: int | None = None, study: str = ""
     ) -> tuple[list[float], float]:
         """The logits, and how many seconds the whole study takes.
 
@@ -116,6 +116,7 @@ class WholeStudy:
             network: its name; the first call for a network builds it.
             warm_up: build the network and show it one clip of noise instead.
             clips: how many go through it, the first ones; the seconds of the rest are worked out from theirs.
+            study: another folder than that of the settings.
         """
         if self._network is None or self._network.spec.name != network:
             self._network = None
@@ -125,16 +126,18 @@ class WholeStudy:
             noise = torch.rand(1, 3, spec.clip_slices, spec.crop_px, spec.crop_px)
             return [self._network.logit(noise)], 0.0
         began = time.perf_counter()
-        study = read(self._study, self._task.hu_window, self._task.offset, pixels=spec.resize_px)
-        edge = (study.shape[2] - spec.crop_px) // 2
-        length, slices = spec.clip_slices, study.shape[1]
+        folder = Path(study) if study else self._study
+        slices_seen = read(folder, self._task.hu_window, self._task.offset, pixels=spec.resize_px)
+        edge = (slices_seen.shape[2] - spec.crop_px) // 2
+        length, slices = spec.clip_slices, slices_seen.shape[1]
         last = slices - length
         starts = [*range(0, last, length * 3 // 4), last]
         shown = starts[:clips]
         logits = []
         have_read = time.perf_counter()
         for start in shown:
-            clip = study[:, start : start + length, edge : edge + spec.crop_px, edge : edge + spec.crop_px]
+            inside = slice(edge, edge + spec.crop_px)
+            clip = slices_seen[:, start : start + length, inside, inside]
             logits.append(self._network.logit(torch.from_numpy(np.ascontiguousarray(clip))[None]))
         network_seconds = (time.perf_counter() - have_read) * len(starts) / len(shown)
         return logits, have_read - began + network_seconds
