@@ -71,8 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser(__doc__).parse_args(argv)
     bench = SideBySide("overlap", "overlapping clips, coarse to fine, many studies")
     keep_freed_memory()  # as the server does
-    share(bench, slices=80 if arguments.quick else 300, rounds=1 if arguments.quick else 3)
-    many(bench, studies=8 if arguments.quick else 24, rounds=2 if arguments.quick else 5)
+    share(bench, slices=56 if arguments.quick else 300, rounds=1 if arguments.quick else 3)
+    many(bench, studies=6 if arguments.quick else 24, rounds=1 if arguments.quick else 5)
     coarse_to_fine(bench, may_train=not arguments.quick)
     return bench.finish()
 
