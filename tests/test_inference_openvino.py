@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,9 @@ pytest.importorskip("openvino", reason="needs OpenVINO: the extra `openvino`")
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.inference.engines import Engine, make_engine
 from vpt_plugin.inference.engines import openvino_engine as of_openvino
+from vpt_plugin.inference.engines.choose import expected_backend
 from vpt_plugin.inference.engines.compiled_cache import CompiledCache
-from vpt_plugin.inference.engines.openvino_network import openvino
+from vpt_plugin.inference.engines.openvino_network import installed_version, openvino
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import Classifier, new_classifier
@@ -40,9 +42,17 @@ def small(network: str, *, pixels: int, slices: int) -> tuple[Classifier, Readin
 
 
 def engine(
-    backend: str, cache: Path, classifier: Classifier, task: ReadingTask, precision: str = "float32"
+    backend: str,
+    cache: Path,
+    classifier: Classifier,
+    task: ReadingTask,
+    precision: str = "float32",
+    temperature: float = 1.0,
 ) -> Engine:
-    card = ModelCard(task.name, classifier.spec.name, task.findings, "none", classifier.spec.clip_slices)
+    card = ModelCard(
+        task.name, classifier.spec.name, task.findings, "none", classifier.spec.clip_slices,
+        temperature=temperature,
+    )  # fmt: skip
     return make_engine(
         classifier, task, card,
         device="cpu", precision=precision, backend=backend, cache=cache, many_studies=True,
@@ -63,8 +73,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory, tiny: tuple[Classifier, Read
 
 
 def float32_entry(folder: Path) -> Path:
-    (kept,) = (each for each in folder.iterdir() if "float32" in (each / "facts.json").read_text())
-    return kept
+    (kept,) = (each for each in folder.glob("*/facts.json") if "float32" in each.read_text())
+    return kept.parent
 
 
 def a_study(classifier: Classifier, task: ReadingTask) -> torch.Tensor:
@@ -138,24 +148,96 @@ def test_a_damaged_entry_is_made_again(
     assert blob.read_bytes() != content
 
 
+def keep_moved(cache: Path, folder: Path, move: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Copy tiny's entry to a folder, and change the logits of torch that are kept in it."""
+    kept = float32_entry(cache)
+    logits = torch.tensor(json.loads((kept / "expected.json").read_text()), dtype=torch.float64)
+    files = {
+        "compiled.blob": (kept / "compiled.blob").read_bytes(),
+        "expected.json": json.dumps(move(logits).tolist()).encode(),
+    }
+    CompiledCache(folder).store(json.loads((kept / "facts.json").read_text())["facts"], files)
+
+
+def by_a_quarter(logits: torch.Tensor) -> torch.Tensor:
+    """Logits whose probabilities are a quarter nearer to the other end."""
+    said = torch.sigmoid(logits)
+    return torch.logit(torch.where(said < 0.5, said + 0.25, said - 0.25))
+
+
 def test_torch_computes_where_openvino_says_something_else(
     tiny: tuple[Classifier, ReadingTask], cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Torch's probabilities as they would be kept, had OpenVINO moved all of them by a quarter.
-    kept = float32_entry(cache)
-    facts = json.loads((kept / "facts.json").read_text())["facts"]
-    moved = [[each[0] + 0.25] for each in json.loads((kept / "expected.json").read_text())]
-    files = {
-        "compiled.blob": (kept / "compiled.blob").read_bytes(),
-        "expected.json": json.dumps(moved).encode(),
-    }
-    CompiledCache(tmp_path).store(facts, files)
+    keep_moved(cache, tmp_path, by_a_quarter)
     ours = engine("openvino", tmp_path, *tiny)
     assert ours.name == "torch"
-    version = of_openvino.installed_version()
+    version = installed_version()
     note = f"OpenVINO {version} differs from torch by 0.2500 in a probability of tiny"
     assert any(each.startswith(note) for each in ours.notes)
     assert [note in each for each in caplog.messages].count(True) == 1
+
+
+def test_the_probabilities_that_are_compared_are_those_of_the_cards_temperature(
+    tiny: tuple[Classifier, ReadingTask], cache: Path, tmp_path: Path
+) -> None:
+    # A thousandth of a logit is 0.00025 of a probability at most; divided by 10 it is within 0.0001.
+    keep_moved(cache, tmp_path, lambda logits: logits - 0.001 * logits.sign())
+    assert engine("openvino", tmp_path, *tiny, temperature=10.0).name == "openvino"
+    assert engine("openvino", tmp_path, *tiny, temperature=1.0).name == "torch"
+
+
+def test_what_disagrees_when_it_is_made_is_not_kept(
+    tiny: tuple[Classifier, ReadingTask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(of_openvino.ALLOWED_SHIFT, "float32", -1.0)
+    assert engine("openvino", tmp_path, *tiny).name == "torch"
+    assert not list(tmp_path.glob("*/compiled.blob"))
+
+
+def test_an_intact_entry_that_openvino_refuses_is_replaced(
+    tiny: tuple[Classifier, ReadingTask], cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = float32_entry(cache)
+    files = {
+        "compiled.blob": b"of another OpenVINO",
+        "expected.json": (kept / "expected.json").read_bytes(),
+    }
+    CompiledCache(tmp_path).store(json.loads((kept / "facts.json").read_text())["facts"], files)
+    for _ in range(2):
+        assert engine("openvino", tmp_path, *tiny).name == "openvino"
+    assert caplog.text.count("does not take the network it compiled before") == 1
+    assert (float32_entry(tmp_path) / "compiled.blob").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("vpt_plugin.inference.engines.openvino_engine.processor", "cannot tell what this processor is"),
+        ("vpt_plugin.inference.engines.openvino_engine.CompiledNetwork.answer", "cannot compute tiny"),
+        ("vpt_plugin.inference.engines.openvino_engine.CompiledNetwork.to_bytes", "cannot export tiny"),
+    ],
+)
+def test_auto_takes_torch_whatever_part_of_openvino_fails(
+    part: str,
+    words: str,
+    tiny: tuple[Classifier, ReadingTask],
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("Exception from src/inference/src/cpp/core.cpp")
+
+    monkeypatch.setattr(part, fails)
+    monkeypatch.delenv("VPT_BACKEND", raising=False)
+    folder = tmp_path if "to_bytes" in part else cache
+    ours = engine("auto", folder, *tiny)
+    assert ours.name == "torch"
+    assert words in ours.notes[-1]
+    assert "core.cpp" in ours.notes[-1]
+    with pytest.raises(ConfigurationError, match=words) as told:
+        engine("openvino", folder, *tiny)
+    assert isinstance(told.value.__cause__, RuntimeError)
 
 
 def test_lrcn_reads_clips_of_any_length_so_torch_computes_it(tmp_path: Path) -> None:
@@ -169,6 +251,15 @@ def test_auto_takes_torch_for_penet_which_torch_computes_faster(
 ) -> None:
     monkeypatch.delenv("VPT_BACKEND", raising=False)
     assert engine("auto", tmp_path, *small("penet", pixels=32, slices=8)).name == "torch"
+
+
+def test_what_is_expected_of_auto_knows_the_networks_that_torch_computes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("VPT_BACKEND", raising=False)
+    expected = {"tiny": "openvino", "swin_t": "openvino", "penet": "torch", "lrcn": "torch"}
+    assert {name: expected_backend(get_model(name), "cpu") for name in expected} == expected
+    assert expected_backend(get_model("penet"), "cpu", "openvino") == "openvino"
 
 
 def test_a_network_that_cannot_be_converted_names_the_cause(
@@ -212,7 +303,7 @@ import sys
 asked = []
 reaching_out = ("socket.connect", "socket.getaddrinfo", "socket.sendto")
 sys.addaudithook(lambda name, what: asked.append(what) if name in reaching_out else None)
-from vpt_plugin.inference.engines.openvino_network import openvino
+from vpt_plugin.inference.engines.openvino_network import installed_version, openvino
 openvino()
 # What a conversion reports goes through the same module.
 assert sys.modules["openvino.tools.ovc.telemetry_utils"].tm.__name__ == "openvino.tools.ovc.telemetry_stub"

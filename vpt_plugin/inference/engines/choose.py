@@ -11,13 +11,17 @@ from types import MappingProxyType
 
 from vpt_plugin.errors import BackendDisagreesError, ConfigurationError
 from vpt_plugin.inference.engines.engine import BACKENDS, Engine, EngineRequest
-from vpt_plugin.inference.engines.openvino_engine import make_openvino_engine, openvino_suits
-from vpt_plugin.inference.engines.openvino_network import is_installed
+from vpt_plugin.inference.engines.openvino_engine import (
+    make_openvino_engine,
+    openvino_is_faster,
+    openvino_suits,
+)
 from vpt_plugin.inference.engines.torch_engine import TorchEngine
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import choose_device
 from vpt_plugin.models.precision import settle_precision
+from vpt_plugin.models.spec import ModelSpec
 from vpt_plugin.tasks import ReadingTask
 
 # Says which backend is meant where none is asked for.
@@ -104,10 +108,11 @@ def _make_or_fall_back(
         return _BACKENDS["torch"].make(replace(with_torch, notes=(*with_torch.notes, note)))
 
 
-def expected_backend(device: str, backend: str = "auto") -> str:
-    """What ``make_engine`` takes where many studies are to come, unless that backend cannot do the network.
+def expected_backend(spec: ModelSpec, device: str, backend: str = "auto") -> str:
+    """What ``make_engine`` takes for a network where many studies are to come, unless that backend fails.
 
     Args:
+        spec: of the network.
         device: as in ``choose_device``.
         backend: one of ``BACKENDS``.
 
@@ -117,7 +122,7 @@ def expected_backend(device: str, backend: str = "auto") -> str:
     asked = check_backend(backend)
     if asked != "auto":
         return asked
-    return "openvino" if choose_device(device).type == "cpu" and is_installed() else "torch"
+    return "openvino" if openvino_is_faster(spec, choose_device(device)) else "torch"
 
 
 def check_backend(name: str) -> str:

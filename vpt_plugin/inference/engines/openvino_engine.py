@@ -6,7 +6,8 @@ import copy
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vpt_plugin.errors import BackendDisagreesError, ConfigurationError
+import vpt_plugin
+from vpt_plugin.errors import BackendDisagreesError, ConfigurationError, VptError
 from vpt_plugin.inference.engines.compiled_cache import CompiledCache
 from vpt_plugin.inference.engines.engine import Engine, EngineRequest
 from vpt_plugin.inference.engines.openvino_network import (
@@ -27,13 +29,14 @@ from vpt_plugin.inference.engines.openvino_network import (
 )
 from vpt_plugin.inference.engines.torch_engine import TorchEngine
 from vpt_plugin.models.classifier import Classifier
+from vpt_plugin.models.spec import ModelSpec
 
 # By how much a probability of the clips of ``check_clips`` may differ from torch's in float32.
-ALLOWED_SHIFT = {"float32": 1e-3, "bfloat16": 0.01}
+ALLOWED_SHIFT = {"float32": 1e-4, "bfloat16": 0.01}
 # Its group norms cost OpenVINO as much as its convolutions, so that torch is faster; `auto` takes torch.
 _FASTER_BY_TORCH = frozenset({"penet"})
 # Rises when what is computed or kept changes, so that older entries of the cache are left.
-_LAYOUT = 1
+_LAYOUT = 2
 _COMPILED, _EXPECTED = "compiled.blob", "expected.json"
 _logger = logging.getLogger(__name__)
 
@@ -71,11 +74,16 @@ class OpenVinoEngine:
         self.answer(torch.zeros(self._clip_shape, dtype=torch.uint8), (0,))
 
 
-def openvino_suits(request: EngineRequest) -> bool:
-    """Whether ``auto`` takes OpenVINO: on the CPU, installed, faster, and the start is quick or pays."""
-    if request.device.type != "cpu" or not is_installed() or _cannot(request):
+def openvino_is_faster(spec: ModelSpec, device: torch.device) -> bool:
+    """Whether OpenVINO is installed, can compute a network on this device, and does so faster than torch."""
+    if device.type != "cpu" or not is_installed():
         return False
-    if request.classifier.spec.name in _FASTER_BY_TORCH:
+    return not _cannot(spec) and spec.name not in _FASTER_BY_TORCH
+
+
+def openvino_suits(request: EngineRequest) -> bool:
+    """Whether ``auto`` takes OpenVINO: it is faster, and the start is quick or pays."""
+    if not openvino_is_faster(request.classifier.spec, request.device):
         return False
     if request.many_studies:
         return True
@@ -91,7 +99,8 @@ def make_openvino_engine(request: EngineRequest) -> OpenVinoEngine:
     Every time its answers for a few fixed clips are compared with torch's in float32.
 
     Raises:
-        ConfigurationError: OpenVINO is not installed, does not run here, or cannot convert the network.
+        ConfigurationError: OpenVINO is not installed, does not run here, or cannot convert or compute the
+            network.
         BackendDisagreesError: a probability differs from torch's by more than ``ALLOWED_SHIFT``.
         DeviceMemoryError: the network does not fit into the memory.
     """
@@ -100,19 +109,15 @@ def make_openvino_engine(request: EngineRequest) -> OpenVinoEngine:
             f"the backend openvino computes on the CPU, not on {request.device};",
             "choose the device cpu, or the backend torch.",
         )
-    if cause := _cannot(request):
+    if cause := _cannot(request.classifier.spec):
         raise ConfigurationError(cause, "Choose the backend torch.")
-    network, expected = _load(request) or _make(request)
-    engine = OpenVinoEngine(network, request)
-    shift = _largest_shift(_answers(engine, request), expected)
-    allowed = ALLOWED_SHIFT[request.precision]
-    if shift > allowed:
-        raise BackendDisagreesError(
-            f"OpenVINO {installed_version()} differs from torch by {shift:.4f} in a probability of "
-            f"{request.classifier.spec.name} (allowed in {request.precision}: {allowed}).",
-            "Choose the backend torch.",
-        )
-    return engine
+    facts = _facts(request)
+    cache = CompiledCache(request.cache)
+    if engine := _load(request, cache, facts):
+        return engine
+    with cache.making(facts):
+        # Another process may have made it while this one waited.
+        return _load(request, cache, facts) or _make(request, cache, facts)
 
 
 def check_clips(clip_shape: tuple[int, int, int]) -> list[NDArray[np.uint8]]:
@@ -135,74 +140,115 @@ def check_clips(clip_shape: tuple[int, int, int]) -> list[NDArray[np.uint8]]:
     return [clip.astype(np.uint8) for clip in (air, chest, noise)]
 
 
-def _cannot(request: EngineRequest) -> str:
+def _cannot(spec: ModelSpec) -> str:
     """Why OpenVINO cannot compute this network at all; empty where it can."""
-    spec = request.classifier.spec
     if spec.ignores_filling:
         # It reads as many slices as a study has, and a compiled network always takes the same number.
         return f"{spec.name} reads clips of any length, and OpenVINO is given networks of a fixed one."
     return ""
 
 
-def _load(request: EngineRequest) -> tuple[CompiledNetwork, NDArray[np.float64]] | None:
-    """The network as it was compiled before, and torch's probabilities for the clips of the check."""
-    files = CompiledCache(request.cache).load(_facts(request))
+def _load(request: EngineRequest, cache: CompiledCache, facts: dict[str, Any]) -> OpenVinoEngine | None:
+    """The engine of the network as it was compiled before; None where none is kept that OpenVINO takes."""
+    files = cache.load(facts)
     if files is None:
         return None
     try:
         network = CompiledNetwork.from_bytes(files[_COMPILED], request.precision, torch.get_num_threads())
-    except RuntimeError as error:
+    except VptError:
+        raise
+    except Exception as error:  # of OpenVINO, and of many classes
         _logger.warning(
             "OpenVINO does not take the network it compiled before (%s): it is made again.", error
         )
+        cache.remove(facts)
         return None
-    return network, np.array(json.loads(files[_EXPECTED]))
+    return _checked(network, request, np.array(json.loads(files[_EXPECTED])))
 
 
-def _make(request: EngineRequest) -> tuple[CompiledNetwork, NDArray[np.float64]]:
-    """Convert, compile and keep a network."""
+def _make(request: EngineRequest, cache: CompiledCache, facts: dict[str, Any]) -> OpenVinoEngine:
+    """Convert, compile and check a network, and keep it where it says the same as torch."""
     spec = request.classifier.spec
     _logger.info("%s is made ready by OpenVINO; that takes a while once per version.", spec.name)
-    expected = _answers(TorchEngine(replace(request, precision="float32")), request)
-    try:
+    expected = _logits(TorchEngine(replace(request, precision="float32")), request)
+    with _or_configuration_error(f"convert {spec.name}"):
         mine = copy.deepcopy(request.classifier).eval().requires_grad_(False)
         model = convert(mine, request.task.offset, request.clip_shape)
         network = CompiledNetwork.compile(model, request.precision, torch.get_num_threads())
-    except ConfigurationError:
+    engine = _checked(network, request, expected)
+    with _or_configuration_error(f"export {spec.name}"):
+        content = network.to_bytes()
+    cache.store(facts, {_COMPILED: content, _EXPECTED: json.dumps(expected.tolist()).encode()})
+    return engine
+
+
+def _checked(
+    network: CompiledNetwork, request: EngineRequest, expected: NDArray[np.float64]
+) -> OpenVinoEngine:
+    """The engine of a network that gives the clips of the check the probabilities that torch gives them.
+
+    Args:
+        network: compiled now or before.
+        request: what it was made from.
+        expected: torch's logits of these clips (clips, findings).
+    """
+    name = request.classifier.spec.name
+    engine = OpenVinoEngine(network, request)
+    with _or_configuration_error(f"compute {name}"):
+        logits = _logits(engine, request)
+    shift = _largest_shift(logits, expected, request.card.temperature)
+    allowed = ALLOWED_SHIFT[request.precision]
+    if shift > allowed:
+        raise BackendDisagreesError(
+            f"OpenVINO {installed_version()} differs from torch by {shift:.4f} in a probability of "
+            f"{name} (allowed in {request.precision}: {allowed}).",
+            "Choose the backend torch.",
+        )
+    return engine
+
+
+@contextmanager
+def _or_configuration_error(what: str) -> Iterator[None]:
+    """Tell an error of OpenVINO, or of torch's export, as one that ``auto`` falls back to torch for."""
+    try:
+        yield
+    except VptError:
         raise
     except Exception as error:  # of either library, and of many classes
         raise ConfigurationError(
-            f"OpenVINO {installed_version()} cannot convert {spec.name} ({type(error).__name__}: {error}).",
+            f"OpenVINO {installed_version()} cannot {what} ({type(error).__name__}: {error}).",
             "Choose the backend torch.",
         ) from error
-    kept = {_COMPILED: network.to_bytes(), _EXPECTED: json.dumps(expected.tolist()).encode()}
-    CompiledCache(request.cache).store(_facts(request), kept)
-    return network, expected
 
 
-def _answers(engine: Engine, request: EngineRequest) -> NDArray[np.float64]:
-    """Probabilities (clips, findings) that an engine gives the clips of the check."""
+def _logits(engine: Engine, request: EngineRequest) -> NDArray[np.float64]:
+    """Logits (clips, findings) that an engine gives the clips of the check."""
     clips = [torch.from_numpy(clip) for clip in check_clips(request.clip_shape)]
-    logits = torch.cat([engine.answer(clip, (0,))[0] for clip in clips])
-    return torch.sigmoid(logits).numpy()
+    logits: NDArray[np.float64] = torch.cat([engine.answer(clip, (0,))[0] for clip in clips]).numpy()
+    return logits
 
 
-def _largest_shift(answers: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
-    """By how much a probability differs at most; infinite where one of them is no number."""
-    shift = np.abs(answers - expected).max()
-    return float(shift) if np.isfinite(shift) else float("inf")
+def _largest_shift(logits: NDArray[np.float64], expected: NDArray[np.float64], temperature: float) -> float:
+    """By how much a probability, as the version tells it, differs at most; infinite if one is no number."""
+    answers, wanted = (torch.sigmoid(torch.from_numpy(each) / temperature) for each in (logits, expected))
+    shift = float((answers - wanted).abs().max())
+    return shift if np.isfinite(shift) else float("inf")
 
 
 def _facts(request: EngineRequest) -> dict[str, Any]:
     """What decides what the compiled network computes, and on which processors."""
+    with _or_configuration_error("tell what this processor is"):
+        runs_on = processor()
     return {
         "layout": _LAYOUT,
+        "vpt_plugin": vpt_plugin.__version__,
+        "torch": str(torch.__version__),
         "weights": _digest(request.classifier),
         "network": request.classifier.spec.name,
         "offset": request.task.offset,
         "clip": list(request.clip_shape),
         "precision": request.precision,
-        **processor(),
+        **runs_on,
     }
 
 
