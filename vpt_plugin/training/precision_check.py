@@ -32,6 +32,7 @@ from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import has_native_bfloat16
 from vpt_plugin.models.precision import FULL, REDUCED, way_of_computing
 from vpt_plugin.models.precision_record import PrecisionCheck
+from vpt_plugin.models.spec import ModelSpec
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.metrics import auroc
 
@@ -124,7 +125,7 @@ def answer_in_ways(
     Raises:
         CancelledError: ``cancelled`` said so.
     """
-    backends = _backends(device)
+    backends = _backends(classifier.spec, device)
     if not studies or not backends:
         return None
     until = time.monotonic() + most_seconds
@@ -202,11 +203,11 @@ class _Predictors:
         return made
 
 
-def _backends(device: torch.device) -> list[str]:
-    """Those that can answer in bfloat16 on this device; torch always, because it may have validated in it."""
+def _backends(spec: ModelSpec, device: torch.device) -> list[str]:
+    """Those that may answer in bfloat16 on this device; torch always, because it may have validated in it."""
     if not has_native_bfloat16(device):
         return []
-    return list(dict.fromkeys(("torch", expected_backend(device.type))))
+    return list(dict.fromkeys(("torch", expected_backend(spec, device.type))))
 
 
 def _logits(predictor: Predictor, study: LabelledStudy, cancelled: Callable[[], bool]) -> Floats:

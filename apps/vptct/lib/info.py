@@ -127,13 +127,13 @@ def _model_info(task: ReadingTask, spec: ModelSpec, store: ModelStore, conf: App
         "calibrated": card.calibrated if card else None,
         "thresholds": {name: _or_null(value) for name, value in card.thresholds.items()} if card else None,
         "validation_auroc": auroc,
-        "precision": _precision(card, conf) if card else None,
+        "precision": _precision(card, spec, conf) if card else None,
     }
 
 
-def _precision(card: ModelCard, conf: AppConf) -> dict[str, str]:
+def _precision(card: ModelCard, spec: ModelSpec, conf: AppConf) -> dict[str, str]:
     """In which numbers this server answers with a version, and why."""
-    backend = expected_backend(conf.device, conf.backend)
+    backend = expected_backend(spec, conf.device, conf.backend)
     settled = settle_precision(card, torch.device(conf.device), conf.precision, backend)
     return {"backend": backend, "numbers": settled.precision, "why": settled.why}
 
