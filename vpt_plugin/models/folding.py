@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from typing import Any, TypeGuard
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vpt_plugin.models.architectures.lrcn import SliceSequence
+from vpt_plugin.models.onednn import FusedConvolution, PackedLinear, can_fuse, can_pack
 
 _CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 # By name, because to import PyTorchVideo takes seconds.
@@ -55,7 +56,8 @@ def fuse_convolutions(network: nn.Module) -> None:
     Args:
         network: as ``fold_batch_norm`` left it, in the type that it computes in.
     """
-    if not can_fuse():
+    convolutions = [module for module in network.modules() if isinstance(module, _CONVOLUTIONS)]
+    if not all(can_fuse(dtype) for dtype in {module.weight.dtype for module in convolutions}):
         return
     for traced in [module for module in network.modules() if isinstance(module, fx.GraphModule)]:
         for node in list(traced.graph.nodes):
@@ -69,7 +71,7 @@ def fuse_convolutions(network: nn.Module) -> None:
 
 def pack_linear_layers(network: nn.Module) -> None:
     """Lay out the weights of linear layers in bfloat16, in place, as oneDNN wants them; others stay."""
-    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    if not can_pack():
         return
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
@@ -86,96 +88,6 @@ def hold_weights_in(network: nn.Module, dtype: torch.dtype) -> None:
     for module in network.modules():
         if isinstance(module, (*_CONVOLUTIONS, nn.Linear)) and not any(module is each for each in kept):
             module.to(dtype)
-
-
-def can_fuse() -> bool:
-    """Whether this torch has the operators; they are not part of what it promises to keep."""
-    there = hasattr(torch.ops.mkldnn, "_convolution_pointwise")
-    there = there and hasattr(torch._C._nn, "mkldnn_reorder_conv3d_weight")
-    return there and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-
-
-class FusedConvolution(nn.Module):
-    """A convolution with the sum and the ReLU that follow it, in one pass over memory, for answering only.
-
-    Attributes:
-        kernel_size, stride, padding: of the convolution.
-
-    Args:
-        convolution: its weights are taken over.
-        relu: whether a ReLU follows.
-    """
-
-    def __init__(self, convolution: nn.Conv2d | nn.Conv3d, *, relu: bool = False) -> None:
-        super().__init__()
-        self.kernel_size = convolution.kernel_size
-        self.stride = convolution.stride
-        self.padding = convolution.padding
-        self._relu = relu
-        self._settings = (
-            list(convolution.padding), list(convolution.stride), list(convolution.dilation),
-            convolution.groups,
-        )  # fmt: skip
-        self._weight = convolution.weight.detach()
-        self._bias = None if convolution.bias is None else convolution.bias.detach()
-        self._laid_out: tuple[torch.Size, Tensor] | None = None
-
-    def forward(self, maps: Tensor, other: Tensor | None = None) -> Tensor:
-        """Maps (batch, channels, ...) to maps; ``other``, of their shape, is added before the ReLU."""
-        maps = maps.to(self._weight.dtype)
-        arguments = (self._weight_for(maps), self._bias, *self._settings)
-        convolve: Any = torch.ops.mkldnn._convolution_pointwise
-        said: Tensor
-        if other is None:
-            said = convolve(maps, *arguments, "relu" if self._relu else "none", [], "")
-        else:
-            relu = "relu" if self._relu else None
-            said = convolve.binary(maps, other.to(maps.dtype), *arguments, "add", 1.0, relu, [], None)
-        return said
-
-    def _weight_for(self, maps: Tensor) -> Tensor:
-        """The weights in the order that oneDNN wants for maps of the first shape seen, else as they are.
-
-        Weights laid out for another shape than that of the maps can make a convolution many times slower.
-        """
-        if self._laid_out is None:
-            order: Any = (
-                torch._C._nn.mkldnn_reorder_conv3d_weight
-                if self._weight.ndim == 5
-                else torch._C._nn.mkldnn_reorder_conv2d_weight
-            )
-            plain = self._weight.contiguous().to_mkldnn()
-            self._laid_out = maps.shape, order(plain, *self._settings, list(maps.shape))
-        shape, laid_out = self._laid_out
-        return laid_out if maps.shape == shape else self._weight
-
-
-class PackedLinear(nn.Module):
-    """A linear layer with its weights in the order that oneDNN wants, for answering only.
-
-    Attributes:
-        weight, bias: as they were.
-
-    Args:
-        linear: its weights are taken over.
-    """
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        self.weight = linear.weight.detach()
-        self.bias = None if linear.bias is None else linear.bias.detach()
-        self._laid_out: tuple[int, Tensor] | None = None
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """(..., inputs) -> (..., outputs)."""
-        vectors = vectors.to(self.weight.dtype)
-        rows = vectors.numel() // vectors.shape[-1]
-        if self._laid_out is None:
-            self._laid_out = rows, torch.ops.mkldnn._reorder_linear_weight(self.weight, rows)
-        # Laid out for another number of rows it may be slower than as it was.
-        weight = self._laid_out[1] if rows == self._laid_out[0] else self.weight
-        said: Tensor = torch.ops.mkldnn._linear_pointwise(vectors, weight, self.bias, "none", [], "")
-        return said
 
 
 def _blocks(network: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:

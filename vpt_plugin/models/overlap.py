@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vpt_plugin.models.backbones import ResNetBackbone, sliding_mean
 from vpt_plugin.models.classifier import Classifier
-from vpt_plugin.models.folding import FusedConvolution
+from vpt_plugin.models.onednn import FusedConvolution
 
 # What treats every value, or every channel, by itself once it is set to evaluation.
 _POINTWISE = (nn.BatchNorm3d, nn.Dropout, nn.Identity, nn.ReLU)
