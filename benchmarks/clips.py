@@ -90,7 +90,7 @@ def race(bench: SideBySide, network: str, processes: dict[str, WayProcess], roun
     ways: Ways = {name: partial(process, network=network) for name, process in processes.items()}
     fastest = min(fast, key=lambda name: ways[name]().seconds)
     notes = {name: "; ".join([CHECKED, *said[name]["notes"]]) for name in fast}
-    notes[DEFAULT] = "; ".join([f"by {said[DEFAULT]['engine']}, {UNCHECKED}", *said[DEFAULT]["notes"]])
+    notes[DEFAULT] = f"by {said[DEFAULT]['engine']}, {UNCHECKED}"
     measured = bench.race(
         network,
         ways,

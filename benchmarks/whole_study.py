@@ -126,7 +126,7 @@ def race(
     notes = {
         PAPER: f"its network by {studies.clips} of the clips" if studies.clips else "",
         ours: "; ".join([f"by {ready[ours]['engine']}, {CHECKED}", *ready[ours]["notes"]]),
-        DEFAULT: "; ".join([f"by {ready[DEFAULT]['engine']}, {UNCHECKED}", *ready[DEFAULT]["notes"]]),
+        DEFAULT: f"by {ready[DEFAULT]['engine']}, {UNCHECKED}",
     }
     if studies.few:
         notes[DEFAULT] += f"; by the clips of {FEW_SLICES} slices"
