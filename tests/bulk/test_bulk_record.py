@@ -11,7 +11,7 @@ import pytest
 from vpt_plugin.bulk.record import BulkFolder, BulkRecord
 from vpt_plugin.errors import ConfigurationError
 
-ASKED = BulkRecord("/archive", "nodule", "1f", "tiny", 3, "ab", "auto")
+ASKED = BulkRecord("/archive", "nodule", "1f", "tiny", 3, "ab", "auto", "torch")
 
 
 def test_what_was_asked_is_written_down_and_may_be_asked_again(tmp_path: Path) -> None:
@@ -32,6 +32,7 @@ def test_what_was_asked_is_written_down_and_may_be_asked_again(tmp_path: Path) -
         ("version", 4, "version 3, not 4"),
         ("weights_sha256", "cd", "weights of that version ab, not cd"),
         ("precision", "float32", "precision auto, not float32"),
+        ("backend", "openvino", "backend torch, not openvino"),
     ],
 )
 def test_another_question_is_refused_and_the_difference_named(
@@ -46,6 +47,21 @@ def test_another_question_is_refused_and_the_difference_named(
     ):
         pass
     assert folder.record() == ASKED
+
+
+def test_a_folder_from_before_there_were_backends_was_answered_by_torch(tmp_path: Path) -> None:
+    folder = BulkFolder(tmp_path)
+    with folder.writing(ASKED):
+        pass
+    content = json.loads((tmp_path / "run.json").read_text())
+    del content["backend"]
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    assert folder.record() == ASKED
+    with (
+        pytest.raises(ConfigurationError, match="backend torch, not auto"),
+        folder.writing(replace(ASKED, backend="auto")),
+    ):
+        pass
 
 
 def test_a_second_writer_is_refused_as_long_as_the_first_one_writes(tmp_path: Path) -> None:

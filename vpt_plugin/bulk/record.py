@@ -31,6 +31,7 @@ _RECORD, _PARTS, _LOSSES, _LOCK = "run.json", "parts", "losses.json", ".lock"
 _WORDS = {
     "source": "source", "task": "task", "task_sha256": "definition of the task", "model": "model",
     "version": "version", "weights_sha256": "weights of that version", "precision": "precision",
+    "backend": "backend",
 }  # fmt: skip
 
 
@@ -44,7 +45,7 @@ class BulkRecord:
         task_sha256: over all that the task says.
         version: of the classifier.
         weights_sha256: of its weights.
-        precision: as it was asked for.
+        precision, backend: as they were asked for.
     """
 
     source: str
@@ -54,12 +55,15 @@ class BulkRecord:
     version: int
     weights_sha256: str
     precision: str
+    # Of folders that do not say it: there was no other one then.
+    backend: str = "torch"
 
     @classmethod
-    def of(cls, source: str, task: ReadingTask, card: ModelCard, precision: str) -> BulkRecord:
+    def of(cls, source: str, task: ReadingTask, card: ModelCard, precision: str, backend: str) -> BulkRecord:
         """The record of what is asked for now."""
         digest = hashlib.sha256(repr(task).encode()).hexdigest()
-        return cls(source, task.name, digest, card.model, card.version, card.weights_sha256, precision)
+        version = (card.model, card.version, card.weights_sha256)
+        return cls(source, task.name, digest, *version, precision, backend)
 
 
 class BulkFolder:

@@ -51,7 +51,7 @@ def classify_all(
     card = _card(job, folder)
     job = replace(job, backend=check_backend(job.backend))
     source = open_bulk_source(job.source)
-    with folder.writing(BulkRecord.of(source.origin, job.task, card, job.precision)):
+    with folder.writing(BulkRecord.of(source.origin, job.task, card, job.precision, job.backend)):
         return _Run(job, cluster, folder, source, card, watch).go()
 
 
