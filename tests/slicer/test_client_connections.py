@@ -6,7 +6,9 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from authority import new_authority
@@ -26,6 +28,7 @@ from VPTCTLib.errors import (
     UntrustedServerError,
 )
 from VPTCTLib.routes.worklist import Wish
+from VPTCTLib.transport import upload
 from VPTCTLib.transport.cancel import Cancel
 from VPTCTLib.transport.connection import Connection
 from VPTCTLib.transport.request import Patience, Request, get
@@ -319,3 +322,40 @@ def test_a_certificate_is_checked_and_a_sites_own_authority_can_be_given(
         with pytest.raises(CancelledError):
             connection(server, ca_bundle=str(certificate)).json(get("/x"), cancel)
         assert server.hung_up.wait(5)
+
+
+def test_an_upload_tells_how_long_it_was_sent_and_not_how_long_it_was_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(upload, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+
+    class Slow:
+        ending, size_bytes = ".vptct", 4
+
+        def pieces(self) -> Iterator[bytes]:
+            for piece in (b"ab", b"cd"):
+                clock.now += 100.0
+                yield piece
+
+    form = Form(study_parts([Slow()], "file"), no_progress, Cancel())
+    pieces = 0
+    while form.read(1 << 20):
+        clock.now += 0.25
+        pieces += 1
+    clock.now += 1000.0  # until the answer comes
+    assert form.read() == b""
+    assert (pieces, form.sending_seconds) == (5, 1.25)  # a head, two pieces, and what ends part and form
+
+
+@pytest.mark.parametrize("way", ["upload", "classify_file"])
+def test_every_upload_tells_how_fast_the_link_is(tmp_path: Path, way: str) -> None:
+    study = tmp_path / "s.nii"
+    study.write_bytes(bytes(1_000_000))
+    session = {"session_id": "abc", "session_info": {"name": "abc", "expiry": 3600}}
+    said = session if way == "upload" else json.loads((CONTRACT / "result.json").read_text(encoding="utf-8"))
+    with ScriptedServer([answer(200, said)]) as server:
+        studies = Client(connection(server)).studies
+        assert studies.link.bytes_per_second is None
+        studies.upload([study]) if way == "upload" else studies.classify_file("nodule_tiny", study)
+        assert studies.link.bytes_per_second is not None

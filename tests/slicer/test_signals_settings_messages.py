@@ -89,3 +89,18 @@ def test_the_newest_message_is_shown_and_good_news_take_away_those_of_their_subj
     messages.settle("server")
     assert messages.current is None
     assert len(changes) == 4
+
+
+def test_how_fast_uploads_went_is_remembered_for_the_servers_that_were_uploaded_to_last() -> None:
+    settings = Settings({"VPTCT.link_speeds": "broken"})
+    assert settings.link_speed("http://a") is None
+    settings.remember_link_speed("http://a", 12e6)
+    settings.remember_link_speed("http://b", 110e6)
+    settings.remember_link_speed("http://a", 10e6)
+    assert (settings.link_speed("http://a"), settings.link_speed("http://b")) == (10e6, 110e6)
+    settings.forget_address("http://a")
+    assert settings.link_speed("http://a") is None
+    for number in range(10):
+        settings.remember_link_speed(f"http://{number}", 1e6)
+    assert settings.link_speed("http://b") is None
+    assert Settings({"VPTCT.link_speeds": '{"http://a": "fast"}'}).link_speed("http://a") is None

@@ -18,6 +18,7 @@ from .routes.studies import Studies
 from .routes.trainings import ModelVersions, Trainings
 from .routes.worklist import Worklist
 from .transport.connection import Connection
+from .transport.link_speed import LinkSpeed
 
 
 class Client:
@@ -26,6 +27,7 @@ class Client:
     Args:
         connection: to the server.
         reader: by which name studies are kept for this reader where the server wants no login.
+        bytes_per_second: how fast uploads went on an earlier day; None where that is not known.
 
     Attributes:
         address: of the server, as its settings are remembered by.
@@ -37,10 +39,12 @@ class Client:
         versions: which one answers.
     """
 
-    def __init__(self, connection: Connection, *, reader: str = "") -> None:
+    def __init__(
+        self, connection: Connection, *, reader: str = "", bytes_per_second: float | None = None
+    ) -> None:
         self.address = connection.address
         self.access = Access(connection)
-        self.studies = Studies(connection)
+        self.studies = Studies(connection, LinkSpeed(bytes_per_second))
         self.labels = Labels(connection)
         self.worklist = Worklist(connection, reader)
         self.trainings = Trainings(connection)

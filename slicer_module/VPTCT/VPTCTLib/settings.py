@@ -13,6 +13,7 @@ T = TypeVar("T", bool, int, str)
 
 _ADDRESSES = "VPTCT.addresses"
 _CONNECTED = "VPTCT.connected"
+_LINK_SPEEDS = "VPTCT.link_speeds"
 _KEPT_ADDRESSES = 10
 
 
@@ -119,8 +120,28 @@ class Settings:
         self.store[_ADDRESSES] = json.dumps([address, *others][:_KEPT_ADDRESSES])
 
     def forget_address(self, address: str) -> None:
-        """Take it out of ``addresses``."""
+        """Take it out of ``addresses``, with what else is known of it."""
         self.store[_ADDRESSES] = json.dumps([each for each in self.addresses if each != address])
+        speeds = self._link_speeds()
+        if speeds.pop(address, None) is not None:
+            self.store[_LINK_SPEEDS] = json.dumps(speeds)
+
+    def link_speed(self, address: str) -> float | None:
+        """How fast uploads to a server went last, in bytes per second; None where that is not known."""
+        speed = self._link_speeds().get(address)
+        return speed if isinstance(speed, float) and speed > 0 else None
+
+    def remember_link_speed(self, address: str, bytes_per_second: float) -> None:
+        """Of the servers that were uploaded to last."""
+        others = [each for each in self._link_speeds().items() if each[0] != address]
+        self.store[_LINK_SPEEDS] = json.dumps(dict([(address, bytes_per_second), *others][:_KEPT_ADDRESSES]))
+
+    def _link_speeds(self) -> dict[str, object]:
+        try:
+            known = json.loads(self.store.get(_LINK_SPEEDS, "{}"))
+        except ValueError:
+            return {}
+        return known if isinstance(known, dict) else {}
 
     @property
     def connected(self) -> str:

@@ -291,3 +291,18 @@ def test_how_many_come_before_is_told_and_only_ever_less(reader, open_study, mon
     told = [words for words in dict.fromkeys(seen) if words.startswith("Waits")]
     assert told == ["Waits on the server behind 2 others.", "Waits on the server behind another one."]
     assert classification.ahead is None
+
+
+def test_how_fast_an_upload_went_is_known_to_the_next_session_of_the_module(
+    reader, open_study, classify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("VPTCTLib.transport.link_speed._LEAST_BYTES", 1)
+    reader.log_in()
+    open_study("CT 2")
+    classify()
+    server = reader.desk.server
+    speed = server.client.studies.link.bytes_per_second
+    assert speed is not None
+    server.disconnect()
+    reader.log_in()
+    assert server.client.studies.link.bytes_per_second == speed

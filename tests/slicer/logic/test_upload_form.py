@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from standin.wheel import require_scene
 
 require_scene()
 
-from VPTCTLib.logic.study_upload import form_of_upload
+from VPTCTLib.logic import study_upload
+from VPTCTLib.logic.study_upload import form_of_upload, upload_in_words
 from VPTCTLib.transport.link_speed import LinkSpeed
 
 BOTH = ("twelve_bits", "differences")
@@ -47,3 +50,12 @@ def test_the_latest_upload_tells_how_fast_a_link_is_but_a_small_one_tells_nothin
     assert link.bytes_per_second == 120 * MEGABYTES
     link.learn(16_000_000, 1.6)
     assert link.bytes_per_second == 10 * MEGABYTES
+
+
+@pytest.mark.parametrize(("form", "words"), [("twelve_bits", "about 118 MB"), ("differences", "about 79 MB")])
+def test_how_much_goes_is_told_of_the_form_in_which_it_goes(
+    form: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study_upload, "geometry_of", lambda volume: volume)
+    study = SimpleNamespace(shape=(300, 512, 512))  # 78.6 million voxels, of 1.5 bytes or 1
+    assert upload_in_words(study, None, form) == f"{words}, no names"

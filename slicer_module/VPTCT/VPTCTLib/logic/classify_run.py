@@ -16,7 +16,7 @@ from ..scene.refusal import refusal_of
 from ..which_study import OnServer, ToUpload, which_study
 from .classify_order import Bench, NotAgreedError, NotKeptError, Order
 from .line_watch import LineWatch, in_line
-from .study_upload import StudyUpload, upload_in_words
+from .study_upload import StudyUpload, form_for, upload_in_words
 from .upload_sessions import Uploaded
 
 IDLE, WAITING, ASKING = "idle", "waiting", "asking"
@@ -136,8 +136,9 @@ class ClassifyRun:
         if self._is_over():
             return False
         order = self.order
+        form = form_for(order.client, order.info.uploads)
         what = _("Of {name} the slices alone go: {what}, and no other data of the patient.").format(
-            name=order.volume_name, what=upload_in_words(order.volume, self._bench.needs(order))
+            name=order.volume_name, what=upload_in_words(order.volume, self._bench.needs(order), form)
         )
         agreed = self._bench.questions.may_upload(order.client.address, why, what)
         if self._is_over():
@@ -147,9 +148,11 @@ class ClassifyRun:
         return agreed
 
     def _send(self, upload: StudyUpload, uploaded: Uploaded, why: str) -> None:
-        sessions = self._bench.sessions
+        sessions, client = self._bench.sessions, self.order.client
 
         def keep(came: UploadSession | Result) -> None:
+            if (speed := client.studies.link.bytes_per_second) is not None:
+                self._bench.settings.remember_link_speed(client.address, speed)
             # Whatever happened meanwhile: a session that nobody knows would stay on the server.
             if isinstance(came, UploadSession):
                 sessions.keep(uploaded, came)

@@ -178,7 +178,8 @@ class ServerLink:
 
     def _client_of(self, login: ChangeableLogin, retry: RetryRule | None) -> Client:
         connection = Connection(self.address, login=login, ca_bundle=self._ca_bundle, retry=retry)
-        return Client(connection, reader=self.reader)
+        speed = self._settings.link_speed(self.address)
+        return Client(connection, reader=self.reader, bytes_per_second=speed)
 
     def _look(self) -> None:
         client, login = self._client_of(self._login, _ONCE), self._login

@@ -13,7 +13,7 @@ from .classification import Classification
 from .classify_run import ASKING, COMPUTING, PREPARING, UPLOADING, WAITING
 from .server_link import READY, ServerLink
 from .study_on_screen import StudyOnScreen
-from .study_upload import megabytes, upload_in_words
+from .study_upload import form_for, megabytes, upload_in_words
 from .words import finding_in_words, pretraining_in_words
 
 
@@ -33,7 +33,7 @@ def place_in_words(
         settings: whether it would be uploaded whole.
         uploaded_until: how long the server keeps an upload of it (seconds since 1970); None for none.
     """
-    if study.volume is None or study.refusal or server.info is None:
+    if study.volume is None or study.refusal or server.info is None or server.client is None:
         return ""
     if study.place is None:
         return _("Looking for it on the server …") if server.state == READY else ""
@@ -49,7 +49,7 @@ def place_in_words(
     needs = None
     if choice.task is not None and not settings.get(UPLOAD_WHOLE):
         needs = choice.task.needs if choice.model is None else choice.task.needs_of(choice.model)
-    what = upload_in_words(study.volume, needs)
+    what = upload_in_words(study.volume, needs, form_for(server.client, server.info.uploads))
     return _("Only on this computer: will be uploaded ({what}).").format(what=what)
 
 

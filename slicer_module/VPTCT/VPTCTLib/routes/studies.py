@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from email.message import Message
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from ..contract.fields import Fields
@@ -26,13 +25,14 @@ _NO_STUDY, _NO_ROUTE = "StudyNotFoundError", "HTTPException"
 class Studies:
     """Asks about studies. Every function raises VptctError, see ``Connection.json``.
 
-    Attributes:
+    Args:
+        connection: to the server.
         link: how fast uploads went so far.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, link: LinkSpeed) -> None:
         self._connection = connection
-        self.link = LinkSpeed()
+        self.link = link
 
     def ids(self, cancel: Cancel | None = None) -> tuple[str, ...]:
         """The ids of all studies of the server."""
@@ -124,18 +124,9 @@ class Studies:
             NotOfferedError: sessions are switched off; ``classify_file`` does without.
         """
         cancel = cancel if cancel is not None else Cancel()
-
-        sizes = [0]
-
-        def form() -> Form:
-            made = Form(study_parts(files, "files"), progress, cancel)
-            sizes[:] = [len(made)]
-            return made
-
-        began = time.perf_counter()
-        answer = self._connection.json(Request("PUT", "/session/", form=form, patience=LONG), cancel)
-        self.link.learn(sizes[0], time.perf_counter() - began)
-        return read_session(answer)
+        forms = _Forms(files, "files", progress, cancel)
+        request = Request("PUT", "/session/", form=forms.new, patience=LONG)
+        return read_session(self._sent(request, forms, cancel))
 
     def add(self, file: Path, *, progress: OnProgress = no_progress, cancel: Cancel | None = None) -> str:
         """Make a file a study of the server, to be labelled there; its id.
@@ -155,12 +146,9 @@ class Studies:
             RefusedError: it cannot be read as a chest CT.
         """
         cancel = cancel if cancel is not None else Cancel()
-
-        def form() -> Form:
-            return Form(study_parts([file], "file"), progress, cancel)
-
-        request = Request("PUT", "/datastore/", form=form, patience=LONG, repeat=True)
-        return Fields(self._connection.json(request, cancel), "the added study").text("image")
+        forms = _Forms([file], "file", progress, cancel)
+        request = Request("PUT", "/datastore/", form=forms.new, patience=LONG, repeat=True)
+        return Fields(self._sent(request, forms, cancel), "the added study").text("image")
 
     def forget_upload(self, session: UploadSession, cancel: Cancel | None = None) -> None:
         """Remove an uploaded study from the server; one that has expired is gone already."""
@@ -200,16 +188,33 @@ class Studies:
     ) -> Result:
         """Upload one file and classify it; the server keeps nothing. Raises: as ``upload``, ``classify``."""
         cancel = cancel if cancel is not None else Cancel()
+        forms = _Forms([file], "file", progress, cancel)
+        request = Request("POST", f"/infer/{model}", form=forms.new, conflict=NotTrainedError, patience=LONG)
+        return read_result(self._sent(request, forms, cancel))
 
-        def form() -> Form:
-            return Form(study_parts([file], "file"), progress, cancel)
-
-        request = Request("POST", f"/infer/{model}", form=form, conflict=NotTrainedError, patience=LONG)
-        return read_result(self._connection.json(request, cancel))
+    def _sent(self, request: Request, forms: _Forms, cancel: Cancel) -> Any:
+        """The answer to what brings files; how fast they went is learnt."""
+        answer = self._connection.json(request, cancel)
+        if forms.latest is not None:
+            self.link.learn(len(forms.latest), forms.latest.sending_seconds)
+        return answer
 
     def _classified(self, model: str, params: Mapping[str, str], cancel: Cancel | None) -> Result:
         request = Request("POST", f"/infer/{model}", params, conflict=NotTrainedError, patience=LONG)
         return read_result(self._connection.json(request, cancel))
+
+
+class _Forms:
+    """A form for each attempt to send some files."""
+
+    def __init__(self, files: Sequence[StudyFile], field: str, progress: OnProgress, cancel: Cancel) -> None:
+        self._files, self._field, self._progress, self._cancel = files, field, progress, cancel
+        self.latest: Form | None = None
+
+    def new(self) -> Form:
+        """One that has sent nothing yet."""
+        self.latest = Form(study_parts(self._files, self._field), self._progress, self._cancel)
+        return self.latest
 
 
 def _filename(headers: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,10 @@ class Form:
         progress: called after each piece.
         cancel: looked at before each piece.
 
+    Attributes:
+        sending_seconds: how long whoever reads it took with what it was given, which is the time for sending.
+            What it takes to make or to read the pieces is not in it, nor is the wait for an answer.
+
     Raises:
         LocalFileError: a file is not there. Reading raises it, too.
     """
@@ -81,6 +86,8 @@ class Form:
         self._sent = 0
         self._pieces = self._all()
         self._left = memoryview(b"")
+        self.sending_seconds = 0.0
+        self._given_at: float | None = None
 
     @property
     def content_type(self) -> str:
@@ -102,6 +109,8 @@ class Form:
             CancelledError: it was cancelled.
             LocalFileError: a file cannot be read.
         """
+        if self._given_at is not None:
+            self.sending_seconds += time.perf_counter() - self._given_at
         self._cancel.check()
         if not self._left:
             self._left = memoryview(next(self._pieces, b""))
@@ -112,7 +121,9 @@ class Form:
         self._sent += len(piece)
         if piece:
             self._progress(self._sent, self._size)
-        return bytes(piece)
+        given = bytes(piece)
+        self._given_at = time.perf_counter() if given else None
+        return given
 
     def close(self) -> None:
         """Close the file that is being read."""
