@@ -22,8 +22,8 @@ SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 MAX_FILES = 20_000
 MAX_BYTES = 8 << 30
 # Deflate shrinks a real CT to a half or a tenth; only made-up files shrink to a two-hundredth.
-_MAX_RATIO = 200
-_RATIO_MATTERS_BYTES = 64 << 20
+MAX_RATIO = 200
+RATIO_MATTERS_BYTES = 64 << 20
 # A zip's table of contents, which zipfile keeps in memory: 400 bytes for each of 20,000 files.
 _MAX_TABLE_BYTES = 8 << 20
 _MAX_DEPTH = 64
@@ -111,8 +111,8 @@ class _Target:
         """Count unpacked bytes, and refuse too many."""
         self._bytes += size
         self.expect(0)
-        if self._bytes > max(_RATIO_MATTERS_BYTES, _MAX_RATIO * self._packed_bytes):
-            raise self.too_large(f"unpacks to more than {_MAX_RATIO} times its size")
+        if self._bytes > max(RATIO_MATTERS_BYTES, MAX_RATIO * self._packed_bytes):
+            raise self.too_large(f"unpacks to more than {MAX_RATIO} times its size")
 
     def expect(self, size: int) -> None:
         """Refuse what says of itself that it is too large."""

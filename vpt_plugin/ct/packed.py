@@ -31,8 +31,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from vpt_plugin.ct.archive import MAX_RATIO, RATIO_MATTERS_BYTES
+from vpt_plugin.ct.stacking import MIN_SLICES
 from vpt_plugin.ct.volume import MAX_VOXELS, MIN_HU, Provenance, Volume
-from vpt_plugin.errors import GeometryError, UnreadableStudyError
+from vpt_plugin.errors import GeometryError, StudyTooLargeError, TooFewSlicesError, UnreadableStudyError
 
 SUFFIX = ".vptct"
 TWELVE_BITS, DIFFERENCES = "twelve_bits", "differences"
@@ -45,6 +47,8 @@ _LENGTH_BYTES = _CHECKSUM_BYTES = 4
 _THREADS = min(4, os.cpu_count() or 1)
 _SLICES_AT_ONCE = 16
 _LARGEST_MM = 100
+# Scanners make slices of up to 2048 x 2048. A slice is unpacked in one piece: it has a bound of its own.
+_MAX_SIDE = 4096
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,7 @@ def read_packed(path: Path, study: str) -> Volume:
     """
     with path.open("rb") as file:
         header = _read_header(file, study)
-        if header.form == TWELVE_BITS:
-            stored_bytes = header.shape[0] * _plane_bytes(header)
-            _require_length(path.stat().st_size - file.tell(), stored_bytes, study)
+        _require_length(file, header, study)
         hu = np.empty(header.shape, dtype=np.int16)
         checksum = 1
         with ThreadPoolExecutor(_THREADS) as threads:
@@ -163,12 +165,23 @@ def _read_header(file: BinaryIO, study: str) -> _Header:
         header = _header(fields)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise _damaged(study, f"its header cannot be read: {error}") from error
-    if math.prod(header.shape) > MAX_VOXELS:
-        shape = " x ".join(map(str, header.shape))
-        raise UnreadableStudyError(study, f"its header asks for {shape} voxels.", "No CT is that large.")
+    _refuse_size(header.shape, study)
     if not all(0 < mm < _LARGEST_MM for mm in header.spacing_mm):
         raise GeometryError(study, f"its voxel spacing is {header.spacing_mm} mm.", "Export it again.")
     return header
+
+
+def _refuse_size(shape: tuple[int, int, int], study: str) -> None:
+    """Before memory is asked for: a header of a few bytes may claim any size."""
+    if math.prod(shape) > MAX_VOXELS or max(shape[1:]) > _MAX_SIDE:
+        text = " x ".join(map(str, shape))
+        raise UnreadableStudyError(study, f"its header asks for {text} voxels.", "No CT is that large.")
+    if shape[0] < MIN_SLICES:
+        raise TooFewSlicesError(
+            study,
+            f"it has {shape[0]} of the at least {MIN_SLICES} slices of a volume.",
+            "Give the whole study.",
+        )
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -211,11 +224,18 @@ def _numbers(values: Any, count: int) -> list[float]:
     return [float(each) for each in values]
 
 
-def _require_length(found_bytes: int, stored_bytes: int, study: str) -> None:
-    if found_bytes != stored_bytes + _CHECKSUM_BYTES:
-        raise _damaged(
+def _require_length(file: BinaryIO, header: _Header, study: str) -> None:
+    """Refuse voxels of another length than the header says, or differences too short to be of a CT."""
+    found_bytes = os.fstat(file.fileno()).st_size - file.tell()
+    planes_bytes = header.shape[0] * _plane_bytes(header)
+    if header.form == TWELVE_BITS and found_bytes != planes_bytes + _CHECKSUM_BYTES:
+        expected = planes_bytes + _CHECKSUM_BYTES
+        raise _damaged(study, f"{found_bytes} bytes after its header, which says {expected}")
+    if planes_bytes > max(RATIO_MATTERS_BYTES, MAX_RATIO * found_bytes):
+        raise StudyTooLargeError(
             study,
-            f"{found_bytes} bytes after its header, which says {stored_bytes + _CHECKSUM_BYTES}",
+            f"the file unpacks to more than {MAX_RATIO} times its size.",
+            "No CT shrinks to so little: upload the study again.",
         )
 
 

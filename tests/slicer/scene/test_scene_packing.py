@@ -55,7 +55,7 @@ def test_differences_are_from_the_left_and_from_above_and_folded() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    shape=st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)),
+    shape=st.tuples(st.integers(3, 6), st.integers(1, 9), st.integers(1, 9)),
     spread=st.sampled_from([(-1024, 3071), (-1024, -1020), (3000, 3071), (-900, 300)]),
     form=st.sampled_from(FORMS),
     seed=st.integers(0, 99),
@@ -146,10 +146,10 @@ def test_what_is_no_header_is_refused(tmp_path: Path, line: bytes) -> None:
 
 def test_a_slice_that_unpacks_to_more_than_its_voxels_fills_no_memory(tmp_path: Path) -> None:
     bomb = zlib.compress(bytes(50_000_000))
-    content = header(DIFFERENCES, (1, 200, 200), PLACE) + struct.pack("<I", len(bomb)) + bomb + bytes(4)
+    content = header(DIFFERENCES, (3, 200, 200), PLACE) + 3 * (struct.pack("<I", len(bomb)) + bomb) + bytes(4)
     with pytest.raises(UnreadableStudyError, match="does not unpack to the 60000 bytes"):
         read_back(content, tmp_path)
-    long = header(DIFFERENCES, (1, 2, 2), PLACE) + struct.pack("<I", 2**31) + bytes(100)
+    long = header(DIFFERENCES, (3, 2, 2), PLACE) + struct.pack("<I", 2**31) + bytes(100)
     with pytest.raises(UnreadableStudyError, match="longer than any can be"):
         read_back(long, tmp_path)
 
