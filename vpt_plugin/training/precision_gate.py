@@ -1,7 +1,8 @@
 """What a training publishes belongs to what will be served: its answers are checked in reduced precision.
 
-A network that is validated in bfloat16, but whose answers in float32 differ too much, is served in float32.
-Its temperature, thresholds and figures are then measured anew in float32.
+Training in bfloat16 rounds at other places than serving in bfloat16, which folds batch norms. So what a
+training in bfloat16 came to is measured anew of the answers that will be served: in bfloat16 where the check
+passed, else, or where nothing was checked, in float32. Temperature, thresholds and figures are of those.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 
 from vpt_plugin.errors import CancelledError, VptError
 from vpt_plugin.models.card import ModelCard
-from vpt_plugin.models.precision import FULL, way_of_computing
+from vpt_plugin.models.precision import FULL, REDUCED, way_of_computing
 from vpt_plugin.models.precision_record import PrecisionCheck
 from vpt_plugin.training.answers import clip_logits
 from vpt_plugin.training.outcome import HeldOut, Outcome
@@ -55,23 +56,26 @@ class PrecisionGate:
             CancelledError: the training was cancelled.
         """
         answered = self._answered(trained, outcome)
-        if answered is None:
-            return outcome, {}
         findings, placement = self.rounds.task.findings, self.rounds.placement
-        checks = answered.checks(findings, outcome.calibration.temperature)
-        validated_in = checks.get(way_of_computing("torch", placement.device))
-        if placement.dtype == torch.float32 or validated_in is None or validated_in.passed:
-            return outcome, checks
-        moved = f"In {str(placement.dtype).removeprefix('torch.')}, {validated_in.words()}"
-        if data.folds:
-            warning = (
-                f"{moved}. So it is served in {FULL}, but its folds were validated in bfloat16: figures and "
-                f"thresholds may be off by as much. Train it with precision {FULL}."
-            )
-            return replace(outcome, warnings=(*outcome.warnings, warning)), checks
-        self.note(f"{moved}. So it is validated again in {FULL}, in which it will be served.")
-        outcome = self._in_full(data, trained)
-        return outcome, answered.checks(findings, outcome.calibration.temperature)
+        way = way_of_computing("torch", placement.device)
+
+        def checks_at(measured: Outcome) -> Mapping[str, PrecisionCheck]:
+            return answered.checks(findings, measured.calibration.temperature) if answered else {}
+
+        if placement.dtype == torch.float32 or data.folds:
+            checks = checks_at(outcome)
+            if placement.dtype == torch.float32 or (way in checks and checks[way].passed):
+                return outcome, checks
+            return replace(outcome, warnings=(*outcome.warnings, _of_folds(checks.get(way)))), checks
+        served = self._as_served(data, trained, placement.dtype)
+        checks = checks_at(served)
+        if way in checks and checks[way].passed:
+            return served, checks
+        self.note(
+            f"{_moved(checks.get(way))}. So it is validated again in {FULL}, in which it will be served."
+        )
+        served = self._as_served(data, trained, torch.float32)
+        return served, checks_at(served)
 
     def _answered(self, trained: Trained, outcome: Outcome) -> AnsweredInWays | None:
         rounds = self.rounds
@@ -93,11 +97,23 @@ class PrecisionGate:
             self.note(f"whether bfloat16 gives the same answers could not be checked: {error}")
             return None
 
-    def _in_full(self, data: TrainingData, trained: Trained) -> Outcome:
+    def _as_served(self, data: TrainingData, trained: Trained, dtype: torch.dtype) -> Outcome:
+        """What is measured of the answers that torch will serve in this precision, to the last digit."""
         rounds, studies = self.rounds, data.rounds[0].validation
         logits, numbers = clip_logits(
             trained.classifier, studies, rounds.shape,
-            offset=rounds.task.offset, placement=Placement(rounds.placement.device, torch.float32),
+            offset=rounds.task.offset, placement=Placement(rounds.placement.device, dtype),
             cancelled=rounds.observer.cancelled,
         )  # fmt: skip
         return self.measure(HeldOut.of([(studies, logits, numbers)], rounds.shape))
+
+
+def _moved(check: PrecisionCheck | None) -> str:
+    return f"In {REDUCED}, {check.words()}" if check else f"Its answers in {REDUCED} were not checked"
+
+
+def _of_folds(check: PrecisionCheck | None) -> str:
+    return (
+        f"{_moved(check)}. So it is served in {FULL}, but its folds were validated in {REDUCED}: figures and "
+        f"thresholds may be off by as much. Train it with precision {FULL}."
+    )
