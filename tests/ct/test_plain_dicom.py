@@ -238,3 +238,23 @@ def test_every_file_of_real_studies_is_what_pydicom_says(real_data, tmp_path):
     assert len(fast) == 133
     for file in (real_data / "dicom-encodings").iterdir():
         is_what_pydicom_says(file)
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
+def test_long_values_are_left_to_pydicom_and_not_kept(tmp_path, chest_hu, write_series, syntax):
+    dicom_headers._judge.cache_clear()
+    for length, kept in ((1024, True), (1026, False)):
+        edit = setting(ImageType="\\".join(["ORIGINAL", "PRIMARY", "A" * (length - 17)]))
+        (file,) = write_series(tmp_path / str(length), chest_hu((1, 12, 16)), syntax=syntax, edit=edit)
+        header = is_what_pydicom_says(file)
+        assert (header.pixels is not None) is kept
+        assert dicom_headers._judge.cache_info().currsize == 1
+
+
+def test_what_is_kept_of_headers_is_little(tmp_path, chest_hu, write_series):
+    dicom_headers._judge.cache_clear()
+    files = write_series(
+        tmp_path, chest_hu((40, 4, 4)), edit=lambda each, i: setting(PatientID=f"p{i}")(each, i)
+    )
+    assert {read_header(file).patient_id for file in files} == {f"p{index}" for index in range(40)}
+    assert dicom_headers._judge.cache_info().currsize == 32

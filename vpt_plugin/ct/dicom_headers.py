@@ -51,6 +51,8 @@ _STANDING_IN = (
 )
 _PYDICOM = r"pydicom(\.|$)"
 _QUIET = ("ignore", None, Warning, re.compile(_PYDICOM), 0)
+# Far more than the elements that are asked for have; of longer ones nothing is kept in memory.
+_LONG_VALUE_BYTES = 1 << 10
 _DICOMDIR = b"1.2.840.10008.1.3.10"
 
 
@@ -91,7 +93,7 @@ def _read_by_pydicom(path: Path, *, complete: bool) -> SliceHeader | LeftOutFile
 def _read_plain(path: Path, file: BinaryIO, start: bytes) -> SliceHeader | LeftOutFile | None:
     """What an ordinary file is; None where only pydicom can tell."""
     found = find_elements(file, start, _WANTED)
-    if found is None:
+    if found is None or any(len(value) > _LONG_VALUE_BYTES for _, _, value in found.stored):
         return None
     position = _POSITION.fullmatch(found.take("ImagePositionPatient", "DS"))
     instance = _UID.fullmatch(found.take("SOPInstanceUID", "UI"))
@@ -113,8 +115,8 @@ def _read_plain(path: Path, file: BinaryIO, start: bytes) -> SliceHeader | LeftO
     )
 
 
-# The slices of a series share all elements but two, and then what those make of them.
-@lru_cache(maxsize=256)
+# The slices of a series share all elements but two, and then what those make of them. A few series are kept.
+@lru_cache(maxsize=32)
 def _judge(stored: tuple[StoredValue, ...]) -> LeftOutFile | tuple[SliceHeader, PixelFormat | None]:
     """What files with these elements are, whatever their position and their SOPInstanceUID.
 
