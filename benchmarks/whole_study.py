@@ -124,12 +124,12 @@ def race(
     ways = {name: partial(_kept, last, name, way) for name, way in asked.items()}
     ready = warm_up(network, processes)
     notes = {
-        PAPER: f"its network by {studies.clips} of the clips" if studies.clips else "",
+        PAPER: f"worked out from its first {studies.clips} clips" if studies.clips else "",
         ours: "; ".join([f"by {ready[ours]['engine']}, {CHECKED}", *ready[ours]["notes"]]),
         DEFAULT: f"by {ready[DEFAULT]['engine']}, {UNCHECKED}",
     }
     if studies.few:
-        notes[DEFAULT] += f"; by the clips of {FEW_SLICES} slices"
+        notes[DEFAULT] += f"; worked out, by clips, from the first {FEW_SLICES} slices"
     measured = bench.race(
         network, ways, rounds=rounds, against=PAPER, targets={ours: Target(at_least=EACH)}, notes=notes,
         warm_up=False,
