@@ -18,6 +18,7 @@ from vpt_plugin.inference.engines import Engine, check_backend, make_engine
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import MODELS
 from vpt_plugin.models.classifier import Classifier, new_classifier
+from vpt_plugin.models.precision import computed_with
 from vpt_plugin.models.precision_record import PrecisionCheck
 from vpt_plugin.tasks import TASKS
 
@@ -156,7 +157,8 @@ def test_unknown_backends_and_precisions_are_refused_in_words(monkeypatch: pytes
 def test_auto_answers_in_bfloat16_only_what_was_checked_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vpt_plugin.models.precision.has_native_bfloat16", lambda device: True)
     classifier, card = small("tiny"), card_of("tiny")
-    passed = {"torch bfloat16 on cpu": PrecisionCheck(60, 60, 0.004)}
+    here = computed_with("torch", torch.device("cpu"))
+    passed = {"torch bfloat16 on cpu": PrecisionCheck(60, 60, 0.004, computed_with=here)}
     checked = make_engine(classifier, TASK, replace(card, precision_checks=passed), device="cpu")
     assert (checked.precision, checked.notes) == ("bfloat16", ())
     unchecked = make_engine(classifier, TASK, card, device="cpu")

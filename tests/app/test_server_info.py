@@ -20,7 +20,7 @@ from vpt_plugin.ct.volume import MAX_HU, MIN_HU, Volume
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import new_classifier
-from vpt_plugin.models.precision import settle_precision
+from vpt_plugin.models.precision import computed_with, settle_precision
 from vpt_plugin.models.precision_record import PrecisionCheck
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.source import SourceState
@@ -64,8 +64,9 @@ def test_a_model_says_in_which_numbers_it_answers_and_why(tmp_path: Path) -> Non
     asked = {"backend": "torch", "numbers": "bfloat16", "why": "bfloat16 was asked for."}
     assert told(precision="bfloat16", device="cpu") == asked
     assert told(device="cpu")["numbers"] == "float32"
-    way = "torch bfloat16 on cpu"
-    store.keep_checks("nodule", "tiny", 1, {way: PrecisionCheck(60, 60, 0.001, {"lung_nodule": 0.0})})
+    way, here = "torch bfloat16 on cpu", computed_with("torch", torch.device("cpu"))
+    check = PrecisionCheck(60, 60, 0.001, {"lung_nodule": 0.0}, computed_with=here)
+    store.keep_checks("nodule", "tiny", 1, {way: check})
     expected = settle_precision(store.card("nodule", "tiny"), torch.device("cpu"))
     assert told(device="cpu") == {"backend": "torch", "numbers": expected.precision, "why": expected.why}
 

@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.models import precision
 from vpt_plugin.models.card import ModelCard
-from vpt_plugin.models.precision import settle_precision, way_of_computing
+from vpt_plugin.models.precision import computed_with, settle_precision, way_of_computing
 from vpt_plugin.models.precision_record import PrecisionCheck
 
 CPU = torch.device("cpu")
 TORCH = way_of_computing("torch", CPU)
-CHECK = PrecisionCheck(60, 60, 0.004, {"lung_nodule": 0.001}, temperature=1.5, date="2026-11-21T19:40:00Z")
+CHECK = PrecisionCheck(
+    60, 60, 0.004, {"lung_nodule": 0.001},
+    temperature=1.5, date="2026-11-21T19:40:00Z", computed_with=computed_with("torch", CPU),
+)  # fmt: skip
 CARD = ModelCard("nodule", "tiny", ("lung_nodule",), "none", 16, version=3, temperature=1.5)
 
 
@@ -80,8 +83,60 @@ def test_a_failed_check_says_by_how_much() -> None:
     assert "on 40 of 60 validation studies the probability moves by at most 0.0500" in settled.why
 
 
-def test_each_backend_and_each_kind_of_device_has_a_check_of_its_own() -> None:
-    card = checked(CHECK, "torch bfloat16 on cuda")
+@pytest.mark.parametrize(
+    ("studies", "auroc", "passes"),
+    [
+        (1, 0.0, False),
+        (29, 0.0, False),
+        (30, 0.0, True),
+        (30, math.nan, False),  # of one state only
+        (59, math.nan, False),
+        (60, math.nan, True),  # all there are
+    ],
+)
+def test_all_validation_studies_decide_or_thirty_with_both_states(
+    studies: int, auroc: float, passes: bool
+) -> None:
+    check = replace(CHECK, studies=studies, auroc_shift={"a": 0.0, "b": auroc})
+    assert check.passed is passes
+    assert ("that is too few: all of them, or 30 with both states" in check.words()) is not passes
+
+
+def test_a_version_with_few_validation_studies_is_checked_on_all_of_them() -> None:
+    assert replace(CHECK, studies=8, studies_in_all=8).passed
+    assert not replace(CHECK, studies=7, studies_in_all=8).passed
+
+
+def test_a_check_on_other_studies_says_so_wherever_it_is_told() -> None:
+    settled = settle_precision(checked(replace(CHECK, own=False)), CPU)
+    assert settled.precision == "bfloat16"
+    assert "on 60 labelled studies, none of them known to be its own, the probability moves" in settled.why
+
+
+def test_another_version_of_the_backend_has_not_been_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "version", lambda package: "9.4.1+cpu")
+    settled = settle_precision(checked(CHECK), CPU)
+    assert (settled.precision, settled.to_tell) == ("float32", True)
+    assert "was not checked in torch bfloat16 on cpu with torch 9.4 on " in settled.why
+    assert f", only with {CHECK.computed_with.words()}, so it answers in float32" in settled.why
+    assert "`vpt versions check-precision nodule_tiny 3`" in settled.why
+    # The third number mends errors; it is the same arithmetic.
+    again = checked(replace(CHECK, computed_with=computed_with("torch", CPU)))
+    monkeypatch.setattr(precision, "version", lambda package: "9.4.2")
+    assert settle_precision(again, CPU).precision == "bfloat16"
+
+
+def test_another_processor_has_not_been_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "processor", lambda device: "AVX512 amx_fp8")
+    settled = settle_precision(checked(CHECK), CPU)
+    assert settled.precision == "float32"
+    assert "on AVX512 amx_fp8, only with" in settled.why
+
+
+def test_each_backend_and_each_kind_of_device_has_a_check_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "processor", lambda device: "made up")
+    check = replace(CHECK, computed_with=computed_with("torch", CPU))
+    card = checked(check, "torch bfloat16 on cuda")
     assert settle_precision(card, CPU).precision == "float32"
     assert settle_precision(card, torch.device("cuda:1")).precision == "bfloat16"
     assert settle_precision(card, torch.device("cuda"), backend="openvino").precision == "float32"
@@ -136,3 +191,13 @@ def test_a_card_from_before_there_were_checks_has_none() -> None:
     data = CARD.to_json()
     del data["precision_checks"]
     assert ModelCard.from_json(data) == CARD
+
+
+def test_a_check_from_before_versions_were_noted_is_read_and_no_longer_counts() -> None:
+    data = checked(CHECK).to_json()
+    data["precision_checks"] = {TORCH: dict(data["precision_checks"][TORCH])}
+    for name in ("computed_with", "own"):
+        del data["precision_checks"][TORCH][name]
+    settled = settle_precision(ModelCard.from_json(data), CPU)
+    assert settled.precision == "float32"
+    assert "only with a backend and a processor that were not noted" in settled.why

@@ -24,7 +24,7 @@ from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec, get_model
 from vpt_plugin.models.classifier import Classifier, new_classifier
 from vpt_plugin.models.device import has_native_bfloat16
-from vpt_plugin.models.precision import settle_precision
+from vpt_plugin.models.precision import computed_with, settle_precision
 from vpt_plugin.models.precision_record import PrecisionCheck
 from vpt_plugin.tasks import TASKS
 from vpt_plugin.training import precision_check, precision_gate, version_check
@@ -68,11 +68,13 @@ def classifier(small_spec: ModelSpec) -> Classifier:
     return new_classifier(small_spec, NODULE.findings, seed=5)
 
 
-def by_hand(full: list[Any], reduced: list[Any], states: list[Any]) -> AnsweredInWays:
+def by_hand(full: list[Any], reduced: list[Any], states: list[Any], in_all: int = 9) -> AnsweredInWays:
     """Answers of one finding; per study the logits of its clips."""
     column = [np.array(each, dtype=np.float64)[:, None] for each in full]
     other = [np.array(each, dtype=np.float64)[:, None] for each in reduced]
-    return AnsweredInWays(np.array(states, dtype=np.float64)[:, None], 9, "max", column, {TORCH: other})
+    known = np.array(states, dtype=np.float64)[:, None]
+    with_what = {TORCH: computed_with("torch", CPU)}
+    return AnsweredInWays(known, in_all, "max", column, {TORCH: other}, with_what)
 
 
 def test_the_shift_is_that_of_the_study_and_not_of_its_clips() -> None:
@@ -95,7 +97,7 @@ def test_the_order_of_studies_counts_beside_their_probabilities() -> None:
 
 
 def test_studies_of_one_state_have_no_auroc_and_are_judged_by_their_probabilities() -> None:
-    check = by_hand([[1.0], [2.0]], [[1.0], [2.01]], [1, 1]).checks(["lung_nodule"], 1.0)[TORCH]
+    check = by_hand([[1.0], [2.0]], [[1.0], [2.01]], [1, 1], in_all=2).checks(["lung_nodule"], 1.0)[TORCH]
     assert math.isnan(check.auroc_shift["lung_nodule"])
     assert check.passed
     assert "no AUROC says anything of lung nodule: all of them have one state" in check.words()
@@ -146,6 +148,7 @@ def test_where_time_is_short_states_take_turns(studies: list[LabelledStudy], cla
     answered = answer_in_ways(classifier, NODULE, CARD, studies, device=CPU, most_seconds=0)
     assert answered is not None
     assert (len(answered.full), answered.studies_in_all) == (1, 8)
+    assert not answered.checks(NODULE.findings, 1.0)[TORCH].passed
 
 
 class NoNumberInBfloat16(torch.nn.Module):
@@ -242,8 +245,10 @@ def test_a_backend_that_breaks_costs_no_training(train: Any, monkeypatch: pytest
         raise RuntimeError("no such operation")
 
     monkeypatch.setattr(precision_gate, "answer_in_ways", broken)
-    result, _, told = train()
+    result, _, told = train(precision="bfloat16")
     assert result.card.precision_checks == {}
+    # What was not checked is served in float32, and so are its figures.
+    assert any("were not checked. So it is validated again in float32" in each.note for each in told)
     assert any("could not be checked: no such operation" in each.note for each in told)
 
 
@@ -306,6 +311,33 @@ def test_of_a_source_only_the_version_s_own_studies_are_measured(
         store, NODULE, "tiny", cache=tmp_path / "another", device="cpu", source=ManifestSource(ball_manifest)
     )
     assert (checked.checks[TORCH].studies, checked.own) == (4, True)
+
+
+def test_of_validation_studies_that_are_no_longer_there_nothing_is_known(
+    published: Any, ball_manifest: Manifest, tmp_path: Path
+) -> None:
+    store, *_ = published
+    three = [row for row in ball_manifest.studies if row.split == "validation"][:3]
+    source = ManifestSource(Manifest(tuple(three)))
+    checked = check_version(store, NODULE, "tiny", cache=tmp_path / "x", device="cpu", source=source)
+    check = checked.checks[TORCH]
+    assert (check.studies, check.studies_in_all, check.passed) == (3, 4, False)
+    assert settle_precision(checked.card, CPU).precision == "float32"
+
+
+def test_a_version_from_elsewhere_is_checked_on_the_studies_that_a_person_names(
+    published: Any, ball_manifest: Manifest, tmp_path: Path
+) -> None:
+    store, *_ = published
+    theirs = ModelStore(tmp_path / "theirs")
+    theirs.import_(store.export("nodule", "tiny", 1, tmp_path / "model.zip"))
+    with pytest.raises(TrainingError, match="it was not trained here"):
+        check_version(theirs, NODULE, "tiny", 1, cache=tmp_path / "x", device="cpu")
+    source = ManifestSource(ball_manifest)
+    checked = check_version(theirs, NODULE, "tiny", 1, cache=tmp_path / "x", device="cpu", source=source)
+    check = theirs.card("nodule", "tiny", 1).precision_checks[TORCH]
+    assert (check, check.own, check.studies) == (checked.checks[TORCH], False, check.studies_in_all)
+    assert check.passed
 
 
 def test_where_no_study_is_at_hand_the_way_out_is_told(published: Any, tmp_path: Path) -> None:

@@ -30,14 +30,17 @@ def check_precision(
             "--studies",
             metavar="SOURCE",
             help="A folder of labelled studies, the address of an archive, or a CSV. By default those of the "
-            "version's validation studies that are still prepared here.",
+            "version's validation studies that are still prepared here. Of a version from elsewhere, whose "
+            "validation studies nobody here knows, all labelled ones: naming them says that they may decide.",
             show_default=False,
         ),
     ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
-            help="Begin no further study after that; by default all are measured.", min=0, show_default=False
+            help="Begin no further study after that; by default all are measured. Too few decide nothing.",
+            min=0,
+            show_default=False,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")] = False,
@@ -100,5 +103,6 @@ def _print(name: str, checked: CheckedVersion) -> None:
     print_table((f"{name} version {checked.card.version}", "answers in", "because"), rows)
     if not checked.own:
         typer.echo(
-            "It is not known here which studies it was validated on, so these are other labelled ones."
+            "It is not known here which studies it was validated on, so these are other labelled ones. That "
+            "they decide is your choice: take studies such as it will read."
         )

@@ -192,7 +192,8 @@ def _precision(card: ModelCard) -> dict[str, str]:
     if not card.precision_checks:
         return {"bfloat16": f"not checked, so it answers in float32: {check_command(card)}"}
     return {
-        way: f"answers in {'bfloat16' if each.passed else 'float32'}: {each.words()}"
+        way: f"answers in {'bfloat16' if each.passed else 'float32'} with {each.computed_with.words()}: "
+        f"{each.words()}"
         for way, each in card.precision_checks.items()
     }
 

@@ -30,8 +30,8 @@ from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import has_native_bfloat16
-from vpt_plugin.models.precision import FULL, REDUCED, way_of_computing
-from vpt_plugin.models.precision_record import PrecisionCheck
+from vpt_plugin.models.precision import FULL, REDUCED, computed_with, way_of_computing
+from vpt_plugin.models.precision_record import ComputedWith, PrecisionCheck
 from vpt_plugin.models.spec import ModelSpec
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.metrics import auroc
@@ -52,6 +52,8 @@ class AnsweredInWays:
         aggregation: the task's.
         full: per study the logits (clips, findings) in float32.
         reduced: the same by way of computing; nan where an answer is no number.
+        computed_with: the backend and processor of each way.
+        own: whether they are validation studies of the version.
     """
 
     states: Floats
@@ -59,12 +61,17 @@ class AnsweredInWays:
     aggregation: str
     full: Sequence[Floats]
     reduced: Mapping[str, Sequence[Floats]]
+    computed_with: Mapping[str, ComputedWith]
+    own: bool = True
 
     def checks(self, findings: Sequence[str], temperature: float) -> dict[str, PrecisionCheck]:
         """How far each way moves the answers at this temperature, by its name."""
         expected = self._probabilities(self.full, temperature)
         return {
-            way: self._check(findings, temperature, expected, self._probabilities(said, temperature))
+            way: replace(
+                self._check(findings, temperature, expected, self._probabilities(said, temperature)),
+                computed_with=self.computed_with[way],
+            )
             for way, said in self.reduced.items()
         }
 
@@ -84,6 +91,7 @@ class AnsweredInWays:
             },
             temperature=temperature,
             date=now(),
+            own=self.own,
         )
 
     def _auroc_shift(self, finding: int, expected: Floats, found: Floats) -> float:
@@ -163,7 +171,8 @@ def _answered(
         if time.monotonic() >= until:
             break
     states = np.stack([study.states for study in asked[: len(full)]])
-    return AnsweredInWays(states, len(asked), plain.task.aggregation, full, reduced)
+    with_what = {way: computed_with(each.engine.name, each.device) for way, each in others.items()}
+    return AnsweredInWays(states, len(asked), plain.task.aggregation, full, reduced, with_what)
 
 
 def in_turns(studies: Sequence[LabelledStudy]) -> list[LabelledStudy]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +62,10 @@ def check_version(
         task: that it reads for.
         model: the network's name.
         version: None takes the one that is served.
-        source: of its validation studies; of a version that came from elsewhere, of any labelled studies for
-            its task. None takes those of its validation studies that are still prepared in ``cache``.
+        source: of its validation studies; of a version that came from elsewhere, whose validation studies
+            nobody knows, of any labelled ones for its task: that those decide is up to who names them, and
+            the check says that they did. None takes those of its validation studies that are still prepared
+            in ``cache``.
         cache: where prepared studies are kept; None takes ``prepared`` in ``vptct_home()``.
         device: as in ``choose_device``: what is measured on one kind holds for that kind.
         most_seconds: no further study is begun after that.
@@ -104,10 +106,11 @@ def check_version(
         raise TrainingError(
             f"{_called(card)} cannot answer in bfloat16 here.", "The log says why of every backend."
         )
+    # What is no longer at hand of its validation studies was not answered, either.
+    in_all = len(record.validated) if record else len(studies)
+    answered = replace(answered, studies_in_all=in_all, own=record is not None)
     checks = answered.checks(card.findings, card.temperature)
-    return CheckedVersion(
-        store.keep_checks(task.name, model, card.version, checks), checks, own=record is not None
-    )
+    return CheckedVersion(store.keep_checks(task.name, model, card.version, checks), checks, own=answered.own)
 
 
 def _still_prepared(
