@@ -71,3 +71,14 @@ def test_the_draws_of_a_training_are_repeated_by_torchs_seed(penet: PENet) -> No
             answers.append(penet.train()(clip))
     assert torch.equal(answers[0], answers[1])
     assert not torch.equal(answers[0], answers[2])
+
+
+def test_gates_in_bfloat16_are_those_of_means_summed_in_float32() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        excite = SqueezeExcite(32).requires_grad_(False).bfloat16()
+        maps = torch.rand(2, 32, 6, 20, 30).bfloat16().to(memory_format=torch.channels_last_3d)
+    # Summed in bfloat16, 3,600 numbers about 0.5 would stay at 256 and their mean below 0.1.
+    with torch.autocast("cpu", torch.bfloat16):
+        gates = excite.excite(maps.float().mean(dim=(2, 3, 4)))
+        torch.testing.assert_close(excite(maps), maps * gates[:, :, None, None, None], atol=0.004, rtol=0)

@@ -21,6 +21,15 @@ def _group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(channels // 16, channels)
 
 
+def _means(maps: Tensor) -> Tensor:
+    """(batch, channels, slices, rows, columns) -> (batch, channels)."""
+    if maps.dtype != torch.bfloat16 or maps.device.type != "cpu" or maps.requires_grad:
+        return maps.mean(dim=(2, 3, 4))
+    # As a product, which adds up in float32 without turning the maps to float32 before.
+    cells = maps.flatten(2)
+    return (cells @ cells.new_ones(cells.shape[2])) / cells.shape[2]
+
+
 class SqueezeExcite(nn.Module):
     """Scales every channel by a gate in (0, 1) computed from the means of all channels (Hu et al., 2018)."""
 
@@ -35,7 +44,7 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(batch, channels, slices, rows, columns) in and out."""
-        gates: Tensor = self.excite(maps.mean(dim=(2, 3, 4)))
+        gates: Tensor = self.excite(_means(maps))
         return maps * gates[:, :, None, None, None]
 
 
