@@ -31,10 +31,7 @@ class BatchSize:
     def __init__(
         self, device: torch.device, asked: int | None = None, *, single_slices: bool = False
     ) -> None:
-        first = {"cuda": 1, "mps": 2}.get(device.type, 1)
-        if single_slices and device.type != "cuda":
-            first = _SINGLE_SLICES
-        self.clips = asked or first
+        self.clips = asked or first_batch(device, single_slices=single_slices)
         self._most = MAX_SINGLE_SLICES_PER_BATCH if single_slices else MAX_CLIPS_PER_BATCH
         self._device = device
         self._measuring = asked is None and device.type == "cuda"
@@ -68,6 +65,13 @@ class BatchSize:
         self._measuring = False
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def first_batch(device: torch.device, *, single_slices: bool) -> int:
+    """How many clips go first where nobody asked for a number; on all but CUDA it stays with it."""
+    if single_slices and device.type != "cuda":
+        return _SINGLE_SLICES
+    return {"cuda": 1, "mps": 2}.get(device.type, 1)
 
 
 def clips_that_fit(free_bytes: int, bytes_per_clip: int, most: int = MAX_CLIPS_PER_BATCH) -> int:

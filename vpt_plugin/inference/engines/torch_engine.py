@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vpt_plugin.data.clip_dataset import scale_clips
+from vpt_plugin.inference.batch_size import first_batch
 from vpt_plugin.inference.engines.engine import EngineRequest
 from vpt_plugin.inference.engines.shared_slices import SLICES_AT_ONCE, SharedSlices
 from vpt_plugin.inference.engines.torch_ready import made_ready
@@ -57,8 +58,9 @@ class TorchEngine:
             return logits.float().cpu().double(), features.float().cpu()
 
     def warm_up(self) -> None:
-        """Answer for one clip of air, see ``Engine``."""
-        self.answer(torch.zeros(self._clip_shape, dtype=torch.uint8, device=self.device), (0,))
+        """Answer for air, as many clips at once as will be asked for; see ``Engine``."""
+        clips = first_batch(self.device, single_slices=self._clip_shape[0] == 1)
+        self.answer(torch.zeros(self._clip_shape, dtype=torch.uint8, device=self.device), (0,) * clips)
 
     def _shared_slices(self) -> SharedSlices | None:
         """What computes overlapping clips with less work; None where the network has no part for it."""
