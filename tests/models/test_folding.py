@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from vpt_plugin.inference.engines.torch_ready import made_ready
 from vpt_plugin.models.catalog import MODELS
 from vpt_plugin.models.classifier import Classifier, new_classifier
 from vpt_plugin.models.folding import (
@@ -60,6 +61,22 @@ def test_a_folded_network_has_no_batch_norm_left_and_says_the_same(name: str, no
     assert fold_batch_norm(folded) == norms
     assert not [module for module in folded.modules() if isinstance(module, nn.BatchNorm3d)]
     assert moved(network, folded, clips(1, 1, 8, 32, 32)) < 1e-5
+
+
+# Some norms of a trained network turn maps around, and some leave them out.
+@pytest.mark.parametrize("name", ["slow_r50", "csn_r101"])
+def test_norms_far_from_those_of_a_new_network_are_folded_to_the_same_features(name: str) -> None:
+    network = lived(name)
+    draw = torch.Generator().manual_seed(5)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.running_mean.normal_(0, 1, generator=draw)
+            module.running_var.uniform_(0.05, 4, generator=draw)
+            module.weight.normal_(0, 1, generator=draw)
+            module.weight[::7] = 0
+    ready = made_ready(network, torch.device("cpu"), torch.float32)
+    assert not [module for module in ready.modules() if isinstance(module, nn.BatchNorm3d)]
+    assert moved(network, ready, clips(1, 1, 8, 64, 64)) <= 1e-5
 
 
 @needs_fusion
