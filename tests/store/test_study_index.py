@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from vpt_plugin.ct.dicom_headers import read_uids
+from vpt_plugin.durable import write_over
+from vpt_plugin.store.grouping import group_studies
 from vpt_plugin.store.index import StudiesIndex
 from vpt_plugin.store.listings import Listing, SliceFile
 from vpt_plugin.store.studies import StudyFolder
@@ -223,3 +226,26 @@ def test_what_is_saved_is_what_is_loaded_whatever_the_names(tmp_path: Path) -> N
     index = StudiesIndex(tmp_path / "labels" / "studies-index.json", tmp_path)
     index.save(listings)
     assert index.load() == listings
+
+
+def test_the_garbage_collector_never_rests_while_a_disk_is_waited_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[tuple[str, bool]] = []
+
+    def noted(function: Callable[..., object], name: str) -> Callable[..., object]:
+        def call(*args: object, **options: object) -> object:
+            waited.append((name, gc.isenabled()))
+            return function(*args, **options)
+
+        return call
+
+    monkeypatch.setattr("vpt_plugin.store.folder_scan.os.scandir", noted(os.scandir, "list"))
+    monkeypatch.setattr("vpt_plugin.store.index.write_over", noted(write_over, "write"))
+    monkeypatch.setattr(Path, "read_bytes", noted(Path.read_bytes, "read"))
+    grouped = noted(group_studies, "group")
+    monkeypatch.setattr("vpt_plugin.store.finder.group_studies", grouped)
+    put(root / "p3" / "c.mha")
+    assert started(root).ids() == [*IDS, "p3--c.mha"]
+    assert set(waited) == {("read", True), ("list", True), ("group", False), ("write", True)}
+    assert gc.isenabled()

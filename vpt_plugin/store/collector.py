@@ -16,8 +16,9 @@ _was_on = False
 def collector_at_rest() -> Iterator[None]:
     """Within the ``with`` block nothing is collected but by reference counts; several threads may be in one.
 
-    Whoever makes many objects that stay, none of them in a circle, would otherwise wait for the collector
-    longer than for the disk: of 100,000 studies it looks at all again and again.
+    For a second of making many objects that stay, none of them in a circle: the collector would look at all
+    of 100,000 studies again and again, for a quarter of that time. Never for what waits for a disk: a network
+    share may take minutes, and other threads go on leaving circles behind.
     """
     global _users, _was_on
     with _lock:

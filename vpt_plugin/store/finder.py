@@ -46,8 +46,7 @@ class StudyFinder:
         self._ask_labelled = labelled
         self._clock = clock
         self._index = index.StudiesIndex(index_folder / index.FILE_NAME, resolved) if index_folder else None
-        with collector_at_rest():
-            self._indexed: Mapping[str, Listing] = self._index.load() if self._index else {}
+        self._indexed: Mapping[str, Listing] = self._index.load() if self._index else {}
         self._indexed_at = -float("inf")
         self._scan = FolderScan(root, remembered=self._indexed, clock=clock)
         self._read_only = read_only
@@ -63,14 +62,11 @@ class StudyFinder:
         Raises:
             OSError: the folder cannot be read.
         """
-        with collector_at_rest():
-            return self._find()
-
-    def _find(self) -> tuple[Grouping, str]:
         places = self._labelled_places()
         look = self._scan.look(places)
         if self._found is None or self._found[0] != look.listings or self._found[1] is not places:
-            grouping = group_studies(look.listings, places)
+            with collector_at_rest():
+                grouping = group_studies(look.listings, places)
             self._found = (look.listings, places, grouping)
             known = {each: seen for each, seen in places.sightings.items() if each in places.labelled}
             missing = known.keys() - grouping.studies.keys()

@@ -17,6 +17,7 @@ from typing import Any
 
 from vpt_plugin.ct.reader import is_study_file
 from vpt_plugin.durable import make_folder, write_over
+from vpt_plugin.store.collector import collector_at_rest
 from vpt_plugin.store.listings import ROOT, Listing, SliceFile, may_be_listed
 
 FILE_NAME = "studies-index.json"
@@ -39,8 +40,9 @@ class StudiesIndex:
     def load(self) -> dict[str, Listing]:
         """The listings by path below the root, see ``Look``; none where the index is absent or wrong."""
         try:
-            content = json.loads(self.path.read_bytes())
-            return self._parse(content)
+            content = self.path.read_bytes()
+            with collector_at_rest():
+                return self._parse(json.loads(content))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -49,13 +51,18 @@ class StudiesIndex:
 
     def save(self, listings: Mapping[str, Listing]) -> None:
         """Write it, in place of the one before. Where that does not work, the next start takes longer."""
-        folders = {folder: _to_json(listing) for folder, listing in listings.items()}
-        content = {"schema": SCHEMA, "root": str(self.root), "sha256": _digest(folders), "folders": folders}
+        with collector_at_rest():
+            content = self._content(listings)
         try:
             make_folder(self.path.parent)
-            write_over(self.path, json.dumps(content).encode(), durable=False)
+            write_over(self.path, content, durable=False)
         except OSError as error:
             _logger.info("the studies' index is not written: %s", error)
+
+    def _content(self, listings: Mapping[str, Listing]) -> bytes:
+        folders = {folder: _to_json(listing) for folder, listing in listings.items()}
+        content = {"schema": SCHEMA, "root": str(self.root), "sha256": _digest(folders), "folders": folders}
+        return json.dumps(content).encode()
 
     def _parse(self, content: Any) -> dict[str, Listing]:
         """The listings.
