@@ -29,7 +29,7 @@ os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
 # Ray's workers give way to other programs; here the programs beside them are tests that wait for them.
 os.environ.setdefault("RAY_worker_niceness", "0")
 # Not whichever backend this computer happens to have; those of OpenVINO ask for it.
-os.environ["VPT_BACKEND"] = "torch"
+os.environ["VPTCT_BACKEND"] = "torch"
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:

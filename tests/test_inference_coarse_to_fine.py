@@ -170,7 +170,7 @@ def test_what_lies_between_coarse_clips_is_found_and_shown_in_the_slices_looked_
     assert (finding.clips[0].first_slice, finding.clips[-1].last_slice) == (0, 47)
     assert closer.notes == (
         "read coarse to fine: clips of 8 slices side by side, and every 2 slices around those that matter; "
-        "all clips together may give a slightly higher probability",
+        "clips at that stride all along may give another probability",
     )
 
 

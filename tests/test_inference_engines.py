@@ -148,8 +148,8 @@ def test_unknown_backends_and_precisions_are_refused_in_words(monkeypatch: pytes
         check_backend("onnx")
     with pytest.raises(ConfigurationError, match="unknown precision 'half'; choose from auto, float32, bfl"):
         engine_of(small("tiny"), "half")
-    monkeypatch.setenv("VPT_BACKEND", "tensorrt")
-    with pytest.raises(ConfigurationError, match="unknown VPT_BACKEND 'tensorrt'; choose from auto, torch"):
+    monkeypatch.setenv("VPTCT_BACKEND", "tensorrt")
+    with pytest.raises(ConfigurationError, match="unknown VPTCT_BACKEND 'tensorrt'; choose from auto, torch"):
         check_backend("auto")
     assert check_backend("torch") == "torch"
 

@@ -229,7 +229,7 @@ def test_auto_takes_torch_whatever_part_of_openvino_fails(
         raise RuntimeError("Exception from src/inference/src/cpp/core.cpp")
 
     monkeypatch.setattr(part, fails)
-    monkeypatch.delenv("VPT_BACKEND", raising=False)
+    monkeypatch.delenv("VPTCT_BACKEND", raising=False)
     folder = tmp_path if "to_bytes" in part else cache
     ours = engine("auto", folder, *tiny)
     assert ours.name == "torch"
@@ -249,14 +249,14 @@ def test_lrcn_reads_clips_of_any_length_so_torch_computes_it(tmp_path: Path) -> 
 def test_auto_takes_torch_for_penet_which_torch_computes_faster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("VPT_BACKEND", raising=False)
+    monkeypatch.delenv("VPTCT_BACKEND", raising=False)
     assert engine("auto", tmp_path, *small("penet", pixels=32, slices=8)).name == "torch"
 
 
 def test_what_is_expected_of_auto_knows_the_networks_that_torch_computes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delenv("VPT_BACKEND", raising=False)
+    monkeypatch.delenv("VPTCT_BACKEND", raising=False)
     expected = {"tiny": "openvino", "swin_t": "openvino", "penet": "torch", "lrcn": "torch"}
     assert {name: expected_backend(get_model(name), "cpu") for name in expected} == expected
     assert expected_backend(get_model("penet"), "cpu", "openvino") == "openvino"
@@ -271,7 +271,7 @@ def test_a_network_that_cannot_be_converted_names_the_cause(
     monkeypatch.setattr(of_openvino, "convert", fails)
     with pytest.raises(ConfigurationError, match=r"cannot convert tiny.*aten::fold.*backend torch"):
         engine("openvino", tmp_path, *tiny)
-    monkeypatch.delenv("VPT_BACKEND", raising=False)
+    monkeypatch.delenv("VPTCT_BACKEND", raising=False)
     ours = engine("auto", tmp_path, *tiny)
     assert ours.name == "torch"
     assert "aten::fold" in ours.notes[-1]
@@ -283,7 +283,7 @@ def test_without_the_package_it_is_told_how_to_install_it(
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'vptct\[openvino\]'"):
         engine("openvino", tmp_path, *tiny)
-    monkeypatch.delenv("VPT_BACKEND", raising=False)
+    monkeypatch.delenv("VPTCT_BACKEND", raising=False)
     assert engine("auto", tmp_path, *tiny).name == "torch"
 
 

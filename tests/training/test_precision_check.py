@@ -133,7 +133,7 @@ def test_each_backend_that_might_answer_is_measured_by_itself(
     studies: list[LabelledStudy], classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("openvino")
-    monkeypatch.setenv("VPT_BACKEND", "auto")
+    monkeypatch.setenv("VPTCT_BACKEND", "auto")
     answered = answer_in_ways(classifier, NODULE, CARD, studies[:2], device=CPU)
     assert answered is not None
     assert list(answered.reduced) == [TORCH, "openvino bfloat16 on cpu"]

@@ -57,7 +57,7 @@ BackendOption = Annotated[
     str,
     typer.Option(
         "--backend",
-        help="What computes: auto, torch or openvino. With auto, what $VPT_BACKEND says, else the fastest "
+        help="What computes: auto, torch or openvino. With auto, what $VPTCT_BACKEND says, else the fastest "
         "here.",
     ),
 ]

@@ -116,7 +116,7 @@ class CoarseToFine:
         """See ``Look``."""
         return (
             f"read coarse to fine: clips of {self.length} slices side by side, and every {self.stride} "
-            "slices around those that matter; all clips together may give a slightly higher probability"
+            "slices around those that matter; clips at that stride all along may give another probability"
         )
 
     def look(self, slices: int, answer: AnswerClips) -> SeenClips:

@@ -25,7 +25,7 @@ from vpt_plugin.models.spec import ModelSpec
 from vpt_plugin.tasks import ReadingTask
 
 # Says which backend is meant where none is asked for.
-VARIABLE = "VPT_BACKEND"
+VARIABLE = "VPTCT_BACKEND"
 _logger = logging.getLogger(__name__)
 
 
@@ -70,7 +70,7 @@ def make_engine(
         card: of the classifier.
         device: as in ``choose_device``.
         precision: as in ``settle_precision``.
-        backend: one of ``BACKENDS``; ``auto`` takes the one that ``VPT_BACKEND`` names, else the fastest that
+        backend: one of ``BACKENDS``; ``auto`` takes the one that ``VPTCT_BACKEND`` names, else the fastest that
             suits.
         cache: folder for what is compiled once per version; None takes the backend's own place.
         many_studies: whether so many studies are to come that a slow start pays.
@@ -126,7 +126,7 @@ def expected_backend(spec: ModelSpec, device: str, backend: str = "auto") -> str
 
 
 def check_backend(name: str) -> str:
-    """The backend of that name; for ``auto`` what ``VPT_BACKEND`` says.
+    """The backend of that name; for ``auto`` what ``VPTCT_BACKEND`` says.
 
     Raises:
         ConfigurationError: none of ``BACKENDS``; says where the name comes from.
