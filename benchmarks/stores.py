@@ -46,13 +46,19 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 # What the quick form has time for.
-_QUICK_LINES = {
-    "first look, without an index",
-    "look without a change",
-    "first count of labels",
-    "vpt labels export",
+QUICK = {
+    10_000: frozenset({*LINES, *COMMANDS} - {"vpt next"}),
+    100_000: frozenset(
+        {
+            "first look, without an index",
+            "look without a change",
+            "first count of labels",
+            "vpt studies list",
+            "vpt labels check",
+            "vpt labels export",
+        }
+    ),
 }
-QUICK = {10_000: frozenset({*_QUICK_LINES, "vpt worklist"}), 100_000: frozenset(_QUICK_LINES)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
