@@ -17,8 +17,8 @@ from server_process import ServerProcess
 from stand_in import alive, wait_until
 from training_site import write_phantoms
 
-from vpt_plugin.active.score_folders import scores_root
-from vpt_plugin.active.scores import ScoredBy, ScoreFolder
+from vpt_plugin.active.score_folders import scores_of, scores_root
+from vpt_plugin.active.scores import ScoredBy
 from vpt_plugin.labels import StudyLabel
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
@@ -71,7 +71,7 @@ class Site:
 
     def scored(self, card: ModelCard) -> int:
         studies = StudyFolder(self.store.root.parent / "studies")
-        return len(ScoreFolder(scores_root(self.store.root, studies), ScoredBy.of_card(card)).studies())
+        return len(scores_of(scores_root(self.store.root, studies), ScoredBy.of_card(card)).studies())
 
     def running(self, version: int) -> int:
         """The process that scores this version, once some of what it computed is kept."""

@@ -198,7 +198,13 @@ class ScoreReader:
         if served.last is None:
             cold = [each for each in others if each.by.version == 0]
             return _Found(max(cold, key=ScoreFolder.used_at, default=None), served.problems)
-        own = ScoreFolder(root, ScoredBy.of_card(served.last))
+        by = ScoredBy.of_card(served.last)
+        # Where another way of computing scores them anew, the whole scores choose until it is done.
+        own = max(
+            (each for each in others if each.by.alike(by)),
+            key=lambda each: (each.state().once_complete, each.used_at()),
+            default=ScoreFolder(root, by),
+        )
         able = [each for each in others if each.by.version or not trained]
         whole = [each for each in able if each.state().once_complete]
         if own.state().once_complete or not whole:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +25,8 @@ class ScoredBy:
         findings: what the columns of probabilities mean.
         pretraining: ``kinetics`` or what else the backbone learned from; ``none`` for a network that was
             never trained, or started from random weights.
+        way: how a network computes them: ``torch-float32``; "" where none does, or it was not noted. Scores
+            of two ways are never mixed: their last digits differ, and with them the order of studies.
     """
 
     task: str
@@ -33,11 +35,18 @@ class ScoredBy:
     weights_sha256: str
     findings: tuple[str, ...]
     pretraining: str = "none"
+    way: str = ""
 
     @classmethod
-    def of_card(cls, card: ModelCard) -> ScoredBy:
+    def of_card(cls, card: ModelCard, way: str = "") -> ScoredBy:
         """The published version of a card."""
-        return cls(card.task, card.model, card.version, card.weights_sha256, card.findings, card.pretraining)
+        return cls(
+            card.task, card.model, card.version, card.weights_sha256, card.findings, card.pretraining, way
+        )
+
+    def alike(self, other: ScoredBy) -> bool:
+        """Whether the other is the same classifier, in whatever way it computes."""
+        return replace(self, way=other.way) == other
 
     @property
     def name(self) -> str:
@@ -46,8 +55,9 @@ class ScoredBy:
 
     @property
     def key(self) -> str:
-        """The name of the folder: ``nodule_tiny-v0003-1a2b3c4d``."""
-        return f"{self.name}-v{self.version:04d}-{self.weights_sha256[:8]}"
+        """The name of the folder: ``nodule_tiny-v0003-1a2b3c4d-torch-float32``."""
+        way = f"-{self.way}" if self.way else ""
+        return f"{self.name}-v{self.version:04d}-{self.weights_sha256[:8]}{way}"
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ScoredBy:
@@ -55,6 +65,7 @@ class ScoredBy:
         return cls(
             str(data["task"]), str(data["model"]), int(data["version"]), str(data["weights_sha256"]),
             tuple(map(str, data["findings"])), str(data["pretraining"]),
+            str(data.get("way", "")),
         )  # fmt: skip
 
 

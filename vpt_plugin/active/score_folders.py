@@ -14,6 +14,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 
 from vpt_plugin.active.scores import ABOUT, ScoredBy, ScoreFolder
@@ -75,6 +76,24 @@ def newest_scores(root: Path, task: str, model: str, version: int) -> ScoreFolde
     found = (each for each in score_folders(root) if (each.by.task, each.by.model) == (task, model))
     of_version = (each for each in found if each.by.version == version)
     return max(of_version, key=ScoreFolder.used_at, default=None)
+
+
+def scores_of(root: Path, by: ScoredBy, *, precision: str = "auto") -> ScoreFolder:
+    """The folder of a classifier that was scored last, whatever computed it; need not be there yet.
+
+    Args:
+        root: as of ``scores_root``.
+        by: the classifier; its way is of no account.
+        precision: as of ``Predictor``; where one is asked for, only scores computed in it are meant.
+    """
+    found = [
+        each
+        for each in score_folders(root)
+        if each.by.alike(by) and (precision == "auto" or each.by.way.endswith(f"-{precision}"))
+    ]
+    # Of nothing computed in it yet, the folder that torch would fill: never one of another precision.
+    way = "" if precision == "auto" else f"torch-{precision}"
+    return max(found, key=ScoreFolder.used_at, default=ScoreFolder(root, replace(by, way=way)))
 
 
 def sweep_scores(

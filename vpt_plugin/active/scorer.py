@@ -77,6 +77,11 @@ class VersionScorer:
         )
 
 
+def way_of(predictor: Predictor) -> str:
+    """What really computes, as ``ScoredBy.way`` has it, whatever was asked for."""
+    return f"{predictor.engine.name}-{predictor.engine.precision}"
+
+
 def scorer_of_version(
     store: ModelStore,
     task: ReadingTask,
@@ -97,4 +102,4 @@ def scorer_of_version(
     predictor = Predictor(
         classifier, task, card, device=device, backend=backend, precision=precision, many_studies=True
     )
-    return VersionScorer(ScoredBy.of_card(card), predictor)
+    return VersionScorer(ScoredBy.of_card(card, way_of(predictor)), predictor)

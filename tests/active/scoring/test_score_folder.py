@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from vpt_plugin.active.score_folders import (
     FORGOTTEN_SECONDS,
     newest_scores,
     score_folders,
+    scores_of,
     scores_root,
     sweep_forgotten,
     sweep_scores,
@@ -46,6 +48,33 @@ def filled(root: Path, by: ScoredBy = BY, *studies: str, used: float = 0) -> Sco
     if used:
         os.utime(folder.path / "state.json", (used, used))
     return folder
+
+
+def test_what_is_computed_in_another_way_lies_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    reduced, full = (replace(BY, way=f"torch-{each}") for each in ("bfloat16", "float32"))
+    assert full.key == "nodule_tiny-v0003-1a2b3c4d-torch-float32"
+    before = filled(tmp_path, reduced, "a", "b", used=100)
+    # Asked for in float32 nothing is scored yet, and nothing of bfloat16 is mixed with it.
+    assert dict(scores_of(tmp_path, BY, precision="float32").studies()) == {}
+    assert scores_of(tmp_path, BY, precision="bfloat16").by == reduced
+    filled(tmp_path, full, "a", used=200)
+    assert scores_of(tmp_path, BY, precision="float32").read().studies == ("a",)
+    assert before.read().studies == ("a", "b")
+    assert scores_of(tmp_path, BY).by == full
+    assert [each.by for each in score_folders(tmp_path)] == [reduced, full]
+    # Another version is another classifier.
+    assert scores_of(tmp_path, replace(BY, version=4)).used_at() == 0
+
+
+def test_scores_from_before_the_way_was_noted_are_read_and_scored_anew_where_one_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    old = filled(tmp_path, BY, "a", used=100)
+    about = json.loads((old.path / "about.json").read_text())
+    del about["way"]
+    (old.path / "about.json").write_text(json.dumps(about))
+    assert scores_of(tmp_path, BY).read().studies == ("a",)
+    assert scores_of(tmp_path, BY, precision="float32").used_at() == 0
 
 
 def test_what_is_added_is_read_by_study_with_what_computed_it(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vpt_plugin.active.job import ScoringJob
-from vpt_plugin.active.score_folders import newest_scores, scores_root
+from vpt_plugin.active.score_folders import newest_scores, scores_of, scores_root
 from vpt_plugin.active.score_sample import studies_to_score
 from vpt_plugin.active.scores import ScoredBy, ScoreFolder, ScoreState
 from vpt_plugin.active.served_last import served_versions, untrained_network
@@ -168,7 +168,7 @@ class Targets:
     def _folder(self, target: Target, source: StudySource) -> ScoreFolder | None:
         root = scores_root(self._store.root, source)
         if target.by is not None:
-            return ScoreFolder(root, target.by)
+            return scores_of(root, target.by, precision=self.job(target).precision)
         return newest_scores(root, target.task, target.model, 0)
 
     def _of(self, task: ReadingTask) -> Target:
