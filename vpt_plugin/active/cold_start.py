@@ -12,20 +12,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vpt_plugin.active.pool_reader import PoolStudy, StudyContent
-from vpt_plugin.active.scorer import Scorer
+from vpt_plugin.active.scorer import Scorer, way_of
 from vpt_plugin.active.scores import ScoredBy, StudyScore
 from vpt_plugin.ct.clips import clip_starts
 from vpt_plugin.inference.predictor import Predictor, require_slices
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec, get_model
 from vpt_plugin.models.classifier import new_classifier
-from vpt_plugin.models.device import choose_device, choose_dtype
 from vpt_plugin.models.weights import WeightsFolder
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.reading import reading_facts
@@ -39,7 +38,13 @@ _LEAST_NOISE = 0.1
 
 
 def cold_start_scorer(
-    task: ReadingTask, model: str, *, weights: WeightsFolder | None = None, device: str = "auto"
+    task: ReadingTask,
+    model: str,
+    *,
+    weights: WeightsFolder | None = None,
+    device: str = "auto",
+    backend: str = "auto",
+    precision: str = "auto",
 ) -> Scorer:
     """The scorer of a task without any trained head.
 
@@ -48,6 +53,8 @@ def cold_start_scorer(
         model: the network that is meant to be trained.
         weights: where published weights lie; None takes the folder of this computer.
         device: as in ``choose_device``.
+        backend: as of ``Predictor``.
+        precision: as in ``settle_precision``, but ``auto`` is float32.
 
     Raises:
         UnknownModelError: no such network.
@@ -68,10 +75,12 @@ def cold_start_scorer(
     classifier = new_classifier(known, task.findings, pretraining=pretraining, weights=folder)
     length = known.clip_numbers(task.clips).length
     card = ModelCard(task.name, known.name, task.findings, pretraining, clip_slices=length)
-    # Features of weights that nobody trained for this: nobody's answer depends on their last digits.
-    place = choose_device(device)
-    precision = str(choose_dtype(place)).removeprefix("torch.")
-    return BackboneScorer(by, Predictor(classifier, task, card, device=str(place), precision=precision))
+    # Published weights have no checks of their own, and nobody can make any: nobody trained their head.
+    precision = "float32" if precision == "auto" else precision
+    predictor = Predictor(
+        classifier, task, card, device=device, backend=backend, precision=precision, many_studies=True
+    )
+    return BackboneScorer(replace(by, way=way_of(predictor)), predictor)
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,9 @@ def run(job: ScoringJob, watch: Watch) -> ScoringResult:
             device=job.device, backend=job.backend, precision=job.precision,
         )  # fmt: skip
     else:
-        scorer = cold_start_scorer(task, job.model, device=job.device)
+        scorer = cold_start_scorer(
+            task, job.model, device=job.device, backend=job.backend, precision=job.precision
+        )
     root = scores_root(store.root, site.studies)
     name_scores(root, site.studies)
     result = score_pool(

@@ -99,6 +99,20 @@ def test_published_features_are_used_where_they_are_here_and_no_head_answers(
     assert "kinetics" in found.state.warnings[0]
 
 
+def test_published_weights_that_nobody_checked_answer_in_float32_unless_bfloat16_is_asked_for(
+    published: WeightsFolder,
+) -> None:
+    def scorer(precision: str) -> BackboneScorer:
+        made = cold_start_scorer(NODULE, "tiny", weights=published, device="cpu", precision=precision)
+        assert isinstance(made, BackboneScorer)
+        return made
+
+    made = {asked: scorer(asked) for asked in ("auto", "float32", "bfloat16")}
+    computed = {asked: each.predictor.engine.precision for asked, each in made.items()}
+    assert computed == {"auto": "float32", "float32": "float32", "bfloat16": "bfloat16"}
+    assert made["auto"].by.key == made["float32"].by.key != made["bfloat16"].by.key
+
+
 def test_before_lrcn_is_trained_the_features_are_those_of_the_network_that_is_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
