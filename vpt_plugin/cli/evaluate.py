@@ -15,6 +15,7 @@ from vpt_plugin.cli.options import (
     LabelsDirOption,
     ModelOption,
     ModelsDirOption,
+    PrecisionOption,
     TaskFileOption,
     TaskOption,
     choose_task,
@@ -43,6 +44,7 @@ def evaluate(
     task_file: TaskFileOption = None,
     models_dir: ModelsDirOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
 ) -> None:
     """Evaluate a version on the test set: on the patients that `vpt split lock` locked, or a CSV's test rows.
 
@@ -75,6 +77,7 @@ def evaluate(
             store=ModelStore(models_dir),
             cache=cache,
             device=device,
+            precision=precision,
             progress=show,
         )
     if as_json:

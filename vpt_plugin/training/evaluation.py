@@ -84,6 +84,7 @@ def evaluate(
     store: ModelStore,
     cache: Path | None = None,
     device: str = "auto",
+    precision: str = "auto",
     progress: Told = lambda done, total, note: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
@@ -97,10 +98,12 @@ def evaluate(
         store: where the version lies.
         cache: where prepared studies are kept; None takes ``prepared`` in ``vptct_home()``.
         device: as in ``choose_device``.
+        precision: as in ``settle_precision``: ``auto`` evaluates the answers that torch serves.
         progress: called with the studies done, the studies in all, and what is to be said of the last one.
         cancelled: asked before every study and every batch.
 
     Raises:
+        ConfigurationError: unknown device or precision.
         TrainingError: there is no test set, nothing of it can be used, or the version has seen all of it.
         NotTrainedError, ModelCardError, WeightsError: the version cannot be had.
         ArchiveError: the archive does not hand the studies out.
@@ -111,7 +114,7 @@ def evaluate(
     device_now = choose_device(device)
     found = answer_test_set(
         source, task, get_model(model), classifier, card, record,
-        placement=Placement.serving(card, device_now),
+        placement=Placement.serving(card, device_now, precision),
         cache=cache or vptct_home() / "prepared", progress=progress, cancelled=cancelled,
     )  # fmt: skip
     unseen = found.studies

@@ -253,6 +253,21 @@ def test_the_figures_are_those_of_the_served_answers_and_every_look_is_noted(
     assert noted[0].auroc["lung_nodule"] == found.metrics["lung_nodule"]["auroc"].value
 
 
+def test_the_precision_that_is_asked_for_is_evaluated(site: Site, store: ModelStore) -> None:
+    fill(site, 20)
+    locked = sorted(lock(site, 0.4))
+    publish(store, site.select())
+    classifier, card = store.load(NODULE, "tiny")
+    truth = [float(int(name[1:]) % 2 == 0) for name in locked]
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        predictor = Predictor(classifier, NODULE, card, device="cpu", precision=precision)
+        said = [predictor.predict(read_study(site.studies / name)).findings[0].probability for name in locked]
+        found[precision] = look(site, store, precision=precision).metrics["lung_nodule"]["brier"].value
+        assert found[precision] == pytest.approx(np.mean(np.square(np.subtract(said, truth))), abs=1e-7)
+    assert abs(found["float32"] - found["bfloat16"]) > 1e-6
+
+
 def test_a_version_that_was_trained_before_they_were_locked_has_seen_them(
     site: Site, store: ModelStore
 ) -> None:
