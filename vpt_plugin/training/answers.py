@@ -15,7 +15,7 @@ from vpt_plugin.data.clip_dataset import ClipShape, CoveringClips, LabelledStudy
 from vpt_plugin.errors import CancelledError, TrainingError
 from vpt_plugin.inference.engines.torch_ready import made_ready
 from vpt_plugin.models.classifier import Classifier
-from vpt_plugin.models.device import arrange, memory_format, out_of_memory
+from vpt_plugin.models.device import arrange, full_float32, memory_format, out_of_memory
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.placement import Placement
 
@@ -145,7 +145,8 @@ def _answer(
 ) -> NDArray[np.float64]:
     device, half = placement.device, placement.dtype == torch.bfloat16
     try:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
+        exact = full_float32(device)  # as served
+        with exact, torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
             clips = scale_clips(images.to(device), offset).to(memory_format=memory_format(placement.dtype))
             return np.asarray(asked(clips).float().cpu().double().numpy())
     except RuntimeError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -51,7 +50,7 @@ class TorchEngine:
     def answer(self, slices: Tensor, starts: Sequence[int]) -> tuple[Tensor, Tensor]:
         """What the classifier says of some clips of a study; see ``Engine``."""
         enabled = self._dtype == torch.bfloat16
-        exact = nullcontext() if enabled else full_float32(self.device)
+        exact = full_float32(self.device)  # in bfloat16, too, some layers compute in float32
         with exact, torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
             features = self._features(slices, starts)
             logits: Tensor = self._classifier.head(features)
