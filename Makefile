@@ -57,7 +57,7 @@ bench: $(VENV)/.bench  ## every speed target with what is measured here, under 1
 	"$(BIN)/python" benchmarks/run.py $(QUICK)
 
 bench-full: export OMP_WAIT_POLICY ?= PASSIVE
-bench-full: $(VENV)/.bench  ## the same with more rounds and every network: an hour
+bench-full: $(VENV)/.bench  ## the same with more rounds and all lines: more than an hour
 	"$(BIN)/python" benchmarks/run.py
 
 fuzz: install  ## five minutes of random and broken requests to the real server (schemathesis, in an environment of its own)
