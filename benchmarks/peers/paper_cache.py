@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import h5py
+try:
+    import h5py
+except ImportError as error:
+    raise SystemExit("h5py is missing: `make bench` brings it, or pip install -e '.[bench]'.") from error
 import numpy as np
 from numpy.typing import NDArray
 
