@@ -26,6 +26,8 @@ from vpt_plugin.inference.engines.openvino_network import installed_version, ope
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import Classifier, new_classifier
+from vpt_plugin.models.precision import computed_with
+from vpt_plugin.models.precision_record import PrecisionCheck
 from vpt_plugin.tasks import TASKS, ClipRule, ReadingTask
 
 PE = TASKS["pe"]
@@ -260,6 +262,23 @@ def test_what_is_expected_of_auto_knows_the_networks_that_torch_computes(
     expected = {"tiny": "openvino", "swin_t": "openvino", "penet": "torch", "lrcn": "torch"}
     assert {name: expected_backend(get_model(name), "cpu") for name in expected} == expected
     assert expected_backend(get_model("penet"), "cpu", "openvino") == "openvino"
+
+
+def test_auto_takes_the_backend_that_may_compute_in_bfloat16_before_the_faster_one_that_may_not(
+    tmp_path: Path, tiny: tuple[Classifier, ReadingTask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VPTCT_BACKEND", raising=False)
+    monkeypatch.setattr("vpt_plugin.models.precision.has_native_bfloat16", lambda device: True)
+    classifier, task = tiny
+    here = computed_with("torch", torch.device("cpu"))
+    passed = {"torch bfloat16 on cpu": PrecisionCheck(60, 60, 0.004, computed_with=here)}
+    card = ModelCard(task.name, "tiny", task.findings, "none", 8, precision_checks=passed)
+    ours = make_engine(classifier, task, card, device="cpu", cache=tmp_path, many_studies=True)
+    assert (ours.name, ours.precision) == ("torch", "bfloat16")
+    expected = expected_backend(classifier.spec, "cpu", card=card)
+    assert (expected, expected_backend(classifier.spec, "cpu", card=card, precision="float32")) == (
+        "torch", "openvino",
+    )  # fmt: skip
 
 
 def test_a_network_that_cannot_be_converted_names_the_cause(

@@ -133,7 +133,7 @@ def _model_info(task: ReadingTask, spec: ModelSpec, store: ModelStore, conf: App
 
 def _precision(card: ModelCard, spec: ModelSpec, conf: AppConf) -> dict[str, str]:
     """In which numbers this server answers with a version, and why."""
-    backend = expected_backend(spec, conf.device, conf.backend)
+    backend = expected_backend(spec, conf.device, conf.backend, card=card, precision=conf.precision)
     settled = settle_precision(card, torch.device(conf.device), conf.precision, backend)
     return {"backend": backend, "numbers": settled.precision, "why": settled.why}
 
