@@ -22,7 +22,7 @@ LAYERS = [
     {"store", "data", "models"},
     {"ct", "acquisition", "labels"},
     {"tasks", "owned_process", "cluster"},
-    {"errors", "durable", "words"},
+    {"errors", "digest", "durable", "words"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 HEAVY = {"torch", "torchvision", "monai", "ignite", "pytorchvideo"}

@@ -5,7 +5,6 @@ This is the only module that reaches for the network, and only when ``fetch`` is
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 import requests
 
+from vpt_plugin.digest import file_sha256
 from vpt_plugin.durable import publish_file, write_over
 from vpt_plugin.errors import ChecksumError, WeightsError, WeightsNotFoundError
 from vpt_plugin.models.catalog import get_model
@@ -178,7 +178,7 @@ class WeightsFolder:
         """The SHA-256 of a file that is what it should be; ``what`` names it in the messages."""
         if _is_web_page(path):
             raise _web_page_instead(source, what)
-        digest = _sha256(path)
+        digest = file_sha256(path)
         for known, by in ((source.sha256 or source.sha256_prefix, "publisher"), (recorded, "first use")):
             if not digest.startswith(known):
                 raise self._wrong_checksum(source, what, digest, known, by)
@@ -206,14 +206,6 @@ class WeightsFolder:
             f"Get them with `vpt weights fetch {source.name}`, or download {source.url} elsewhere and run "
             f"`vpt weights import {source.name} FILE`. Licence: {source.licence}",
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _is_web_page(path: Path) -> bool:

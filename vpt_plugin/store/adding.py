@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vpt_plugin.ct.reader import read_study
+from vpt_plugin.digest import file_sha256
 from vpt_plugin.durable import publish_file
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.store.patient_keys import patient_key
@@ -113,14 +114,6 @@ def _written(content: BinaryIO, path: Path) -> str:
     return digest.hexdigest()
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _same(root: Path, sha256: str) -> Path | None:
     """The file that was added with this content; by its name, and then by what is in it."""
     with os.scandir(root) as entries:
@@ -129,7 +122,7 @@ def _same(root: Path, sha256: str) -> Path | None:
             for each in entries
             if each.name.startswith("upload-") and sha256[:_SHOWN_DIGITS] in each.name
         ]
-    return next((root / name for name in sorted(names) if _sha256(root / name) == sha256), None)
+    return next((root / name for name in sorted(names) if file_sha256(root / name) == sha256), None)
 
 
 def _new_name(root: Path, sha256: str, suffix: str, day: date) -> Path:

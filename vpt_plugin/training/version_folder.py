@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
@@ -25,6 +24,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from vpt_plugin.digest import file_sha256
 from vpt_plugin.durable import make_folder, publish_folder, sync_folder, write_over
 from vpt_plugin.errors import (
     ChecksumError,
@@ -340,11 +340,7 @@ def _check(weights: Path, sha256: str) -> None:
         raise WeightsNotFoundError(
             f"{weights} is not there.", "Copy it again from where it was published, or remove this version."
         )
-    digest = hashlib.sha256()
-    with weights.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    if (found := digest.hexdigest()) != sha256:
+    if (found := file_sha256(weights)) != sha256:
         raise ChecksumError(
             f"{weights} is not the file that was published: SHA-256 {found}, in the card {sha256}.",
             "Copy it again from where it was published, or train again.",

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vpt_plugin.data.study_files import file_places
+from vpt_plugin.digest import file_sha256
 from vpt_plugin.errors import StudyNotFoundError
 from vpt_plugin.models.card import ModelCard
-
-_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -76,11 +75,7 @@ def content_of_upload(path: Path) -> str:
 
     150 MiB take a tenth of a second, which is little beside reading them as a study.
     """
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+    return file_sha256(path)
 
 
 def _digest(facts: object) -> str:
