@@ -32,7 +32,7 @@ STUDIES = [f"p{number:02d}" for number in range(12)]
 READER = """
 import json, random, sys, time
 from pathlib import Path
-from vpt_plugin.errors import ConfigurationError, LeaseError
+from vpt_plugin.errors import LeaseError
 from vpt_plugin.store.lease import utc_seconds
 from vpt_plugin.store.leases import LeaseBook, Order
 folder, name, rounds, minutes = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
@@ -59,12 +59,11 @@ for number in range(rounds):
             if end == "labelled":
                 book.labelled(lease.study, name, "pe")
             elif end == "skip":
-                book.skip(lease.study, name, "unsure")
+                book.skip(lease.study, name, "unsure", task="pe")
             elif end == "give_back":
                 book.give_back(lease.study, name)
-        except (LeaseError, ConfigurationError):
-            # Else this computer was slow: somebody else has it now, or nobody, and no task is known any more.
-            if time.time() < until:
+        except LeaseError:
+            if time.time() < until:  # else this computer was slow, and somebody else has it now
                 raise
 print(json.dumps(["done", "", time.time(), ""]), flush=True)
 """
