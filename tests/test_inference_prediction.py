@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vpt_plugin.inference import ClipProbability, FindingPrediction, Prediction
-from vpt_plugin.inference.prediction import binary_entropy_bits, standard_deviation
+from vpt_plugin.inference.prediction import VersionAnswer, binary_entropy_bits, standard_deviation
 from vpt_plugin.models.card import Estimate, ModelCard
 
 CARD = ModelCard(
@@ -81,11 +81,13 @@ def test_the_json_is_that_of_the_contract_with_monai_labels_own_list_first() -> 
         tuple(contract["vptct"]["warnings"]),
         {"read": 0.9, "prepare": 0.3, "network": 2.1, "total": 3.3},
         computed=contract["vptct"]["computed"],
+        versions=(VersionAnswer("swin_t", 2, {"pulmonary_embolism": 0.71}),),
     ).to_json()
     assert list(data) == ["prediction", "vptct"]
-    # The file gives the uncertainty with two digits.
-    uncertainty = data["vptct"]["uncertainty"]
-    assert uncertainty == pytest.approx(contract["vptct"]["uncertainty"], abs=5e-3)
+    uncertainty, in_the_file = data["vptct"]["uncertainty"], contract["vptct"]["uncertainty"]
+    assert uncertainty.pop("versions") == in_the_file.pop("versions")
+    # The file gives the figures with two digits.
+    assert uncertainty == pytest.approx(in_the_file, abs=5e-3)
     assert {**data["vptct"], "uncertainty": None} == {**contract["vptct"], "uncertainty": None}
     assert data["prediction"] == contract["prediction"]
 

@@ -68,6 +68,24 @@ class FindingPrediction:
 
 
 @dataclass(frozen=True)
+class VersionAnswer:
+    """What another version said of the same study; see ``vpt_plugin.inference.versions``.
+
+    Attributes:
+        model, version: which it is.
+        probabilities: of the study, by finding.
+    """
+
+    model: str
+    version: int
+    probabilities: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """The answer as the JSON of the contract."""
+        return {"model": self.model, "version": self.version, "probabilities": dict(self.probabilities)}
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The answer for one study.
 
@@ -80,6 +98,7 @@ class Prediction:
             JSON has them after the warnings.
         computed: which ``backend`` computed, in which ``precision`` and on which ``device``.
         kept: whether it was computed for an earlier question; ``seconds`` are those of this question.
+        versions: what other versions of the model said of the study; empty where nobody asked them.
     """
 
     card: ModelCard
@@ -89,6 +108,7 @@ class Prediction:
     notes: tuple[str, ...] = ()
     computed: Mapping[str, str] = field(default_factory=dict)
     kept: bool = False
+    versions: tuple[VersionAnswer, ...] = ()
 
     @property
     def entropy(self) -> float:
@@ -103,6 +123,21 @@ class Prediction:
         """
         return max(
             standard_deviation([clip.probability for clip in finding.clips]) for finding in self.findings
+        )
+
+    @property
+    def version_disagreement(self) -> float | None:
+        """Standard deviation of what this and the other versions say of the study, from 0 to 0.5.
+
+        The largest over findings; None where no other version was asked.
+        """
+        if not self.versions:
+            return None
+        return max(
+            standard_deviation(
+                [finding.probability, *(each.probabilities[finding.name] for each in self.versions)]
+            )
+            for finding in self.findings
         )
 
     def for_question(self, seconds: float, warnings: Sequence[str] = ()) -> Prediction:
@@ -130,7 +165,12 @@ class Prediction:
                 "task": self.card.task,
                 "model": _model_json(self.card),
                 "findings": [_finding_json(finding) for finding in self.findings],
-                "uncertainty": {"entropy": self.entropy, "clip_disagreement": self.clip_disagreement},
+                "uncertainty": {
+                    "entropy": self.entropy,
+                    "clip_disagreement": self.clip_disagreement,
+                    "versions": [each.to_json() for each in self.versions],
+                    "version_disagreement": self.version_disagreement,
+                },
                 "warnings": [*self.warnings, *self.notes],
                 "seconds": dict(self.seconds),
                 "computed": dict(self.computed),
