@@ -125,6 +125,14 @@ class Fields:
         """A list of two numbers."""
         return _pair(self._value(name), self._at(name))
 
+    def point(self, name: str) -> tuple[float, float, float]:
+        """A list of three numbers."""
+        value = self._value(name)
+        if not isinstance(value, list) or len(value) != 3:
+            raise _wrong(self._at(name), value, "a list of three numbers")
+        x, y, z = (_number(each, f"{self._at(name)}[{index}]") for index, each in enumerate(value))
+        return x, y, z
+
     def interval(self, name: str) -> tuple[float, float] | None:
         """A list of two numbers; None where there is none, which the server writes as two nulls, or one."""
         value = self._value(name)

@@ -7,6 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from .estimate import Estimate, read_estimate
+from .evidence import (
+    Conformal,
+    HeatMapFacts,
+    Suitability,
+    VersionAnswer,
+    read_conformal,
+    read_heat_map,
+    read_suitability,
+    read_version,
+)
 from .fields import Fields
 
 SCHEMA = "vptct.result/1"
@@ -60,6 +70,7 @@ class FindingResult:
         decision: ``present`` or ``absent``; None without a threshold.
         key_slice_mm: where to look first (patient z, LPS+).
         clips: in the order of their slices; they cover the study from end to end.
+        conformal: what it says at the site's error rate; None where that was not measured.
     """
 
     name: str
@@ -68,6 +79,7 @@ class FindingResult:
     decision: str | None
     key_slice_mm: float
     clips: tuple[ClipResult, ...]
+    conformal: Conformal | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,10 @@ class Result:
         warnings: what the reader must know, in plain sight.
         seconds: how long the steps took, by their names.
         raw: the answer as it came, for keeping it with the scene.
+        suitability: whether the study is one for the model; None where an older server does not tell.
+        heat_map: where it looked; None where that was not asked.
+        versions: what other versions said; empty where that was not asked.
+        version_disagreement: standard deviation over this version and those; None without them.
     """
 
     task: str
@@ -93,6 +109,10 @@ class Result:
     warnings: tuple[str, ...]
     seconds: Mapping[str, float]
     raw: Mapping[str, Any]
+    suitability: Suitability | None = None
+    heat_map: HeatMapFacts | None = None
+    versions: tuple[VersionAnswer, ...] = ()
+    version_disagreement: float | None = None
 
     def suggestion(self) -> dict[str, Any]:
         """What a label keeps of it as ``model_suggestion``: the version, and the probability by finding."""
@@ -118,6 +138,10 @@ def read_result(data: object) -> Result:
         warnings=fields.texts("warnings"),
         seconds=fields.numbers("seconds"),
         raw=whole.data,
+        suitability=fields.optional(lambda name: fields.part(name, read_suitability), "suitability"),
+        heat_map=fields.optional(lambda name: fields.part(name, read_heat_map), "heat_map"),
+        versions=uncertainty.optional(lambda name: uncertainty.parts(name, read_version), "versions") or (),
+        version_disagreement=uncertainty.optional(uncertainty.number, "version_disagreement"),
     )
 
 
@@ -140,6 +164,7 @@ def _finding(fields: Fields) -> FindingResult:
         decision=fields.maybe(fields.text, "decision"),
         key_slice_mm=fields.number("key_slice_mm"),
         clips=fields.parts("clips", _clip),
+        conformal=fields.optional(lambda name: fields.part(name, read_conformal), "conformal"),
     )
 
 
