@@ -8,7 +8,7 @@ before it saw. So what they disagree about is doubtful, but that they agree prov
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from time import perf_counter
 
@@ -23,6 +23,7 @@ def ask_versions(
     others: Iterable[Predictor],
     study: Volume | ReducedStudy,
     *,
+    notes: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Prediction:
@@ -35,6 +36,7 @@ def ask_versions(
         others: predictors of other versions, for the same task. They are asked one after the other, so a
             generator may load each when the one before has answered, and two are never in memory together.
         study: as of ``Predictor.predict``.
+        notes: what a reader should know of versions that were not asked, one sentence each.
         progress, cancelled: as of ``Predictor.predict``, for each of them anew.
 
     Raises:
@@ -52,4 +54,4 @@ def ask_versions(
         stage: value + spent if stage in ("network", "total") else value
         for stage, value in prediction.seconds.items()
     }
-    return replace(prediction, versions=tuple(answers), seconds=seconds)
+    return replace(prediction, versions=tuple(answers), seconds=seconds, notes=(*prediction.notes, *notes))
