@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from vpt_plugin.inference import ClipProbability, FindingPrediction, Prediction
+from vpt_plugin.inference.conformal import ConformalDecision
+from vpt_plugin.inference.evidence import HeatMapFacts, MapFacts
 from vpt_plugin.inference.prediction import VersionAnswer, binary_entropy_bits, standard_deviation
 from vpt_plugin.models.card import Estimate, ModelCard
 
@@ -68,6 +72,27 @@ def test_clips_that_touch_and_speak_for_the_finding_make_one_range() -> None:
     assert finding([0.1, 0.2]).evidence_mm == []
 
 
+def test_versions_disagree_by_the_standard_deviation_over_this_one_and_the_others() -> None:
+    def other(version: int, **probabilities: float) -> VersionAnswer:
+        return VersionAnswer("swin_t", version, probabilities)
+
+    answer = prediction(finding([0.75], name="a"), finding([0.5], name="b"))
+    assert answer.version_disagreement is None
+    answer = replace(answer, versions=(other(2, a=0.25, b=0.5), other(1, a=0.25, b=0.5)))
+    # Of 0.75, 0.25 and 0.25; those of b agree.
+    assert answer.version_disagreement == pytest.approx(math.sqrt(1 / 18))
+
+
+@dataclass(frozen=True)
+class ToldBefore:
+    """What another part says of an answer, as it said it."""
+
+    said: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return self.said
+
+
 def test_the_json_is_that_of_the_contract_with_monai_labels_own_list_first() -> None:
     contract = json.loads((Path(__file__).parent / "contract" / "result.json").read_text(encoding="utf-8"))
     clips = (
@@ -75,13 +100,19 @@ def test_the_json_is_that_of_the_contract_with_monai_labels_own_list_first() -> 
         ClipProbability(24, 55, (-150.0, -111.25), 0.83),
         ClipProbability(28, 59, (-145.0, -106.25), 0.77),
     )
+    conformal = ConformalDecision(**contract["vptct"]["findings"][0]["conformal"])
     data = Prediction(
         CARD,
-        (FindingPrediction("pulmonary_embolism", 0.83, 0.41, -128.0, clips),),
+        (FindingPrediction("pulmonary_embolism", 0.83, 0.41, -128.0, clips, conformal),),
         tuple(contract["vptct"]["warnings"]),
         {"read": 0.9, "prepare": 0.3, "network": 2.1, "total": 3.3},
         computed=contract["vptct"]["computed"],
         versions=(VersionAnswer("swin_t", 2, {"pulmonary_embolism": 0.71}),),
+        suitability=ToldBefore(contract["vptct"]["suitability"]),
+        heat_map=HeatMapFacts(
+            "layer CAM of the last two stages",
+            (MapFacts("pulmonary_embolism", "file", -128.0, (12.0, -40.5, -128.0)),),
+        ),
     ).to_json()
     assert list(data) == ["prediction", "vptct"]
     uncertainty, in_the_file = data["vptct"]["uncertainty"], contract["vptct"]["uncertainty"]

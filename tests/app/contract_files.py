@@ -22,6 +22,8 @@ LATER = {
     "studies.score", "studies.probabilities", "studies.nearest_labelled", "studies.cluster",
     "studies.study_date", "kappa.value", "prevalence.value", "auroc.value", "findings.readers",
     "needs.pixels", "uploads.session_minutes", "leases.holder",
+    "findings.conformal", "vptct.suitability", "checks.value", "suitability.distance", "vptct.heat_map",
+    "uncertainty.version_disagreement",
     "findings.observed", "agreement_on.present", "agreement_on.absent", "agreement_on.indeterminate",
 }  # fmt: skip
 # Whatever a trainer takes, and whatever was asked of it.

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from vpt_plugin.inference.evidence import AnswerFile, HeatMapFacts, Told
 from vpt_plugin.models.card import Estimate, ModelCard
+
+if TYPE_CHECKING:
+    from vpt_plugin.inference.conformal import ConformalDecision
 
 SCHEMA = "vptct.result/1"
 
@@ -38,6 +42,7 @@ class FindingPrediction:
         threshold: probability from which the decision is ``present``.
         key_slice_mm: patient z of the slice to look at first.
         clips: in the order of patient z; together they cover the study.
+        conformal: present, absent or unsure at an error rate; None where that cannot be told.
     """
 
     name: str
@@ -45,6 +50,7 @@ class FindingPrediction:
     threshold: float
     key_slice_mm: float
     clips: tuple[ClipProbability, ...]
+    conformal: ConformalDecision | None = None
 
     @property
     def decision(self) -> str:
@@ -99,6 +105,9 @@ class Prediction:
         computed: which ``backend`` computed, in which ``precision`` and on which ``device``.
         kept: whether it was computed for an earlier question; ``seconds`` are those of this question.
         versions: what other versions of the model said of the study; empty where nobody asked them.
+        suitability: whether the study is one for this version; None where that was not looked at.
+        heat_map: where the network looked; None where nobody asked for it.
+        files: what goes along with the JSON, such as heat maps.
     """
 
     card: ModelCard
@@ -109,6 +118,9 @@ class Prediction:
     computed: Mapping[str, str] = field(default_factory=dict)
     kept: bool = False
     versions: tuple[VersionAnswer, ...] = ()
+    suitability: Told | None = None
+    heat_map: HeatMapFacts | None = None
+    files: tuple[AnswerFile, ...] = ()
 
     @property
     def entropy(self) -> float:
@@ -171,6 +183,8 @@ class Prediction:
                     "versions": [each.to_json() for each in self.versions],
                     "version_disagreement": self.version_disagreement,
                 },
+                "suitability": _json_or_none(self.suitability),
+                "heat_map": _json_or_none(self.heat_map),
                 "warnings": [*self.warnings, *self.notes],
                 "seconds": dict(self.seconds),
                 "computed": dict(self.computed),
@@ -214,12 +228,17 @@ def weakest_estimate(estimates: Mapping[str, Estimate]) -> Estimate | None:
     return min(estimates.values(), key=lambda e: -1 if math.isnan(e.value) else e.value, default=None)
 
 
+def _json_or_none(told: Told | None) -> dict[str, Any] | None:
+    return None if told is None else told.to_json()
+
+
 def _finding_json(finding: FindingPrediction) -> dict[str, Any]:
     return {
         "name": finding.name,
         "probability": finding.probability,
         "threshold": finding.threshold,
         "decision": finding.decision,
+        "conformal": _json_or_none(finding.conformal),
         "key_slice_mm": finding.key_slice_mm,
         "clips": [
             {
