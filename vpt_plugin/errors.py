@@ -13,7 +13,8 @@ class into one HTTP status (``apps/vptct/lib/errors.py``); the command line prin
     │   ├── NotHounsfieldError          its values cannot be Hounsfield units: 8-bit, NaN
     │   ├── GeometryError               missing, duplicate or unevenly spaced slices, gantry tilt
     │   ├── TooFewSlicesError           fewer slices than a clip can honestly be made of
-    │   └── StudyTooLargeError          more files or bytes than are accepted for one study
+    │   ├── StudyTooLargeError          more files or bytes than are accepted for one study
+    │   └── UnsuitableStudyError        an answer would mean nothing: no lungs in it, another body part
     ├── ArchiveError                the DICOM archive, or the share, does not hand out what is needed
     │   ├── ArchiveUnreachableError     it, or the folder of studies, is down, too slow, or refuses the login
     │   └── IncompleteSeriesError       fewer slices came than it lists; nothing partial is ever read
@@ -108,6 +109,10 @@ class TooFewSlicesError(StudyError):
 
 class StudyTooLargeError(StudyError):
     """More files or bytes than are accepted for one study."""
+
+
+class UnsuitableStudyError(StudyError):
+    """An answer would mean nothing: the study shows no lungs, or something else than a chest."""
 
 
 class ArchiveError(VptError):

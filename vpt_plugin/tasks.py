@@ -27,6 +27,13 @@ THRESHOLD_RULES: MappingProxyType[str, str] = MappingProxyType(
         "sensitivity:0.95": "the best specificity at that sensitivity, any above 0 and up to 1",
     }
 )
+# What blood must look like for the findings to be seen, and what it means.
+CONTRAST_PHASES: MappingProxyType[str, str] = MappingProxyType(
+    {
+        "any": "with or without contrast medium",
+        "pulmonary_arterial": "contrast medium in the pulmonary arteries",
+    }
+)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -126,6 +133,8 @@ class ReadingTask:
         aggregation: how clip probabilities become the study's: one of ``AGGREGATIONS``.
         threshold_rule: how a training chooses from which probability on a finding counts as present: a key of
             ``THRESHOLD_RULES``, with any target sensitivity.
+        contrast_phase: what a study must have been taken with for the findings to be seen: one of
+            ``CONTRAST_PHASES``.
     """
 
     name: str
@@ -136,6 +145,7 @@ class ReadingTask:
     clips: ClipRule = ClipRule()
     aggregation: str = "max"
     threshold_rule: str = "youden"
+    contrast_phase: str = "any"
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.findings):
@@ -150,6 +160,10 @@ class ReadingTask:
                 f"unknown aggregation {self.aggregation!r}; choose from {', '.join(AGGREGATIONS)}"
             )
         target_sensitivity(self.threshold_rule)
+        if self.contrast_phase not in CONTRAST_PHASES:
+            raise ValueError(
+                f"unknown contrast phase {self.contrast_phase!r}; choose from {', '.join(CONTRAST_PHASES)}"
+            )
         for field_name in ("length_slices", "stride_slices", "min_positive_slices"):
             value = getattr(self.clips, field_name)
             if value is not None and value < 1:
@@ -168,6 +182,7 @@ TASKS: MappingProxyType[str, ReadingTask] = MappingProxyType(
                 findings=("pulmonary_embolism",),
                 hu_window=HUWindow(centre=400, width=1000),
                 offset=0.15897,
+                contrast_phase="pulmonary_arterial",
             ),
             ReadingTask(
                 name="nodule",
@@ -247,7 +262,7 @@ class _TaskFile:
 
     _TYPES = {  # noqa: RUF012  a constant
         "name": str, "title": str, "findings": list, "offset": float, "aggregation": str,
-        "threshold_rule": str,
+        "threshold_rule": str, "contrast_phase": str,
         "hu_window": HUWindow, "clips": ClipRule,
         "centre": float, "width": float,
         "length_slices": int, "stride_slices": int, "min_positive_slices": int,

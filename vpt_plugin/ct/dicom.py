@@ -196,6 +196,7 @@ def _find(files: Iterable[Path], study: str, series_uid: str | None) -> FoundSer
         description=first.description,
         notes=choice_notes(chosen, series, series_uid) + left_out_notes(left_out),
         synthetic=first.synthetic,
+        header=first.said,
     )
     found = FoundSeries(stack_slices(chosen.slices, study), provenance, study)
     _refuse_too_large(found)

@@ -18,6 +18,7 @@ import pydicom
 from numpy.typing import NDArray
 
 from vpt_plugin.ct.stored_pixels import StoredPixels
+from vpt_plugin.ct.study_header import StudyHeader
 from vpt_plugin.ct.volume import PHANTOM_MARK
 
 # RescaleType where values are Hounsfield units ("" and US: not said). Iodine maps and their like, which
@@ -27,9 +28,11 @@ _PROJECTIONS = {"MIP", "MINIP", "PROJECTION IMAGE"}
 # All that is asked of a header.
 HEADER_ELEMENTS = frozenset(
     {
-        "BitsAllocated", "Columns", "ImageOrientationPatient", "ImagePositionPatient", "ImageType",
-        "Manufacturer", "Modality", "NumberOfFrames", "PatientID", "PixelSpacing", "RescaleType", "Rows",
-        "SOPInstanceUID", "SamplesPerPixel", "SeriesDescription", "SeriesInstanceUID", "SliceThickness",
+        "BitsAllocated", "BodyPartExamined", "Columns", "ContrastBolusAgent", "ConvolutionKernel",
+        "ImageOrientationPatient", "ImagePositionPatient", "ImageType", "Manufacturer",
+        "ManufacturerModelName", "Modality", "NumberOfFrames", "PatientID", "PixelSpacing", "ProtocolName",
+        "RescaleType", "Rows", "SOPInstanceUID", "SamplesPerPixel", "SeriesDescription",
+        "SeriesInstanceUID", "SliceThickness",
     }
 )  # fmt: skip
 
@@ -114,6 +117,7 @@ class SliceHeader:
         synthetic: whether it is of a phantom that VPTCT wrote.
         pixels: how its pixels are stored; None where pydicom has to find out.
         version: of the file when its header was read.
+        said: what it says of how its series was taken.
     """
 
     path: Path
@@ -131,6 +135,7 @@ class SliceHeader:
     synthetic: bool = False
     pixels: StoredPixels | None = None
     version: FileVersion | None = None
+    said: StudyHeader = StudyHeader()
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -216,6 +221,15 @@ def slice_of(path: Path, header: Elements) -> SliceHeader:
         thickness_mm=thickness[0] if thickness else math.nan,
         instance_uid=text_of(header, "SOPInstanceUID"),
         synthetic=text_of(header, "Manufacturer") == PHANTOM_MARK,
+        said=StudyHeader(
+            body_part=text_of(header, "BodyPartExamined"),
+            protocol=text_of(header, "ProtocolName"),
+            kernel=text_of(header, "ConvolutionKernel"),
+            contrast_agent=text_of(header, "ContrastBolusAgent"),
+            slice_thickness_mm=thickness[0] if thickness else None,
+            manufacturer=text_of(header, "Manufacturer"),
+            model=text_of(header, "ManufacturerModelName"),
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vpt_plugin.ct.study_header import StudyHeader
 from vpt_plugin.errors import GeometryError
 
 # Scanners pad with -2048 or -3024 outside the field of view; below air there is nothing to see.
@@ -38,6 +39,7 @@ class Provenance:
         warnings: what makes its reading doubtful, one sentence each.
         synthetic: the file says that it is a phantom.
         reduced_from_mm: of slices that were reduced for an upload, what their pixels (rows, columns) were.
+        header: what its DICOM header says of how it was taken; None where it has none.
     """
 
     kind: str
@@ -48,6 +50,7 @@ class Provenance:
     warnings: tuple[str, ...] = ()
     synthetic: bool = False
     reduced_from_mm: tuple[float, float] | None = None
+    header: StudyHeader | None = None
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ _NAMES: Mapping[type[RefusedError], tuple[str, ...]] = {
     # What is wrong with a request or a study is said in the server's words; there is nothing else to do.
     RefusedError: (
         "StudyError", "UnreadableStudyError", "NotCTError", "NotHounsfieldError", "GeometryError",
-        "TooFewSlicesError", "ConfigurationError", "TaskFileError", "TokenFileError", "ClipShapeError",
-        "LabelError", "ManifestError", "CancelledError", "BadRequestError", "WrongFormError",
-        "RequestValidationError", "ForeignHostError",
+        "TooFewSlicesError", "UnsuitableStudyError", "ConfigurationError", "TaskFileError", "TokenFileError",
+        "ClipShapeError", "LabelError", "ManifestError", "CancelledError", "BadRequestError",
+        "WrongFormError", "RequestValidationError", "ForeignHostError",
     ),
     NotLoggedInError: ("NotLoggedInError",),
     NotAllowedError: ("AccessError", "RoleMissingError", "ForeignOriginError", "ForeignComputerError"),
