@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vpt_plugin.data.phantom.anatomy import SIDES, Chest, lung_depth
+from vpt_plugin.data.phantom.places import LesionPlace
 from vpt_plugin.data.phantom.shapes import (
     Field,
     Grid,
@@ -124,13 +125,13 @@ def _clearance(vessels: Vessels, points: Points) -> Points:
     return -trees[trees.end_radius > 2.2].depth_mm(points)
 
 
-def paint_nodule(hu: Field, grid: Grid, pose: Pose, nodule: Nodule, lungs: Field) -> None:
-    """Paint it into the lungs: what would lie beyond the pleura is cut off by it."""
+def paint_nodule(hu: Field, grid: Grid, pose: Pose, nodule: Nodule, lungs: Field) -> LesionPlace | None:
+    """Paint it into the lungs: what would lie beyond the pleura is cut off by it. Gives its place."""
     reach = nodule.radius_mm * 1.3 + nodule.margin_mm
     centre = pose.to_patient(nodule.centre[None])[0]
     box = grid.box(centre - reach, centre + reach)
     if not hu[box].size:
-        return
+        return None
     depth = nodule.depth(
         (grid.x_mm[box[2]] - centre[0])[None, None, :],
         (grid.y_mm[box[1]] - centre[1])[None, :, None],
@@ -139,7 +140,9 @@ def paint_nodule(hu: Field, grid: Grid, pose: Pose, nodule: Nodule, lungs: Field
     edge = float(np.hypot(grid.edge_mm, nodule.margin_mm))
     solid = coverage(depth - np.float32((1 - nodule.core) * nodule.radius_mm), edge)
     value = np.float32(nodule.halo_hu) + solid * np.float32(nodule.hu - nodule.halo_hu)
-    paint(hu[box], value, coverage(depth, edge) * lungs[box])
+    share = coverage(depth, edge) * lungs[box]
+    paint(hu[box], value, share)
+    return LesionPlace.of(share, box)
 
 
 def nodule_range_mm(nodule: Nodule, pose: Pose, chest: Chest) -> tuple[float, float] | None:
@@ -192,15 +195,19 @@ def _draw_clot(rng: np.random.Generator, vessels: Vessels) -> Tubes:
 
 def paint_emboli(
     hu: Field, grid: Grid, pose: Pose, emboli: tuple[Embolus, ...], vessels: Vessels, lungs: Field
-) -> None:
-    """Paint them into the arteries, of whose share of every voxel they take their part."""
+) -> list[LesionPlace]:
+    """Paint them into the arteries, of whose share of every voxel they take their part. Gives places."""
+    places = []
     arteries, trunk = vessels.arteries.to_patient(pose), vessels.trunk.to_patient(pose)
     for embolus in emboli:
         clot = embolus.tubes.to_patient(pose)
         box = tube_box(clot, grid)
         part = grid.part(box)
         artery = np.maximum(tube_share(arteries, part) * lungs[box], tube_share(trunk, part))
-        paint(hu[box], embolus.hu, np.minimum(tube_share(clot, part), artery))
+        share = np.minimum(tube_share(clot, part), artery)
+        paint(hu[box], embolus.hu, share)
+        places.append(LesionPlace.of(share, box))
+    return [place for place in places if place is not None]
 
 
 def embolus_range_mm(

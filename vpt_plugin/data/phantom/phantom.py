@@ -14,6 +14,7 @@ from vpt_plugin.data.phantom.anatomy import Chest, back_of_body, draw_chest
 from vpt_plugin.data.phantom.lesions import Embolus, Nodule
 from vpt_plugin.data.phantom.look_alikes import LookAlikes
 from vpt_plugin.data.phantom.organs import Contrast, Tissue
+from vpt_plugin.data.phantom.places import LesionPlace, mask_of
 from vpt_plugin.data.phantom.scanner import Scan
 from vpt_plugin.data.phantom.shapes import Grid, Pose
 from vpt_plugin.data.phantom.skeleton import Bones
@@ -58,10 +59,21 @@ class PhantomConfig:
 
 @dataclass(frozen=True)
 class Phantom:
-    """A phantom study: its volume, in canonical orientation, and its labels by task (``pe``, ``nodule``)."""
+    """A phantom study with known truth.
+
+    Attributes:
+        volume: in canonical orientation.
+        labels: by task (``pe``, ``nodule``).
+        lesions: by task, the voxels of every lesion that fills any.
+    """
 
     volume: Volume
     labels: Mapping[str, StudyLabel]
+    lesions: Mapping[str, tuple[LesionPlace, ...]]
+
+    def lesion_mask(self, task: str) -> NDArray[np.bool_]:
+        """The voxels of all lesions of that task: bool (slices, rows, columns), as ``volume.hu``."""
+        return mask_of(self.lesions[task], self.volume.hu.shape)
 
 
 @dataclass(frozen=True)
@@ -171,18 +183,22 @@ def make_phantom(
         description="Chest phantom" + (" with contrast medium" if contrast else ""),
     )
     grid = scanner.grid_of(taken.scan, taken.pose, pixels=config.pixels)
+    hu, found = _scanned(patient, patient.blood[contrast], taken, grid)
     volume = Volume(
-        hu=_scanned(patient, patient.blood[contrast], taken, grid),
+        hu=hu,
         spacing_mm=grid.spacing_mm,
         origin_mm=(float(grid.x_mm[0]), float(grid.y_mm[0]), float(grid.z_mm[0])),
         direction=np.eye(3)[:, ::-1].copy(),
         study=f"phantom-{seed}-{visit + 1}",
         provenance=provenance,
     )
-    return Phantom(volume, _labels(patient, taken.pose, provenance.series_uid))
+    return Phantom(volume, _labels(patient, taken.pose, provenance.series_uid), found)
 
 
-def _scanned(patient: Patient, blood: Contrast, visit: Visit, grid: Grid) -> NDArray[np.int16]:
+def _scanned(
+    patient: Patient, blood: Contrast, visit: Visit, grid: Grid
+) -> tuple[NDArray[np.int16], dict[str, tuple[LesionPlace, ...]]]:
+    """The voxels, and the places of the lesions in them by task."""
     pose, scan, chest, tree = visit.pose, visit.scan, patient.chest, patient.vessels
     hu = np.full(grid.shape, organs.AIR_HU, dtype=np.float32)
     scanner.paint_table(hu, grid, scan, pose, under_mm=back_of_body(chest))
@@ -194,10 +210,11 @@ def _scanned(patient: Patient, blood: Contrast, visit: Visit, grid: Grid) -> NDA
     organs.paint_great_vessels(hu, grid, pose, tree, blood)
     organs.paint_lung_trees(hu, grid, pose, tree, blood, lungs)
     skeleton.paint_bones(hu, grid, pose, chest, patient.bones)
-    lesions.paint_emboli(hu, grid, pose, patient.emboli, tree, lungs)
-    for nodule in patient.nodules:
-        lesions.paint_nodule(hu, grid, pose, nodule, lungs)
-    return scanner.digitise(scanner.reconstruct(hu, grid, scan), grid, scan)
+    emboli = lesions.paint_emboli(hu, grid, pose, patient.emboli, tree, lungs)
+    painted = [lesions.paint_nodule(hu, grid, pose, nodule, lungs) for nodule in patient.nodules]
+    nodules = [place for place in painted if place is not None]
+    found = {"nodule": tuple(nodules), "pe": tuple(emboli)}
+    return scanner.digitise(scanner.reconstruct(hu, grid, scan), grid, scan), found
 
 
 def _labels(patient: Patient, pose: Pose, series_uid: str) -> dict[str, StudyLabel]:
