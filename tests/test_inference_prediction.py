@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from vpt_plugin.ct.suitability.verdict import Check, Distance, Suitability
 from vpt_plugin.inference import ClipProbability, FindingPrediction, Prediction
 from vpt_plugin.inference.conformal import ConformalDecision
 from vpt_plugin.inference.evidence import HeatMapFacts, MapFacts
@@ -83,16 +83,6 @@ def test_versions_disagree_by_the_standard_deviation_over_this_one_and_the_other
     assert answer.version_disagreement == pytest.approx(math.sqrt(1 / 18))
 
 
-@dataclass(frozen=True)
-class ToldBefore:
-    """What another part says of an answer, as it said it."""
-
-    said: dict[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        return self.said
-
-
 def test_the_json_is_that_of_the_contract_with_monai_labels_own_list_first() -> None:
     contract = json.loads((Path(__file__).parent / "contract" / "result.json").read_text(encoding="utf-8"))
     clips = (
@@ -100,6 +90,7 @@ def test_the_json_is_that_of_the_contract_with_monai_labels_own_list_first() -> 
         ClipProbability(24, 55, (-150.0, -111.25), 0.83),
         ClipProbability(28, 59, (-145.0, -106.25), 0.77),
     )
+    suits = contract["vptct"]["suitability"]
     conformal = ConformalDecision(**contract["vptct"]["findings"][0]["conformal"])
     data = Prediction(
         CARD,
@@ -108,7 +99,9 @@ def test_the_json_is_that_of_the_contract_with_monai_labels_own_list_first() -> 
         {"read": 0.9, "prepare": 0.3, "network": 2.1, "total": 3.3},
         computed=contract["vptct"]["computed"],
         versions=(VersionAnswer("swin_t", 2, {"pulmonary_embolism": 0.71}),),
-        suitability=ToldBefore(contract["vptct"]["suitability"]),
+        suitability=Suitability(
+            tuple(Check(**each) for each in suits["checks"]), Distance(**suits["distance"])
+        ),
         heat_map=HeatMapFacts(
             "layer CAM of the last two stages",
             (MapFacts("pulmonary_embolism", "file", -128.0, (12.0, -40.5, -128.0)),),

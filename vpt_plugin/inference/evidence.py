@@ -3,15 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-
-class Told(Protocol):
-    """What can stand in the JSON of an answer."""
-
-    def to_json(self) -> dict[str, Any]:
-        """It as JSON."""
-        ...
+from typing import Any
 
 
 @dataclass(frozen=True)

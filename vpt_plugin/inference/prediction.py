@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from vpt_plugin.inference.evidence import AnswerFile, HeatMapFacts, Told
+from vpt_plugin.ct.suitability.verdict import Suitability
+from vpt_plugin.inference.evidence import AnswerFile, HeatMapFacts
 from vpt_plugin.models.card import Estimate, ModelCard
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Prediction:
     computed: Mapping[str, str] = field(default_factory=dict)
     kept: bool = False
     versions: tuple[VersionAnswer, ...] = ()
-    suitability: Told | None = None
+    suitability: Suitability | None = None
     heat_map: HeatMapFacts | None = None
     files: tuple[AnswerFile, ...] = ()
 
@@ -228,7 +229,7 @@ def weakest_estimate(estimates: Mapping[str, Estimate]) -> Estimate | None:
     return min(estimates.values(), key=lambda e: -1 if math.isnan(e.value) else e.value, default=None)
 
 
-def _json_or_none(told: Told | None) -> dict[str, Any] | None:
+def _json_or_none(told: ConformalDecision | Suitability | HeatMapFacts | None) -> dict[str, Any] | None:
     return None if told is None else told.to_json()
 
 
