@@ -13,6 +13,7 @@ another one.
 from __future__ import annotations
 
 from .routes.access import Access
+from .routes.explanations import Explanations
 from .routes.labels import Labels
 from .routes.studies import Studies
 from .routes.trainings import ModelVersions, Trainings
@@ -33,6 +34,7 @@ class Client:
         address: of the server, as its settings are remembered by.
         access: the server itself, and who one is there.
         studies: uploads, downloads, and what networks say.
+        explanations: the same, with where in the study they see it.
         labels: what readers say.
         worklist: which study next.
         trainings: ordering and watching them.
@@ -45,6 +47,7 @@ class Client:
         self.address = connection.address
         self.access = Access(connection)
         self.studies = Studies(connection, LinkSpeed(bytes_per_second))
+        self.explanations = Explanations(connection)
         self.labels = Labels(connection)
         self.worklist = Worklist(connection, reader)
         self.trainings = Trainings(connection)

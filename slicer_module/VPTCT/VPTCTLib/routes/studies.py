@@ -16,7 +16,7 @@ from ..transport.cancel import Cancel
 from ..transport.connection import Connection, Download
 from ..transport.link_speed import LinkSpeed
 from ..transport.request import LONG, Request, get
-from ..transport.upload import Form, OnProgress, StudyFile, ending_of, no_progress, study_parts
+from ..transport.upload import Forms, OnProgress, StudyFile, ending_of, no_progress, study_parts
 
 # By these a server tells that it has no such study, and that it has no such route.
 _NO_STUDY, _NO_ROUTE = "StudyNotFoundError", "HTTPException"
@@ -124,7 +124,7 @@ class Studies:
             NotOfferedError: sessions are switched off; ``classify_file`` does without.
         """
         cancel = cancel if cancel is not None else Cancel()
-        forms = _Forms(files, "files", progress, cancel)
+        forms = Forms(study_parts(files, "files"), progress, cancel)
         request = Request("PUT", "/session/", form=forms.new, patience=LONG)
         return read_session(self._sent(request, forms, cancel))
 
@@ -146,7 +146,7 @@ class Studies:
             RefusedError: it cannot be read as a chest CT.
         """
         cancel = cancel if cancel is not None else Cancel()
-        forms = _Forms([file], "file", progress, cancel)
+        forms = Forms(study_parts([file], "file"), progress, cancel)
         request = Request("PUT", "/datastore/", form=forms.new, patience=LONG, repeat=True)
         return Fields(self._sent(request, forms, cancel), "the added study").text("image")
 
@@ -188,11 +188,11 @@ class Studies:
     ) -> Result:
         """Upload one file and classify it; the server keeps nothing. Raises: as ``upload``, ``classify``."""
         cancel = cancel if cancel is not None else Cancel()
-        forms = _Forms([file], "file", progress, cancel)
+        forms = Forms(study_parts([file], "file"), progress, cancel)
         request = Request("POST", f"/infer/{model}", form=forms.new, conflict=NotTrainedError, patience=LONG)
         return read_result(self._sent(request, forms, cancel))
 
-    def _sent(self, request: Request, forms: _Forms, cancel: Cancel) -> Any:
+    def _sent(self, request: Request, forms: Forms, cancel: Cancel) -> Any:
         """The answer to what brings files; how fast they went is learnt."""
         answer = self._connection.json(request, cancel)
         if forms.latest is not None:
@@ -202,19 +202,6 @@ class Studies:
     def _classified(self, model: str, params: Mapping[str, str], cancel: Cancel | None) -> Result:
         request = Request("POST", f"/infer/{model}", params, conflict=NotTrainedError, patience=LONG)
         return read_result(self._connection.json(request, cancel))
-
-
-class _Forms:
-    """A form for each attempt to send some files."""
-
-    def __init__(self, files: Sequence[StudyFile], field: str, progress: OnProgress, cancel: Cancel) -> None:
-        self._files, self._field, self._progress, self._cancel = files, field, progress, cancel
-        self.latest: Form | None = None
-
-    def new(self) -> Form:
-        """One that has sent nothing yet."""
-        self.latest = Form(study_parts(self._files, self._field), self._progress, self._cancel)
-        return self.latest
 
 
 def _filename(headers: Mapping[str, str]) -> str:

@@ -24,6 +24,7 @@ from .answers import decoded, refused
 from .cancel import Cancel
 from .failure import CANCELLED, LATE, cut_short, failure_of
 from .login import Login, NoLogin
+from .parts import parts_of
 from .request import Request
 from .retry import RetryRule, may_pass, wait_of
 from .sockets import ClosableAdapter, Sockets
@@ -46,6 +47,19 @@ class Download:
 
     open: Callable[[Any], BinaryIO]
     progress: OnProgress = no_progress
+
+
+@dataclass(frozen=True)
+class _Body:
+    """The body of a good answer; none of it where it was written elsewhere.
+
+    Attributes:
+        content: its bytes.
+        content_type: as the server says.
+    """
+
+    content: bytes
+    content_type: str
 
 
 class Connection:
@@ -85,13 +99,18 @@ class Connection:
 
     def content(self, request: Request, cancel: Cancel | None = None) -> bytes:
         """The body of the answer. Raises: as ``json``."""
-        return self._repeated(request, cancel if cancel is not None else Cancel(), None)
+        return self._repeated(request, cancel if cancel is not None else Cancel(), None).content
+
+    def parts(self, request: Request, cancel: Cancel | None = None) -> Mapping[str, bytes]:
+        """The parts of the answer by their names, see ``parts_of``. Raises: as ``json``."""
+        body = self._repeated(request, cancel if cancel is not None else Cancel(), None)
+        return parts_of(body.content_type, body.content)
 
     def download(self, request: Request, into: Download, cancel: Cancel | None = None) -> None:
         """Write the body of the answer to where ``into`` says. Raises: as ``json``."""
         self._repeated(request, cancel if cancel is not None else Cancel(), into)
 
-    def _repeated(self, request: Request, cancel: Cancel, into: Download | None) -> bytes:
+    def _repeated(self, request: Request, cancel: Cancel, into: Download | None) -> _Body:
         waits = self._retry.waits() if request.repeat else iter(())
         while True:
             try:
@@ -102,7 +121,7 @@ class Connection:
                     raise
                 cancel.wait(wait_of(error, wait))
 
-    def _logged_in(self, request: Request, cancel: Cancel, into: Download | None) -> bytes:
+    def _logged_in(self, request: Request, cancel: Cancel, into: Download | None) -> _Body:
         def ask(fields: Mapping[str, str]) -> Tokens:
             return self._ask_for_token(fields, cancel)
 
@@ -116,9 +135,9 @@ class Connection:
 
     def _ask_for_token(self, fields: Mapping[str, str], cancel: Cancel) -> Tokens:
         request = Request("POST", "/auth/token", fields=fields)
-        return read_tokens(decoded(self._once(request, "", cancel, None)))
+        return read_tokens(decoded(self._once(request, "", cancel, None).content))
 
-    def _once(self, request: Request, token: str, cancel: Cancel, into: Download | None) -> bytes:
+    def _once(self, request: Request, token: str, cancel: Cancel, into: Download | None) -> _Body:
         """One attempt on a connection of its own."""
         cancel.check()
         sockets = Sockets()
@@ -176,7 +195,7 @@ class Connection:
         with closing(answer):
             yield answer
 
-    def _read(self, answer: requests.Response, request: Request, into: Download | None) -> bytes:
+    def _read(self, answer: requests.Response, request: Request, into: Download | None) -> _Body:
         said = answer.headers.get("Content-Length", "")
         length = int(said) if said.isascii() and said.isdigit() else 0
         if into is not None:
@@ -192,7 +211,7 @@ class Connection:
             raise cut_short(self.address)
         if not _is_good(answer):
             raise refused(answer.status_code, answer.reason or "", answer.headers, content, request.conflict)
-        return content
+        return _Body(content, answer.headers.get("Content-Type", ""))
 
 
 class _Bearer(requests.auth.AuthBase):

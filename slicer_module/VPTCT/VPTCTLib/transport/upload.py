@@ -47,11 +47,11 @@ StudyFile = Union[Path, Streamed]
 
 @dataclass(frozen=True)
 class FilePart:
-    """A file of a form.
+    """A file of a form, or a text.
 
     Attributes:
         field: its name in the form.
-        filename: what the server is told; never the file's own name, which may be a patient's.
+        filename: what the server is told; never the file's own name, which may be a patient's; "" for a text.
         content: where it lies, what makes it, or the few bytes themselves.
     """
 
@@ -137,11 +137,34 @@ class Form:
         yield self._tail
 
     def _head(self, part: FilePart) -> bytes:
+        begin = f'--{self._boundary}\r\nContent-Disposition: form-data; name="{part.field}"'
+        if not part.filename:
+            return f"{begin}\r\n\r\n".encode()
         return (
-            f"--{self._boundary}\r\n"
-            f'Content-Disposition: form-data; name="{part.field}"; filename="{part.filename}"\r\n'
-            "Content-Type: application/octet-stream\r\n\r\n"
+            f'{begin}; filename="{part.filename}"\r\nContent-Type: application/octet-stream\r\n\r\n'
         ).encode()
+
+
+class Forms:
+    """A form for each attempt to send some files.
+
+    Args:
+        parts: of the form.
+        progress: called after each piece.
+        cancel: looked at before each piece.
+
+    Attributes:
+        latest: the one that was made last; None before the first.
+    """
+
+    def __init__(self, parts: Sequence[FilePart], progress: OnProgress, cancel: Cancel) -> None:
+        self._parts, self._progress, self._cancel = parts, progress, cancel
+        self.latest: Form | None = None
+
+    def new(self) -> Form:
+        """One that has sent nothing yet."""
+        self.latest = Form(self._parts, self._progress, self._cancel)
+        return self.latest
 
 
 def study_parts(files: Sequence[StudyFile], field: str) -> list[FilePart]:
