@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from vpt_plugin.errors import ModelCardError
+from vpt_plugin.models.conformal_record import ConformalRecord
 from vpt_plugin.models.precision_record import PrecisionCheck
 
 SCHEMA = "vptct.card/1"
@@ -72,6 +73,8 @@ class ModelCard:
             ``vpt_plugin.training.comparison.Comparison``; empty where there was none.
         precision_checks: how far reduced precision moves its answers, by way of computing
             (``vpt_plugin.models.precision``); empty where nothing was measured.
+        conformal: what the validation studies were given, to decide by (``vpt_plugin.inference.conformal``);
+            None where that was not kept.
         unknown: fields that a newer VPTCT wrote; kept as they are.
     """
 
@@ -103,6 +106,7 @@ class ModelCard:
     calibration: str = ""
     comparison: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     precision_checks: Mapping[str, PrecisionCheck] = field(default_factory=lambda: MappingProxyType({}))
+    conformal: ConformalRecord | None = None
     unknown: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def threshold(self, finding: str) -> float:
@@ -131,6 +135,7 @@ class ModelCard:
             for level, findings in self.metrics.items()
         }
         data["precision_checks"] = {way: each.to_json() for way, each in self.precision_checks.items()}
+        data["conformal"] = self.conformal.to_json() if self.conformal else None
         return {**self.unknown, **data}
 
     @classmethod
@@ -157,6 +162,8 @@ class ModelCard:
         values["precision_checks"] = {
             way: PrecisionCheck.from_json(each) for way, each in data.get("precision_checks", {}).items()
         }
+        conformal = data.get("conformal")
+        values["conformal"] = ConformalRecord.from_json(conformal) if conformal else None
         known = {"schema", *_FIELDS}
         values["unknown"] = {name: value for name, value in data.items() if name not in known}
         return cls(**values)

@@ -1,0 +1,159 @@
+"""Present, absent, or unsure: split conformal decisions at an error rate that the site chooses.
+
+A state is ruled out where the study's probability is rarer among validation studies of that state than the
+error rate; where one state is left, that is the decision, and where both are left or none, it is unsure. So
+among studies that have the finding at most that share is called absent, and among those without it at most
+that share is called present, whatever the network is worth: a bad one is unsure more often. This takes
+nothing but that the study and the validation studies of its state are exchangeable, that is, come from the
+same scanners, patients and readers in no telling order.
+
+Sources: Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2005; class by class: Vovk, ACML
+2012 (Mondrian, or label-conditional); Angelopoulos & Bates, Found Trends Mach Learn 2023.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.inference.prediction import Prediction
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.conformal_record import ConformalScores
+
+DEFAULT_ERROR_RATE = 0.1
+# Of every second study being wrong a reader has nothing.
+LARGEST_ERROR_RATE = 0.5
+PRESENT, ABSENT, UNSURE = "present", "absent", "unsure"
+
+
+@dataclass(frozen=True)
+class ConformalDecision:
+    """What can be said of one finding at an error rate.
+
+    Attributes:
+        decision: ``present``, ``absent`` or ``unsure``.
+        error_rate: of the studies of either state, so many at most are decided wrongly.
+        p_present: p-value of the study having the finding: how rare so low a probability is among such.
+        p_absent: p-value of it not having the finding: how rare so high a probability is among such.
+        why: one sentence.
+    """
+
+    decision: str
+    error_rate: float
+    p_present: float
+    p_absent: float
+    why: str
+
+    def unsure(self, why: str) -> ConformalDecision:
+        """Nothing is decided, for a reason that the p-values do not know."""
+        return replace(self, decision=UNSURE, why=why)
+
+    def to_json(self) -> dict[str, Any]:
+        """As in ``vptct.result/1``."""
+        return dict(vars(self))
+
+
+def check_error_rate(error_rate: float) -> float:
+    """The error rate, if it is one.
+
+    Raises:
+        ConfigurationError: it is not above 0 and at most 0.5.
+    """
+    # Written so that nan is refused.
+    if not 0 < error_rate <= LARGEST_ERROR_RATE:
+        raise ConfigurationError(
+            f"the error rate {error_rate:g} is none;",
+            f"give a share of studies above 0 and at most {LARGEST_ERROR_RATE:g}, such as 0.1 or 0.05.",
+        )
+    return float(error_rate)
+
+
+def decide_finding(
+    card: ModelCard, finding: str, probability: float, error_rate: float = DEFAULT_ERROR_RATE
+) -> ConformalDecision | None:
+    """The decision about a finding of a study; None where the version has no record to decide by.
+
+    Args:
+        card: of the version that answered.
+        finding: its name.
+        probability: the study's, calibrated.
+        error_rate: see ``ConformalDecision``.
+
+    Raises:
+        ConfigurationError: as of ``check_error_rate``.
+    """
+    check_error_rate(error_rate)
+    if card.conformal is None or finding not in card.conformal.scores:
+        return None
+    return decide(card.conformal.scores[finding], probability, error_rate)
+
+
+def decide(scores: ConformalScores, probability: float, error_rate: float) -> ConformalDecision:
+    """The decision about a study of this probability."""
+    as_low = bisect_right(scores.present, probability)
+    as_high = len(scores.absent) - bisect_left(scores.absent, probability)
+    # The study itself counts as one of its state: where it is, its rank among them is any with equal chance.
+    p_present = (1 + as_low) / (1 + len(scores.present))
+    p_absent = (1 + as_high) / (1 + len(scores.absent))
+    left = (p_present > error_rate, p_absent > error_rate)
+    decision = {(True, False): PRESENT, (False, True): ABSENT}.get(left, UNSURE)
+    with_it = f"{_of(as_low, scores.present)} with it got so low a probability"
+    without_it = f"{_of(as_high, scores.absent)} without it got so high a probability"
+    at = f"at an error rate of {100 * error_rate:g} %"
+    why = {
+        (True, False): f"{_only(without_it)}, which rules out {at} that it is absent.",
+        (False, True): f"{_only(with_it)}, which rules out {at} that it is present.",
+        (False, False): f"It is like neither {at}: {with_it}, {without_it}.",
+        (True, True): _too_few(scores, error_rate)
+        or f"Neither state can be ruled out {at}: {with_it}, {without_it}.",
+    }[left]
+    return ConformalDecision(decision, error_rate, p_present, p_absent, why)
+
+
+def with_decisions(prediction: Prediction, error_rate: float = DEFAULT_ERROR_RATE) -> Prediction:
+    """The same answer with the decisions at this error rate.
+
+    They take nothing but the probabilities, so an answer that was kept is decided anew at every site's rate.
+
+    Raises:
+        ConfigurationError: as of ``check_error_rate``.
+    """
+    findings = tuple(
+        replace(each, conformal=decide_finding(prediction.card, each.name, each.probability, error_rate))
+        for each in prediction.findings
+    )
+    return replace(prediction, findings=findings)
+
+
+def least_studies(error_rate: float) -> int:
+    """So many validation studies of a state it takes before anything can be ruled out of that state."""
+    studies = max(0, int(1 / error_rate) - 2)
+    while 1 / (1 + studies) > error_rate:
+        studies += 1
+    return studies
+
+
+def _of(number: int, scores: tuple[float, ...]) -> str:
+    return f"{number or 'none'} of {len(scores)} validation studies"
+
+
+def _only(said: str) -> str:
+    return said.capitalize() if said.startswith("none") else f"Only {said}"
+
+
+def _too_few(scores: ConformalScores, error_rate: float) -> str:
+    """Why nothing could be decided, where the reason is how few studies there are; "" where it is not."""
+    least = least_studies(error_rate)
+    told = [
+        f"{len(found)} {state} it"
+        for state, found in (("with", scores.present), ("without", scores.absent))
+        if len(found) < least
+    ]
+    if not told:
+        return ""
+    return (
+        f"There are too few validation studies, {' and '.join(told)}: an error rate of "
+        f"{100 * error_rate:g} % takes {least} of a state before it can be ruled out."
+    )
