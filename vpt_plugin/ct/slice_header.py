@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
@@ -135,7 +135,7 @@ class SliceHeader:
     synthetic: bool = False
     pixels: StoredPixels | None = None
     version: FileVersion | None = None
-    said: StudyHeader = StudyHeader()
+    said: StudyHeader = field(default_factory=StudyHeader)
 
     @property
     def normal(self) -> NDArray[np.float64]:

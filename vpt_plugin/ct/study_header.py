@@ -1,4 +1,4 @@
-"""What the header of a series says of how and of what it was taken: plain words, for people and for checks."""
+"""What the header of a series says of how, and of what, it was taken."""
 
 from __future__ import annotations
 

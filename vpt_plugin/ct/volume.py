@@ -8,6 +8,7 @@ column index with x, as closely as flipping and swapping axes allows; nothing is
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ MAX_VOXELS = 2**31
 REDUCED_MARK = "VPTCT_pixels_mm"
 # What the file of a phantom says: Manufacturer in DICOM, the notes of the other formats.
 PHANTOM_MARK = "VPTCT phantom"
+Voxel = TypeVar("Voxel", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Volume:
         direction: 3 x 3; column k is the unit vector (x, y, z) along array axis k.
         study: the study's name, for messages.
         provenance: where it came from.
+        turn: how the axes that it was stored with became these; None where they were not changed.
     """
 
     hu: NDArray[np.int16]
@@ -72,6 +75,7 @@ class Volume:
     direction: NDArray[np.float64]
     study: str
     provenance: Provenance = field(default_factory=lambda: Provenance(kind="phantom"))
+    turn: Turn | None = None
 
     @property
     def slices(self) -> int:
@@ -115,6 +119,16 @@ class Turn:
             hu = hu.T
         return hu[:: -1 if self.flips[1] else 1, :: -1 if self.flips[2] else 1]
 
+    @property
+    def back(self) -> Turn:
+        """What undoes it."""
+        back = (self.axes.index(0), self.axes.index(1), self.axes.index(2))
+        return Turn(back, (self.flips[back[0]], self.flips[back[1]], self.flips[back[2]]))
+
+    def of_voxels(self, voxels: NDArray[Voxel]) -> NDArray[Voxel]:
+        """Voxels (any three axes) with their axes swapped and flipped; a view."""
+        return np.flip(voxels.transpose(self.axes), [axis for axis, flip in enumerate(self.flips) if flip])
+
 
 def canonical(volume: Volume) -> Volume:
     """The same voxels with their axes swapped and flipped into the canonical orientation.
@@ -124,6 +138,11 @@ def canonical(volume: Volume) -> Volume:
     """
     seen = turned(volume, turn_of(volume))
     return replace(seen, hu=np.ascontiguousarray(seen.hu))
+
+
+def as_stored(volume: Volume) -> Volume:
+    """The volume with the axes that it was stored with; its voxels are a view."""
+    return volume if volume.turn is None else replace(turned(volume, volume.turn.back), turn=None)
 
 
 def turn_of(volume: Volume) -> Turn:
@@ -149,7 +168,7 @@ def turn_of(volume: Volume) -> Turn:
 def turned(volume: Volume, turn: Turn) -> Volume:
     """The volume with its axes swapped and flipped; its voxels are a view."""
     axes = turn.axes
-    hu = volume.hu.transpose(axes)
+    hu = turn.of_voxels(volume.hu)
     direction = np.asarray(volume.direction, dtype=np.float64)[:, axes]
     spacing = np.array(volume.spacing_mm)[list(axes)]
     origin = np.array(volume.origin_mm, dtype=np.float64)
@@ -157,13 +176,13 @@ def turned(volume: Volume, turn: Turn) -> Volume:
         if flip:
             origin = origin + direction[:, axis] * spacing[axis] * (hu.shape[axis] - 1)
             direction[:, axis] = -direction[:, axis]
-            hu = np.flip(hu, axis)
     return replace(
         volume,
         hu=hu,
         spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
         origin_mm=(float(origin[0]), float(origin[1]), float(origin[2])),
         direction=direction,
+        turn=turn if volume.turn is None else volume.turn,
     )
 
 

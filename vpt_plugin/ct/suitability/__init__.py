@@ -7,6 +7,7 @@
 Everything is found in the reduced slices and in what the header says; torch is not needed.
 """
 
+from vpt_plugin.ct.suitability.check import check_suitability
 from vpt_plugin.ct.suitability.seen import SeenInTraining, headers_seen
 from vpt_plugin.ct.suitability.verdict import (
     DOUBTFUL,
@@ -27,5 +28,6 @@ __all__ = [
     "Distance",
     "SeenInTraining",
     "Suitability",
+    "check_suitability",
     "headers_seen",
 ]
