@@ -24,6 +24,7 @@ class into one HTTP status (``apps/vptct/lib/errors.py``); the command line prin
     │   ├── TaskFileError               a site's own task file; names the line and the field
     │   ├── TokenFileError              a file of access tokens; names the line
     │   ├── ClipShapeError              a clip this network cannot take
+    │   ├── NotExplainableError         where this network looks cannot be computed
     │   └── BackendDisagreesError       a backend answers otherwise than torch; torch has to compute
     ├── WeightsError                something is wrong with a file of weights
     │   ├── WeightsNotFoundError        names the file, the URL and the import command
@@ -155,6 +156,10 @@ class TokenFileError(ConfigurationError):
 
 class ClipShapeError(ConfigurationError):
     """A clip of a shape that this network cannot take."""
+
+
+class NotExplainableError(ConfigurationError):
+    """Where a network looks cannot be computed for one of this kind."""
 
 
 class BackendDisagreesError(ConfigurationError):

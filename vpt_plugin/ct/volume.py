@@ -66,7 +66,7 @@ class Volume:
         direction: 3 x 3; column k is the unit vector (x, y, z) along array axis k.
         study: the study's name, for messages.
         provenance: where it came from.
-        turn: how the axes that it was stored with became these; None where they were not changed.
+        turn: how the axes that it was stored with became these; None where it was never stored otherwise.
     """
 
     hu: NDArray[np.int16]
@@ -136,8 +136,9 @@ def canonical(volume: Volume) -> Volume:
     Raises:
         GeometryError: the direction is no rotation (sheared, mirrored to nothing, not finite).
     """
-    seen = turned(volume, turn_of(volume))
-    return replace(seen, hu=np.ascontiguousarray(seen.hu))
+    turn = turn_of(volume)
+    seen = turned(volume, turn)
+    return replace(seen, hu=np.ascontiguousarray(seen.hu), turn=turn)
 
 
 def as_stored(volume: Volume) -> Volume:
@@ -182,7 +183,6 @@ def turned(volume: Volume, turn: Turn) -> Volume:
         spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
         origin_mm=(float(origin[0]), float(origin[1]), float(origin[2])),
         direction=direction,
-        turn=turn if volume.turn is None else volume.turn,
     )
 
 

@@ -13,14 +13,14 @@ class MapFacts:
     Attributes:
         name: the finding.
         part: the part of the server's multipart answer that is the map's file; "" where there is no file.
-        key_slice_mm: patient z of the slice where it glows most.
-        hottest_mm: patient position (x, y, z) of its hottest voxel.
+        key_slice_mm: patient z of the slice where it glows most; None where nothing speaks for the finding.
+        hottest_mm: patient position (x, y, z) of its hottest voxel; None likewise.
     """
 
     name: str
     part: str
-    key_slice_mm: float
-    hottest_mm: tuple[float, float, float]
+    key_slice_mm: float | None
+    hottest_mm: tuple[float, float, float] | None
 
     def to_json(self) -> dict[str, Any]:
         """They as the JSON of the contract."""
@@ -28,7 +28,7 @@ class MapFacts:
             "name": self.name,
             "part": self.part,
             "key_slice_mm": self.key_slice_mm,
-            "hottest_mm": list(self.hottest_mm),
+            "hottest_mm": None if self.hottest_mm is None else list(self.hottest_mm),
         }
 
 

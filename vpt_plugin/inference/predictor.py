@@ -21,6 +21,7 @@ from vpt_plugin.errors import CancelledError, ConfigurationError, TooFewSlicesEr
 from vpt_plugin.inference.batch_size import BatchSize
 from vpt_plugin.inference.coarse_to_fine import TASK_STRIDE, AnswerClips, choose_look
 from vpt_plugin.inference.engines import Engine, make_engine
+from vpt_plugin.inference.heat import Explainer, HeatMap, Method, heat_map
 from vpt_plugin.inference.prediction import Prediction
 from vpt_plugin.inference.said import said_of_findings
 from vpt_plugin.models.card import ModelCard
@@ -96,6 +97,8 @@ class Predictor:
         self.task = task
         self.card = card
         self.spec = classifier.spec
+        self._classifier = classifier
+        self._explainer: Explainer | None = None
         numbers = classifier.spec.clip_numbers(task.clips)
         self._length, self._stride = numbers.length, numbers.stride
         self.spec.check_clip(self._length, self.spec.crop_px, self.spec.crop_px)
@@ -167,6 +170,62 @@ class Predictor:
                 "device": str(self.device),
             },
         )
+
+    def explain(
+        self,
+        volume: Volume,
+        *,
+        findings: Sequence[str] | None = None,
+        method: Method | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> tuple[HeatMap, ...]:
+        """Where in a study the network sees what it says; see docs/evidence.md.
+
+        It looks at all of the task's clips and computes in float32 by torch, whatever ``predict`` does.
+        The first call takes a copy of the classifier as it is then, which stays in memory.
+
+        Args:
+            volume: as ``read_study`` gives it.
+            findings: of which; None takes all of the task's.
+            method: None takes what points best in the network's family.
+            progress, cancelled: as of ``predict``.
+
+        Returns:
+            A map per finding, in the order asked for.
+
+        Raises:
+            ConfigurationError: no such finding.
+            NotExplainableError: where this network looks cannot be computed.
+            TooFewSlicesError, CancelledError, WeightsError, DeviceMemoryError: as ``predict``.
+        """
+        asked = self.task.findings if findings is None else tuple(findings)
+        if unknown := [name for name in asked if name not in self.task.findings]:
+            raise ConfigurationError(
+                f"the task {self.task.name} has no finding {', '.join(unknown)};",
+                f"choose from {', '.join(self.task.findings)}.",
+            )
+        slices = self._placed(window_hu(self._reduced(volume).hu, self.task.hu_window))
+        explainer = self._explainer_by(method)
+        seen = explainer.evidence(
+            slices, volume.slices, [self.task.findings.index(name) for name in asked],
+            progress=progress, cancelled=cancelled,
+        )  # fmt: skip
+        return tuple(
+            heat_map(
+                volume, name, each, method=str(explainer.method),
+                resize_px=self.spec.resize_px, crop_px=self.spec.crop_px,
+            )
+            for name, each in zip(asked, seen, strict=True)
+        )  # fmt: skip
+
+    def _explainer_by(self, method: Method | None) -> Explainer:
+        """What computes where the network looks, made when it is first needed."""
+        kept = self._explainer
+        if kept is None or (method is not None and kept.method != method):
+            kept = Explainer(self._classifier, self.task, self.card, device=self.device, method=method)
+        self._explainer = kept
+        return kept
 
     def score(
         self, slices: NDArray[np.uint8], *, study: str, cancelled: Callable[[], bool] | None = None

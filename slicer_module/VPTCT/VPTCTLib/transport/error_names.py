@@ -27,7 +27,7 @@ _NAMES: Mapping[type[RefusedError], tuple[str, ...]] = {
         "StudyError", "UnreadableStudyError", "NotCTError", "NotHounsfieldError", "GeometryError",
         "TooFewSlicesError", "UnsuitableStudyError", "ConfigurationError", "TaskFileError", "TokenFileError",
         "ClipShapeError", "LabelError", "ManifestError", "CancelledError", "BadRequestError",
-        "WrongFormError", "RequestValidationError", "ForeignHostError",
+        "WrongFormError", "RequestValidationError", "ForeignHostError", "NotExplainableError",
     ),
     NotLoggedInError: ("NotLoggedInError",),
     NotAllowedError: ("AccessError", "RoleMissingError", "ForeignOriginError", "ForeignComputerError"),

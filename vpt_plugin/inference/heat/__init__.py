@@ -1,0 +1,13 @@
+"""Where in a study a network saw what it says: ``Explainer`` and ``HeatMap``. See docs/evidence.md.
+
+``rules`` the Grad-CAM family; ``watch`` what a stage of a network said, and the gradient there; ``method``
+which stages by which rule; ``merge`` from overlapping clips to the study; ``grid`` the inverse of crop,
+padding and resize; ``render`` heat on voxels.
+"""
+
+from vpt_plugin.inference.heat.explainer import Explainer
+from vpt_plugin.inference.heat.heat_map import HeatMap
+from vpt_plugin.inference.heat.method import METHODS, Method
+from vpt_plugin.inference.heat.render import heat_map
+
+__all__ = ["METHODS", "Explainer", "HeatMap", "Method", "heat_map"]
