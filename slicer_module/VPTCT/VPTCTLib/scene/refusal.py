@@ -9,6 +9,7 @@ import slicer
 
 from ..i18n import tr as _
 from .geometry import geometry_of
+from .heat_map import is_heat_map
 from .nodes import nodes_of_class
 
 _FEWEST_SLICES = 3
@@ -27,6 +28,8 @@ def refusal_of(volume: slicer.vtkMRMLVolumeNode) -> str:
         return _("This volume has no voxels.")
     if volume.IsA("vtkMRMLLabelMapVolumeNode"):
         return _("This is a label map. Choose the CT that it was drawn on.")
+    if is_heat_map(volume):
+        return _("This is a heat map of an answer. Choose the CT that was asked about.")
     if image.GetNumberOfScalarComponents() != 1:
         return _("The voxels of this volume are colours or vectors. Choose the CT itself.")
     if image.GetScalarTypeAsString() in _EIGHT_BITS:

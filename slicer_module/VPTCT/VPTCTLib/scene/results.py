@@ -1,13 +1,15 @@
 """Results in the scene: kept with the volume they are of, so that a saved scene brings them back.
 
 A result is a text node with the answer as it came, a table of its findings for people, and a table and plots
-of the evidence along z. All refer to their volume, and none is taken for other voxels or another grid.
+of the evidence along z; where it was asked why, a heat map per finding, too. All refer to their volume, and
+none is taken for other voxels or another grid.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,12 +18,17 @@ import slicer
 from ..contract.result import Result, read_result
 from ..errors import ContractError
 from .fingerprint import Fingerprint, fingerprint_of, read_fingerprint
+from .heat_map import MAP_OF, ReadMap, add_heat_map, remove_heat_map
 from .nodes import belong_to, nodes_of_class, volume_of
 from .result_plot import new_plot
 from .result_table import new_findings_table
 
 SCHEMA = "vptct.kept_result/1"
 _TASK, _MODEL, _KEPT = "VPTCT.task", "VPTCT.model", "VPTCT.result"
+_CLASSES = (
+    "vtkMRMLTextNode", "vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode",
+    "vtkMRMLScalarVolumeNode",
+)  # fmt: skip
 _log = logging.getLogger(__name__)
 
 
@@ -38,6 +45,10 @@ class ResultNodes:
     text: slicer.vtkMRMLTextNode
     findings: slicer.vtkMRMLTableNode
     chart: slicer.vtkMRMLPlotChartNode
+
+    def heat_map(self, finding: str) -> slicer.vtkMRMLScalarVolumeNode | None:
+        """The heat map of a finding; None where it was not asked for, or is gone."""
+        return next((each for each in _parts(self.text) if each.GetAttribute(MAP_OF) == finding), None)
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,7 @@ def keep_result(
     server: str,
     when: str,
     of: Fingerprint | None = None,
+    maps: Sequence[ReadMap] = (),
 ) -> ResultNodes:
     """Put a result into the scene; an older one of this volume, task and network goes.
 
@@ -73,6 +85,7 @@ def keep_result(
         server: its address.
         when: in UTC, ``2026-11-20T20:31:05Z``.
         of: the fingerprint of the volume when it was sent; None takes that of now.
+        maps: of its findings.
     """
     scene, task, model = volume.GetScene(), result.task, result.model.name
     for text in _texts_of(volume):
@@ -85,7 +98,9 @@ def keep_result(
         "volume": (fingerprint_of(volume) if of is None else of).to_text(), "answer": result.raw,
     }))  # fmt: skip
     findings = new_findings_table(scene, f"{name} findings", result)
-    chart, parts = new_plot(scene, name, result)
+    chart, series = new_plot(scene, name, result)
+    drawn = [add_heat_map(volume, each, name=f"{name} heat map of {each.finding}") for each in maps]
+    parts = (*series, *drawn)
     for node in (text, findings, chart, *parts):
         belong_to(node, volume)
         node.SetAttribute(_TASK, task)
@@ -128,10 +143,10 @@ def forget_results(volume: slicer.vtkMRMLScalarVolumeNode) -> None:
 
 def remove_results_of_missing_volumes(scene: slicer.vtkMRMLScene) -> None:
     """Remove what belonged to volumes that are gone."""
-    for name in ("vtkMRMLTextNode", "vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode"):
+    for name in _CLASSES:
         for node in nodes_of_class(scene, name):
             if node.GetAttribute(_TASK) and volume_of(node) is None:
-                scene.RemoveNode(node)
+                _remove_node(scene, node)
 
 
 def _texts_of(volume: slicer.vtkMRMLScalarVolumeNode) -> list[slicer.vtkMRMLTextNode]:
@@ -168,12 +183,22 @@ def _parsed(text: str) -> tuple[Result, str, str, Fingerprint | None] | None:
         return None
 
 
+def _parts(text: slicer.vtkMRMLTextNode) -> list[slicer.vtkMRMLNode]:
+    """The series, tables and maps of a result that are still there."""
+    count = text.GetNumberOfNodeReferences("VPTCT.parts")
+    parts = [text.GetNthNodeReference("VPTCT.parts", index) for index in range(count)]
+    return [part for part in parts if part is not None]
+
+
 def _remove(scene: slicer.vtkMRMLScene, text: slicer.vtkMRMLTextNode) -> None:
-    parts = [
-        text.GetNthNodeReference("VPTCT.parts", index)
-        for index in range(text.GetNumberOfNodeReferences("VPTCT.parts"))
-    ]
     roles = [text.GetNodeReference(f"VPTCT.{role}") for role in ("findings", "chart")]
-    for node in (*parts, *roles, text):
+    for node in (*_parts(text), *roles, text):
         if node is not None:
-            scene.RemoveNode(node)
+            _remove_node(scene, node)
+
+
+def _remove_node(scene: slicer.vtkMRMLScene, node: slicer.vtkMRMLNode) -> None:
+    if node.GetAttribute(MAP_OF):
+        remove_heat_map(node)
+    else:
+        scene.RemoveNode(node)

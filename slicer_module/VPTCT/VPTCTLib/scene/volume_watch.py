@@ -10,6 +10,7 @@ import vtk
 from ..signal import Signal
 from ..ticker import Ticker, Timer
 from .fingerprint import revision
+from .heat_map import is_heat_map
 from .nodes import nodes_of_class
 from .origin import note_arrival
 
@@ -151,11 +152,12 @@ def _id_of(node: slicer.vtkMRMLNode | None) -> str:
 
 
 def can_be_read(node: slicer.vtkMRMLNode | None) -> bool:
-    """Whether a node is a volume of grey values, and no segmentation, colour image or hidden helper."""
+    """Whether a node is a volume of grey values: no segmentation, colour image, heat map or hidden helper."""
     return (
         node is not None
         # Exactly this class: label maps and colour images are kinds of it.
         and node.GetClassName() == "vtkMRMLScalarVolumeNode"
         and node.GetImageData() is not None
         and not node.GetHideFromEditors()
+        and not is_heat_map(node)
     )
