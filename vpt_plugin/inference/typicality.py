@@ -1,0 +1,237 @@
+"""Is a study like those the network was trained on? Its features' distance to theirs.
+
+A network answers whatever it is shown. What it has learned to see, its features before the head, lie for
+studies of another kind elsewhere than for those of its training. A Gaussian is laid over the training
+studies' features, and the distance of a study from its centre is measured in its standard deviations
+(Mahalanobis). There are fewer studies than features, so it is one whose covariance is known along the few
+directions in which the studies differ most and taken to be the same in all others: probabilistic PCA. What
+of a study lies outside of those directions counts as much as what lies within.
+
+The threshold comes from studies that the network did not learn from, so that a rare one of them lies beyond.
+
+Only sums over many studies are kept: no study, and nothing of a single one.
+
+Sources: Tipping & Bishop, J R Stat Soc B 1999 (probabilistic PCA); Lee et al., NeurIPS 2018 (Mahalanobis
+distance of features); Ndiour et al., arXiv 2012.04250 (their residual); the threshold as a conformal
+p-value: Laxhammar & Falkman, Ann Math Artif Intell 2015.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from vpt_plugin.ct.suitability.verdict import DOUBTFUL, FITS, Check, Distance
+from vpt_plugin.durable import write_over
+from vpt_plugin.errors import WeightsError
+
+TYPICALITY = "typicality.safetensors"
+SCHEMA = "vptct.typicality/1"
+CHECK = "features"
+# Of the studies that the network knows, one of fifty may be called unlike them.
+PERCENTILE = 0.98
+# Of fewer studies neither the directions nor the threshold mean anything.
+LEAST_STUDIES = 10
+# So many studies per direction: fewer would tell of single studies.
+_STUDIES_PER_DIRECTION = 4
+_MOST_DIRECTIONS = 32
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FeatureGaussian:
+    """What the features of some studies are like.
+
+    Attributes:
+        mean: (features,).
+        directions: (directions, features), orthonormal, in which they differ most.
+        variances: (directions,), along those.
+        rest: variance per feature in all other directions.
+    """
+
+    mean: Floats
+    directions: Floats
+    variances: Floats
+    rest: float
+
+    @classmethod
+    def of(cls, features: Floats) -> FeatureGaussian:
+        """The Gaussian of studies, (studies, features)."""
+        studies, width = features.shape
+        mean = features.mean(axis=0)
+        _, singular, rows = np.linalg.svd(features - mean, full_matrices=False)
+        variances = singular**2 / (studies - 1)
+        kept = max(1, min(_MOST_DIRECTIONS, studies // _STUDIES_PER_DIRECTION, width - 1))
+        # What equals all others in training must not lie infinitely far away after a rounding.
+        least = max(1e-6 * float(variances.sum()) / width, 1e-12)
+        rest = max(float(variances[kept:].sum()) / max(1, width - kept), least)
+        # The largest variances of a sample are too large and its smallest too small: towards their mean, the
+        # more the fewer studies there are for each (the idea of Ledoit & Wolf, J Multivar Anal 2004).
+        weight = kept / (kept + studies)
+        shrunk = (1 - weight) * variances[:kept] + weight * variances[:kept].mean()
+        return cls(mean, rows[:kept], np.maximum(shrunk, rest), rest)
+
+    def distances(self, features: Floats) -> Floats:
+        """(studies, features) -> (studies,), in standard deviations per feature from the mean; 1 is usual."""
+        apart = features - self.mean
+        along = apart @ self.directions.T
+        outside = np.maximum((apart**2).sum(axis=1) - (along**2).sum(axis=1), 0)
+        squared = (along**2 / self.variances).sum(axis=1) + outside / self.rest
+        return np.asarray(np.sqrt(squared / apart.shape[1]), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class FeatureReference:
+    """What the training studies' features are like, and how far from them is far.
+
+    Attributes:
+        gaussian: of the training studies.
+        threshold: a distance above it is that of a study unlike those.
+        percentile: of the distances of studies of the same source at which the threshold stands.
+        trained, studies: how many made the Gaussian, and how many the threshold.
+        weights_sha256: of the network whose features they are; "" before they are written.
+    """
+
+    gaussian: FeatureGaussian
+    threshold: float
+    percentile: float
+    trained: int
+    studies: int
+    weights_sha256: str = ""
+
+    def distance(self, clip_features: NDArray[np.float32]) -> Distance:
+        """Of one study.
+
+        Args:
+            clip_features: (clips, features), of all clips of the task's stride.
+        """
+        value = float(self.gaussian.distances(study_features(clip_features)[np.newaxis])[0])
+        return Distance(value, self.threshold, self.percentile, self.studies)
+
+    def write(self, folder: Path, weights_sha256: str) -> None:
+        """Write it beside the weights that it belongs to.
+
+        Raises:
+            OSError: the disk is full, the folder is not writable.
+        """
+        arrays = {
+            "mean": self.gaussian.mean,
+            "directions": self.gaussian.directions,
+            "variances": self.gaussian.variances,
+            "numbers": np.array([self.gaussian.rest, self.threshold, self.percentile]),
+            "counts": np.array([self.trained, self.studies], dtype=np.int64),
+        }
+        told = {"schema": SCHEMA, "weights_sha256": weights_sha256}
+        write_over(folder / TYPICALITY, safetensors.numpy.save(arrays, told))
+
+    @classmethod
+    def read(cls, folder: Path, weights_sha256: str) -> FeatureReference | None:
+        """What lies beside these weights; None where nothing does.
+
+        Raises:
+            WeightsError: it is damaged, or belongs to other weights.
+        """
+        path = folder / TYPICALITY
+        if not path.is_file():
+            return None
+        try:
+            found = _read(path)
+        except (SafetensorError, KeyError, ValueError, OSError) as error:
+            raise _refused(path, f"it cannot be read: {error}") from error
+        if found.weights_sha256 != weights_sha256:
+            raise _refused(path, "it belongs to the weights of another version")
+        return found
+
+
+def study_features(clip_features: NDArray[np.float32]) -> Floats:
+    """The features of a study: the mean over its clips, (clips, features) -> (features,)."""
+    return np.asarray(clip_features.mean(axis=0, dtype=np.float64))
+
+
+def fit_reference(trained: Floats, held_out: Floats) -> FeatureReference | None:
+    """What the training studies are like, with a threshold from others; None of too few of either.
+
+    Args:
+        trained: (studies, features), of those the network learned from.
+        held_out: (studies, features), of others from the same source.
+    """
+    if min(len(trained), len(held_out)) < LEAST_STUDIES:
+        return None
+    gaussian = FeatureGaussian.of(trained)
+    return _with_threshold(gaussian, len(trained), gaussian.distances(held_out))
+
+
+def fit_reference_crosswise(studies: Floats, parts: int = 5) -> FeatureReference | None:
+    """The same where all studies were learned from: each part is measured from what the others are like.
+
+    Args:
+        studies: (studies, features), in no telling order.
+        parts: how many.
+    """
+    if len(studies) < 2 * LEAST_STUDIES:
+        return None
+    part = np.arange(len(studies)) % parts
+    distances = np.empty(len(studies))
+    for each in range(parts):
+        others = FeatureGaussian.of(studies[part != each])
+        distances[part == each] = others.distances(studies[part == each])
+    return _with_threshold(FeatureGaussian.of(studies), len(studies), distances)
+
+
+def check_of(distance: Distance) -> Check:
+    """What is said of a study at this distance."""
+    if distance.value <= distance.threshold:
+        return Check(
+            CHECK, FITS, "What the network sees in it is like what it saw in its training.", distance.value
+        )
+    return Check(
+        CHECK,
+        DOUBTFUL,
+        f"What the network sees in this study is unlike what it saw in its training: a distance of "
+        f"{distance.value:.1f}, and {math.floor(100 * distance.percentile)} % of the studies it was "
+        f"validated on lie within {distance.threshold:.1f}.",
+        distance.value,
+    )
+
+
+def _with_threshold(gaussian: FeatureGaussian, trained: int, distances: Floats) -> FeatureReference:
+    """A study like these lies beyond the threshold with a chance of at most 1 - ``percentile``."""
+    studies = len(distances)
+    rank = min(studies, math.ceil(PERCENTILE * (studies + 1)))
+    threshold = float(np.sort(distances)[rank - 1])
+    return FeatureReference(gaussian, threshold, rank / (studies + 1), trained, studies)
+
+
+def _read(path: Path) -> FeatureReference:
+    with safe_open(path, framework="numpy") as file:
+        told = file.metadata() or {}
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+    if told.get("schema") != SCHEMA:
+        raise ValueError(f"it does not follow {SCHEMA!r}")
+    mean, directions, variances = (
+        arrays[name].astype(np.float64) for name in ("mean", "directions", "variances")
+    )
+    if directions.shape != (len(variances), len(mean)) or not all(
+        np.isfinite(a).all() for a in arrays.values()
+    ):
+        raise ValueError("its numbers do not fit each other")
+    rest, threshold, percentile = map(float, arrays["numbers"])
+    trained, studies = map(int, arrays["counts"])
+    return FeatureReference(
+        FeatureGaussian(mean, directions, variances, rest),
+        threshold, percentile, trained, studies, told.get("weights_sha256", ""),
+    )  # fmt: skip
+
+
+def _refused(path: Path, why: str) -> WeightsError:
+    return WeightsError(
+        f"{path}: {why}.",
+        "Copy it again from where it was published, or measure it anew: vpt versions check-evidence.",
+    )
