@@ -23,6 +23,7 @@ LATER = {
     "studies.study_date", "kappa.value", "prevalence.value", "auroc.value", "findings.readers",
     "needs.pixels", "uploads.session_minutes", "leases.holder",
     "findings.conformal", "vptct.suitability", "checks.value", "suitability.distance", "vptct.heat_map",
+    "heat_map.findings.key_slice_mm", "heat_map.findings.hottest_mm",
     "uncertainty.version_disagreement",
     "findings.observed", "agreement_on.present", "agreement_on.absent", "agreement_on.indeterminate",
 }  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any
 from vpt_plugin.ct.reduced import ReducedStudy, read_reduced
 from vpt_plugin.errors import CancelledError
 from vpt_plugin.inference import Prediction
+from vpt_plugin.inference.conformal import with_decisions
 from vpt_plugin.inference.pipeline import Answered, answer_studies
 
 from .answers.desk import Gone
@@ -48,14 +49,21 @@ class Batch:
         task: which network; its version is settled when the batch begins.
         store: of the studies.
         told: what a client is told of an error; the second text says what was done.
+        error_rate: at which it is decided what is unsure.
     """
 
     def __init__(
-        self, task: ClassifyTask, store: StudyDatastore, told: Callable[[Exception, str], dict[str, str]]
+        self,
+        task: ClassifyTask,
+        store: StudyDatastore,
+        told: Callable[[Exception, str], dict[str, str]],
+        *,
+        error_rate: float,
     ) -> None:
         self._task = task
         self._store = store
         self._told = told
+        self._error_rate = error_rate
         self._desk = task.workplace.answers
         self._predictor = task.predictor()
 
@@ -110,7 +118,8 @@ class Batch:
 
     def _answer(self, study: _InHand, cancelled: Gone) -> Prediction:
         began = perf_counter()
-        return study.answer(cancelled).for_question(perf_counter() - began, study.notes)
+        decided = with_decisions(study.answer(cancelled), self._error_rate)
+        return decided.for_question(perf_counter() - began, study.notes)
 
     def _together(self, key: AnswerKey, compute: Callable[[Gone], Prediction], cancelled: Gone) -> Prediction:
         """The answer, computed for all who ask for it at the moment, by whoever came first."""

@@ -13,17 +13,19 @@ from vpt_plugin.models.catalog import MODELS, ModelSpec, get_model
 from vpt_plugin.models.device import PRECISIONS, choose_device
 from vpt_plugin.tasks import TASKS, ReadingTask, get_task, load_task_file
 
-from . import active_conf, archive_conf, limits
+from . import active_conf, archive_conf, evidence_conf, limits
 from .access import conf as access_conf
 from .access.conf import AccessConf, read_access_conf
 from .active_conf import ActiveConf, read_active_conf
 from .archive_conf import ArchiveConf, read_archive_conf
+from .evidence_conf import EvidenceConf, read_evidence_conf
 from .limits import Limits, read_limits
 
 KEYS = (
     "tasks", "models", "task_file", "device", "models_dir", "backend", "precision", "labels_dir", "logs",
     "reload", "add_studies", "warm_up", "prepared_hu", "stride",
     *limits.KEYS, *access_conf.KEYS, *archive_conf.KEYS, *active_conf.KEYS,
+    *evidence_conf.KEYS,
 )  # fmt: skip
 _SWITCH = {"on": True, "off": False}
 
@@ -52,6 +54,7 @@ class AppConf:
         warm_up: whether what is served is loaded ahead, so that the first answer is as fast as the next.
         prepared_hu: whether trainings keep studies in HU, too, for tasks with another window.
         stride: which clips an answer looks at, as of ``choose_look``.
+        evidence: what is said beside a probability.
     """
 
     tasks: tuple[ReadingTask, ...]
@@ -72,6 +75,7 @@ class AppConf:
     warm_up: bool = True
     prepared_hu: bool = True
     stride: str = TASK_STRIDE
+    evidence: EvidenceConf = field(default_factory=EvidenceConf)
 
 
 def read_conf(conf: Mapping[str, str]) -> AppConf:
@@ -109,6 +113,7 @@ def read_conf(conf: Mapping[str, str]) -> AppConf:
         warm_up=_switch(conf, "warm_up", default="on"),
         prepared_hu=_switch(conf, "prepared_hu", default="on"),
         stride=_stride(conf, tasks),
+        evidence=read_evidence_conf(conf),
     )
 
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any, NoReturn
 
 from anyio import CapacityLimiter
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from vpt_plugin.ct.reduced import read_reduced
 from vpt_plugin.errors import NotTrainedError
 from vpt_plugin.inference import Prediction, Predictor
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.other_versions import OtherVersions, other_versions
 
+from .answers.computing import Asked, Computing
 from .answers.desk import AnswerDesk, Gone, Question
 from .answers.key import AnswerKey
+from .answers.wish import Wish
 from .device_queue import FairQueue
 from .errors import NotOfferedError
 from .predictors import Predictors
@@ -80,45 +81,44 @@ class ClassifyTask(InferTask):
         """MONAI Label's call: not offered. Our routes call ``ask``, where a study is open meanwhile."""
         raise NotOfferedError("a task is not called by MONAI Label;", "POST /infer/{model} takes a study.")
 
-    def ask(self, path: Path, *, study: str, content: str, gone: Gone) -> Question:
+    def ask(self, path: Path, *, study: str, content: str, wish: Wish, gone: Gone) -> Question:
         """Ask about one study, and answer, unless the answer was kept or somebody else is at work on it.
 
         Args:
             path: a DICOM folder, a zip of DICOM, or a NIfTI, NRRD or MHA file.
             study: what messages call it.
             content: tells it from others, see ``content_of``.
+            wish: what is asked for beside the probabilities.
             gone: tells whether the caller has hung up.
 
         Returns:
             The question, whose answer is there or comes; see ``AnswerDesk``.
 
         Raises:
-            NotTrainedError, WeightsError, StudyError, BusyError, CancelledError.
+            NotTrainedError, WeightsError, StudyError, BusyError, CancelledError, NotExplainableError.
         """
         desk = self.workplace.answers
-        question, is_first = desk.ask(AnswerKey.of(study, content, self.served_card()))
+        card = self.served_card()
+        others = self._others(card, wish.versions)
+        key = AnswerKey.of(study, content, card).wishing(wish, others.cards)
+        question, is_first = desk.ask(key)
         if is_first:
-            desk.work(question, partial(self.classify, path, study), gone)
+            desk.work(question, partial(self._answer, Asked(path, study, key, wish, others)), gone)
         return question
 
-    def classify(self, path: Path, study: str, cancelled: Gone | None = None) -> Prediction:
-        """The answer for one study, when its turn has come.
-
-        Args:
-            path, study: as of ``ask``.
-            cancelled: asked while waiting and between clips.
-
-        Raises:
-            NotTrainedError, WeightsError, StudyError, BusyError, CancelledError.
-        """
+    def _answer(self, asked: Asked, cancelled: Gone) -> Prediction:
+        """The answer to a question, when its turn has come."""
+        place = self.workplace
         # Before the turn: who wants another version does not wait while this one is loaded.
         predictor = self.predictor()
-        with self.workplace.in_hand.turn(cancelled):
-            began = perf_counter()
-            reduced = read_reduced(path, pixels=self.spec.resize_px, name=study)
-            read_seconds = perf_counter() - began
-            with self.workplace.device.turn(cancelled):
-                return predictor.predict(reduced, cancelled=cancelled, read_seconds=read_seconds)
+        computing = Computing(place.answers, place.predictors, place.in_hand, place.device)
+        return computing.answer(asked, predictor, cancelled)
+
+    def _others(self, card: ModelCard, number: int) -> OtherVersions:
+        """The other versions that are asked, too."""
+        if not number:
+            return OtherVersions((), ())
+        return other_versions(self.workplace.predictors.store, self.task, card, number)
 
     def predictor(self) -> Predictor:
         """The predictor of what is served, loaded and warmed up.

@@ -22,9 +22,11 @@ from vpt_plugin.store.labels import LabelFolder
 from vpt_plugin.store.source import SourceState
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.other_versions import MOST_VERSIONS
 from vpt_plugin.training.reading import reading_difference, reading_facts
 
 from .conf import AppConf
+from .evidence_conf import EvidenceConf
 from .limits import Limits
 
 _logger = logging.getLogger(__name__)
@@ -50,6 +52,22 @@ def server_info(
         "models": [_model_info(task, spec, store, conf) for task in conf.tasks for spec in conf.models],
         "training": training,
         "active": active,
+        "features": features_info(conf.evidence),
+    }
+
+
+def features_info(evidence: EvidenceConf) -> dict[str, Any]:
+    """What an answer can have beside its probabilities; a client asks an older server for none of it.
+
+    Args:
+        evidence: ``report`` is ``off``, ``file``, or ``archive``.
+    """
+    return {
+        "explain": True,
+        "versions": MOST_VERSIONS,
+        "error_rate": evidence.error_rate,
+        "unsuitable": evidence.unsuitable,
+        "report": evidence.report,
     }
 
 

@@ -13,6 +13,7 @@ from vpt_plugin.errors import VptError
 from vpt_plugin.inference import Predictor
 from vpt_plugin.inference.coarse_to_fine import TASK_STRIDE
 from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.model_store import ModelStore
 
@@ -90,6 +91,18 @@ class Predictors:
                 load.predictor.set_exception(error)
         return load.predictor.result()
 
+    def made(self, classifier: Classifier, task: ReadingTask, card: ModelCard) -> Predictor:
+        """A predictor of this server for a version; it is not kept.
+
+        Raises:
+            ConfigurationError, ClipShapeError, DeviceMemoryError: as of ``Predictor``.
+        """
+        return Predictor(
+            classifier, task, card,
+            device=self._device, backend=self._backend, precision=self._precision, many_studies=True,
+            stride=self._stride,
+        )  # fmt: skip
+
     def served_anew(self) -> list[tuple[str, str]]:
         """Task and network of those that are loaded in another version than the one that is served now.
 
@@ -132,11 +145,7 @@ class Predictors:
     def _loaded(self, task: ReadingTask, card: ModelCard) -> Predictor:
         began = perf_counter()
         classifier, card = self.store.load(task, card.model, card.version)
-        predictor = Predictor(
-            classifier, task, card,
-            device=self._device, backend=self._backend, precision=self._precision, many_studies=True,
-            stride=self._stride,
-        )  # fmt: skip
+        predictor = self.made(classifier, task, card)
         if self._warm_up:
             predictor.warm_up()
         version = f"{task.name}_{card.model} version {card.version}"

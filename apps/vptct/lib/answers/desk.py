@@ -14,6 +14,8 @@ from .key import AnswerKey
 
 # An answer takes a few kilobytes; one of a network that looks at every slice by itself up to 100.
 _KEEP = 500
+# Files go along with some. The heat map of a series of 300 slices takes 1 to 5 MB.
+_KEEP_BYTES = 256 << 20
 Gone = Callable[[], bool]
 
 
@@ -45,10 +47,12 @@ class AnswerDesk:
 
     Args:
         keep: how many answers are kept; those that were not asked for longest go.
+        keep_bytes: how large the files that go along with them may be together.
     """
 
-    def __init__(self, *, keep: int = _KEEP) -> None:
+    def __init__(self, *, keep: int = _KEEP, keep_bytes: int = _KEEP_BYTES) -> None:
         self._keep = keep
+        self._keep_bytes = keep_bytes
         self._kept: OrderedDict[AnswerKey, Prediction] = OrderedDict()
         self._questions: dict[AnswerKey, Question] = {}
         self._lock = threading.Lock()
@@ -121,6 +125,12 @@ class AnswerDesk:
         question.answer.set_result(prediction)
         return prediction
 
+    def keep(self, key: AnswerKey, prediction: Prediction) -> None:
+        """Keep an answer that was come by on the way to another one."""
+        with self._lock:
+            if key.asks(prediction.card):
+                self._keep_answer(key, prediction)
+
     def _close(self, question: Question) -> None:
         """Let nobody come to it any more. Under the lock."""
         if self._questions.get(question.key) is question:
@@ -131,6 +141,16 @@ class AnswerDesk:
         self._kept.move_to_end(key)
         while len(self._kept) > self._keep:
             self._kept.popitem(last=False)
+        held = {each: _files_bytes(kept) for each, kept in self._kept.items() if kept.files}
+        # The one that was asked for longest ago is the first.
+        for old in list(held):
+            if sum(held.values()) <= self._keep_bytes:
+                return
+            del self._kept[old], held[old]
+
+
+def _files_bytes(answer: Prediction) -> int:
+    return sum(len(each.content) for each in answer.files)
 
 
 def _answered(key: AnswerKey, answer: Prediction) -> Question:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vpt_plugin.data.study_files import file_places
 from vpt_plugin.digest import file_sha256
 from vpt_plugin.errors import StudyNotFoundError
 from vpt_plugin.models.card import ModelCard
+
+from .wish import Wish
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,9 @@ class AnswerKey:
         content: tells one content of the study from another.
         task, model: names of what is asked.
         version: digest of the version's card, in which are its number and the checksum of its weights.
+        anyway: whether it is answered even where an answer would be meaningless.
+        explain: the findings whose heat maps are asked for.
+        others: the same digests of other versions that are asked, too.
     """
 
     study: str
@@ -32,11 +38,31 @@ class AnswerKey:
     task: str
     model: str
     version: str
+    anyway: bool = False
+    explain: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, study: str, content: str, card: ModelCard) -> AnswerKey:
         """The key of a question to this version."""
         return cls(study, content, card.task, card.model, digest_of(card))
+
+    def wishing(self, wish: Wish, others: Sequence[ModelCard]) -> AnswerKey:
+        """The key of the same question with what is asked for beside the probabilities.
+
+        The error rate is not in it: from one answer follow the decisions at all of them.
+
+        Args:
+            wish: what is asked for.
+            others: cards of the other versions that are asked.
+        """
+        digests = tuple(digest_of(card) for card in others)
+        return replace(self, anyway=wish.anyway, explain=wish.explain, others=digests)
+
+    @property
+    def plain(self) -> AnswerKey:
+        """The key of the question for the probabilities alone."""
+        return replace(self, explain=(), others=())
 
     def asks(self, card: ModelCard) -> bool:
         """Whether this very version is asked."""

@@ -67,7 +67,7 @@ def infer_all(
     most = _most(sent)
     app = app_instance()
     studies = sorted(_chosen(task, images))[: most or None]
-    batch = Batch(task, app.datastore(), app.told)
+    batch = Batch(task, app.datastore(), app.told, error_rate=app.served.evidence.error_rate)
     return LinesResponse(
         partial(_in_turn, task.workplace.batches, batch, studies), task.workplace.batch_threads
     )

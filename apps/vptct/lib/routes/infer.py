@@ -7,31 +7,43 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from monailabel.interfaces.utils.app import app_instance
 from starlette.datastructures import FormData, UploadFile
 
+from vpt_plugin.inference.conformal import with_decisions
 from vpt_plugin.store.source import OpenedStudy
 
 from ..answers.desk import Question
 from ..answers.key import content_of, content_of_upload
+from ..answers.parts import check_output, response_of
 from ..answers.waiting import answer_of
+from ..answers.wish import Wish, read_wish
 from ..errors import BadRequestError
 from ..infer_task import ClassifyTask
 from ..names import checked_id
-from ..params import check_params
 from ..uploads import FILE, TEXT, described, file_of, form, text_of, uploaded
 from .session import open_sessions
 from .who import HungUp, User
 
 router = APIRouter(tags=["Infer"])
-# What MONAI Label's clients ask for; a classification has nothing but JSON.
+# What MONAI Label's clients ask for.
 Output = Literal["image", "json", "all", "dicom_seg"]
-_JSON = (None, "json", "all")
+_PARTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "JSON; with heat maps, parts of which one is JSON; of an image, that file.",
+        "content": {
+            "multipart/form-data": {
+                "schema": {"type": "object", "properties": {"params": TEXT, "file": FILE}}
+            },
+            "application/gzip": {"schema": FILE},
+        },
+    }
+}
 _HOW_TO_NAME = "give image=ID, session_id=ID or upload a file."
 
 
@@ -56,8 +68,12 @@ def trained_task(model: str) -> ClassifyTask:
 
 
 @router.post(
-    "/infer/{model}", summary="Classify a study", openapi_extra=described(params=TEXT, file=FILE)
-)  # fmt: skip
+    "/infer/{model}",
+    summary="Classify a study",
+    response_class=JSONResponse,
+    responses=_PARTS,
+    openapi_extra=described(params=TEXT, file=FILE),
+)
 async def infer(
     request: Request,
     person: User,
@@ -67,35 +83,44 @@ async def infer(
     image: str = "",
     session_id: str = "",
     output: Output | None = None,
-) -> JSONResponse:
+) -> Response:
     """The result contract ``vptct.result/1`` for a study of the datastore, of a session, or in ``file``.
 
     ``file`` is a NIfTI, NRRD or MHA file, or a zip or tar of DICOM. Inference waits for its turn; a client
     that hangs up gives its turn away. Who asks for what is being computed gets the same answer, and what was
     answered before is answered at once, with ``kept``.
+
+    ``params`` is a JSON object: ``explain`` (true, a finding, or a list of them) has the answer come in
+    several parts, ``params`` with the JSON and a NIfTI file per heat map; ``error_rate`` is that of the
+    decisions; ``versions`` says how many other versions are asked, too; ``anyway`` answers a study that is
+    unfit.
     """
     began = perf_counter()
-    check_params(text_of(parts, "params", "{}"))
-    if output not in _JSON:
-        raise BadRequestError(f"output {output} is not offered;", "a classification answers in JSON.")
+    wish = read_wish(text_of(parts, "params", "{}"), task.task.findings)
+    check_output(output, explains=bool(wish.explain))
     if "label" in parts:
         raise BadRequestError("a classification takes no label.")
     named = partial(_named, file_of(parts, "file"), image, session_id, cancelled)
-    asked = partial(_asked, task, named, cancelled)
+    asked = partial(_asked, task, named, wish, cancelled)
     question, notes = await to_thread.run_sync(asked, limiter=task.workplace.threads)
     prediction = await answer_of(question, task.workplace.answers, request.is_disconnected)
-    return JSONResponse(prediction.for_question(perf_counter() - began, notes).to_json())
+    decided = with_decisions(prediction, wish.error_rate or app_instance().served.evidence.error_rate)
+    return response_of(decided.for_question(perf_counter() - began, notes), output)
 
 
 def _asked(
-    task: ClassifyTask, named: Callable[[], AbstractContextManager[_Named]], gone: Callable[[], bool]
+    task: ClassifyTask,
+    named: Callable[[], AbstractContextManager[_Named]],
+    wish: Wish,
+    gone: Callable[[], bool],
 ) -> tuple[Question, tuple[str, ...]]:
     """The question for an answer, which is there or comes, and what the reader of it must know of the study.
 
     In a thread that may wait; the study is open only as long as it is needed here.
     """
     with named() as study:
-        question = task.ask(study.opened.path, study=study.name, content=study.content(), gone=gone)
+        path, content = study.opened.path, study.content()
+        question = task.ask(path, study=study.name, content=content, wish=wish, gone=gone)
         return question, study.opened.notes
 
 
