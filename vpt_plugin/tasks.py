@@ -120,6 +120,31 @@ class ClipRule:
 
 
 @dataclass(frozen=True)
+class FindingCode:
+    """What a terminology calls a finding, for reports that other systems read.
+
+    Attributes:
+        finding: the finding's name in the task.
+        scheme: the terminology as DICOM names it (PS3.16, 8): ``SCT`` (SNOMED CT), ``RADLEX``, ``LN``
+            (LOINC), or one of the site's own, which begins with ``99``.
+        value: the code.
+        meaning: the code's own words.
+    """
+
+    finding: str
+    scheme: str
+    value: str
+    meaning: str
+
+    def __post_init__(self) -> None:
+        # What a DICOM code sequence has room for (PS3.5, 6.2: SH and LO), and what would end a value there.
+        for name, longest in (("scheme", 16), ("value", 16), ("meaning", 64)):
+            text = getattr(self, name)
+            if not text.strip() or len(text) > longest or "\\" in text or not text.isprintable():
+                raise ValueError(f"{name} must be a text of 1 to {longest} letters without \\, not {text!r}")
+
+
+@dataclass(frozen=True)
 class ReadingTask:
     """A named set of findings and how a study is read for them.
 
@@ -135,6 +160,9 @@ class ReadingTask:
             ``THRESHOLD_RULES``, with any target sensitivity.
         contrast_phase: what a study must have been taken with for the findings to be seen: one of
             ``CONTRAST_PHASES``.
+        codes: what terminologies call the findings. Of several for one finding the first is the one to use,
+            the others mean the same. A finding without one is coded as VPTCT's own; one of a finding that
+            the task has not is not used.
     """
 
     name: str
@@ -146,6 +174,7 @@ class ReadingTask:
     aggregation: str = "max"
     threshold_rule: str = "youden"
     contrast_phase: str = "any"
+    codes: tuple[FindingCode, ...] = ()
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.findings):
@@ -183,12 +212,20 @@ TASKS: MappingProxyType[str, ReadingTask] = MappingProxyType(
                 hu_window=HUWindow(centre=400, width=1000),
                 offset=0.15897,
                 contrast_phase="pulmonary_arterial",
+                codes=(
+                    FindingCode("pulmonary_embolism", "SCT", "59282003", "Pulmonary embolism"),
+                    FindingCode("pulmonary_embolism", "RADLEX", "RID4834", "pulmonary embolism"),
+                ),
             ),
             ReadingTask(
                 name="nodule",
                 title="Lung nodule",
                 findings=("lung_nodule",),
                 hu_window=HUWindow(centre=-600, width=1500),
+                codes=(
+                    FindingCode("lung_nodule", "SCT", "786838002", "Nodule of lung"),
+                    FindingCode("lung_nodule", "RADLEX", "RID50149", "pulmonary nodule"),
+                ),
             ),
         )
     }
@@ -248,6 +285,10 @@ def _try_field(kind: type, name: str, value: Any) -> None:
     sound = TASKS["nodule"]
     if kind is HUWindow:
         replace(sound, hu_window=replace(sound.hu_window, **{name: value}))
+    elif kind is FindingCode:
+        FindingCode(**{"finding": "any", "scheme": "SCT", "value": "1", "meaning": "any", name: value})
+    elif name == "codes":
+        pass  # of which findings they are can only be seen when all fields are there
     elif kind is ClipRule:
         # Alone, no field contradicts another; together they are looked at when all are there.
         replace(sound, clips=ClipRule(**{"min_positive_slices": 1, name: value}))
@@ -263,7 +304,8 @@ class _TaskFile:
     _TYPES = {  # noqa: RUF012  a constant
         "name": str, "title": str, "findings": list, "offset": float, "aggregation": str,
         "threshold_rule": str, "contrast_phase": str,
-        "hu_window": HUWindow, "clips": ClipRule,
+        "hu_window": HUWindow, "clips": ClipRule, "codes": FindingCode,
+        "finding": str, "scheme": str, "value": str, "meaning": str,
         "centre": float, "width": float,
         "length_slices": int, "stride_slices": int, "min_positive_slices": int,
     }  # fmt: skip
@@ -279,6 +321,10 @@ class _TaskFile:
             if name not in values:
                 raise self._error(root, name, "is missing", ReadingTask)
         values.setdefault("title", str(values["name"]).replace("_", " ").capitalize())
+        for code in values.get("codes", ()):
+            if code.finding not in values["findings"]:
+                known = ", ".join(values["findings"])
+                raise self._error(root, "codes", f"has one of {code.finding!r}, not of {known}", None)
         return ReadingTask(**values)
 
     def _mapping(self, node: yaml.Node, kind: type, at: str) -> dict[str, Any]:
@@ -303,6 +349,8 @@ class _TaskFile:
 
     def _value(self, node: yaml.Node, key: str, at: str) -> Any:
         wanted = self._TYPES[key]
+        if wanted is FindingCode:
+            return self._codes(node, at)
         if wanted in (HUWindow, ClipRule):
             values = self._mapping(node, wanted, f"{at}.")
             try:
@@ -328,6 +376,18 @@ class _TaskFile:
             return value
         names = {list: "a list of names", float: "a number", int: "a whole number", str: "a text"}
         raise self._error(node, at, f"must be {names[wanted]}, not {value!r}", None)
+
+    def _codes(self, node: yaml.Node, at: str) -> tuple[FindingCode, ...]:
+        if not isinstance(node, yaml.SequenceNode):
+            raise self._error(node, at, "must be a list", FindingCode)
+        codes = []
+        for each in node.value:
+            values = self._mapping(each, FindingCode, f"{at}.")
+            try:
+                codes.append(FindingCode(**values))
+            except TypeError as error:
+                raise self._error(each, at, f"is incomplete ({error})", FindingCode) from error
+        return tuple(codes)
 
     def _check_clips(self, node: yaml.Node, rule: ClipRule, at: str) -> None:
         name, problem = rule.contradiction()

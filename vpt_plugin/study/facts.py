@@ -41,8 +41,8 @@ def manifest_sha256(manifest: Manifest, task: str) -> str:
 def task_sha256(task: ReadingTask) -> str:
     """SHA-256 over the facts of a task that move what a network trained for it answers."""
     facts = asdict(task)
-    # What is only compared with a study leaves the results of a grid as they are.
-    del facts["contrast_phase"]
+    # What is only compared with a study, or written into a report, leaves the results of a grid as they are.
+    del facts["contrast_phase"], facts["codes"]
     return _sha256(facts)
 
 
