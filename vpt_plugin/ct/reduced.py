@@ -12,7 +12,7 @@ from vpt_plugin.ct.dicom import FoundSeries, read_slices
 from vpt_plugin.ct.hounsfield import can_be_hounsfield, count_air
 from vpt_plugin.ct.intensity import reduce_slice, reduce_slices
 from vpt_plugin.ct.reader import find_study, whole_volume
-from vpt_plugin.ct.statistics import StudyFacts, facts_of, sample_slice, study_facts
+from vpt_plugin.ct.statistics import StudyFacts, count_levels, facts_of, sample_slice, study_facts
 from vpt_plugin.ct.volume import Provenance, Volume, turn_of, turned
 
 
@@ -28,6 +28,8 @@ class ReducedStudy:
         facts: of the volume before it was reduced.
         study: the study's name, for messages.
         provenance: where the volume came from.
+        levels: different values among its voxels before it was reduced, in a sample; None where that is not
+            known.
     """
 
     hu: NDArray[np.int16]
@@ -35,6 +37,7 @@ class ReducedStudy:
     facts: StudyFacts
     study: str
     provenance: Provenance
+    levels: int | None = None
 
     @property
     def slices(self) -> int:
@@ -60,6 +63,7 @@ def reduce_volume(volume: Volume, *, pixels: int) -> ReducedStudy:
         facts=study_facts(volume),
         study=volume.study,
         provenance=volume.provenance,
+        levels=_levels(volume, np.stack([sample_slice(each) for each in volume.hu])),
     )
 
 
@@ -110,4 +114,10 @@ def _read_slice_by_slice(found: FoundSeries, pixels: int) -> ReducedStudy | None
     read_slices(found, take)
     if not can_be_hounsfield(int(air.sum()) / seen.hu.size):
         return None
-    return ReducedStudy(hu, seen.slice_z_mm, facts_of(seen, sample), seen.study, seen.provenance)
+    facts, levels = facts_of(seen, sample), _levels(seen, sample)
+    return ReducedStudy(hu, seen.slice_z_mm, facts, seen.study, seen.provenance, levels)
+
+
+def _levels(volume: Volume, sample: NDArray[np.int16]) -> int | None:
+    """Where a client reduced the slices it made new values of old ones."""
+    return None if volume.provenance.reduced_from_mm else count_levels(sample)

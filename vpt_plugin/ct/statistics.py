@@ -19,6 +19,9 @@ LUNG_HU = (-950, -600)
 BRIGHT_HU = 150
 # Figures over voxels are taken from about this many pixels along a slice's side; more change nothing.
 _SIDE_PIXELS = 128
+# Different values are counted in about so many voxels: enough for all 4,096 that a CT has.
+_LEVEL_VOXELS = 1 << 18
+_LEAST_LEVEL_VOXELS = 1 << 14
 # A range is widened by this share of its larger end before a study counts as outside.
 _MARGIN = 0.05
 # Where slices were reduced, noise has gone, and with it the voxels of air that noise took below ``MIN_HU``.
@@ -90,10 +93,30 @@ def study_facts(volume: Volume) -> StudyFacts:
     return facts_of(volume, np.stack([sample_slice(each) for each in volume.hu]))
 
 
+def fact_in_words(name: str, value: float) -> str:
+    """A figure of a study as a radiologist reads it: ``slice spacing 2.5 mm``."""
+    what, form, unit = _WORDS[name]
+    # Rounded first: 2.5000001 mm is 2.5 mm, but 1.25 mm stays 1.25 mm.
+    return f"{what} {round(value, 4):{form}}{unit}"
+
+
 def sample_slice(hu: NDArray[np.int16]) -> NDArray[np.int16]:
     """The pixels of one slice from which figures over voxels are taken; a view."""
     step = max(1, min(hu.shape) // _SIDE_PIXELS)
     return hu[::step, ::step]
+
+
+def count_levels(sample: NDArray[np.int16]) -> int | None:
+    """How many different values there are; None where the sample is too small to tell a picture by.
+
+    Args:
+        sample: of every slice what ``sample_slice`` takes.
+    """
+    step = max(1, math.ceil((sample.size / _LEVEL_VOXELS) ** (1 / 3)))
+    few = sample[::step, ::step, ::step].ravel()
+    if few.size < _LEAST_LEVEL_VOXELS:
+        return None
+    return int(np.count_nonzero(np.bincount(few - np.int16(MIN_HU))))
 
 
 def facts_of(volume: Volume, sample: NDArray[np.int16]) -> StudyFacts:
@@ -198,9 +221,9 @@ def range_warnings(
         margin = share * max(abs(low), abs(high))
         if low - margin <= values[name] <= high + margin:
             continue
-        what, form, unit = _WORDS[name]
-        # Rounded first: 2.5000001 mm is 2.5 mm, but 1.25 mm stays 1.25 mm.
-        value, lowest, highest = (f"{round(number, 4):{form}}" for number in (values[name], low, high))
+        _, form, unit = _WORDS[name]
+        lowest, highest = (f"{round(number, 4):{form}}" for number in (low, high))
         seen = f"{lowest} to {highest}{unit}"
-        sentences.append(f"{what} {value}{unit} is outside what this model was trained on ({seen})")
+        told = fact_in_words(name, values[name])
+        sentences.append(f"{told} is outside what this model was trained on ({seen})")
     return sentences

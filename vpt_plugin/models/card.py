@@ -57,6 +57,8 @@ class ModelCard:
         temperature: what logits are divided by; 1 where nothing was calibrated.
         calibrated: whether the temperature was fitted.
         ranges: lowest and highest value per study fact (``vpt_plugin.ct.statistics``) seen in training.
+        headers: what the headers of the training studies said of the scanner, and how often
+            (``vpt_plugin.ct.suitability``); empty where they said nothing, or nobody knows.
         reading: how studies were read for it (``vpt_plugin.training.reading``); empty where nobody knows.
         training: the training's configuration.
         counts: numbers of studies per split and state.
@@ -91,6 +93,7 @@ class ModelCard:
     temperature: float = 1.0
     calibrated: bool = False
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=lambda: MappingProxyType({}))
+    headers: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: MappingProxyType({}))
     reading: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     training: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     counts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from vpt_plugin.ct.reduced import ReducedStudy
+from vpt_plugin.ct.suitability.acquisition import acquisition_checks
 from vpt_plugin.ct.suitability.chest import chest_checks
+from vpt_plugin.ct.suitability.contrast import check_contrast
+from vpt_plugin.ct.suitability.header import header_checks
 from vpt_plugin.ct.suitability.lungs import find_lungs
 from vpt_plugin.ct.suitability.seen import SeenInTraining
+from vpt_plugin.ct.suitability.values import value_checks
 from vpt_plugin.ct.suitability.verdict import Suitability
 from vpt_plugin.tasks import ReadingTask
 
@@ -18,5 +22,11 @@ def check_suitability(study: ReducedStudy, task: ReadingTask, seen: SeenInTraini
         task: what is to be answered.
         seen: what the network that answers was trained on.
     """
-    lungs = find_lungs(study)
-    return Suitability(tuple(chest_checks(lungs)))
+    lungs, header = find_lungs(study), study.provenance.header
+    chest = list(chest_checks(lungs))
+    checks = [*chest, *value_checks(lungs, study.levels)]
+    checks += header_checks(header, chest[0], seen)
+    checks += acquisition_checks(study.facts, header, seen)
+    if task.contrast_phase == "pulmonary_arterial":
+        checks.append(check_contrast(lungs, header))
+    return Suitability(tuple(checks))

@@ -9,15 +9,15 @@ import numpy as np
 from vpt_plugin.ct.suitability.lungs import Lungs
 from vpt_plugin.ct.suitability.verdict import DOUBTFUL, FITS, UNFIT, UNKNOWN, Check
 
-# The air cells of a head are less than the first, what an abdomen shows of the lungs above the diaphragm is less
-# than the second; the lungs of an adult hold 2 to 7 litres.
+# The air cells of a head are less than the first, what an abdomen shows of the lungs above the diaphragm is
+# less than the second; the lungs of an adult hold 2 to 7 litres.
 _NO_LUNGS_ML = 100
 _LUNGS_ML = 1000
 _LUNGS_MM = 100
 # An end of the study where lung still fills so much of what it fills at its widest cuts the lungs off.
 _CUT_SHARE = 0.25
-# A slice in which lung meets the edge of the image along this much is cut; so many slices of the lungs' are no
-# chance, such as an arm that lies beside the chest.
+# A slice in which lung meets the edge of the image along this much is cut; so large a share of the slices
+# is no chance, such as an arm that lies beside the chest.
 _EDGE_MM = 60
 _EDGE_SLICES = 0.15
 _TWO_LUNGS_SLICES = 0.25

@@ -60,6 +60,11 @@ class Lungs:
     pieces: NDArray[np.int64]
 
     @property
+    def measured(self) -> NDArray[np.bool_]:
+        """Where the scanner measured something; the shape of ``hu``."""
+        return np.asarray(self.hu > _NOTHING_MEASURED_HU)
+
+    @property
     def area_mm2(self) -> NDArray[np.float64]:
         """Lung per slice that was looked at."""
         return np.asarray(self.mask.sum(axis=(1, 2)) * self.pixel_mm**2, dtype=np.float64)

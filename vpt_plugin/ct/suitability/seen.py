@@ -9,8 +9,9 @@ from types import MappingProxyType
 
 from vpt_plugin.ct.study_header import StudyHeader
 
-# What of a header is compared. Protocols and contrast media have names of their own at every site.
-COMPARED = ("manufacturer", "model", "kernel")
+# What of a header is compared. Protocols and contrast media have names of their own at every site, and of
+# scanners there is a new model every year.
+COMPARED = ("manufacturer", "kernel")
 # Of a scanner park there are a few; what a site writes in free text may be endless.
 _MOST_NAMES = 50
 
