@@ -13,9 +13,12 @@ Sources: Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2005;
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.inference.prediction import Prediction
@@ -26,6 +29,8 @@ DEFAULT_ERROR_RATE = 0.1
 # Of every second study being wrong a reader has nothing.
 LARGEST_ERROR_RATE = 0.5
 PRESENT, ABSENT, UNSURE = "present", "absent", "unsure"
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -92,13 +97,12 @@ def decide_finding(
 
 def decide(scores: ConformalScores, probability: float, error_rate: float) -> ConformalDecision:
     """The decision about a study of this probability."""
-    as_low = bisect_right(scores.present, probability)
-    as_high = len(scores.absent) - bisect_left(scores.absent, probability)
-    # The study itself counts as one of its state: where it is, its rank among them is any with equal chance.
-    p_present = (1 + as_low) / (1 + len(scores.present))
-    p_absent = (1 + as_high) / (1 + len(scores.absent))
+    (present,), (absent,) = p_values(scores.present, scores.absent, [probability])
+    p_present, p_absent = float(present), float(absent)
     left = (p_present > error_rate, p_absent > error_rate)
     decision = {(True, False): PRESENT, (False, True): ABSENT}.get(left, UNSURE)
+    as_low = round(p_present * (1 + len(scores.present))) - 1
+    as_high = round(p_absent * (1 + len(scores.absent))) - 1
     with_it = f"{_of(as_low, scores.present)} with it got so low a probability"
     without_it = f"{_of(as_high, scores.absent)} without it got so high a probability"
     at = f"at an error rate of {100 * error_rate:g} %"
@@ -125,6 +129,29 @@ def with_decisions(prediction: Prediction, error_rate: float = DEFAULT_ERROR_RAT
         for each in prediction.findings
     )
     return replace(prediction, findings=findings)
+
+
+def p_values(
+    present: Sequence[float] | Floats,
+    absent: Sequence[float] | Floats,
+    probabilities: Sequence[float] | Floats,
+) -> tuple[Floats, Floats]:
+    """How rare such probabilities are among studies that have a finding, and among those that do not.
+
+    The study itself counts as one of them: where it is, its rank among them is any with equal chance. Equal
+    probabilities count as rarer than the study's own, so that ties never break the promise.
+
+    Args:
+        present, absent: of studies of either state, ascending.
+        probabilities: (studies,), of those that are asked about.
+
+    Returns:
+        The p-values (studies,) of having it, whose rare ones are low, and of not having it.
+    """
+    asked = np.asarray(probabilities, dtype=np.float64)
+    as_low = np.searchsorted(np.asarray(present, dtype=np.float64), asked, side="right")
+    as_high = len(absent) - np.searchsorted(np.asarray(absent, dtype=np.float64), asked, side="left")
+    return (1 + as_low) / (1 + len(present)), (1 + as_high) / (1 + len(absent))
 
 
 def least_studies(error_rate: float) -> int:
