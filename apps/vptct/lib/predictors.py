@@ -91,7 +91,7 @@ class Predictors:
                 load.predictor.set_exception(error)
         return load.predictor.result()
 
-    def made(self, classifier: Classifier, task: ReadingTask, card: ModelCard) -> Predictor:
+    def made(self, task: ReadingTask, classifier: Classifier, card: ModelCard) -> Predictor:
         """A predictor of this server for a version; it is not kept.
 
         Raises:
@@ -145,7 +145,7 @@ class Predictors:
     def _loaded(self, task: ReadingTask, card: ModelCard) -> Predictor:
         began = perf_counter()
         classifier, card = self.store.load(task, card.model, card.version)
-        predictor = self.made(classifier, task, card)
+        predictor = self.made(task, classifier, card)
         if self._warm_up:
             predictor.warm_up()
         version = f"{task.name}_{card.model} version {card.version}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -116,7 +117,7 @@ class Computing:
             return prediction
         # A version may have been published since the question was put, and answers now.
         cards = tuple(card for card in asked.others.cards if card.version != prediction.card.version)
-        others = loaded(self.predictors.store, task, cards, self.predictors.made)
+        others = loaded(self.predictors.store, task, cards, partial(self.predictors.made, task))
         return ask_versions(prediction, others, study, notes=asked.others.notes, cancelled=cancelled)
 
 
