@@ -186,6 +186,8 @@ def client(workshop: Workshop, publish: Callable[..., ModelCard]) -> Iterator[Cl
         "models": "tiny,slow_r50",
         "device": "cpu",
         "scoring": "off",
+        # Noise has no lungs.
+        "unsuitable": "warn",
         "models_dir": str(workshop.models),
     }
     with ServerProcess(workshop.studies, conf=conf) as process:
@@ -265,6 +267,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
             "tasks": "nodule,pe",
             "models": "tiny",
             "scoring": "off",
+            "unsuitable": "warn",
             "models_dir": str(tmp_path / "models"),
             **(conf or {}),
         }

@@ -71,7 +71,13 @@ def site(
     orthanc = new_orthanc(login=LOGIN)
     orthanc.send(folder / "dicom")
     publish("nodule", "tiny")
-    conf = {"tasks": "nodule", "models": "tiny", "device": "cpu", "models_dir": str(workshop.models)}
+    conf = {
+        "tasks": "nodule",
+        "models": "tiny",
+        "device": "cpu",
+        "models_dir": str(workshop.models),
+        "unsuitable": "warn",
+    }
     conf |= {"scoring": "off"}
     return Site(orthanc, folder / "dicom", folder / "home", conf)
 

@@ -140,6 +140,7 @@ def server(
         "device": "cpu",
         "scoring": "off",
         "models_dir": str(workshop.models),
+        "unsuitable": "warn",
         "token_file": str(root / "tokens.txt"),
         "max_upload_gb": "0.02",
         "cors_origins": VIEWER,

@@ -63,7 +63,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     hu[10:30, 30:60, 30:60] += 600
     volume = Volume(hu, (2.5, 3.0, 3.0), (-140.0, -150.0, -320.5), np.eye(3)[:, ::-1].copy(), study="a")
     write_nifti(volume, root / "studies" / "a.nii")
-    conf = {"tasks": "nodule", "models": "tiny", "device": "cpu", "models_dir": str(root / "models")}
+    conf = {
+        "tasks": "nodule",
+        "models": "tiny",
+        "device": "cpu",
+        "models_dir": str(root / "models"),
+        "unsuitable": "warn",
+    }
     conf |= {"scoring": "off"}
     with ServerProcess(root / "studies", conf=conf) as process:
         yield Site(process.url, root / "models")

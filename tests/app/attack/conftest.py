@@ -44,7 +44,13 @@ def attacked(
     studies, outside = _lay_out(root)
     publish("nodule", "tiny")
     shutil.copytree(workshop.models, models, dirs_exist_ok=True)  # type: ignore[attr-defined]
-    conf = {"tasks": "nodule,pe", "models": "tiny", "device": "cpu", "models_dir": str(models)}
+    conf = {
+        "tasks": "nodule,pe",
+        "models": "tiny",
+        "device": "cpu",
+        "models_dir": str(models),
+        "unsuitable": "warn",
+    }
     # Every route that there can be.
     conf |= {"logs": "on", "reload": "on", "scoring": "off"}
     environment = {"VPTCT_ATTACK_SECRET": SECRET, "HOME": str(root / "home")}
