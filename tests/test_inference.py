@@ -24,6 +24,7 @@ from vpt_plugin.errors import (
     ConfigurationError,
     DeviceMemoryError,
     TooFewSlicesError,
+    UnsuitableStudyError,
     WeightsError,
 )
 from vpt_plugin.inference import Predictor
@@ -39,6 +40,7 @@ TASK = ReadingTask(
     hu_window=HUWindow(centre=127.5, width=255),
     clips=ClipRule(length_slices=4, stride_slices=3),
 )
+NO_LUNGS = "no lungs were found in this study: it does not show a chest"
 CARD = ModelCard("brightness", "mean", ("bright", "dark"), "none", clip_slices=4, version=7)
 
 
@@ -76,6 +78,8 @@ def volume(levels: list[int], **changes: Any) -> Volume:
 
 def predictor(classifier: nn.Module | None = None, **changes: Any) -> Predictor:
     arguments: dict[str, Any] = {"task": TASK, "card": CARD, "device": "cpu", "precision": "float32"}
+    # The volumes here are a few slices of one grey, so that answers can be had by hand.
+    arguments["unsuitable"] = "warn"
     return Predictor(classifier or MeanClassifier(), **{**arguments, **changes})  # type: ignore[arg-type]
 
 
@@ -253,6 +257,7 @@ def test_a_model_of_phantoms_says_so_and_what_the_reader_noted_and_doubted_is_pa
     noted = volume([0] * 10, provenance=provenance)
     answer = predictor(card=replace(CARD, synthetic=True)).predict(noted)
     assert answer.warnings == (
+        NO_LUNGS,
         "this model was trained on synthetic phantoms only: for demonstration, never for patients",
         "left may be right",
     )
@@ -262,13 +267,37 @@ def test_a_model_of_phantoms_says_so_and_what_the_reader_noted_and_doubted_is_pa
 
 def test_a_study_outside_the_ranges_of_the_training_is_warned_about() -> None:
     card = replace(CARD, ranges={"slice_spacing_mm": (0.6, 1.5)})
-    (warning,) = predictor(card=card).predict(volume([0] * 10)).warnings
-    assert warning == "slice spacing 2.5 mm is outside what this model was trained on (0.6 to 1.5 mm)"
+    assert predictor(card=card).predict(volume([0] * 10)).warnings == (
+        NO_LUNGS,
+        "slice spacing 2.5 mm is outside what this model was trained on (0.6 to 1.5 mm)",
+    )
+
+
+def test_a_figure_of_the_patient_outside_the_training_is_told_and_makes_no_study_doubtful() -> None:
+    card = replace(CARD, ranges={"slice_spacing_mm": (2.0, 3.0), "p95_hu": (50.0, 100.0)})
+    answer = predictor(card=card).predict(volume([0] * 10))
+    told = "attenuation of the brightest 5 % (bone, contrast) 0 HU is outside what this model was trained on"
+    assert answer.warnings == (NO_LUNGS, f"{told} (50 to 100 HU)")
+    assert answer.suitability is not None
+    assert [check.name for check in answer.suitability.graver] == ["lungs"]
+
+
+def test_a_study_for_which_an_answer_would_mean_nothing_gets_none_unless_it_is_asked_for() -> None:
+    network = MeanClassifier()
+    refusing = predictor(network, unsuitable="refuse")
+    with pytest.raises(UnsuitableStudyError, match=f"made-up: {NO_LUNGS}. Give a CT of the chest"):
+        refusing.predict(volume([0] * 10))
+    assert network.shapes == []
+    assert refusing.predict(volume([0] * 10), unsuitable="warn").warnings == (NO_LUNGS,)
+    with pytest.raises(UnsuitableStudyError):
+        predictor().predict(volume([0] * 10), unsuitable="refuse")
+    with pytest.raises(ConfigurationError, match="'maybe'; choose from refuse, warn"):
+        predictor(unsuitable="maybe")
 
 
 def test_clips_of_another_length_than_in_training_are_warned_about() -> None:
-    (warning,) = predictor(card=replace(CARD, clip_slices=32)).predict(volume([0] * 10)).warnings
-    assert warning == "clips of 4 slices are not what this model was trained on (32 slices)"
+    warnings = predictor(card=replace(CARD, clip_slices=32)).predict(volume([0] * 10)).warnings
+    assert warnings == (NO_LUNGS, "clips of 4 slices are not what this model was trained on (32 slices)")
 
 
 def test_seconds_add_up() -> None:

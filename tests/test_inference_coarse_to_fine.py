@@ -151,8 +151,9 @@ def bright_at(*places: tuple[int, int]) -> Volume:
 def predictor(stride: str) -> Predictor:
     network: Any = BrightestSlice()
     return Predictor(
-        network, BRIGHT, BRIGHT_CARD, device="cpu", backend="torch", precision="float32", stride=stride
-    )
+        network, BRIGHT, BRIGHT_CARD, device="cpu", backend="torch", precision="float32", stride=stride,
+        unsuitable="warn",  # slices of one grey, so that answers can be had by hand
+    )  # fmt: skip
 
 
 def test_what_lies_between_coarse_clips_is_found_and_shown_in_the_slices_looked_at_closely() -> None:

@@ -9,7 +9,8 @@ from typing import Protocol
 from vpt_plugin.active.pool_reader import PoolStudy
 from vpt_plugin.active.scores import ScoredBy, StudyScore
 from vpt_plugin.ct.aggregation import study_probability
-from vpt_plugin.inference.predictor import SYNTHETIC_WARNING, Predictor
+from vpt_plugin.inference.fitness import SYNTHETIC_WARNING
+from vpt_plugin.inference.predictor import Predictor
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.model_store import ModelStore
 

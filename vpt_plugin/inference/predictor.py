@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from vpt_plugin.ct.clips import clip_starts
 from vpt_plugin.ct.intensity import air, centre_crop, window_hu
 from vpt_plugin.ct.reduced import ReducedStudy, reduce_volume
-from vpt_plugin.ct.statistics import range_warnings
+from vpt_plugin.ct.suitability import Suitability
 from vpt_plugin.ct.volume import Volume
 from vpt_plugin.errors import CancelledError, ConfigurationError, TooFewSlicesError, WeightsError
 from vpt_plugin.inference.batch_size import BatchSize
 from vpt_plugin.inference.coarse_to_fine import TASK_STRIDE, AnswerClips, choose_look
 from vpt_plugin.inference.engines import Engine, make_engine
+from vpt_plugin.inference.fitness import REFUSE, UNSUITABLE, fitness_of, further_warnings
 from vpt_plugin.inference.heat import Explainer, HeatMap, Method, heat_map
 from vpt_plugin.inference.prediction import Prediction
 from vpt_plugin.inference.said import said_of_findings
@@ -29,8 +30,6 @@ from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import memory_needed, out_of_memory
 from vpt_plugin.tasks import ReadingTask
-
-SYNTHETIC_WARNING = "this model was trained on synthetic phantoms only: for demonstration, never for patients"
 
 
 @dataclass(frozen=True)
@@ -65,9 +64,12 @@ class Predictor:
         clips_per_batch: None takes what the device's memory allows (on the CPU one at a time, or
             16 single slices).
         stride: which clips ``predict`` looks at, as of ``choose_look``; ``score`` always takes the task's.
+        unsuitable: what ``predict`` does with a study for which an answer would mean nothing: ``refuse`` it,
+            or answer and ``warn``.
 
     Raises:
-        ConfigurationError: unknown device, precision, backend or stride, or a classifier of another task.
+        ConfigurationError: unknown device, precision, backend, stride or ``unsuitable``, or a classifier of
+            another task.
         ClipShapeError: the network cannot take the task's clips.
         DeviceMemoryError: the network does not fit into the device's memory.
     """
@@ -85,6 +87,7 @@ class Predictor:
         cache: Path | None = None,
         many_studies: bool = False,
         stride: str = TASK_STRIDE,
+        unsuitable: str = REFUSE,
     ) -> None:
         if not classifier.findings == task.findings == card.findings:
             raise ConfigurationError(
@@ -94,6 +97,12 @@ class Predictor:
             )
         if clips_per_batch is not None and clips_per_batch < 1:
             raise ConfigurationError(f"clips_per_batch must be at least 1, not {clips_per_batch}.")
+        if unsuitable not in UNSUITABLE:
+            raise ConfigurationError(
+                f"unknown way with unsuitable studies {unsuitable!r};",
+                f"choose from {', '.join(UNSUITABLE)}.",
+            )
+        self._unsuitable = unsuitable
         self.task = task
         self.card = card
         self.spec = classifier.spec
@@ -130,6 +139,7 @@ class Predictor:
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
         read_seconds: float = 0.0,
+        unsuitable: str | None = None,
     ) -> Prediction:
         """The answer for one study.
 
@@ -138,9 +148,11 @@ class Predictor:
             progress: called after every batch with the clips done and the clips in all.
             cancelled: asked before every batch.
             read_seconds: what reading the study took, for the account of seconds.
+            unsuitable: for this study, instead of what the predictor was made with.
 
         Raises:
             ConfigurationError: the study was reduced for networks of another size.
+            UnsuitableStudyError: an answer would mean nothing, and such studies are refused.
             TooFewSlicesError: fewer slices than the network needs.
             CancelledError: ``cancelled`` said so.
             WeightsError: the network gave something that is no number.
@@ -148,15 +160,15 @@ class Predictor:
         """
         began = perf_counter()
         reduced = self._reduced(study)
+        suitability = fitness_of(reduced, self.task, self.card, unsuitable=unsuitable or self._unsuitable)
         slices = self._placed(window_hu(reduced.hu, self.task.hu_window))
-        warnings = self._warnings(reduced)
         prepared = perf_counter()
         seen = self._look.look(reduced.slices, self._answer_clips(slices, progress, cancelled))
         finished = perf_counter()
         return Prediction(
             card=self.card,
             findings=said_of_findings(reduced, seen, self.task, self.card, length=self._length),
-            warnings=warnings,
+            warnings=self._warnings(reduced, suitability),
             seconds={
                 "read": read_seconds,
                 "prepare": prepared - began,
@@ -169,6 +181,7 @@ class Predictor:
                 "precision": self.engine.precision,
                 "device": str(self.device),
             },
+            suitability=suitability,
         )
 
     def explain(
@@ -266,17 +279,9 @@ class Predictor:
         with memory_needed(self.device, "the study does not fit"):
             return torch.from_numpy(slices).to(self.device)
 
-    def _warnings(self, study: ReducedStudy) -> tuple[str, ...]:
-        warnings = [SYNTHETIC_WARNING] if self.card.synthetic else []
-        if self.card.clip_slices != self._length:
-            warnings.append(
-                f"clips of {self._length} slices are not what this model was trained on "
-                f"({self.card.clip_slices} slices)"
-            )
-        if self.card.ranges:
-            uploaded_reduced = study.provenance.reduced_from_mm is not None
-            warnings += range_warnings(study.facts, self.card.ranges, reduced=uploaded_reduced)
-        return (*warnings, *study.provenance.warnings)
+    def _warnings(self, study: ReducedStudy, suitability: Suitability) -> tuple[str, ...]:
+        """All that the reader must know, what speaks against the study first."""
+        return (*suitability.warnings, *further_warnings(study, self.card, clip_slices=self._length))
 
     def _answer_clips(
         self,
