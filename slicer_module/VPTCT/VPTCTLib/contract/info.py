@@ -66,6 +66,22 @@ class Uploads:
 
 
 @dataclass(frozen=True)
+class Features:
+    """What an answer can have beside its probabilities.
+
+    Attributes:
+        explain: where in the study it comes from.
+        report: ``off``; ``file`` or ``archive``, into which the server writes structured reports.
+    """
+
+    explain: bool
+    report: str
+
+
+_NO_FEATURES = Features(explain=False, report="off")
+
+
+@dataclass(frozen=True)
 class Inference:
     """How many studies the server classifies at the moment, and how many wait for their turn.
 
@@ -156,6 +172,7 @@ class ServerInfo:
         server_id: the same under every address of the server; "" where it tells none.
         uploads: what they may be; None where an older server does not tell.
         inference: who is being answered; None where an older server does not tell.
+        features: what it can; an older server can nothing of it.
     """
 
     version: str
@@ -168,6 +185,7 @@ class ServerInfo:
     server_id: str = ""
     uploads: Uploads | None = None
     inference: Inference | None = None
+    features: Features = _NO_FEATURES
 
     def task(self, name: str) -> TaskInfo | None:
         """The task of that name; None where it is not served."""
@@ -198,6 +216,14 @@ def read_info(data: object) -> ServerInfo:
         server_id=(fields.optional(fields.text, "server_id") or ""),
         uploads=fields.optional(lambda name: fields.part(name, _uploads), "uploads"),
         inference=fields.optional(lambda name: fields.part(name, _inference), "inference"),
+        features=fields.optional(lambda name: fields.part(name, _features), "features") or _NO_FEATURES,
+    )
+
+
+def _features(fields: Fields) -> Features:
+    return Features(
+        explain=fields.optional(fields.flag, "explain") or False,
+        report=fields.optional(fields.text, "report") or "off",
     )
 
 

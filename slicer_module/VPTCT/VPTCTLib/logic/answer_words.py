@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..contract.info import ModelInfo
 from ..contract.result import FindingResult, Result
 from ..i18n import tr as _
 from .words import finding_in_words, pretraining_in_words, when_in_words
+
+if TYPE_CHECKING:
+    from ..scene.results import KeptResult
 
 PRESENT, ABSENT = "present", "absent"
 
@@ -58,6 +62,25 @@ def uncertainty_tip() -> str:
         "Uncertainty is the entropy of the probability in bits: 0 where the network is sure, 1 where it "
         "could as well toss a coin. Parts are the short runs of slices that the network sees at once; their "
         "probabilities differ by so much (standard deviation). A finding in one place makes them differ, too."
+    )
+
+
+def note_beside(kept: KeptResult | None, model: ModelInfo | None, address: str) -> str:
+    """That another version, or another server, would answer now; "" for neither.
+
+    Args:
+        kept: the answer; None for none.
+        model: the network as it is served now; None for none.
+        address: of the server that would answer.
+    """
+    if kept is None or model is None:
+        return ""
+    if kept.server != address:
+        return _("This answer is of the server {address}.").format(address=kept.server)
+    if model.version is None or model.version == kept.result.model.version:
+        return ""
+    return _("Version {now} answers now; this answer is of version {then}.").format(
+        now=model.version, then=kept.result.model.version
     )
 
 

@@ -7,6 +7,7 @@ when they look at yet another one; each answer goes to the volume that it was as
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable
 
@@ -21,6 +22,8 @@ from ..scene.results import KeptResult, keep_result, result_of, results_of
 from ..settings import Settings
 from ..signal import Signal
 from ..ticker import Ticker
+from .answer_words import note_beside
+from .asking import Answer
 from .choice import Choice
 from .classify_order import Bench, NotAgreedError, Order
 from .classify_run import IDLE, WAITING, ClassifyRun
@@ -97,6 +100,12 @@ class Classification:
         return run.progress if run is not None else None
 
     @property
+    def explains(self) -> bool:
+        """Whether what runs for the volume and the network on screen was asked where it looks, too."""
+        run = self._run_on_screen()
+        return run is not None and run.order.explain
+
+    @property
     def ahead(self) -> int | None:
         """How many studies the server takes before this one; None where that is not known."""
         run = self._run_on_screen()
@@ -146,16 +155,7 @@ class Classification:
     @property
     def note(self) -> str:
         """What is to be said beside the answer: that another version, or another server, would answer now."""
-        kept, model = self.kept, self._choice.model
-        if kept is None or model is None:
-            return ""
-        if kept.server != self._server.address:
-            return _("This answer is of the server {address}.").format(address=kept.server)
-        if model.version is None or model.version == kept.result.model.version:
-            return ""
-        return _("Version {now} answers now; this answer is of version {then}.").format(
-            now=model.version, then=kept.result.model.version
-        )
+        return note_beside(self.kept, self._choice.model, self._server.address)
 
     @property
     def uploaded_until(self) -> float | None:
@@ -167,11 +167,15 @@ class Classification:
         needs, contents = self._bench.needs(order), revision(order.volume)
         return self._sessions.kept_until(Uploaded(order.client, order.volume_id, contents, needs))
 
-    def start(self) -> None:
-        """Classify the volume on screen, now or when it is its turn. Nothing happens where that cannot be."""
+    def start(self, *, explain: bool = False) -> None:
+        """Classify the volume on screen, now or when it is its turn. Nothing happens where that cannot be.
+
+        Args:
+            explain: the answer is to tell where in the volume it comes from, too, which takes longer.
+        """
         order = self._order()
         if order is not None and not self.can_start and self.state == IDLE:
-            self._add(order)
+            self._add(replace(order, explain=explain))
 
     def cancel(self) -> None:
         """End what runs or waits for the volume and the network on screen."""
@@ -228,7 +232,7 @@ class Classification:
         self._begin_next()
         self.changed.emit()
 
-    def _on_end(self, run: ClassifyRun, outcome: Result | VptctError) -> None:
+    def _on_end(self, run: ClassifyRun, outcome: Answer | VptctError) -> None:
         self._runs.remove(run)
         if isinstance(outcome, VptctError):
             self._tell(run, outcome)
@@ -237,10 +241,11 @@ class Classification:
         self._begin_next()
         self.changed.emit()
 
-    def _keep(self, run: ClassifyRun, result: Result) -> None:
-        order = run.order
+    def _keep(self, run: ClassifyRun, answer: Answer) -> None:
+        order, result = run.order, answer.result
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
-        keep_result(order.volume, result, server=order.client.address, when=when, of=run.of)
+        server = order.client.address
+        keep_result(order.volume, result, server=server, when=when, of=run.of, maps=answer.maps)
         if order.volume is not self._study.volume:
             self._told_of = order.volume
             self._messages.tell(

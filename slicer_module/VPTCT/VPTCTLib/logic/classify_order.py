@@ -12,9 +12,11 @@ from ..client import Client
 from ..contract.info import ModelInfo, ServerInfo, StudyNeeds, TaskInfo
 from ..errors import VptctError
 from ..jobs import Jobs
+from ..scene.heat_map import box_of
 from ..settings import UPLOAD_WHOLE, Settings
 from ..ticker import Ticker
 from ..which_study import Origin
+from .asking import Asking
 from .questions import Questions
 from .upload_sessions import UploadSessions
 
@@ -30,6 +32,7 @@ class Order:
         task, model: that are to answer.
         client: to the server, as the reader who is logged in.
         info: what the server said last.
+        explain: whether the answer is to tell where in the volume it comes from.
     """
 
     volume: slicer.vtkMRMLScalarVolumeNode
@@ -39,6 +42,7 @@ class Order:
     model: ModelInfo
     client: Client
     info: ServerInfo
+    explain: bool = False
 
     def is_for(self, volume_id: str, model: str) -> bool:
         """Whether it is for this volume and this network."""
@@ -70,6 +74,11 @@ class Bench:
     def needs(self, order: Order) -> StudyNeeds | None:
         """The form in which a study is uploaded for this network; None for whole."""
         return None if self.settings.get(UPLOAD_WHOLE) else order.task.needs_of(order.model)
+
+    def asking(self, order: Order) -> Asking:
+        """What is asked for an order about its volume as it is now."""
+        over = box_of(order.volume) if order.explain else None
+        return Asking(order.client, order.model.name, over, self.scratch_folder)
 
 
 class NotKeptError(VptctError):

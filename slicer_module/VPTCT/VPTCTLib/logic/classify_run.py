@@ -6,7 +6,6 @@ from typing import Any, Callable
 
 from ..contract.info import ServerInfo
 from ..contract.login import UploadSession
-from ..contract.result import Result
 from ..errors import NotThereError, VptctError
 from ..i18n import tr as _
 from ..jobs import Job, OnProgress, Work
@@ -14,6 +13,7 @@ from ..scene.export import snapshot
 from ..scene.fingerprint import Fingerprint, fingerprint_of, revision
 from ..scene.refusal import refusal_of
 from ..which_study import OnServer, ToUpload, which_study
+from .asking import Answer
 from .classify_order import Bench, NotAgreedError, NotKeptError, Order
 from .line_watch import LineWatch, in_line
 from .study_upload import StudyUpload, form_for, upload_in_words
@@ -30,7 +30,7 @@ class ClassifyRun:
         order: what for.
         bench: what it works with.
         changed: is called when it goes on.
-        ended: is called with this and what came of it: a Result or an error; not after ``cancel``.
+        ended: is called with this and what came of it: an Answer or an error; not after ``cancel``.
 
     Attributes:
         state: ``waiting`` until ``begin``; ``asking``, ``preparing``, ``uploading``, ``computing``; then
@@ -45,7 +45,7 @@ class ClassifyRun:
         order: Order,
         bench: Bench,
         changed: Callable[[], object],
-        ended: Callable[[ClassifyRun, Result | VptctError], object],
+        ended: Callable[[ClassifyRun, Answer | VptctError], object],
     ) -> None:
         self.order = order
         self._bench, self._changed, self._ended = bench, changed, ended
@@ -100,7 +100,7 @@ class ClassifyRun:
             self._upload(place.why)
 
     def _classify(self, study: str) -> None:
-        order = self.order
+        asking = self._bench.asking(self.order)
 
         def failed(error: VptctError) -> None:
             if isinstance(error, NotThereError) and self._may_go_back:
@@ -110,8 +110,8 @@ class ClassifyRun:
             else:
                 self._end(error)
 
-        def call(work: Work) -> Result:
-            return order.client.studies.classify(order.model.name, study, work.cancel)
+        def call(work: Work) -> Answer:
+            return asking.study(study, work.cancel)
 
         self._compute(call, failed)
 
@@ -119,9 +119,8 @@ class ClassifyRun:
         order, bench = self.order, self._bench
         needs = bench.needs(order)
         upload = StudyUpload(
-            order.client, order.info.server_id, snapshot(order.volume), needs, order.info.uploads,
-            order.model.name, bench.scratch_folder,
-        )  # fmt: skip
+            bench.asking(order), order.info.server_id, snapshot(order.volume), needs, order.info.uploads
+        )
         uploaded = Uploaded(order.client, order.volume_id, self._revision, needs)
         session = bench.sessions.find(uploaded)
         if session is not None:
@@ -150,7 +149,7 @@ class ClassifyRun:
     def _send(self, upload: StudyUpload, uploaded: Uploaded, why: str) -> None:
         sessions, client = self._bench.sessions, self.order.client
 
-        def keep(came: UploadSession | Result) -> None:
+        def keep(came: UploadSession | Answer) -> None:
             if (speed := client.studies.link.bytes_per_second) is not None:
                 self._bench.settings.remember_link_speed(client.address, speed)
             # Whatever happened meanwhile: a session that nobody knows would stay on the server.
@@ -159,7 +158,7 @@ class ClassifyRun:
                 if self._trouble() is not None:
                     sessions.forget_volume(uploaded.volume_id)
 
-        def done(came: UploadSession | Result) -> None:
+        def done(came: UploadSession | Answer) -> None:
             if isinstance(came, UploadSession):
                 self._classify_upload(uploaded, came, why)
             else:
@@ -173,7 +172,7 @@ class ClassifyRun:
         self._start(PREPARING, upload, done, always=keep, progress=progress)
 
     def _classify_upload(self, uploaded: Uploaded, session: UploadSession, why: str) -> None:
-        order = self.order
+        asking = self._bench.asking(self.order)
 
         def failed(error: VptctError) -> None:
             if isinstance(error, NotThereError) and self._may_go_back:
@@ -184,12 +183,12 @@ class ClassifyRun:
             else:
                 self._end(error)
 
-        def call(work: Work) -> Result:
-            return order.client.studies.classify_upload(order.model.name, session, work.cancel)
+        def call(work: Work) -> Answer:
+            return asking.upload(session, work.cancel)
 
         self._compute(call, failed)
 
-    def _compute(self, call: Callable[[Work], Result], failed: Callable[[VptctError], object]) -> None:
+    def _compute(self, call: Callable[[Work], Answer], failed: Callable[[VptctError], object]) -> None:
         """Get in line on the server, and be answered."""
         bench, client = self._bench, self.order.client
 
@@ -259,7 +258,7 @@ class ClassifyRun:
             )
         return None
 
-    def _end(self, outcome: Result | VptctError) -> None:
+    def _end(self, outcome: Answer | VptctError) -> None:
         self.state, self.progress = IDLE, None
         self._leave_line()
         self._ended(self, outcome)

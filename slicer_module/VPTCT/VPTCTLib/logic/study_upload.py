@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ from ..address import is_this_computer
 from ..client import Client
 from ..contract.info import StudyNeeds, Uploads
 from ..contract.login import UploadSession
-from ..contract.result import Result
-from ..errors import LocalFileError, TooLargeError
+from ..errors import TooLargeError
 from ..i18n import tr as _
 from ..jobs import Work
 from ..scene.export import PackedStudy, VolumeSnapshot, write_packed, write_study
@@ -23,6 +21,7 @@ from ..scene.geometry import geometry_of
 from ..scene.packing import DIFFERENCES, TWELVE_BITS
 from ..settings import UPLOAD_WHOLE
 from ..transport.upload import StudyFile
+from .asking import Answer, Asking, folder_in
 from .questions import check_server
 
 # By the form; but for twelve_bits those of chests: noise makes it more, air less.
@@ -36,23 +35,19 @@ class StudyUpload:
     """The call for one upload.
 
     Attributes:
-        client: to the server.
+        asking: of whom, and what is to be answered at once where the server keeps no uploads.
         server_id: of the one that is meant.
         taken: the volume.
         needs: the form that the server asks for; None for whole.
         uploads: what the server says that they may be; None where it does not tell.
-        model: that is to answer at once, where the server keeps no uploads.
-        scratch_folder: where the file lies meanwhile.
         upload_bytes: how many there are, as soon as that is known.
     """
 
-    client: Client
+    asking: Asking
     server_id: str
     taken: VolumeSnapshot
     needs: StudyNeeds | None
     uploads: Uploads | None
-    model: str
-    scratch_folder: Path
     upload_bytes: int | None = None
 
     @property
@@ -60,7 +55,7 @@ class StudyUpload:
         """Whether the server keeps the upload; if not, it answers in the same request."""
         return self.uploads is None or self.uploads.sessions
 
-    def __call__(self, work: Work) -> UploadSession | Result:
+    def __call__(self, work: Work) -> UploadSession | Answer:
         """Do it; in a worker."""
 
         def sent(done: int, total: int) -> None:
@@ -69,23 +64,23 @@ class StudyUpload:
             work.progress(done, total)
 
         with self._made(work) as file:
-            check_server(self.client, self.server_id, work.cancel)
-            studies = self.client.studies
+            client = self.asking.client
+            check_server(client, self.server_id, work.cancel)
             if self.keeps_session:
-                return studies.upload([file], progress=sent, cancel=work.cancel)
-            return studies.classify_file(self.model, file, progress=sent, cancel=work.cancel)
+                return client.studies.upload([file], progress=sent, cancel=work.cancel)
+            return self.asking.file(file, sent, work.cancel)
 
     @contextmanager
     def _made(self, work: Work) -> Iterator[StudyFile]:
         """The study in the form that is sooner there: made while it is sent, or a file until it is sent."""
-        form = form_for(self.client, self.uploads)
+        form = form_for(self.asking.client, self.uploads)
         if form == TWELVE_BITS:
             packed = PackedStudy(self.taken, self.needs)
             self._check_size(packed.size_bytes)
             yield packed
             return
         write = write_packed if form == DIFFERENCES else write_study
-        with _folder_in(self.scratch_folder) as folder:
+        with folder_in(self.asking.scratch_folder) as folder:
             file = write(self.taken, self.needs, Path(folder), progress=work.progress, cancel=work.cancel)
             self._check_size(file.stat().st_size)
             yield file
@@ -154,13 +149,3 @@ def upload_in_words(volume: slicer.vtkMRMLScalarVolumeNode, needs: StudyNeeds | 
 def megabytes(size_bytes: int) -> str:
     """A number of bytes in MB: whole ones, but for small files."""
     return f"{size_bytes / 1e6:.0f}" if size_bytes >= 10e6 else f"{size_bytes / 1e6:.1f}"
-
-
-def _folder_in(scratch_folder: Path) -> tempfile.TemporaryDirectory[str]:
-    try:
-        return tempfile.TemporaryDirectory(dir=scratch_folder)
-    except OSError as error:
-        raise LocalFileError(
-            _("{folder} cannot be written: {error}.").format(folder=scratch_folder, error=error),
-            _("Look at the disk of this computer, and try again."),
-        ) from error
