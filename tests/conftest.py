@@ -78,7 +78,9 @@ def spread_out() -> Callable[[Classifier, ReadingTask, Volume], None]:
         seen: list[torch.Tensor] = []
         hook = classifier.head.register_forward_hook(lambda head, inputs, output: seen.append(inputs[0]))
         card = ModelCard(task.name, classifier.spec.name, task.findings, "none", classifier.spec.clip_slices)
-        Predictor(classifier, task, card, device="cpu", precision="float32").predict(volume)
+        Predictor(classifier, task, card, device="cpu", precision="float32", unsuitable="warn").predict(
+            volume
+        )
         hook.remove()
         features = torch.cat(seen).double()
         direction = torch.linalg.svd(features - features.mean(dim=0)).Vh[0]

@@ -123,6 +123,7 @@ class VptctApp(MONAILabelApp):
             backend=self.served.backend,
             precision=self.served.precision,
             stride=self.served.stride,
+            unsuitable=self.served.evidence.unsuitable,
             warm_up=self.served.warm_up,
         )
         self._in_hand = FairQueue(STUDIES_IN_HAND, busy=self.scorings.aside.busy)

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.inference.conformal import DEFAULT_ERROR_RATE, check_error_rate
+from vpt_plugin.inference.fitness import REFUSE, UNSUITABLE
 
 KEYS = ("error_rate", "unsuitable", "report")
-REFUSE, WARN = "refuse", "warn"
 OFF, FILE, ARCHIVE = "off", "file", "archive"
-_UNSUITABLE = (REFUSE, WARN)
 _REPORT = (FILE, ARCHIVE, OFF)
 
 
@@ -40,7 +39,7 @@ def read_evidence_conf(conf: Mapping[str, str]) -> EvidenceConf:
     """
     return EvidenceConf(
         error_rate=_error_rate(conf),
-        unsuitable=_choice(conf, "unsuitable", _UNSUITABLE),
+        unsuitable=_choice(conf, "unsuitable", tuple(UNSUITABLE)),
         report=_choice(conf, "report", _REPORT),
     )
 

@@ -12,6 +12,7 @@ from time import perf_counter
 from vpt_plugin.errors import VptError
 from vpt_plugin.inference import Predictor
 from vpt_plugin.inference.coarse_to_fine import TASK_STRIDE
+from vpt_plugin.inference.fitness import REFUSE
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.tasks import ReadingTask
@@ -44,7 +45,7 @@ class Predictors:
     Args:
         store: where published models lie; it is asked for the current card every time, so that a new version
             answers from the moment it is published, and in the precision that was found good enough for it.
-        device, backend, precision, stride: as of ``Predictor``.
+        device, backend, precision, stride, unsuitable: as of ``Predictor``.
         keep: how many stay loaded.
         warm_up: make each as fast as it will be before it answers for the first time.
     """
@@ -57,6 +58,7 @@ class Predictors:
         backend: str = "auto",
         precision: str = "auto",
         stride: str = TASK_STRIDE,
+        unsuitable: str = REFUSE,
         keep: int = 3,
         warm_up: bool = False,
     ) -> None:
@@ -66,6 +68,7 @@ class Predictors:
         self._backend = backend
         self._precision = precision
         self._stride = stride
+        self._unsuitable = unsuitable
         self._warm_up = warm_up
         self._loads: OrderedDict[tuple[str, str], _Load] = OrderedDict()
         self._lock = threading.Lock()
@@ -100,7 +103,7 @@ class Predictors:
         return Predictor(
             classifier, task, card,
             device=self._device, backend=self._backend, precision=self._precision, many_studies=True,
-            stride=self._stride,
+            stride=self._stride, unsuitable=self._unsuitable,
         )  # fmt: skip
 
     def served_anew(self) -> list[tuple[str, str]]:

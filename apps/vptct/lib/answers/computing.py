@@ -11,6 +11,7 @@ from vpt_plugin.ct.reader import read_study
 from vpt_plugin.ct.reduced import ReducedStudy, read_reduced, reduce_volume
 from vpt_plugin.ct.volume import Volume
 from vpt_plugin.inference import Prediction, Predictor
+from vpt_plugin.inference.fitness import WARN
 from vpt_plugin.inference.versions import ask_versions
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.other_versions import OtherVersions, loaded
@@ -100,7 +101,12 @@ class Computing:
         kept = self.answers.kept(plain) if plain != asked.key and plain.asks(predictor.card) else None
         if kept is not None:
             return _read_again(kept, read.seconds)
-        prediction = predictor.predict(read.reduced, cancelled=cancelled, read_seconds=read.seconds)
+        prediction = predictor.predict(
+            read.reduced,
+            cancelled=cancelled,
+            read_seconds=read.seconds,
+            unsuitable=WARN if asked.wish.anyway else None,
+        )
         self.answers.keep(plain, prediction)
         return prediction
 
