@@ -23,6 +23,7 @@ from .classification import Classification
 from .downloads import Downloads
 from .evidence import Evidence
 from .evidence_views import EvidenceViews
+from .heat_maps import HeatMaps
 from .held_studies import HeldStudies
 from .kept_labels import KeptLabels
 from .label_draft import LabelDraft
@@ -89,6 +90,7 @@ class Desk:
         draft: the label form of it.
         evidence: where in the patient the answer comes from.
         evidence_views: what of it Slicer's own views show.
+        heat_maps: where in the volume the network saw it.
         reading_clock: how long it is looked at.
         kept_labels: labels on their way to the server.
         history: what was said about it before.
@@ -144,6 +146,7 @@ class Desk:
             self.study, self.classification, self.draft, self.settings, around.ticker, is_blind
         )
         self.evidence_views = EvidenceViews(self.evidence)
+        self.heat_maps = HeatMaps(self.server, self.classification, self.evidence, self.settings)
         self.reading_clock = ReadingClock(self.draft, around.ticker, around.clock)
         self.evidence.moved.connect(self.reading_clock.note_activity)
         self.kept_labels = KeptLabels(self.outbox, self.server, self.jobs, around.ticker, self.messages)
@@ -174,6 +177,7 @@ class Desk:
         """
         self.choice.use(parameters)
         self.study.use(parameters)
+        self.heat_maps.use(scene_of(parameters))
         self.next_studies.use_scene(scene_of(parameters))
 
     def leave_scene(self) -> None:
@@ -182,12 +186,14 @@ class Desk:
         self.next_studies.leave_scene()
         self.classification.leave()
         self.study.leave()
+        self.heat_maps.leave()
         self.choice.use(None)
 
     def close(self) -> None:
         """End all that runs: the panel is going. What is kept on disk stays there."""
         self.reading_clock.stop()
         self.kept_labels.close()
+        self.heat_maps.leave()
         self.evidence.close()
         self.leases.close()
         self.next_studies.leave_scene()

@@ -96,6 +96,8 @@ def state_in_words(classification: Classification) -> str:
             if ahead > 1
             else _("Waits on the server behind another one.")
         )
+    if state in (UPLOADING, COMPUTING) and classification.explains:
+        return _("The server computes, and looks where the answer comes from …")
     if state in (UPLOADING, COMPUTING):
         return _("The server computes …")
     return ""

@@ -9,6 +9,7 @@ from ..i18n import tr as _
 from ..logic.desk import Desk
 from ..logic.words import finding_in_words
 from .evidence_strip import EvidenceStrip
+from .plain_text import plain_tip, put
 from .section import Section, Shortcut
 
 
@@ -43,15 +44,27 @@ class EvidenceSection(Section):
         self.ui.foundBox.connect("clicked(bool)", views.show_found)
         self.ui.plotBox.connect("clicked(bool)", views.show_plot)
         self.ui.findingBox.connect("activated(int)", self._on_finding)
+        maps = desk.heat_maps
+        self._why_tip = self.ui.whyButton.toolTip
+        self.ui.whyButton.connect("clicked(bool)", lambda _checked=False: maps.ask())
+        self.ui.heatBox.connect("clicked(bool)", maps.show)
+        self.ui.heatSlider.connect("valueChanged(int)", lambda value: maps.set_opacity(value / 100))
+        self.ui.hottestButton.connect("clicked(bool)", lambda _checked=False: maps.jump())
         self.follow(evidence.changed, self._show)
         self.follow(desk.draft.changed, self._show_findings)
         self.follow(evidence.moved, self._move)
         self.follow(views.changed, self._show_views)
+        self.follow(maps.changed, self._show_heat_map)
         self._show()
 
     def shortcuts(self) -> Sequence[Shortcut]:
-        """The key slice by key."""
-        return (Shortcut("Ctrl+Shift+K", _("Show the key slice"), self.desk.evidence.jump_to_key_slice),)
+        """The key slice, and why, by key."""
+        maps = self.desk.heat_maps
+        return (
+            Shortcut("Ctrl+Shift+K", _("Show the key slice"), self.desk.evidence.jump_to_key_slice),
+            Shortcut("Ctrl+Shift+W", _("Ask where in the study the answer comes from"), maps.ask),
+            Shortcut("Ctrl+Shift+H", _("Lay the heat map over the CT, or take it away"), maps.toggle),
+        )
 
     def close(self) -> None:
         """Hear no more of the logic and the mouse."""
@@ -64,11 +77,12 @@ class EvidenceSection(Section):
         has_study = evidence.profile is not None
         self.ui.emptyLabel.text = _("Show a chest CT to see its slices here.")
         self.ui.emptyLabel.visible = not has_study
-        for widget in (self.ui.strip, self.ui.jumps, self.ui.views):
+        for widget in (self.ui.strip, self.ui.jumps, self.ui.views, self.ui.why):
             widget.visible = has_study
         self.strip.show(evidence.profile, may_mark=evidence.may_mark, note=self._note())
         self._move()
         self._show_views()
+        self._show_heat_map()
 
     def _note(self) -> str:
         """Why there is no curve."""
@@ -84,6 +98,20 @@ class EvidenceSection(Section):
         has_threshold = evidence.profile is not None and evidence.profile.threshold is not None
         ui.foundBox.enabled = views.shows_found or has_threshold
         ui.plotBox.enabled = views.shows_plot or evidence.kept is not None
+
+    def _show_heat_map(self) -> None:
+        """Whether it can be asked for, whether there is one, and what it says."""
+        maps, ui = self.desk.heat_maps, self.ui
+        why_not, told = maps.why_not, maps.map
+        ui.whyButton.enabled = not why_not
+        ui.whyButton.toolTip = plain_tip(why_not) if why_not else self._why_tip
+        ui.heatBox.checked, ui.heatBox.enabled = maps.is_shown, maps.is_shown or told is not None
+        before = ui.heatSlider.blockSignals(True)
+        ui.heatSlider.value = round(100 * maps.opacity)
+        ui.heatSlider.blockSignals(before)
+        ui.heatSlider.enabled = maps.is_shown and told is not None
+        ui.hottestButton.enabled = told is not None and told.key_slice_mm is not None
+        put(ui.heatLabel, maps.words)
 
     def _show_findings(self) -> None:
         """The findings to choose among; hidden where there is one alone."""

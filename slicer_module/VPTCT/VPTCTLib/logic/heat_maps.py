@@ -1,0 +1,128 @@
+"""HeatMaps: why the network says what it says: where in the volume on screen it saw the chosen finding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..contract.evidence import MapOfFinding
+from ..i18n import tr as _
+from ..scene.overlay import Overlay
+from ..settings import JUMP_TO_KEY_SLICE, Settings
+from ..signal import Signal
+from .classify_run import IDLE
+
+if TYPE_CHECKING:
+    from .classification import Classification
+    from .evidence import Evidence
+    from .server_link import ServerLink
+
+_OPACITY = 0.5
+
+
+class HeatMaps:
+    """The map of the chosen finding, where the answer on screen has one, over the volume in the slice views.
+
+    Args:
+        server: that is asked.
+        classification: asks it.
+        evidence: has the answer that the reader may see, and the chosen finding.
+        settings: whether to jump by itself.
+
+    Attributes:
+        changed: any of these.
+        is_shown: whether maps are laid over their volumes; not until the reader wants that.
+        opacity: of a map, from 0 to 1.
+    """
+
+    def __init__(
+        self, server: ServerLink, classification: Classification, evidence: Evidence, settings: Settings
+    ) -> None:
+        self._server, self._classification = server, classification
+        self._evidence, self._settings = evidence, settings
+        self._overlay = Overlay()
+        self.changed = Signal()
+        self.is_shown, self.opacity = False, _OPACITY
+        evidence.changed.connect(self._draw)
+        # Which tells what changes on the server and in what runs.
+        classification.changed.connect(self.changed.emit)
+        classification.finished.connect(self._on_answer)
+
+    @property
+    def why_not(self) -> str:
+        """Why the reader cannot ask where the answer comes from, in words; "" where they can."""
+        info = self._server.info
+        if info is not None and not info.features.explain:
+            return _("This server cannot tell where its networks look: it is of an older version.")
+        if self._evidence.is_hidden:
+            return _("This study is read blind: ask when your label is saved.")
+        if self._classification.state != IDLE:
+            return _("This volume is being classified.")
+        return self._classification.can_start
+
+    @property
+    def map(self) -> MapOfFinding | None:
+        """What the server says of the map of the chosen finding; None where there is no map to show."""
+        result = self._evidence.result
+        if result is None or result.heat_map is None or self._node() is None:
+            return None
+        return result.heat_map.of(self._evidence.finding)
+
+    @property
+    def words(self) -> str:
+        """Where the map is hottest and how it was made; "" without one."""
+        told, result = self.map, self._evidence.result
+        if told is None or result is None or result.heat_map is None:
+            return ""
+        if told.key_slice_mm is None:
+            return _("Nothing in this volume speaks for it. ({method})").format(method=result.heat_map.method)
+        return _("Hottest at z = {z:.1f} mm. ({method})").format(
+            z=told.key_slice_mm, method=result.heat_map.method
+        )
+
+    def ask(self) -> None:
+        """Have the volume on screen classified again, and told where the answer comes from."""
+        if not self.why_not:
+            self._classification.start(explain=True)
+
+    def show(self, wanted: bool) -> None:
+        """Lay the map over the volume, or take it away; the same for every volume from now on."""
+        self.is_shown = wanted
+        self._draw()
+
+    def toggle(self) -> None:
+        """Lay the map over the volume where it is not, and the other way round."""
+        if self.map is not None:
+            self.show(not self.is_shown)
+
+    def set_opacity(self, opacity: float) -> None:
+        """Let more or less of the volume be seen below the map."""
+        self.opacity = opacity
+        self._draw()
+
+    def jump(self) -> None:
+        """Show the slice in which the map is hottest."""
+        told = self.map
+        if told is not None and told.key_slice_mm is not None:
+            self._evidence.jump(told.key_slice_mm)
+
+    def use(self, scene: Any) -> None:
+        """Look after the views of this scene from now on."""
+        self._overlay.use(scene)
+        self._draw()
+
+    def leave(self) -> None:
+        """The scene closes, or the panel does: no map stays over a volume."""
+        self._overlay.leave()
+
+    def _node(self) -> Any:
+        kept = self._evidence.kept
+        return None if kept is None else kept.nodes.heat_map(self._evidence.finding)
+
+    def _draw(self) -> None:
+        self._overlay.show(self._node() if self.is_shown else None, self.opacity)
+        self.changed.emit()
+
+    def _on_answer(self, volume: Any, _result: object) -> None:
+        """An answer came; where it tells why, the map's hottest slice is nearer to it than the key slice."""
+        if volume is self._evidence.volume and self._settings.get(JUMP_TO_KEY_SLICE):
+            self.jump()
