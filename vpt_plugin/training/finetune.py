@@ -19,6 +19,7 @@ from vpt_plugin.models.weights import WeightsFolder, vptct_home
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.distributed import joined_team
+from vpt_plugin.training.evidence import reference_of
 from vpt_plugin.training.final_look import look_at_final
 from vpt_plugin.training.keeping import keeping, run_facts
 from vpt_plugin.training.loop import Observer
@@ -202,10 +203,14 @@ class _Finetuning:
         outcome, checks = self._gate(trained).settle(data, trained, self._measure(data, trained))
         self._tell("comparing")
         verdict = self._judge().decide(outcome, synthetic=data.synthetic)
+        reference = reference_of(
+            self.rounds, data, trained.classifier,
+            told=lambda done, studies: self._tell("comparing", done, studies), note=self._note,
+        )  # fmt: skip
         self._tell("publishing")
         publication = Publication(
             self.rounds, data, trained, outcome, verdict, self.start,
-            run, self.source.name, self.notes, time.monotonic() - self.began, checks,
+            run, self.source.name, self.notes, time.monotonic() - self.began, checks, reference,
         )  # fmt: skip
         result = publication.publish(self.store, report=report, by=by)
         self._tell_done([each.value for each in outcome.auroc().values()])

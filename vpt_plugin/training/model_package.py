@@ -1,8 +1,9 @@
 """A version on its way to another computer: a folder, or a zip file with one folder in it.
 
-It holds what a version of the model store holds: ``weights.safetensors`` and ``card.json``. Of what comes
-from elsewhere only these two are read, each under its own name and up to a size, so nothing is ever written
-outside of the folder that was meant, and safetensors cannot run code.
+It holds what a version of the model store holds: ``weights.safetensors`` and ``card.json``, and, where the
+version has it, ``typicality.safetensors``: what its training studies were like, of which none can be told. Of
+what comes from elsewhere only these are read, each under its own name and up to a size, so nothing is ever
+written outside of the folder that was meant, and safetensors cannot run code.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from pathlib import Path, PurePosixPath
 
 from vpt_plugin.durable import make_folder, publish_folder, write_new
 from vpt_plugin.errors import ConfigurationError, ModelCardError
+from vpt_plugin.inference.typicality import TYPICALITY, FeatureReference
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.tasks import is_name
 from vpt_plugin.training.version_folder import CARD, WEIGHTS, read_card
 
 # The largest network has weights of half a gigabyte; a card with the history of a long training a megabyte.
-_MOST_BYTES = {WEIGHTS: 4 << 30, CARD: 64 << 20}
+_MOST_BYTES = {WEIGHTS: 4 << 30, CARD: 64 << 20, TYPICALITY: 64 << 20}
 _CHUNK_BYTES = 1 << 20
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
@@ -65,10 +67,12 @@ def take_package(source: Path, into: Path) -> ModelCard:
     Raises:
         ModelCardError: no such package, or damaged; or its names could lead elsewhere.
         UnknownModelError: this VPTCT does not have the network.
+        WeightsError: what its training studies were like cannot be read, or belongs to other weights.
         OSError: the disk is full.
     """
     _take(source, into)
     card = read_card(into / CARD, called=f"{source}: {CARD}")
+    FeatureReference.read(into, card.weights_sha256)
     get_model(card.model)
     # The task becomes the name of a folder.
     names = (card.task, *card.findings)
@@ -84,6 +88,8 @@ def _take(source: Path, into: Path) -> None:
             if not (source / name).is_file():
                 raise _no_package(source, f"there is no {name} in it")
             shutil.copyfile(source / name, into / name)
+        if (source / TYPICALITY).is_file():
+            shutil.copyfile(source / TYPICALITY, into / TYPICALITY)
         return
     if not source.is_file():
         raise _no_package(source, "it is not there")
@@ -99,7 +105,7 @@ def _zipped(version: Path, name: str) -> bytes:
     """Weights do not shrink, so they are stored as they are."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as packed:
-        for file in (CARD, WEIGHTS):
+        for file in _files_of(version):
             packed.write(version / file, f"{name}/{file}")
     return content.getvalue()
 
@@ -111,22 +117,30 @@ def _copy(version: Path, into: Path) -> None:
     unfinished = into.parent / f".unfinished-{uuid.uuid4().hex}"
     try:
         unfinished.mkdir()
-        for file in (CARD, WEIGHTS):
+        for file in _files_of(version):
             shutil.copyfile(version / file, unfinished / file)
         publish_folder(unfinished, into)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def _files_of(version: Path) -> list[str]:
+    """What goes along of a version."""
+    return [CARD, WEIGHTS, *([TYPICALITY] if (version / TYPICALITY).is_file() else [])]
+
+
 def _members(source: Path, packed: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """The card and the weights beside it, by what they are called here."""
+    """The card and what lies beside it, by what they are called here."""
     cards = [each for each in packed.infolist() if PurePosixPath(each.filename).name == CARD]
     if len(cards) != 1:
         raise _no_package(source, f"there {'is no' if not cards else 'is more than one'} {CARD} in it")
-    beside = str(PurePosixPath(cards[0].filename).with_name(WEIGHTS))
-    with suppress(KeyError):
-        return {CARD: cards[0], WEIGHTS: packed.getinfo(beside)}
-    raise _no_package(source, f"there is no {WEIGHTS} beside the {CARD} in it")
+    members = {CARD: cards[0]}
+    for name in (WEIGHTS, TYPICALITY):
+        with suppress(KeyError):
+            members[name] = packed.getinfo(str(PurePosixPath(cards[0].filename).with_name(name)))
+    if WEIGHTS not in members:
+        raise _no_package(source, f"there is no {WEIGHTS} beside the {CARD} in it")
+    return members
 
 
 def _unpack(packed: zipfile.ZipFile, member: zipfile.ZipInfo, to: Path) -> None:

@@ -4,6 +4,7 @@
 
     <root>/<task>_<model>/v0001/weights.safetensors
                                 card.json
+                                typicality.safetensors      where there were enough studies to measure it
                                 validation.json, report.html, figures/     of versions trained here
                           served.json
 
@@ -22,10 +23,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from vpt_plugin.errors import ConfigurationError, ModelCardError, TrainingError
+from vpt_plugin.inference.typicality import FeatureReference
 from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import Classifier, save_weights
+from vpt_plugin.models.conformal_record import ConformalRecord
 from vpt_plugin.models.precision_record import PrecisionCheck
 from vpt_plugin.models.weights import vptct_home
 from vpt_plugin.tasks import ReadingTask
@@ -306,6 +309,14 @@ class ModelStore:
         check_task(card, task, reading_facts(task, spec))
         return self._folder(task.name, model).classifier(card), card
 
+    def reference(self, card: ModelCard) -> FeatureReference | None:
+        """What the training studies of a version were like; None where that was not measured.
+
+        Raises:
+            WeightsError: it is damaged, or belongs to other weights.
+        """
+        return FeatureReference.read(self.place(card.task, card.model, card.version), card.weights_sha256)
+
     def card(self, task: str, model: str, version: int | None = None) -> ModelCard:
         """The card of a published classifier; the served version unless one is given.
 
@@ -319,6 +330,35 @@ class ModelStore:
         if wanted is None or wanted not in folder.versions():
             raise folder.nothing_there(version)
         return folder.card(wanted)
+
+    def keep_evidence(
+        self, card: ModelCard, conformal: ConformalRecord | None, reference: FeatureReference | None
+    ) -> ModelCard:
+        """Write beside a version what was measured for its answers to say how sure they are.
+
+        Args:
+            card: of the version.
+            conformal, reference: None leaves what is there.
+
+        Returns:
+            Its card as it is now.
+
+        Raises:
+            NotTrainedError, ModelCardError: as of ``card``.
+            TrainingError: it cannot be written.
+        """
+        folder = self._folder(card.task, card.model)
+        with (
+            _told(f"{folder.name} version {card.version}: what was measured cannot be written"),
+            folder.changing(),
+        ):
+            card = self.card(card.task, card.model, card.version)
+            if reference is not None:
+                reference.write(folder.place(card.version), card.weights_sha256)
+            if conformal is not None:
+                card = replace(card, conformal=conformal)
+                folder.rewrite(card)
+        return card
 
     def keep_checks(
         self, task: str, model: str, version: int, checks: Mapping[str, PrecisionCheck]

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import torch
 
 from vpt_plugin.errors import CancelledError, VptError
-from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.precision import FULL, REDUCED, way_of_computing
 from vpt_plugin.models.precision_record import PrecisionCheck
 from vpt_plugin.training.answers import clip_logits
@@ -79,13 +78,9 @@ class PrecisionGate:
 
     def _answered(self, trained: Trained, outcome: Outcome) -> AnsweredInWays | None:
         rounds = self.rounds
-        card = ModelCard(
-            rounds.task.name, rounds.spec.name, rounds.task.findings,
-            rounds.config.pretraining, rounds.shape.length,
-        )  # fmt: skip
         try:
             return answer_in_ways(
-                trained.classifier, rounds.task, card, outcome.held_out.studies,
+                trained.classifier, rounds.task, rounds.blank_card(), outcome.held_out.studies,
                 device=rounds.placement.device, most_seconds=SECONDS_AT_PUBLICATION,
                 told=self.told, cancelled=rounds.observer.cancelled,
             )  # fmt: skip

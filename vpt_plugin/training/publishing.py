@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vpt_plugin import __version__
+from vpt_plugin.digest import file_sha256
+from vpt_plugin.inference.typicality import FeatureReference
 from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.precision_record import PrecisionCheck
 from vpt_plugin.training.comparison import Comparison
+from vpt_plugin.training.coverage import conformal_record
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.outcome import Outcome
 from vpt_plugin.training.reading import reading_facts
@@ -22,8 +25,9 @@ from vpt_plugin.training.rounds import Rounds
 from vpt_plugin.training.start import Start
 from vpt_plugin.training.trained import Trained
 from vpt_plugin.training.training_data import TrainingData
-from vpt_plugin.training.validation_record import record_of
+from vpt_plugin.training.validation_record import ValidationRecord, record_of
 from vpt_plugin.training.verdict import FIRST, Verdict
+from vpt_plugin.training.version_folder import WEIGHTS
 
 _SERVED_MEANWHILE = (
     " Meanwhile another version came to be served, with which this one was not compared. So it is kept as a "
@@ -72,6 +76,7 @@ class Publication:
         notes: what was said while the studies were prepared.
         seconds: that it took.
         checks: of its precision.
+        reference: what the features of its studies are like; None where that could not be measured.
     """
 
     rounds: Rounds
@@ -85,6 +90,7 @@ class Publication:
     notes: Sequence[str]
     seconds: float
     checks: Mapping[str, PrecisionCheck]
+    reference: FeatureReference | None = None
 
     def publish(self, store: ModelStore, *, report: bool, by: str) -> FinetuneResult:
         """Publish it as the next version.
@@ -97,7 +103,8 @@ class Publication:
         Raises:
             TrainingError: it cannot be written; what is served stays as it was.
         """
-        card, verdict = self._card(), self.verdict
+        record = self._record()
+        card, verdict = self._card(record), self.verdict
         card = store.publish(
             self.trained.classifier,
             card,
@@ -105,7 +112,7 @@ class Publication:
             why=verdict.why,
             by=by,
             instead_of=verdict.instead_of or 0,
-            beside=lambda folder: self._write_beside(folder, card, report),
+            beside=lambda folder: self._write_beside(folder, card, record, report),
         )
         served = verdict.serve and store.current_version(card.task, card.model) == card.version
         return FinetuneResult(
@@ -134,20 +141,26 @@ class Publication:
             )
         return tuple(warnings)
 
-    def _write_beside(self, folder: Path, card: ModelCard, report: bool) -> None:
-        """What lies beside the weights: who was validated and how, and the report."""
+    def _record(self) -> ValidationRecord:
+        """Who was validated and how."""
         findings, outcome = self.rounds.task.findings, self.outcome
         validated = outcome.held_out.studies
         record = record_of(findings, validated, outcome.probabilities, self.data.trained_on)
-        if self.start is not None:
-            # What it began from learned from these and was chosen by those; so were its descendants.
-            record = replace(
-                record,
-                trained_on=(*record.trained_on, *self.start.seen),
-                chosen_by=self.start.chosen_by,
-                complete=self.start.known,
-            )
+        if self.start is None:
+            return record
+        # What it began from learned from these and was chosen by those; so were its descendants.
+        return replace(
+            record,
+            trained_on=(*record.trained_on, *self.start.seen),
+            chosen_by=self.start.chosen_by,
+            complete=self.start.known,
+        )
+
+    def _write_beside(self, folder: Path, card: ModelCard, record: ValidationRecord, report: bool) -> None:
+        """What lies beside the weights: the record, what its studies were like, and the report."""
         record.write(folder)
+        if self.reference is not None:
+            self.reference.write(folder, file_sha256(folder / WEIGHTS))
         if report:
             write_report(self._report_facts(card), folder)
 
@@ -166,7 +179,7 @@ class Publication:
             folds=self.data.folds,
         )
 
-    def _card(self) -> ModelCard:
+    def _card(self, record: ValidationRecord) -> ModelCard:
         """What is known about the classifier."""
         task, spec, config, outcome = self.rounds.task, self.rounds.spec, self.rounds.config, self.outcome
         return ModelCard(
@@ -202,6 +215,7 @@ class Publication:
             calibration=outcome.calibration.explanation,
             comparison=self.verdict.to_json(),
             precision_checks=self.checks,
+            conformal=conformal_record(task.findings, record.validated, folds=bool(self.data.folds)),
         )
 
 

@@ -18,6 +18,7 @@ from vpt_plugin.data.augmentation import Jitter, make_augmentation
 from vpt_plugin.data.bags import TrainingBags
 from vpt_plugin.data.clip_dataset import ClipShape, CoveringClips, LabelledStudy
 from vpt_plugin.errors import TrainingError
+from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.classifier import Classifier, new_classifier
 from vpt_plugin.models.weights import WeightsFolder
@@ -73,6 +74,12 @@ class Rounds:
             pretraining=self.config.pretraining,
             weights=self.weights,
             seed=self.config.seed,
+        )
+
+    def blank_card(self) -> ModelCard:
+        """The card of what is trained, as far as it is known before anything is measured."""
+        return ModelCard(
+            self.task.name, self.spec.name, self.task.findings, self.config.pretraining, self.shape.length
         )
 
     def train(self, data: TrainingData, kept: Keeping) -> Trained:

@@ -3,7 +3,8 @@
 ::
 
     v0001/weights.safetensors    a version; nothing in it ever changes
-          card.json              but for what was measured of its precision afterwards
+          card.json              but for what was measured of it afterwards, as this
+          typicality.safetensors
           ...                    what else was written when it was published: its record, its report
     served.json                  which version is served, and what was before; the newest where it is absent
     .lock                        held while versions or served.json change; readers need no lock

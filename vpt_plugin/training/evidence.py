@@ -1,0 +1,174 @@
+"""What a network is measured for so that its answers can say whether a study is like those it knows.
+
+These are the features of the studies that it was trained on and validated on; see
+``vpt_plugin.inference.typicality``.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vpt_plugin.data.clip_dataset import LabelledStudy
+from vpt_plugin.data.splits import hash_order
+from vpt_plugin.errors import CancelledError, VptError
+from vpt_plugin.inference import Predictor
+from vpt_plugin.inference.typicality import (
+    LEAST_STUDIES,
+    FeatureReference,
+    fit_reference,
+    fit_reference_crosswise,
+    study_features,
+)
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.classifier import Classifier
+from vpt_plugin.models.precision import FULL
+from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.rounds import Rounds
+from vpt_plugin.training.training_data import TrainingData
+
+# Of more studies the directions in which they differ hardly change.
+_MOST_STUDIES = 400
+# At most so long at the end of a training, as for the precision.
+SECONDS_AT_PUBLICATION = 600.0
+_logger = logging.getLogger(__name__)
+
+Floats = NDArray[np.float64]
+Cancelled = Callable[[], bool]
+Told = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class FeatureSides:
+    """The studies whose features are looked at.
+
+    Attributes:
+        trained: the network learned from these.
+        held_out: it did not learn from these; empty with folds, where it learned from all.
+    """
+
+    trained: Sequence[LabelledStudy]
+    held_out: Sequence[LabelledStudy]
+
+    @property
+    def suffice(self) -> bool:
+        """Whether there are enough for a distance to mean anything."""
+        if not self.held_out:
+            return len(self.trained) >= 2 * LEAST_STUDIES
+        return min(len(self.trained), len(self.held_out)) >= LEAST_STUDIES
+
+    def why_not(self) -> str:
+        """One sentence for a person where they do not suffice."""
+        told = f"{len(self.trained)} training and {len(self.held_out)} validation studies"
+        least = f"{LEAST_STUDIES} of each"
+        if not self.held_out:
+            told, least = f"{len(self.trained)} studies", str(2 * LEAST_STUDIES)
+        return (
+            "Whether a study is like those that it was trained on this version cannot say: there were "
+            f"{told}, and it takes {least}."
+        )
+
+
+def measure_reference(
+    classifier: Classifier,
+    task: ReadingTask,
+    card: ModelCard,
+    sides: FeatureSides,
+    *,
+    device: torch.device,
+    most_seconds: float = SECONDS_AT_PUBLICATION,
+    told: Told = lambda done, studies: None,
+    cancelled: Cancelled = lambda: False,
+) -> FeatureReference | None:
+    """What the features of a network's studies are like; None where there are too few of them.
+
+    They are computed by the engine that serves, in float32 by torch, of all clips of the task's stride.
+
+    Args:
+        classifier: is left as it is.
+        task: that it reads for.
+        card: of the classifier.
+        sides: the studies, prepared for its task and network.
+        device: to compute on.
+        most_seconds: no further study is begun after that.
+        told: of the studies done and the studies in all.
+        cancelled: asked before every batch of clips.
+
+    Raises:
+        CancelledError: ``cancelled`` said so.
+        WeightsError, DeviceMemoryError: as of ``Predictor.score``.
+    """
+    if not sides.suffice:
+        return None
+    predictor = Predictor(classifier, task, card, device=str(device), precision=FULL, backend="torch")
+    held_out, trained = _chosen(sides.held_out), _chosen(sides.trained)
+    now, in_all = time.monotonic(), len(held_out) + len(trained)
+
+    def features(studies: Sequence[LabelledStudy], done: int, until: float) -> list[Floats]:
+        return _features(predictor, studies, until, lambda more: told(done + more, in_all), cancelled)
+
+    validated = features(held_out, 0, now + most_seconds / 2)
+    learned = np.stack(features(trained, len(held_out), now + most_seconds))
+    if not sides.held_out:
+        return fit_reference_crosswise(learned)
+    return fit_reference(learned, np.stack(validated))
+
+
+def reference_of(
+    rounds: Rounds, data: TrainingData, classifier: Classifier, *, told: Told, note: Callable[[str], None]
+) -> FeatureReference | None:
+    """What the features of a training's studies are like; None of too few, and, with a note, where it fails.
+
+    Args:
+        rounds: of the training.
+        data: what it was trained on.
+        classifier: what came of it.
+        told: of the studies done and the studies in all.
+        note: takes what a person should know.
+
+    Raises:
+        CancelledError: the training was cancelled.
+    """
+    sides = FeatureSides(data.trained_on, () if data.folds else data.rounds[0].validation)
+    try:
+        return measure_reference(
+            classifier, rounds.task, rounds.blank_card(), sides,
+            device=rounds.placement.device, told=told, cancelled=rounds.observer.cancelled,
+        )  # fmt: skip
+    except CancelledError:
+        raise
+    # Hours of training are not lost over a distance.
+    except (VptError, RuntimeError) as error:
+        _logger.warning("the features of the training studies could not be measured", exc_info=error)
+        note(f"what the studies of this version are like could not be measured: {error}")
+        return None
+
+
+def _chosen(studies: Sequence[LabelledStudy]) -> list[LabelledStudy]:
+    """So many of them, by their hash: the same every time, and in no telling order."""
+    by_name = {study.study: study for study in studies}
+    return [by_name[name] for name in hash_order(list(by_name))[:_MOST_STUDIES]]
+
+
+def _features(
+    predictor: Predictor,
+    studies: Sequence[LabelledStudy],
+    until: float,
+    told: Callable[[int], None],
+    cancelled: Cancelled,
+) -> list[Floats]:
+    """Of the studies in turn, until the clock says so; at least of as many as a distance takes."""
+    found: list[Floats] = []
+    for study in studies:
+        if len(found) >= 2 * LEAST_STUDIES and time.monotonic() >= until:
+            break
+        said = predictor.score(study.prepared.slices, study=study.study, cancelled=cancelled)
+        found.append(study_features(said.features))
+        told(len(found))
+    return found
