@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vpt_plugin.ct.suitability.verdict import UNFIT
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.inference.prediction import Prediction
 from vpt_plugin.models.card import ModelCard
@@ -120,15 +121,18 @@ def with_decisions(prediction: Prediction, error_rate: float = DEFAULT_ERROR_RAT
     """The same answer with the decisions at this error rate.
 
     They take nothing but the probabilities, so an answer that was kept is decided anew at every site's rate.
+    About a study that is unfit nothing is decided: it is not one of those that the rate is promised for.
 
     Raises:
         ConfigurationError: as of ``check_error_rate``.
     """
-    findings = tuple(
-        replace(each, conformal=decide_finding(prediction.card, each.name, each.probability, error_rate))
-        for each in prediction.findings
-    )
-    return replace(prediction, findings=findings)
+    suitability, findings = prediction.suitability, []
+    for each in prediction.findings:
+        decided = decide_finding(prediction.card, each.name, each.probability, error_rate)
+        if decided is not None and suitability is not None and suitability.verdict == UNFIT:
+            decided = decided.unsure(f"The study is unfit for an answer: {suitability.warnings[0]}.")
+        findings.append(replace(each, conformal=decided))
+    return replace(prediction, findings=tuple(findings))
 
 
 def p_values(

@@ -27,7 +27,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from vpt_plugin.ct.suitability.verdict import DOUBTFUL, FITS, Check, Distance
+from vpt_plugin.ct.suitability.verdict import DOUBTFUL, FITS, UNKNOWN, Check, Distance
 from vpt_plugin.durable import write_over
 from vpt_plugin.errors import WeightsError
 
@@ -185,20 +185,38 @@ def fit_reference_crosswise(studies: Floats, parts: int = 5) -> FeatureReference
     return _with_threshold(FeatureGaussian.of(studies), len(studies), distances)
 
 
-def check_of(distance: Distance) -> Check:
-    """What is said of a study at this distance."""
+def check_features(
+    reference: FeatureReference | None, clip_features: NDArray[np.float32] | None
+) -> tuple[tuple[Check], Distance | None]:
+    """What can be said of whether a study is like those that the network knows.
+
+    Args:
+        reference: what those are like; None where nobody knows.
+        clip_features: (clips, features), of all clips of the task's stride; None where not all of them were
+            looked at.
+    """
+    if reference is None:
+        why = "the features of those were not kept with this version"
+    elif clip_features is None:
+        why = "it was read coarse to fine, which takes other clips"
+    else:
+        distance = reference.distance(clip_features)
+        return (_check_of(distance),), distance
+    sentence = f"whether this study looks to the network like those it was trained on is not known: {why}"
+    return (Check(CHECK, UNKNOWN, sentence),), None
+
+
+def _check_of(distance: Distance) -> Check:
     if distance.value <= distance.threshold:
-        return Check(
-            CHECK, FITS, "What the network sees in it is like what it saw in its training.", distance.value
-        )
-    return Check(
-        CHECK,
-        DOUBTFUL,
-        f"What the network sees in this study is unlike what it saw in its training: a distance of "
-        f"{distance.value:.1f}, and {math.floor(100 * distance.percentile)} % of the studies it was "
-        f"validated on lie within {distance.threshold:.1f}.",
-        distance.value,
+        sentence = "this study looks to the network like those it was trained on"
+        return Check(CHECK, FITS, sentence, distance.value)
+    percent = math.floor(100 * distance.percentile)
+    sentence = (
+        "this study looks to the network unlike those it was trained on: its features lie "
+        f"{distance.value:.2f} standard deviations from theirs, while {percent} % of the {distance.studies} "
+        f"studies that it was validated on lie within {distance.threshold:.2f}"
     )
+    return Check(CHECK, DOUBTFUL, sentence, distance.value)
 
 
 def _with_threshold(gaussian: FeatureGaussian, trained: int, distances: Floats) -> FeatureReference:
