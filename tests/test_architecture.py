@@ -15,7 +15,7 @@ PACKAGE = ROOT / "vpt_plugin"
 # From the roof to the cellar. Parts on one line do not import each other.
 LAYERS = [
     {"cli"},
-    {"study", "active", "bulk"},
+    {"study", "active", "bulk", "export", "dicom_report"},
     # A training measures what it publishes with the engines that will answer for it.
     {"training"},
     {"inference"},

@@ -14,6 +14,7 @@ class into one HTTP status (``apps/vptct/lib/errors.py``); the command line prin
     │   ├── GeometryError               missing, duplicate or unevenly spaced slices, gantry tilt
     │   ├── TooFewSlicesError           fewer slices than a clip can honestly be made of
     │   ├── StudyTooLargeError          more files or bytes than are accepted for one study
+    │   ├── NotReportableError          it has no DICOM instances that a report could refer to
     │   └── UnsuitableStudyError        an answer would mean nothing: no lungs in it, another body part
     ├── ArchiveError                the DICOM archive, or the share, does not hand out what is needed
     │   ├── ArchiveUnreachableError     it, or the folder of studies, is down, too slow, or refuses the login
@@ -114,6 +115,10 @@ class StudyTooLargeError(StudyError):
 
 class UnsuitableStudyError(StudyError):
     """An answer would mean nothing: the study shows no lungs, or something else than a chest."""
+
+
+class NotReportableError(StudyError):
+    """It has no DICOM instances that a structured report could refer to."""
 
 
 class ArchiveError(VptError):

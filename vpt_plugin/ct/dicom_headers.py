@@ -34,6 +34,7 @@ __all__ = [
     "is_dicom",
     "read_examination",
     "read_header",
+    "read_sop_class",
     "read_study_date",
     "read_uids",
 ]
@@ -150,6 +151,11 @@ def read_uids(path: Path) -> tuple[str, str]:
     """StudyInstanceUID and SeriesInstanceUID of one file, or "" for what cannot be read; it never fails."""
     examination, series = _stored_texts(path, ("StudyInstanceUID", "SeriesInstanceUID"))
     return examination, series
+
+
+def read_sop_class(path: Path) -> str:
+    """SOPClassUID of one file, or "" where none can be read. No file makes this fail."""
+    return _stored_text(path, "SOPClassUID")
 
 
 def read_study_date(path: Path) -> str:

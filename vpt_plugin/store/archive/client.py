@@ -18,10 +18,11 @@ from requests.utils import get_environ_proxies
 
 from vpt_plugin.errors import ArchiveError, ArchiveUnreachableError, CancelledError
 from vpt_plugin.store.archive.address import ArchiveAddress, Credentials
-from vpt_plugin.store.archive.failures import is_passing, no_dicomweb, told
+from vpt_plugin.store.archive.failures import RefusedRequestError, is_passing, no_dicomweb, told
 from vpt_plugin.store.archive.identity import check_identity
 from vpt_plugin.store.archive.multipart import dicom_file_of
 from vpt_plugin.store.archive.paging import Row, all_rows
+from vpt_plugin.store.archive.storing import require_stored, stored_as
 
 SERIES_UID, STUDY_UID, INSTANCE_UID = "0020000E", "0020000D", "00080018"
 _ROWS_PER_PAGE = 1000
@@ -33,6 +34,7 @@ _AS_STORED = {
     "Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*',
     "Accept-Encoding": "identity",
 }
+_NOT_THERE = (404, 410)
 _FIELDS = ["StudyDate", "SeriesDescription", "PatientID", "NumberOfSeriesRelatedInstances"]
 _Answer = TypeVar("_Answer")
 
@@ -132,6 +134,39 @@ class ArchiveClient:
         data = dicom_file_of(content_type, body)
         check_identity(data, series_uid, instance_uid)
         return data
+
+    def instance_or_none(self, study_uid: str, series_uid: str, instance_uid: str) -> bytes | None:
+        """One DICOM file as ``instance`` gives it; None where the archive has none of that UID.
+
+        Raises:
+            ArchiveError, ArchiveUnreachableError, CancelledError: as ``instance``.
+        """
+        try:
+            return self.instance(study_uid, series_uid, instance_uid)
+        except RefusedRequestError as error:
+            if error.status not in _NOT_THERE:
+                raise
+            return None
+
+    def store(self, data: bytes, study_uid: str) -> None:
+        """Store one DICOM file in its study. A file whose SOPInstanceUID is there already is not there twice.
+
+        Raises:
+            RefusedRequestError: the archive does not take it.
+            ArchiveError: it says that it could not store it.
+            ArchiveUnreachableError, CancelledError.
+        """
+        headers, body = stored_as(data)
+
+        def send() -> Any:
+            url = f"{self.address.url}/studies/{study_uid}"
+            with self._session.post(url, data=body, headers=headers) as answer:
+                answer.raise_for_status()
+                spoken = answer.headers.get("Content-Type", "").startswith("application/dicom+json")
+                return answer.json() if spoken else None
+
+        self._check_cancelled()
+        require_stored(self._patiently(send), self.address.host)
 
     def _download(self, url: str) -> tuple[str, bytearray]:
         body = bytearray()

@@ -28,6 +28,7 @@ _NAMES: Mapping[type[RefusedError], tuple[str, ...]] = {
         "TooFewSlicesError", "UnsuitableStudyError", "ConfigurationError", "TaskFileError", "TokenFileError",
         "ClipShapeError", "LabelError", "ManifestError", "CancelledError", "BadRequestError",
         "WrongFormError", "RequestValidationError", "ForeignHostError", "NotExplainableError",
+        "NotReportableError",
     ),
     NotLoggedInError: ("NotLoggedInError",),
     NotAllowedError: ("AccessError", "RoleMissingError", "ForeignOriginError", "ForeignComputerError"),

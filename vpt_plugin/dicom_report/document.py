@@ -1,0 +1,214 @@
+"""The structured report itself, put together by highdicom.
+
+Template TID 1500, "Measurement Report": who observed (a program, with its version), the finding coded, its
+probability as a measurement with a unit, the decision as a coded evaluation, the positive slices as images.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodedConcept,
+    ComprehensiveSR,
+    ContentItem,
+    DeviceObserverIdentifyingAttributes,
+    ImageContentItem,
+    Measurement,
+    MeasurementReport,
+    MeasurementsAndQualitativeEvaluations,
+    ObservationContext,
+    ObserverContext,
+    QualitativeEvaluation,
+    RelationshipTypeValues,
+    TextContentItem,
+    TrackingIdentifier,
+)
+from pydicom import config
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as dicom_codes
+
+from vpt_plugin import __version__
+from vpt_plugin.dicom_report import codes
+from vpt_plugin.dicom_report.source import COPIED, ReportSource, SourceSlice
+from vpt_plugin.dicom_report.uids import content_text, uid_of
+from vpt_plugin.inference.prediction import FindingPrediction, Prediction, weakest_estimate
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.tasks import ReadingTask
+
+NOT_FOR_CLINICAL_USE = (
+    "Not for clinical use: made by a research program that is not a medical device. Nobody has checked it."
+)
+# Behind whatever a scanner and a workstation number by themselves.
+_SERIES_NUMBER = 99000
+# What an answer is told to. More would be noise: other hardware moves the fifth decimal.
+_DECIMALS = 3
+_LONGEST_DESCRIPTION = 64
+
+
+def document_of(
+    prediction: Prediction, source: ReportSource, task: ReadingTask, created: datetime
+) -> Dataset:
+    """The report; arguments as of ``report_of``."""
+    card = prediction.card
+    content = _content(prediction, source, task)
+    report = ComprehensiveSR(
+        evidence=_evidence(source),
+        content=content[0],
+        series_instance_uid=uid_of("report series", *_of_version(card, source), __version__),
+        series_number=_SERIES_NUMBER,
+        sop_instance_uid=_instance_uid(source, content[0]),
+        instance_number=1,
+        manufacturer="VPTCT",
+        manufacturer_model_name="VPTCT",
+        software_versions=__version__,
+        series_description=f"Research only: VPTCT {_model_name(card)}"[:_LONGEST_DESCRIPTION],
+        coding_schemes=[codes.own_scheme()],
+        is_complete=True,
+    )
+    _set_patient(report, source)
+    report.ContentDate, report.ContentTime = created.strftime("%Y%m%d"), created.strftime("%H%M%S")
+    return report
+
+
+def _model_name(card: ModelCard) -> str:
+    return f"{card.task}/{card.model} version {card.version}"
+
+
+def _of_version(card: ModelCard, source: ReportSource) -> tuple[str, ...]:
+    return source.study_uid, source.series_uid, card.task, card.model, str(card.version), card.weights_sha256
+
+
+def _instance_uid(source: ReportSource, root: Dataset) -> str:
+    instances = sorted(each.instance_uid for each in source.slices)
+    return uid_of("report", source.study_uid, source.series_uid, *instances, content_text(root))
+
+
+def _evidence(source: ReportSource) -> list[Dataset]:
+    """Stand-ins for the slices. They say nothing of the patient, whose attributes are set as they are:
+    highdicom refuses those that break the rules of DICOM, which studies do."""
+    return [_stand_in(each, source) for each in source.slices]
+
+
+def _stand_in(each: SourceSlice, source: ReportSource) -> Dataset:
+    item = Dataset()
+    item.SOPClassUID, item.SOPInstanceUID = each.class_uid, each.instance_uid
+    item.StudyInstanceUID, item.SeriesInstanceUID = source.study_uid, source.series_uid
+    item.PatientID = item.PatientName = item.PatientBirthDate = item.PatientSex = ""
+    item.AccessionNumber = item.StudyID = ""
+    item.StudyDate = item.StudyTime = None
+    return item
+
+
+def _set_patient(report: Dataset, source: ReportSource) -> None:
+    # Every letter that any study is written in.
+    report.SpecificCharacterSet = "ISO_IR 192"
+    for keyword in COPIED:
+        if keyword in source.patient:
+            value = source.patient[keyword]
+            report.add(DataElement(keyword, dictionary_VR(keyword), value, validation_mode=config.IGNORE))
+
+
+def _content(prediction: Prediction, source: ReportSource, task: ReadingTask) -> MeasurementReport:
+    card = prediction.card
+    observer = DeviceObserverIdentifyingAttributes(
+        uid=uid_of("observer", card.task, card.model, str(card.version), card.weights_sha256, __version__),
+        name=f"VPTCT {_model_name(card)}",
+        manufacturer_name="VPTCT, a research project",
+        model_name=f"VPTCT {__version__}",
+    )
+    report = MeasurementReport(
+        observation_context=ObservationContext(
+            observer_device_context=ObserverContext(dicom_codes.DCM.Device, observer)
+        ),
+        procedure_reported=codes.CHEST_CT,
+        imaging_measurements=[_group(each, prediction, source, task) for each in prediction.findings],
+        title=dicom_codes.DCM.ImagingMeasurementReport,
+    )
+    _insert_remarks(report[0].ContentSequence, prediction)
+    return report
+
+
+def _insert_remarks(items: list[ContentItem], prediction: Prediction) -> None:
+    """What a reader must know first: before the measurements, which are the last item."""
+    remarks = [NOT_FOR_CLINICAL_USE]
+    if prediction.suitability is not None:
+        remarks.append(f"Is this study one for this model: {prediction.suitability.verdict}.")
+    remarks += [f"Warning: {each}" for each in prediction.warnings]
+    for remark in remarks:
+        items.insert(len(items) - 1, _text(remark))
+
+
+def _group(
+    finding: FindingPrediction, prediction: Prediction, source: ReportSource, task: ReadingTask
+) -> MeasurementsAndQualitativeEvaluations:
+    group = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(
+            uid=uid_of("finding", *_of_version(prediction.card, source), finding.name),
+            identifier=finding.name,
+        ),
+        finding_type=codes.finding_code(finding.name, task),
+        algorithm_id=_algorithm(prediction.card),
+        measurements=_measurements(finding),
+        qualitative_evaluations=_evaluations(finding),
+    )
+    items = group[0].ContentSequence
+    if finding.conformal is not None:
+        items.append(_text(finding.conformal.why))
+    items.extend(_images(finding, source))
+    return group
+
+
+def _algorithm(card: ModelCard) -> AlgorithmIdentification:
+    auroc = weakest_estimate(card.validation_auroc)
+    parameters = [
+        f"Computed by VPTCT {__version__}",
+        f"Weights SHA-256 {card.weights_sha256}" if card.weights_sha256 else "",
+        f"Pretraining {card.pretraining}, finetuned on {card.trained_on} studies",
+        f"Probabilities {'' if card.calibrated else 'not '}calibrated",
+        f"Validation AUROC {auroc.value:.2f} ({auroc.ci95[0]:.2f} to {auroc.ci95[1]:.2f}, {auroc.n} studies)"
+        if auroc
+        else "",
+    ]
+    return AlgorithmIdentification(
+        f"VPTCT {card.task}/{card.model}", str(card.version), [each for each in parameters if each]
+    )
+
+
+def _measurements(finding: FindingPrediction) -> list[Measurement]:
+    numbers = [(codes.PROBABILITY, finding.probability), (codes.THRESHOLD, finding.threshold)]
+    if finding.conformal is not None:
+        numbers.append((codes.ERROR_RATE, finding.conformal.error_rate))
+    return [Measurement(name, round(value, _DECIMALS), codes.NO_UNIT) for name, value in numbers]
+
+
+def _evaluations(finding: FindingPrediction) -> list[QualitativeEvaluation]:
+    said: list[tuple[CodedConcept, str]] = [(codes.DECISION, finding.decision)]
+    if finding.conformal is not None:
+        said.append((codes.CONFORMAL, finding.conformal.decision))
+    return [QualitativeEvaluation(name, codes.STATES[state]) for name, state in said]
+
+
+def _images(finding: FindingPrediction, source: ReportSource) -> list[ImageContentItem]:
+    """The slice to look at first, then all that speak for the finding; none where it is absent."""
+    if finding.decision != "present":
+        return []
+    key = source.nearest(finding.key_slice_mm)
+    positive = [each for low, high in finding.evidence_mm for each in source.between(low, high)]
+    return [
+        *([_image(codes.KEY_IMAGE, key)] if key else []),
+        *(_image(codes.POSITIVE_IMAGE, each) for each in positive),
+    ]
+
+
+def _image(name: CodedConcept, each: SourceSlice) -> ImageContentItem:
+    return ImageContentItem(
+        name, each.class_uid, each.instance_uid, relationship_type=RelationshipTypeValues.CONTAINS
+    )
+
+
+def _text(text: str) -> TextContentItem:
+    return TextContentItem(codes.COMMENT, text, relationship_type=RelationshipTypeValues.CONTAINS)

@@ -1,0 +1,78 @@
+"""send_report: a report to a DICOM archive by STOW-RS, once and no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import pydicom
+
+from vpt_plugin.dicom_report.report import file_bytes
+from vpt_plugin.dicom_report.uids import content_text
+from vpt_plugin.errors import ArchiveError
+from vpt_plugin.store.archive.client import ArchiveClient
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A report that lies in the archive.
+
+    Attributes:
+        uid: its SOPInstanceUID.
+        already_there: it lay there before; nothing was sent.
+    """
+
+    uid: str
+    already_there: bool
+
+
+def send_report(report: Dataset, archive: ArchiveClient) -> Sent:
+    """Store a report in the archive, unless it lies there, and read back that it does.
+
+    An answer that was sent before has the same SOPInstanceUID, so that it stays one instance however often
+    and by however many at once it is sent.
+
+    Args:
+        report: as ``report_of`` makes it.
+        archive: a conversation with the archive.
+
+    Raises:
+        ArchiveError: the archive refuses it, or holds something else under its UID.
+        ArchiveUnreachableError: the archive cannot be asked.
+        CancelledError: whoever began the conversation said so.
+    """
+    uid = str(report.SOPInstanceUID)
+    if _lies_there(report, archive):
+        return Sent(uid, already_there=True)
+    archive.store(file_bytes(report), str(report.StudyInstanceUID))
+    if not _lies_there(report, archive):
+        raise ArchiveError(
+            f"the DICOM archive {archive.address.host} took the report {uid} and does not hand it out.",
+            "Its own log may have the cause; then send the report again, it stays one.",
+        )
+    return Sent(uid, already_there=False)
+
+
+def _lies_there(report: Dataset, archive: ArchiveClient) -> bool:
+    """Whether the archive holds the report, with the same content.
+
+    Raises:
+        ArchiveError: there is something else under its UID.
+    """
+    data = archive.instance_or_none(
+        str(report.StudyInstanceUID), str(report.SeriesInstanceUID), str(report.SOPInstanceUID)
+    )
+    if data is None:
+        return False
+    held = pydicom.dcmread(BytesIO(data))
+    if "ContentSequence" not in held or content_text(held) != content_text(report):
+        raise ArchiveError(
+            f"the DICOM archive {archive.address.host} has something else than this report under its "
+            f"UID, {report.SOPInstanceUID}.",
+            "Somebody changed it there: remove it from the archive, then send the report again.",
+        )
+    return True
