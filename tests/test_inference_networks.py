@@ -43,6 +43,7 @@ def answer(study: Volume, classifier: Classifier) -> Callable[..., list[float]]:
     """The clips' probabilities."""
 
     def predict(**arguments: Any) -> list[float]:
+        arguments["unsuitable"] = "warn"  # noise has no lungs
         predictor = Predictor(copy.deepcopy(classifier), TASK, CARD, device="cpu", **arguments)
         return [clip.probability for clip in predictor.predict(study).findings[0].clips]
 

@@ -113,7 +113,8 @@ def test_a_study_shorter_than_a_clip_gets_the_answer_of_its_own_length() -> None
     def answer(spec: ModelSpec) -> float:
         classifier = new_classifier(spec, NODULE.findings, seed=3)
         card = ModelCard("nodule", spec.name, NODULE.findings, "none", spec.clip_slices)
-        prediction = Predictor(classifier, NODULE, card, device="cpu", precision="float32").predict(volume)
+        predictor = Predictor(classifier, NODULE, card, device="cpu", precision="float32")
+        prediction = predictor.predict(volume, unsuitable="warn")  # noise has no lungs
         (clip,) = prediction.findings[0].clips
         assert (clip.first_slice, clip.last_slice, clip.z_mm) == (0, 4, (0.0, 8.0))
         assert prediction.clip_disagreement == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,10 +49,11 @@ def classifier(spread_out: SpreadOut) -> Classifier:
     return fresh
 
 
-def predict(classifier: Classifier, hu: np.ndarray, **settings: int) -> Prediction:
+def predict(classifier: Classifier, hu: np.ndarray, **settings: Any) -> Prediction:
     card = ModelCard("nodule", classifier.spec.name, NODULE.findings, "none", clip_slices=1)
-    predictor = Predictor(classifier, NODULE, card, device="cpu", precision="float32", **settings)
-    return predictor.predict(study(hu))
+    arguments = {"device": "cpu", "precision": "float32", **settings}
+    # Noise has no lungs.
+    return Predictor(classifier, NODULE, card, **arguments).predict(study(hu), unsuitable="warn")
 
 
 def slice_probabilities(prediction: Prediction) -> list[float]:
@@ -118,16 +120,17 @@ def test_how_many_slices_go_together_does_not_change_their_answers(
 def test_on_the_cpu_sixteen_slices_go_together() -> None:
     told: list[tuple[int, int]] = []
     card = ModelCard("nodule", SMALL.name, NODULE.findings, "none", clip_slices=1)
-    predictor = Predictor(new_classifier(SMALL, NODULE.findings), NODULE, card, device="cpu")
+    predictor = Predictor(
+        new_classifier(SMALL, NODULE.findings), NODULE, card, device="cpu", unsuitable="warn"
+    )
     predictor.predict(study(noise()), progress=lambda done, clips: told.append((done, clips)))
     assert told == [(16, 21), (21, 21)]
 
 
 def test_bfloat16_gives_nearly_the_same_slices(classifier: Classifier) -> None:
     # Half the digits: the order of weights in memory is another one, too, and back again.
-    card = ModelCard("nodule", SMALL.name, NODULE.findings, "none", clip_slices=1)
     exact = slice_probabilities(predict(classifier, noise()))
-    half = Predictor(classifier, NODULE, card, device="cpu", precision="bfloat16").predict(study(noise()))
+    half = predict(classifier, noise(), precision="bfloat16")
     assert slice_probabilities(half) == pytest.approx(exact, abs=0.1)
     assert slice_probabilities(predict(classifier, noise())) == pytest.approx(exact, abs=1e-6)
 
