@@ -19,12 +19,14 @@ from vpt_plugin.ct.suitability import Suitability
 from vpt_plugin.ct.volume import Volume
 from vpt_plugin.errors import CancelledError, ConfigurationError, TooFewSlicesError, WeightsError
 from vpt_plugin.inference.batch_size import BatchSize
-from vpt_plugin.inference.coarse_to_fine import TASK_STRIDE, AnswerClips, choose_look
+from vpt_plugin.inference.coarse_to_fine import TASK_STRIDE, AnswerClips, EveryClip, choose_look
+from vpt_plugin.inference.conformal import with_decisions
 from vpt_plugin.inference.engines import Engine, make_engine
 from vpt_plugin.inference.fitness import REFUSE, UNSUITABLE, fitness_of, further_warnings
-from vpt_plugin.inference.heat import Explainer, HeatMap, Method, heat_map
+from vpt_plugin.inference.heat import Explainer, HeatMap, Method
 from vpt_plugin.inference.prediction import Prediction
 from vpt_plugin.inference.said import said_of_findings
+from vpt_plugin.inference.typicality import FeatureReference, check_features
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.classifier import Classifier
@@ -66,6 +68,8 @@ class Predictor:
         stride: which clips ``predict`` looks at, as of ``choose_look``; ``score`` always takes the task's.
         unsuitable: what ``predict`` does with a study for which an answer would mean nothing: ``refuse`` it,
             or answer and ``warn``.
+        reference: what the features of its training studies are like, as ``ModelStore.reference`` has it;
+            None where nobody knows, which ``predict`` then says.
 
     Raises:
         ConfigurationError: unknown device, precision, backend, stride or ``unsuitable``, or a classifier of
@@ -88,6 +92,7 @@ class Predictor:
         many_studies: bool = False,
         stride: str = TASK_STRIDE,
         unsuitable: str = REFUSE,
+        reference: FeatureReference | None = None,
     ) -> None:
         if not classifier.findings == task.findings == card.findings:
             raise ConfigurationError(
@@ -103,11 +108,12 @@ class Predictor:
                 f"choose from {', '.join(UNSUITABLE)}.",
             )
         self._unsuitable = unsuitable
+        self._reference = reference
         self.task = task
         self.card = card
         self.spec = classifier.spec
         self._classifier = classifier
-        self._explainer: Explainer | None = None
+        self._explainers: dict[Method | None, Explainer] = {}
         numbers = classifier.spec.clip_numbers(task.clips)
         self._length, self._stride = numbers.length, numbers.stride
         self.spec.check_clip(self._length, self.spec.crop_px, self.spec.crop_px)
@@ -163,9 +169,13 @@ class Predictor:
         suitability = fitness_of(reduced, self.task, self.card, unsuitable=unsuitable or self._unsuitable)
         slices = self._placed(window_hu(reduced.hu, self.task.hu_window))
         prepared = perf_counter()
-        seen = self._look.look(reduced.slices, self._answer_clips(slices, progress, cancelled))
+        said: list[ClipAnswers] = []
+        seen = self._look.look(reduced.slices, self._answer_clips(slices, progress, cancelled, said))
+        # Of other clips than the task's, the mean is that of another study.
+        features = said[0].features if isinstance(self._look, EveryClip) else None
+        suitability = suitability.with_checks(*check_features(self._reference, features))
         finished = perf_counter()
-        return Prediction(
+        prediction = Prediction(
             card=self.card,
             findings=said_of_findings(reduced, seen, self.task, self.card, length=self._length),
             warnings=self._warnings(reduced, suitability),
@@ -183,6 +193,7 @@ class Predictor:
             },
             suitability=suitability,
         )
+        return with_decisions(prediction)
 
     def explain(
         self,
@@ -212,33 +223,13 @@ class Predictor:
             NotExplainableError: where this network looks cannot be computed.
             TooFewSlicesError, CancelledError, WeightsError, DeviceMemoryError: as ``predict``.
         """
-        asked = self.task.findings if findings is None else tuple(findings)
-        if unknown := [name for name in asked if name not in self.task.findings]:
-            raise ConfigurationError(
-                f"the task {self.task.name} has no finding {', '.join(unknown)};",
-                f"choose from {', '.join(self.task.findings)}.",
-            )
+        if method not in self._explainers:
+            made = Explainer(self._classifier, self.task, self.card, device=self.device, method=method)
+            self._explainers = {method: made}
         slices = self._placed(window_hu(self._reduced(volume).hu, self.task.hu_window))
-        explainer = self._explainer_by(method)
-        seen = explainer.evidence(
-            slices, volume.slices, [self.task.findings.index(name) for name in asked],
-            progress=progress, cancelled=cancelled,
-        )  # fmt: skip
-        return tuple(
-            heat_map(
-                volume, name, each, method=str(explainer.method),
-                resize_px=self.spec.resize_px, crop_px=self.spec.crop_px,
-            )
-            for name, each in zip(asked, seen, strict=True)
-        )  # fmt: skip
-
-    def _explainer_by(self, method: Method | None) -> Explainer:
-        """What computes where the network looks, made when it is first needed."""
-        kept = self._explainer
-        if kept is None or (method is not None and kept.method != method):
-            kept = Explainer(self._classifier, self.task, self.card, device=self.device, method=method)
-        self._explainer = kept
-        return kept
+        return self._explainers[method].explain(
+            volume, slices, findings, progress=progress, cancelled=cancelled
+        )
 
     def score(
         self, slices: NDArray[np.uint8], *, study: str, cancelled: Callable[[], bool] | None = None
@@ -288,8 +279,12 @@ class Predictor:
         slices: torch.Tensor,
         progress: Callable[[int, int], None] | None,
         cancelled: Callable[[], bool] | None,
+        said: list[ClipAnswers],
     ) -> AnswerClips:
-        """Answers for clips of one study, as often as it is asked; the progress counts all of them."""
+        """Answers for clips of one study, as often as it is asked; the progress counts all of them.
+
+        All that the network says of them goes into ``said``, too.
+        """
         asked = 0
 
         def tell(before: int, done: int, total: int) -> None:
@@ -299,7 +294,8 @@ class Predictor:
         def answer(starts: Sequence[int]) -> NDArray[np.float64]:
             nonlocal asked
             before, asked = asked, asked + len(starts)
-            return self._clip_answers(slices, starts, partial(tell, before), cancelled).probabilities
+            said.append(self._clip_answers(slices, starts, partial(tell, before), cancelled))
+            return said[-1].probabilities
 
         return answer
 

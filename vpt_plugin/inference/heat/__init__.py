@@ -8,6 +8,5 @@ padding and resize; ``render`` heat on voxels.
 from vpt_plugin.inference.heat.explainer import Explainer
 from vpt_plugin.inference.heat.heat_map import HeatMap
 from vpt_plugin.inference.heat.method import METHODS, Method
-from vpt_plugin.inference.heat.render import heat_map
 
-__all__ = ["METHODS", "Explainer", "HeatMap", "Method", "heat_map"]
+__all__ = ["METHODS", "Explainer", "HeatMap", "Method"]

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vpt_plugin.ct.clips import clip_starts
+from vpt_plugin.ct.volume import Volume
 from vpt_plugin.data.clip_dataset import scale_clips
-from vpt_plugin.errors import CancelledError, WeightsError
+from vpt_plugin.errors import CancelledError, ConfigurationError, WeightsError
 from vpt_plugin.inference.batch_size import BatchSize
-from vpt_plugin.inference.heat.merge import Cells, Merging
+from vpt_plugin.inference.heat.heat_map import HeatMap
+from vpt_plugin.inference.heat.merge import Evidence
 from vpt_plugin.inference.heat.method import METHODS, Method
+from vpt_plugin.inference.heat.render import heat_map
 from vpt_plugin.inference.heat.rules import RULES
 from vpt_plugin.inference.heat.watch import Watched, family_of
 from vpt_plugin.models.card import ModelCard
@@ -27,20 +30,6 @@ from vpt_plugin.tasks import ReadingTask
 
 # A threshold may be 0, where every clip reaches it.
 _LEAST = 1e-9
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What speaks for a finding in a study, and where.
-
-    Attributes:
-        stages: what each stage that was looked into says.
-        peak: the highest heat in the study: 1 where a clip reaches the threshold, else the highest clip's
-            share of it.
-    """
-
-    stages: tuple[Cells, ...]
-    peak: float
 
 
 class Explainer:
@@ -76,62 +65,70 @@ class Explainer:
     ) -> None:
         self._family = family_of(classifier)
         self.method = method or METHODS[classifier.spec.family]
-        self._task, self._card, self._device = task, card, device
+        self._spec, self._task, self._card, self._device = classifier.spec, task, card, device
         numbers = classifier.spec.clip_numbers(task.clips)
         self._length, self._stride = numbers.length, numbers.stride
         with memory_needed(device, "the network does not fit a second time, which a heat map needs,"):
             self._classifier = copy.deepcopy(classifier).eval().requires_grad_(False).to(device)
 
-    def evidence(
+    def explain(
         self,
+        volume: Volume,
         placed: Tensor,
-        slices: int,
-        findings: Sequence[int],
+        findings: Sequence[str] | None = None,
         *,
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
-    ) -> tuple[Evidence, ...]:
-        """What speaks for some findings in a study.
+    ) -> tuple[HeatMap, ...]:
+        """The heat maps of a study.
 
         Args:
-            placed: uint8 (slices, rows, columns), cropped and at least one clip long, on the device.
-            slices: of the study, without what it was filled up with.
-            findings: which of the classifier's.
+            volume: the study.
+            placed: its slices, uint8 (slices, rows, columns), cropped and at least one clip long, on the
+                device.
+            findings: of which; None takes all of the task's.
             progress: called after every batch with the clips done and the clips in all.
             cancelled: asked before every batch.
 
         Raises:
+            ConfigurationError: no such finding.
             CancelledError, WeightsError, DeviceMemoryError: as ``Predictor.predict``.
         """
-        starts = clip_starts(slices, length=self._length, stride=self._stride)
-        merging = [[self._new_merging(slices) for _ in self.method.stages] for _ in findings]
-        weights = np.zeros((len(findings), len(starts)))
+        asked = self._task.findings if findings is None else tuple(findings)
+        if unknown := [name for name in asked if name not in self._task.findings]:
+            raise ConfigurationError(
+                f"the task {self._task.name} has no finding {', '.join(unknown)};",
+                f"choose from {', '.join(self._task.findings)}.",
+            )
+        starts = clip_starts(volume.slices, length=self._length, stride=self._stride)
+        evidence = [self._new_evidence(volume.slices) for _ in asked]
         done = 0
-        for clips in self._batches(placed, starts, findings, cancelled):
-            for clip in clips:
-                weights[:, done] = clip.weights
-                for of_finding, maps, weight in zip(merging, clip.maps, clip.weights, strict=True):
-                    for of_stage, pathways in zip(of_finding, maps, strict=True):
-                        of_stage.add(starts[done], pathways, float(weight))
+        for batch in self._batches(placed, starts, asked, cancelled):
+            for clip, weights in enumerate(batch.weights):
+                for finding, weight in enumerate(weights):
+                    evidence[finding].add(starts[done], batch.of_clip(clip, finding), float(weight))
                 done += 1
             if progress is not None:
                 progress(done, len(starts))
-        crop_px = self._classifier.spec.crop_px
         return tuple(
-            Evidence(tuple(each.cells(crop_px) for each in of_finding), float(peak))
-            for of_finding, peak in zip(merging, weights.max(axis=1), strict=True)
+            heat_map(volume, name, each, method=str(self.method), resize_px=self._spec.resize_px)
+            for name, each in zip(asked, evidence, strict=True)
         )
 
-    def _new_merging(self, slices: int) -> Merging:
-        return Merging(slices, length=self._length, alignment=self._family.alignment)
+    def _new_evidence(self, slices: int) -> Evidence:
+        stages = len(self.method.stages)
+        return Evidence(
+            slices, stages,
+            length=self._length, alignment=self._family.alignment, crop_px=self._spec.crop_px,
+        )  # fmt: skip
 
     def _batches(
         self,
         placed: Tensor,
         starts: Sequence[int],
-        findings: Sequence[int],
+        findings: Sequence[str],
         cancelled: Callable[[], bool] | None,
-    ) -> Iterator[list[_Clip]]:
+    ) -> Iterator[_Seen]:
         """What is seen in the clips, as many at a time as the memory takes."""
         asked = 1 if self._family.alone else None
         batch = BatchSize(self._device, asked, single_slices=self._length == 1)
@@ -141,15 +138,15 @@ class Explainer:
                 raise CancelledError
             batch.before_batch()
             tried = starts[done : done + batch.clips]
-            clips = self._tried(placed, tried, findings)
-            if clips is None:
+            seen = self._tried(placed, tried, findings)
+            if seen is None:
                 batch.halve(len(tried))
                 continue
             batch.after_batch()
             done += len(tried)
-            yield clips
+            yield seen
 
-    def _tried(self, placed: Tensor, starts: Sequence[int], findings: Sequence[int]) -> list[_Clip] | None:
+    def _tried(self, placed: Tensor, starts: Sequence[int], findings: Sequence[str]) -> _Seen | None:
         """What is seen in some clips; None when the memory does not take so many."""
         try:
             with full_float32(self._device), torch.enable_grad(), ExitStack() as stack:
@@ -166,42 +163,48 @@ class Explainer:
             # Nothing is tried again in here: as long as the exception lives, so do the tensors it failed on.
             return None
 
-    def _seen(self, logits: Tensor, watched: Sequence[Watched], findings: Sequence[int]) -> list[_Clip]:
-        """The evidence in the clips that just went through, by clip, finding, stage and pathway."""
+    def _seen(self, logits: Tensor, watched: Sequence[Watched], findings: Sequence[str]) -> _Seen:
+        """The evidence in the clips that just went through."""
         if not torch.isfinite(logits).all():
             raise WeightsError(
                 f"{self._card.task}/{self._card.model} version {self._card.version} gave what is no number; "
                 "its weights are damaged or its training went astray.",
                 "Use another version, or train it again.",
             )
-        rule = RULES[self.method.rule]
-        values = [each.values() for each in watched]
         # Clips do not see each other, so that the gradient of their sum is that of each.
-        maps = [
-            [
-                [rule(*pair).float().cpu().numpy() for pair in zip(of_stage, gradients, strict=True)]
-                for of_stage, gradients in zip(
-                    values, (each.gradients(logits[:, finding].sum()) for each in watched), strict=True
-                )
-            ]
-            for finding in findings
-        ]
-        weights = self._weights(logits.detach(), findings)
-        return [
-            _Clip(weights[clip], [[[each[clip] for each in stage] for stage in stages] for stages in maps])
-            for clip in range(len(logits))
-        ]
+        scores = logits[:, self._columns(findings)].sum(dim=0)
+        maps = [[self._maps(stage, score) for stage in watched] for score in scores]
+        return _Seen(self._weights(logits.detach(), findings), maps)
 
-    def _weights(self, logits: Tensor, findings: Sequence[int]) -> NDArray[np.float64]:
+    def _maps(self, stage: Watched, score: Tensor) -> list[NDArray[np.float32]]:
+        """The evidence of a stage for a score, per pathway: (clips, slices, rows, columns)."""
+        rule = RULES[self.method.rule]
+        pairs = zip(stage.values(), stage.gradients(score), strict=True)
+        return [rule(values, gradients).cpu().numpy() for values, gradients in pairs]
+
+    def _weights(self, logits: Tensor, findings: Sequence[str]) -> NDArray[np.float64]:
         """How much a clip's evidence counts for each finding: its share of the threshold, at most 1."""
         probabilities = torch.sigmoid(logits.double() / self._card.temperature).cpu().numpy()
-        thresholds = [self._card.threshold(self._task.findings[finding]) for finding in findings]
-        return np.asarray(np.minimum(probabilities[:, list(findings)] / np.maximum(thresholds, _LEAST), 1))
+        thresholds = [max(_LEAST, self._card.threshold(finding)) for finding in findings]
+        return np.asarray(np.minimum(probabilities[:, self._columns(findings)] / thresholds, 1))
+
+    def _columns(self, findings: Sequence[str]) -> list[int]:
+        """Where the findings are among the logits."""
+        return [self._task.findings.index(finding) for finding in findings]
 
 
 @dataclass(frozen=True)
-class _Clip:
-    """What is seen in one clip: a weight per finding, and evidence by finding, stage and pathway."""
+class _Seen:
+    """What is seen in a batch of clips.
+
+    Attributes:
+        weights: (clips, findings), how much each counts.
+        maps: evidence by finding, stage and pathway: (clips, slices, rows, columns) of cells.
+    """
 
     weights: NDArray[np.float64]
     maps: list[list[list[NDArray[np.float32]]]]
+
+    def of_clip(self, clip: int, finding: int) -> list[list[NDArray[np.float32]]]:
+        """The evidence in one clip for one finding, by stage and pathway."""
+        return [[pathway[clip] for pathway in stage] for stage in self.maps[finding]]

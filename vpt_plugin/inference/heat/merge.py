@@ -43,39 +43,57 @@ class Cells:
         return np.asarray(weights @ self.values @ weights.T)
 
 
-class Merging:
-    """Adds up the evidence of clips, each weighed, and takes the mean over the clips that see a slice.
+class Evidence:
+    """What speaks for one finding in a study: the evidence of its clips, added up as it comes.
+
+    A slice has the mean over the clips that see it. Every clip counts as much as it says the finding is
+    there, so that one which speaks against it adds nothing, wherever in it the network looked.
+
+    Attributes:
+        peak: the highest weight of a clip.
 
     Args:
         slices: of the study.
+        stages: how many are looked into.
         length: slices of a clip; a study shorter than a clip was filled up.
         alignment: where a cell looks.
+        crop_px: side of the square that the network saw.
     """
 
-    def __init__(self, slices: int, *, length: int, alignment: Alignment) -> None:
+    def __init__(self, slices: int, stages: int, *, length: int, alignment: Alignment, crop_px: int) -> None:
+        self.peak = 0.0
         self._length = length
         self._alignment: Alignment = alignment
+        self._crop_px = crop_px
         self._seen = np.zeros(slices, dtype=np.float32)
-        self._total = np.zeros((slices, 1, 1), dtype=np.float32)
+        self._totals: list[NDArray[np.float32] | None] = [None] * stages
 
-    def add(self, start: int, maps: Sequence[NDArray[np.float32]], weight: float) -> None:
+    def add(self, start: int, maps: Sequence[Sequence[NDArray[np.float32]]], weight: float) -> None:
         """Add a clip.
 
         Args:
             start: its first slice.
-            maps: evidence (slices, rows, columns) of cells, one per pathway; what is below 0 is left out.
-            weight: 0 leaves the clip's evidence out, but not the clip.
+            maps: per stage, per pathway: evidence (slices, rows, columns) of cells; what is below 0, where a
+                cell speaks against the finding, is left out.
+            weight: how much the clip counts, 0 to 1.
         """
+        self.peak = max(self.peak, weight)
         end = min(start + self._length, len(self._seen))
         self._seen[start:end] += 1
-        clip = np.maximum(np.sum([self._per_slice(each) for each in maps], axis=0), 0)
-        if self._total.shape[1:] != clip.shape[1:]:
-            self._total = np.zeros((len(self._seen), *clip.shape[1:]), dtype=np.float32)
-        self._total[start:end] += weight * clip[: end - start]
+        for stage, pathways in enumerate(maps):
+            clip = np.maximum(np.sum([self._per_slice(each) for each in pathways], axis=0), 0)
+            total = self._totals[stage]
+            if total is None:
+                total = self._totals[stage] = np.zeros((len(self._seen), *clip.shape[1:]), np.float32)
+            total[start:end] += weight * clip[: end - start]
 
-    def cells(self, crop_px: int) -> Cells:
-        """What was added, merged; at least one clip was, and all of them cover the study."""
-        return Cells(self._total / self._seen[:, None, None], crop_px, self._alignment)
+    def stages(self) -> tuple[Cells, ...]:
+        """What was added, merged; the clips that were cover the study."""
+        return tuple(
+            Cells(total / self._seen[:, None, None], self._crop_px, self._alignment)
+            for total in self._totals
+            if total is not None
+        )
 
     def _per_slice(self, evidence: NDArray[np.float32]) -> NDArray[np.float32]:
         """The evidence of a pathway's cells, spread over the slices of the clip."""

@@ -8,15 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vpt_plugin.ct.volume import Volume
-from vpt_plugin.inference.heat.explainer import Evidence
 from vpt_plugin.inference.heat.grid import SeenPart
 from vpt_plugin.inference.heat.heat_map import STEPS, HeatMap
-from vpt_plugin.inference.heat.merge import Cells
+from vpt_plugin.inference.heat.merge import Cells, Evidence
 
 
-def heat_map(
-    volume: Volume, finding: str, evidence: Evidence, *, method: str, resize_px: int, crop_px: int
-) -> HeatMap:
+def heat_map(volume: Volume, finding: str, evidence: Evidence, *, method: str, resize_px: int) -> HeatMap:
     """The heat map of one finding.
 
     Slice by slice, so that beside the map itself, a byte per voxel, there is little in memory.
@@ -26,11 +23,12 @@ def heat_map(
         finding: its name.
         evidence: what speaks for it.
         method: how it was made, in words.
-        resize_px, crop_px: of the network.
+        resize_px: of the network.
     """
     _, rows, columns = volume.hu.shape
-    seen = SeenPart((rows, columns), volume.spacing_mm[1:], resize_px, crop_px)
-    spread = _Spread(fused(evidence.stages), seen)
+    cells = fused(evidence.stages())
+    seen = SeenPart((rows, columns), volume.spacing_mm[1:], resize_px, cells.crop_px)
+    spread = _Spread(cells, seen)
     values = np.zeros(volume.hu.shape, dtype=np.uint8)
     hottest = spread.hottest()
     if hottest is None or evidence.peak == 0:
