@@ -146,7 +146,7 @@ class Desk:
             self.study, self.classification, self.draft, self.settings, around.ticker, is_blind
         )
         self.evidence_views = EvidenceViews(self.evidence)
-        self.heat_maps = HeatMaps(self.server, self.classification, self.evidence, self.settings)
+        self.heat_maps = HeatMaps(self.server, self.study, self.classification, self.evidence, self.settings)
         self.reading_clock = ReadingClock(self.draft, around.ticker, around.clock)
         self.evidence.moved.connect(self.reading_clock.note_activity)
         self.kept_labels = KeptLabels(self.outbox, self.server, self.jobs, around.ticker, self.messages)

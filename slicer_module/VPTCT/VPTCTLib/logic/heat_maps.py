@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .classification import Classification
     from .evidence import Evidence
     from .server_link import ServerLink
+    from .study_on_screen import StudyOnScreen
 
 _OPACITY = 0.5
 
@@ -24,6 +25,7 @@ class HeatMaps:
 
     Args:
         server: that is asked.
+        study: on screen, and what the views show.
         classification: asks it.
         evidence: has the answer that the reader may see, and the chosen finding.
         settings: whether to jump by itself.
@@ -35,7 +37,12 @@ class HeatMaps:
     """
 
     def __init__(
-        self, server: ServerLink, classification: Classification, evidence: Evidence, settings: Settings
+        self,
+        server: ServerLink,
+        study: StudyOnScreen,
+        classification: Classification,
+        evidence: Evidence,
+        settings: Settings,
     ) -> None:
         self._server, self._classification = server, classification
         self._evidence, self._settings = evidence, settings
@@ -46,6 +53,8 @@ class HeatMaps:
         # Which tells what changes on the server and in what runs.
         classification.changed.connect(self.changed.emit)
         classification.finished.connect(self._on_answer)
+        # Who puts another volume into the views takes away what lay over the one before.
+        study.watch.turned.connect(lambda _seen: self._draw())
 
     @property
     def why_not(self) -> str:
