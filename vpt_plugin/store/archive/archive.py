@@ -187,6 +187,17 @@ class DicomArchive:
         finally:
             self._cache.make_room()
 
+    @contextmanager
+    def conversation(self, cancelled: Callable[[], bool] | None = None) -> Iterator[ArchiveClient]:
+        """A conversation with the archive, to store something in it.
+
+        Raises:
+            ArchiveUnreachableError: it could not be reached a moment ago, or cannot be now.
+            ArchiveError, CancelledError: as the client's methods.
+        """
+        with self._reachability.asking(), self._client(cancelled) as client:
+            yield client
+
     def refresh(self) -> None:
         """Ask the archive for its series now; one that is down is no error here, ``state`` tells."""
         with suppress(ArchiveUnreachableError):
