@@ -18,6 +18,7 @@ p-value: Laxhammar & Falkman, Ann Math Artif Intell 2015.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +26,13 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from vpt_plugin.ct.suitability.verdict import DOUBTFUL, FITS, UNKNOWN, Check, Distance
-from vpt_plugin.durable import write_over
-from vpt_plugin.errors import WeightsError
+from vpt_plugin.errors import ChecksumError, WeightsError, WeightsNotFoundError
 
 TYPICALITY = "typicality.safetensors"
+_WAY_OUT = "Copy it again from where it was published, or measure it anew: vpt versions check-evidence."
 SCHEMA = "vptct.typicality/1"
 CHECK = "features"
 # Of the studies that the network knows, one of fifty may be called unlike them.
@@ -96,7 +97,6 @@ class FeatureReference:
         threshold: a distance above it is that of a study unlike those.
         percentile: of the distances of studies of the same source at which the threshold stands.
         trained, studies: how many made the Gaussian, and how many the threshold.
-        weights_sha256: of the network whose features they are; "" before they are written.
     """
 
     gaussian: FeatureGaussian
@@ -104,7 +104,6 @@ class FeatureReference:
     percentile: float
     trained: int
     studies: int
-    weights_sha256: str = ""
 
     def distance(self, clip_features: NDArray[np.float32]) -> Distance:
         """Of one study.
@@ -115,12 +114,8 @@ class FeatureReference:
         value = float(self.gaussian.distances(study_features(clip_features)[np.newaxis])[0])
         return Distance(value, self.threshold, self.percentile, self.studies)
 
-    def write(self, folder: Path, weights_sha256: str) -> None:
-        """Write it beside the weights that it belongs to.
-
-        Raises:
-            OSError: the disk is full, the folder is not writable.
-        """
+    def to_bytes(self) -> bytes:
+        """As safetensors, the same bytes for the same numbers; their SHA-256 stands on the version's card."""
         arrays = {
             "mean": self.gaussian.mean,
             "directions": self.gaussian.directions,
@@ -128,26 +123,55 @@ class FeatureReference:
             "numbers": np.array([self.gaussian.rest, self.threshold, self.percentile]),
             "counts": np.array([self.trained, self.studies], dtype=np.int64),
         }
-        told = {"schema": SCHEMA, "weights_sha256": weights_sha256}
-        write_over(folder / TYPICALITY, safetensors.numpy.save(arrays, told))
+        return safetensors.numpy.save(arrays, {"schema": SCHEMA})
+
+    @property
+    def sha256(self) -> str:
+        """Of ``to_bytes``."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
 
     @classmethod
-    def read(cls, folder: Path, weights_sha256: str) -> FeatureReference | None:
-        """What lies beside these weights; None where nothing does.
+    def from_bytes(cls, content: bytes) -> FeatureReference:
+        """What ``to_bytes`` wrote.
 
         Raises:
-            WeightsError: it is damaged, or belongs to other weights.
+            SafetensorError, KeyError, ValueError: it is none, or its numbers do not fit each other.
         """
-        path = folder / TYPICALITY
-        if not path.is_file():
+        arrays = safetensors.numpy.load(content)
+        mean, directions, variances = (arrays[name] for name in ("mean", "directions", "variances"))
+        rest, threshold, percentile = map(float, arrays["numbers"])
+        trained, studies = map(int, arrays["counts"])
+        if directions.shape != (len(variances), len(mean)):
+            raise ValueError("its numbers do not fit each other")
+        return cls(
+            FeatureGaussian(mean, directions, variances, rest), threshold, percentile, trained, studies
+        )
+
+    @classmethod
+    def read(cls, folder: Path, sha256: str) -> FeatureReference | None:
+        """What lies in the folder of a version.
+
+        Args:
+            folder: of the version.
+            sha256: of the file, as the version's card has it; "" where nothing was measured.
+
+        Raises:
+            WeightsNotFoundError: it is not there.
+            ChecksumError: it is not the one of the card.
+            WeightsError: it cannot be read.
+        """
+        if not sha256:
             return None
+        path = folder / TYPICALITY
         try:
-            found = _read(path)
+            content = path.read_bytes()
+            if (found := hashlib.sha256(content).hexdigest()) != sha256:
+                raise ChecksumError(f"{path} has the SHA-256 {found}, in the card it is {sha256}.", _WAY_OUT)
+            return cls.from_bytes(content)
+        except FileNotFoundError as error:
+            raise WeightsNotFoundError(f"{path} is not there.", _WAY_OUT) from error
         except (SafetensorError, KeyError, ValueError, OSError) as error:
-            raise _refused(path, f"it cannot be read: {error}") from error
-        if found.weights_sha256 != weights_sha256:
-            raise _refused(path, "it belongs to the weights of another version")
-        return found
+            raise WeightsError(f"{path}: it cannot be read: {error}.", _WAY_OUT) from error
 
 
 def study_features(clip_features: NDArray[np.float32]) -> Floats:
@@ -225,31 +249,3 @@ def _with_threshold(gaussian: FeatureGaussian, trained: int, distances: Floats) 
     rank = min(studies, math.ceil(PERCENTILE * (studies + 1)))
     threshold = float(np.sort(distances)[rank - 1])
     return FeatureReference(gaussian, threshold, rank / (studies + 1), trained, studies)
-
-
-def _read(path: Path) -> FeatureReference:
-    with safe_open(path, framework="numpy") as file:
-        told = file.metadata() or {}
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-    if told.get("schema") != SCHEMA:
-        raise ValueError(f"it does not follow {SCHEMA!r}")
-    mean, directions, variances = (
-        arrays[name].astype(np.float64) for name in ("mean", "directions", "variances")
-    )
-    if directions.shape != (len(variances), len(mean)) or not all(
-        np.isfinite(a).all() for a in arrays.values()
-    ):
-        raise ValueError("its numbers do not fit each other")
-    rest, threshold, percentile = map(float, arrays["numbers"])
-    trained, studies = map(int, arrays["counts"])
-    return FeatureReference(
-        FeatureGaussian(mean, directions, variances, rest),
-        threshold, percentile, trained, studies, told.get("weights_sha256", ""),
-    )  # fmt: skip
-
-
-def _refused(path: Path, why: str) -> WeightsError:
-    return WeightsError(
-        f"{path}: {why}.",
-        "Copy it again from where it was published, or measure it anew: vpt versions check-evidence.",
-    )

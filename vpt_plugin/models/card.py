@@ -77,6 +77,8 @@ class ModelCard:
             (``vpt_plugin.models.precision``); empty where nothing was measured.
         conformal: what the validation studies were given, to decide by (``vpt_plugin.inference.conformal``);
             None where that was not kept.
+        typicality_sha256: of the file that says what its training studies were like
+            (``vpt_plugin.inference.typicality``); "" where that was not measured.
         unknown: fields that a newer VPTCT wrote; kept as they are.
     """
 
@@ -110,6 +112,7 @@ class ModelCard:
     comparison: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     precision_checks: Mapping[str, PrecisionCheck] = field(default_factory=lambda: MappingProxyType({}))
     conformal: ConformalRecord | None = None
+    typicality_sha256: str = ""
     unknown: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def threshold(self, finding: str) -> float:

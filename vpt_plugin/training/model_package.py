@@ -67,12 +67,12 @@ def take_package(source: Path, into: Path) -> ModelCard:
     Raises:
         ModelCardError: no such package, or damaged; or its names could lead elsewhere.
         UnknownModelError: this VPTCT does not have the network.
-        WeightsError: what its training studies were like cannot be read, or belongs to other weights.
+        WeightsError: what its training studies were like is not there, damaged, or not that of the card.
         OSError: the disk is full.
     """
     _take(source, into)
     card = read_card(into / CARD, called=f"{source}: {CARD}")
-    FeatureReference.read(into, card.weights_sha256)
+    FeatureReference.read(into, card.typicality_sha256)
     get_model(card.model)
     # The task becomes the name of a folder.
     names = (card.task, *card.findings)

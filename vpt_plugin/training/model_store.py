@@ -22,8 +22,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from vpt_plugin.durable import write_over
 from vpt_plugin.errors import ConfigurationError, ModelCardError, TrainingError
-from vpt_plugin.inference.typicality import FeatureReference
+from vpt_plugin.inference.typicality import TYPICALITY, FeatureReference
 from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
@@ -234,13 +235,16 @@ class ModelStore:
         write_package(folder.place(version), into)
         return into
 
-    def import_(self, source: Path, *, serve: bool = False, why: str = "", by: str = "") -> ModelCard:
+    def import_(
+        self, source: Path, *, serve: bool = False, why: str = "", by: str = "", called: str = ""
+    ) -> ModelCard:
         """Take a version that was exported, as the next version of its task and model.
 
         Args:
             source: the zip file or the folder, or the folder of a version in another store.
             serve: from now on. Else it is a candidate.
             why, by: for the record of what is served.
+            called: what messages call the source; its path by default.
 
         Returns:
             Its card, with the number that it has here.
@@ -253,13 +257,14 @@ class ModelStore:
             TrainingError: it cannot be written; what was served before still is.
         """
         # Onto the store's own disk, because only there it can be renamed into its place.
-        with _told(f"{source} cannot be imported into {self.root}"), unfinished_in(self.root) as unfinished:
+        called = called or str(source)
+        with _told(f"{called} cannot be imported into {self.root}"), unfinished_in(self.root) as unfinished:
             card = take_package(source, unfinished)
             read_classifier(unfinished, card)
             folder = self._folder(card.task, card.model)
             if (version := folder.holding(card.weights_sha256)) is not None:
                 raise ConfigurationError(
-                    f"{source} is here already;", f"it is version {version} of {folder.name}."
+                    f"{called} is here already;", f"it is version {version} of {folder.name}."
                 )
             return self._add(folder, unfinished, card, IMPORTED if serve else None, why, by)
 
@@ -313,9 +318,9 @@ class ModelStore:
         """What the training studies of a version were like; None where that was not measured.
 
         Raises:
-            WeightsError: it is damaged, or belongs to other weights.
+            WeightsError: it is not there, damaged, or not that of the card.
         """
-        return FeatureReference.read(self.place(card.task, card.model, card.version), card.weights_sha256)
+        return FeatureReference.read(self.place(card.task, card.model, card.version), card.typicality_sha256)
 
     def card(self, task: str, model: str, version: int | None = None) -> ModelCard:
         """The card of a published classifier; the served version unless one is given.
@@ -354,11 +359,10 @@ class ModelStore:
         ):
             card = self.card(card.task, card.model, card.version)
             if reference is not None:
-                reference.write(folder.place(card.version), card.weights_sha256)
-            if conformal is not None:
-                card = replace(card, conformal=conformal)
-                folder.rewrite(card)
-        return card
+                write_over(folder.place(card.version) / TYPICALITY, reference.to_bytes())
+                card = replace(card, typicality_sha256=reference.sha256)
+            folder.rewrite(replace(card, conformal=conformal or card.conformal))
+        return self.card(card.task, card.model, card.version)
 
     def keep_checks(
         self, task: str, model: str, version: int, checks: Mapping[str, PrecisionCheck]

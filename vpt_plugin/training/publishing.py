@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vpt_plugin import __version__
-from vpt_plugin.digest import file_sha256
-from vpt_plugin.inference.typicality import FeatureReference
+from vpt_plugin.durable import write_over
+from vpt_plugin.inference.typicality import TYPICALITY, FeatureReference
 from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.precision_record import PrecisionCheck
@@ -27,7 +27,6 @@ from vpt_plugin.training.trained import Trained
 from vpt_plugin.training.training_data import TrainingData
 from vpt_plugin.training.validation_record import ValidationRecord, record_of
 from vpt_plugin.training.verdict import FIRST, Verdict
-from vpt_plugin.training.version_folder import WEIGHTS
 
 _SERVED_MEANWHILE = (
     " Meanwhile another version came to be served, with which this one was not compared. So it is kept as a "
@@ -160,7 +159,7 @@ class Publication:
         """What lies beside the weights: the record, what its studies were like, and the report."""
         record.write(folder)
         if self.reference is not None:
-            self.reference.write(folder, file_sha256(folder / WEIGHTS))
+            write_over(folder / TYPICALITY, self.reference.to_bytes())
         if report:
             write_report(self._report_facts(card), folder)
 
@@ -216,6 +215,7 @@ class Publication:
             comparison=self.verdict.to_json(),
             precision_checks=self.checks,
             conformal=conformal_record(task.findings, record.validated, folds=bool(self.data.folds)),
+            typicality_sha256=self.reference.sha256 if self.reference else "",
         )
 
 
