@@ -98,6 +98,7 @@ class StudyWorker:
         self._predictor = Predictor(
             classifier, given.task, card,
             device=given.device, precision=given.precision, backend=given.backend, many_studies=True,
+            reference=store.reference(card),
         )  # fmt: skip
         if self._predictor.device.type == "cpu":
             keep_freed_memory()

@@ -103,7 +103,7 @@ class Predictors:
         return Predictor(
             classifier, task, card,
             device=self._device, backend=self._backend, precision=self._precision, many_studies=True,
-            stride=self._stride, unsuitable=self._unsuitable,
+            stride=self._stride, unsuitable=self._unsuitable, reference=self.store.reference(card),
         )  # fmt: skip
 
     def served_anew(self) -> list[tuple[str, str]]:
