@@ -179,7 +179,9 @@ def end_to_end(bench: SideBySide, networks: Sequence[str], *, studies: int) -> N
 def seconds_for_all(network: str, folders: Sequence[Path]) -> float:
     """One run over all folders with a predictor that is ready."""
     classifier, card = classifier_and_card(network)
-    predictor = Predictor(classifier, task(), card, device="cuda", precision=PRECISION, backend="torch")
+    predictor = Predictor(
+        classifier, task(), card, device="cuda", precision=PRECISION, backend="torch", unsuitable="warn"
+    )
     predictor.warm_up()
 
     def read(folder: Path, stopped: Callable[[], bool]) -> ReducedStudy:

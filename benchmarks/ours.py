@@ -128,7 +128,9 @@ class WholeStudy:
         if self._network != network or self._predictor is None:
             self._predictor = None
             classifier, card = classifier_and_card(network)
-            self._predictor = Predictor(classifier, task(), card, cache=COMPILED, **self._settings)
+            self._predictor = Predictor(
+                classifier, task(), card, cache=COMPILED, unsuitable="warn", **self._settings
+            )
             self._network = network
         if warm_up:
             self._predictor.warm_up()

@@ -124,7 +124,7 @@ def many(bench: SideBySide, *, studies: int, rounds: int) -> None:
     predictor = Predictor(
         new_classifier(spec, TASK.findings), TASK,
         ModelCard(TASK.name, "tiny", TASK.findings, "none", spec.clip_slices),
-        backend="torch", precision="float32",
+        backend="torch", precision="float32", unsuitable="warn",  # noise has no lungs
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{number}" for number in range(studies)]

@@ -116,7 +116,7 @@ def count_levels(sample: NDArray[np.int16]) -> int | None:
     few = sample[::step, ::step, ::step].ravel()
     if few.size < _LEAST_LEVEL_VOXELS:
         return None
-    return int(np.count_nonzero(np.bincount(few - np.int16(MIN_HU))))
+    return int(np.count_nonzero(np.bincount(few.view(np.uint16))))
 
 
 def facts_of(volume: Volume, sample: NDArray[np.int16]) -> StudyFacts:

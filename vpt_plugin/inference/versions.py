@@ -14,6 +14,7 @@ from time import perf_counter
 
 from vpt_plugin.ct.reduced import ReducedStudy
 from vpt_plugin.ct.volume import Volume
+from vpt_plugin.inference.fitness import WARN
 from vpt_plugin.inference.prediction import Prediction, VersionAnswer
 from vpt_plugin.inference.predictor import Predictor
 
@@ -46,7 +47,8 @@ def ask_versions(
     began = perf_counter()
     answers = []
     for other in others:
-        said = other.predict(study, progress=progress, cancelled=cancelled)
+        # Whether the study suits was decided when the served version answered.
+        said = other.predict(study, progress=progress, cancelled=cancelled, unsuitable=WARN)
         probabilities = {finding.name: finding.probability for finding in said.findings}
         answers.append(VersionAnswer(said.card.model, said.card.version, probabilities))
     spent = perf_counter() - began
