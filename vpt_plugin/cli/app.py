@@ -15,6 +15,7 @@ from vpt_plugin.cli import (
     classify,
     classify_all,
     evaluate,
+    export,
     finetune,
     give_back,
     import_studies,
@@ -69,6 +70,8 @@ app.command("tasks")(tasks.tasks)
 app.command("finetune")(finetune.finetune)
 app.command("evaluate")(evaluate.evaluate)
 app.command("phantom")(phantom.phantom)
+app.command("export")(export.export)
+app.command("import-bundle")(export.import_bundle)
 app.command("score")(score.score)
 app.command("next")(next_study.next_study)
 app.command("worklist")(worklist.worklist)

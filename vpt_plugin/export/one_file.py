@@ -1,0 +1,87 @@
+"""An exported network in one file, with the facts about it inside and, for people and scripts, beside it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+
+from vpt_plugin.digest import file_sha256
+from vpt_plugin.durable import make_folder, publish_file, write_new
+from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.export.facts import Exported
+from vpt_plugin.export.network import TOLERANCE, ClipLogits, network_of
+from vpt_plugin.export.onnx_file import write_onnx
+from vpt_plugin.export.torchscript import write_torchscript
+from vpt_plugin.models.classifier import Classifier
+
+_WRITERS: Mapping[str, Callable[[ClipLogits, Exported, Path], float]] = MappingProxyType(
+    {"torchscript": write_torchscript, "onnx": write_onnx}
+)
+SUFFIXES: Mapping[str, str] = MappingProxyType({"torchscript": ".ts", "onnx": ".onnx"})
+
+
+def write_file(classifier: Classifier, exported: Exported, kind: str, path: Path) -> float:
+    """Write a network as ``onnx`` or ``torchscript``, and ``<path>.json`` with what goes with it.
+
+    Nothing is overwritten, and nothing is there unless it was held against torch.
+
+    Args:
+        classifier: the network; left as it is.
+        exported: what is known about it.
+        kind: a key of ``SUFFIXES``.
+        path: of the file.
+
+    Returns:
+        By how much its logits differ from torch's at most.
+
+    Raises:
+        ConfigurationError: one of the files is there already, or the network cannot be exported.
+        BackendDisagreesError: it answers otherwise than torch.
+        OSError: the disk is full, the folder is not writable.
+    """
+    beside = path.with_name(f"{path.name}.json")
+    require_free(path, beside)
+    with unfinished_beside(path) as folder:
+        difference = _WRITERS[kind](network_of(classifier), exported, folder / path.name)
+        checked = {"against": "torch float32", "logits_differ_by": difference, "allowed": TOLERANCE}
+        facts = {**exported.to_json(), "checked": checked, "sha256": file_sha256(folder / path.name)}
+        # The facts come first: they hold the checksum of a file that is not there yet, and not the reverse.
+        write_new(beside, json_bytes(facts))
+        try:
+            publish_file(folder / path.name, path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+    return difference
+
+
+def json_bytes(data: object) -> bytes:
+    """JSON for people, too."""
+    return (json.dumps(data, indent=2) + "\n").encode()
+
+
+def require_free(*paths: Path) -> None:
+    """Refuse to write over anything.
+
+    Raises:
+        ConfigurationError: names what is there.
+    """
+    for path in paths:
+        if path.exists():
+            raise ConfigurationError(f"{path} is there already;", "choose another name with --output.")
+
+
+@contextmanager
+def unfinished_beside(place: Path) -> Iterator[Path]:
+    """An empty hidden folder on the disk of a place, which may be renamed into it; removed in the end."""
+    folder = place.absolute().parent / f".unfinished-{uuid.uuid4().hex}"
+    make_folder(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
