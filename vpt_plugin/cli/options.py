@@ -61,6 +61,15 @@ BackendOption = Annotated[
         "here.",
     ),
 ]
+# Those of vpt_plugin.inference.fitness.UNSUITABLE, which is not imported here because it brings numpy.
+UnsuitableOption = Annotated[
+    str,
+    typer.Option(
+        "--unsuitable",
+        help="What to do with a study for which an answer would mean nothing, as one without lungs: refuse "
+        "it, or warn and answer.",
+    ),
+]
 
 
 def choose_task(name: str | None, task_file: Path | None) -> ReadingTask:
