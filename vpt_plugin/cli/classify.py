@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vpt_plugin.cli.console import middle_cut, print_error, progress_bars
+from vpt_plugin.cli.explained import HeatMapFolder
 from vpt_plugin.cli.options import (
     BackendOption,
     DeviceOption,
@@ -20,6 +21,7 @@ from vpt_plugin.cli.options import (
     PrecisionOption,
     TaskFileOption,
     TaskOption,
+    UnsuitableOption,
     choose_task,
 )
 from vpt_plugin.cli.report import FORMATS, Report
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from vpt_plugin.ct.reduced import ReducedStudy
+    from vpt_plugin.ct.volume import Volume
     from vpt_plugin.inference import Prediction, Predictor
 
 # A longer name of a study leaves no room for its bar.
@@ -76,6 +79,17 @@ def classify(
             "side, then finer ones around those that matter (coarse-to-fine:8: every 8 slices).",
         ),
     ] = "task",
+    unsuitable: UnsuitableOption = "refuse",
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            "--explain",
+            metavar="FOLDER",
+            help="Write heat maps here: where in the study the network saw what it says, a NIfTI file per "
+            "study and finding. It takes about as long as the answer again.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Answer for one study or many.
 
@@ -93,6 +107,7 @@ def classify(
       vpt classify ct.nii.gz --task nodule --model tiny
       vpt classify exam.zip dicom_folder/ --task pe --model swin_t --json > answers.json
       vpt classify incoming/ --task nodule --csv > answers.csv
+      vpt classify ct.nii.gz --task nodule --model tiny --explain heat_maps/
     """
     if as_json and as_csv:
         raise typer.BadParameter("use either --json or --csv, not both.")
@@ -113,26 +128,32 @@ def classify(
     predictor = Predictor(
         classifier, reading_task, card,
         device=device, precision=precision, backend=backend, many_studies=many, stride=stride,
+        unsuitable=unsuitable,
     )  # fmt: skip
     # With a few studies it does not matter how long they take.
     for note in predictor.engine.notes if many else ():
         typer.echo(f"Note: {note}.", err=True)
     report = FORMATS["json" if as_json else "csv" if as_csv else "table"]()
-    failed = _answer(paths, series, predictor, report)
+    heat_maps = None if explain is None else HeatMapFolder(explain, paths)
+    failed = _answer(paths, series, predictor, report, heat_maps)
     if failed:
         typer.echo(f"{len(failed)} could not be answered: {', '.join(failed)}", err=True)
         raise typer.Exit(1)
 
 
 def _answer(
-    studies: Sequence[Path], series_uid: str | None, predictor: Predictor, report: Report
+    studies: Sequence[Path],
+    series_uid: str | None,
+    predictor: Predictor,
+    report: Report,
+    heat_maps: HeatMapFolder | None,
 ) -> list[str]:
     """Answers for the studies in their order; the names of those that gave none."""
     from vpt_plugin.inference.pipeline import Failed, answer_studies
 
     failed = []
     with report, progress_bars() as progress:
-        shown = _Shown(series_uid, predictor, progress)
+        shown = _Shown(series_uid, predictor, progress, heat_maps)
         with closing(answer_studies(studies, shown.read, shown.answer)) as outcomes:
             for outcome in progress.track(outcomes, total=len(studies), description="studies"):
                 if not isinstance(outcome, Failed):
@@ -158,9 +179,11 @@ def _about(path: Path, error: VptError | MemoryError | OSError) -> StudyError:
 
 @dataclass(frozen=True)
 class _Read:
-    """A study that was read, and the bar that shows how far it is."""
+    """A study that was read, whole where it is to be explained, and the bar that shows how far it is."""
 
+    path: Path
     reduced: ReducedStudy
+    volume: Volume | None
     seconds: float
     bar: TaskID
 
@@ -168,33 +191,52 @@ class _Read:
 class _Shown:
     """Reads and answers studies, each with a bar from the moment when its reading begins."""
 
-    def __init__(self, series_uid: str | None, predictor: Predictor, progress: Progress) -> None:
+    def __init__(
+        self,
+        series_uid: str | None,
+        predictor: Predictor,
+        progress: Progress,
+        heat_maps: HeatMapFolder | None,
+    ) -> None:
+        self._heat_maps = heat_maps
         self._series_uid = series_uid
         self._predictor = predictor
         self._progress = progress
 
     def read(self, path: Path, stopped: Callable[[], bool]) -> _Read:
         """The study at a path."""
-        from vpt_plugin.ct.reduced import read_reduced
-
         bar = self._progress.add_task(f"clips of {middle_cut(path.name, _MAX_NAME)}", total=None)
         try:
             began = perf_counter()
-            pixels = self._predictor.spec.resize_px
-            reduced = read_reduced(path, pixels=pixels, name=str(path), series_uid=self._series_uid)
-            return _Read(reduced, perf_counter() - began, bar)
+            reduced, volume = self._content(path)
+            return _Read(path, reduced, volume, perf_counter() - began, bar)
         except BaseException:
             self._progress.remove_task(bar)
             raise
 
+    def _content(self, path: Path) -> tuple[ReducedStudy, Volume | None]:
+        from vpt_plugin.ct.reader import read_study
+        from vpt_plugin.ct.reduced import read_reduced, reduce_volume
+
+        pixels, name = self._predictor.spec.resize_px, str(path)
+        if self._heat_maps is None:
+            return read_reduced(path, pixels=pixels, name=name, series_uid=self._series_uid), None
+        volume = read_study(path, name=name, series_uid=self._series_uid)
+        return reduce_volume(volume, pixels=pixels), volume
+
     def answer(self, study: _Read, stopped: Callable[[], bool]) -> Prediction:
         """The answer for a study that was read."""
         try:
-            return self._predictor.predict(
+            prediction = self._predictor.predict(
                 study.reduced,
                 progress=lambda done, total: self._progress.update(study.bar, completed=done, total=total),
                 cancelled=stopped,
                 read_seconds=study.seconds,
+            )
+            if self._heat_maps is None or study.volume is None:
+                return prediction
+            return self._heat_maps.explained(
+                study.path, study.volume, prediction, self._predictor, cancelled=stopped
             )
         finally:
             self._progress.remove_task(study.bar)

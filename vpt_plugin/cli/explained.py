@@ -1,0 +1,74 @@
+"""The heat maps of ``vpt classify --explain``: a folder with one file per study and finding."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from vpt_plugin.cli.report import short_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vpt_plugin.ct.volume import Volume
+    from vpt_plugin.inference import Prediction, Predictor
+
+_STUDY_SUFFIX = re.compile(r"\.(nii\.gz|tar\.gz|nii|nrrd|mha|zip|tar|tgz|dcm|vptct)$", re.IGNORECASE)
+_NO_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class HeatMapFolder:
+    """Where heat maps are written.
+
+    Args:
+        folder: need not be there. What was written into it before is replaced.
+        studies: all that there will be; maps are called after them.
+    """
+
+    def __init__(self, folder: Path, studies: Sequence[Path]) -> None:
+        self.folder = folder
+        self._names = dict(zip(studies, _file_names(studies), strict=True))
+
+    def explained(
+        self,
+        study: Path,
+        volume: Volume,
+        prediction: Prediction,
+        predictor: Predictor,
+        *,
+        cancelled: Callable[[], bool],
+    ) -> Prediction:
+        """The answer for a study with its heat maps, which are then in the folder.
+
+        Raises:
+            VptError: as ``Predictor.explain``.
+            OSError: a map cannot be written.
+        """
+        from vpt_plugin.inference.evidence import HeatMapFacts
+
+        began = perf_counter()
+        maps = predictor.explain(volume, cancelled=cancelled)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        facts = []
+        for each in maps:
+            path = self.folder / f"{self._names[study]}.{each.finding}.nii.gz"
+            each.write_nifti(path)
+            facts.append(each.facts(str(path)))
+        took = perf_counter() - began
+        seconds = {**prediction.seconds, "explain": took, "total": prediction.seconds["total"] + took}
+        return replace(prediction, heat_map=HeatMapFacts(maps[0].method, tuple(facts)), seconds=seconds)
+
+
+def _file_names(studies: Sequence[Path]) -> list[str]:
+    """A name for every study's files: its own, with what tells it from the others; no two are the same."""
+    names: list[str] = []
+    for short in short_names([str(study) for study in studies]):
+        plain = _NO_FILE_NAME.sub("_", _STUDY_SUFFIX.sub("", short)).strip("._") or "study"
+        taken = {name.lower() for name in names}
+        numbered = (f"{plain}-{number}" for number in range(2, len(studies) + 2))
+        names.append(next(each for each in (plain, *numbered) if each.lower() not in taken))
+    return names
