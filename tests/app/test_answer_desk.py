@@ -19,6 +19,7 @@ from stand_in import wait_until
 
 from vpt_plugin.errors import CancelledError, StudyNotFoundError
 from vpt_plugin.inference import FindingPrediction, Prediction
+from vpt_plugin.inference.evidence import AnswerFile
 from vpt_plugin.models.card import ModelCard
 
 CARD = ModelCard("nodule", "tiny", ("lung_nodule",), "none", 16, version=3, weights_sha256="ab")
@@ -218,3 +219,26 @@ def test_an_upload_is_known_by_its_bytes_wherever_it_lies(tmp_path: Path) -> Non
         place.write_bytes(content)
     one, same, other = map(content_of_upload, places)
     assert one == same != other
+
+
+def test_files_of_answers_are_kept_up_to_a_size_and_those_asked_for_longest_ago_leave() -> None:
+    desk = AnswerDesk(keep_bytes=25)
+
+    def keep(study: str, size_bytes: int) -> AnswerKey:
+        key = replace(KEY, study=study)
+        files = (AnswerFile("file", "map.nii.gz", bytes(size_bytes)),) if size_bytes else ()
+        desk.keep(key, replace(prediction(), files=files))
+        return key
+
+    plain, first, second = keep("plain", 0), keep("first", 10), keep("second", 10)
+    desk.ask(first)
+    third = keep("third", 10)
+    assert [desk.kept(key) is None for key in (plain, first, second, third)] == [False, False, True, False]
+    too_large = keep("too large", 26)
+    assert [desk.kept(key) is None for key in (plain, first, third, too_large)] == [False, False, False, True]
+
+
+def test_an_answer_of_another_version_that_came_up_on_the_way_is_not_kept() -> None:
+    desk = AnswerDesk()
+    desk.keep(KEY, prediction(card=replace(CARD, version=4)))
+    assert desk.kept(KEY) is None

@@ -137,16 +137,19 @@ class AnswerDesk:
             del self._questions[question.key]
 
     def _keep_answer(self, key: AnswerKey, prediction: Prediction) -> None:
+        """Keep it, and let go of those that it takes the place of. Under the lock."""
+        if _files_bytes(prediction) > self._keep_bytes:
+            return
         self._kept[key] = prediction
         self._kept.move_to_end(key)
         while len(self._kept) > self._keep:
             self._kept.popitem(last=False)
-        held = {each: _files_bytes(kept) for each, kept in self._kept.items() if kept.files}
         # The one that was asked for longest ago is the first.
-        for old in list(held):
-            if sum(held.values()) <= self._keep_bytes:
-                return
-            del self._kept[old], held[old]
+        sizes = {each: _files_bytes(kept) for each, kept in self._kept.items() if kept.files}
+        for oldest in list(sizes):
+            if sum(sizes.values()) <= self._keep_bytes:
+                break
+            del self._kept[oldest], sizes[oldest]
 
 
 def _files_bytes(answer: Prediction) -> int:
