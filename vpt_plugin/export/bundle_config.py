@@ -12,7 +12,7 @@ CODE = "vptct_bundle"
 def inference_config() -> dict[str, Any]:
     """The configuration; all that is about the network it takes from the bundle's metadata."""
     return {
-        "imports": ["$import os", "$import torch", f"$import {CODE}.reading"],
+        "imports": ["$import torch"],
         "bundle_root": ".",
         "dataset_dir": "$@bundle_root + '/studies'",
         "output_dir": "$@bundle_root + '/answers'",
@@ -37,7 +37,7 @@ def inference_config() -> dict[str, Any]:
         },
         "dataset": {
             "_target_": "Dataset",
-            "data": f"${CODE}.reading.studies_in(@dataset_dir)",
+            "data": {"_target_": f"{CODE}.reading.studies_in", "folder": "@dataset_dir"},
             "transform": "@preprocessing",
         },
         "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "num_workers": 0},
