@@ -11,6 +11,7 @@ import typer
 from vpt_plugin.cli.console import plain
 from vpt_plugin.cli.options import ModelsDirOption, who
 from vpt_plugin.cli.version_names import NameArgument, folder_of
+from vpt_plugin.cli.versions_evidence import check_evidence
 from vpt_plugin.cli.versions_precision import check_precision
 from vpt_plugin.cli.words import count
 
@@ -18,7 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Versions of trained models: list, show, compare, promote, rollback, export, import, prune, "
-    "check-precision."
+    "check-precision, check-evidence."
     "\n\nFor example: vpt versions promote nodule_tiny 3 --why 'better on our own studies'",
 )
 
@@ -246,3 +247,4 @@ def prune(
 
 
 app.command("check-precision")(check_precision)
+app.command("check-evidence")(check_evidence)

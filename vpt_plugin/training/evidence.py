@@ -50,16 +50,18 @@ class FeatureSides:
 
     Attributes:
         trained: the network learned from these.
-        held_out: it did not learn from these; empty with folds, where it learned from all.
+        held_out: it did not learn from these; empty with folds.
+        folds: whether it learned from all studies there are.
     """
 
     trained: Sequence[LabelledStudy]
     held_out: Sequence[LabelledStudy]
+    folds: bool = False
 
     @property
     def suffice(self) -> bool:
         """Whether there are enough for a distance to mean anything."""
-        if not self.held_out:
+        if self.folds:
             return len(self.trained) >= 2 * LEAST_STUDIES
         return min(len(self.trained), len(self.held_out)) >= LEAST_STUDIES
 
@@ -67,7 +69,7 @@ class FeatureSides:
         """One sentence for a person where they do not suffice."""
         told = f"{len(self.trained)} training and {len(self.held_out)} validation studies"
         least = f"{LEAST_STUDIES} of each"
-        if not self.held_out:
+        if self.folds:
             told, least = f"{len(self.trained)} studies", str(2 * LEAST_STUDIES)
         return (
             "Whether a study is like those that it was trained on this version cannot say: there were "
@@ -115,7 +117,7 @@ def measure_reference(
 
     validated = features(held_out, 0, now + most_seconds / 2)
     learned = np.stack(features(trained, len(held_out), now + most_seconds))
-    if not sides.held_out:
+    if sides.folds:
         return fit_reference_crosswise(learned)
     return fit_reference(learned, np.stack(validated))
 
@@ -135,7 +137,8 @@ def reference_of(
     Raises:
         CancelledError: the training was cancelled.
     """
-    sides = FeatureSides(data.trained_on, () if data.folds else data.rounds[0].validation)
+    folds = bool(data.folds)
+    sides = FeatureSides(data.trained_on, () if folds else data.rounds[0].validation, folds=folds)
     try:
         return measure_reference(
             classifier, rounds.task, rounds.blank_card(), sides,

@@ -1,0 +1,143 @@
+"""The evidence of a published version, measured afterwards: of one from before it was, or on more studies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vpt_plugin.data.clip_dataset import LabelledStudy
+from vpt_plugin.data.prepared import PreparedStudies, PreparedStudy
+from vpt_plugin.errors import TrainingError
+from vpt_plugin.inference.typicality import FeatureReference
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.catalog import get_model
+from vpt_plugin.models.device import choose_device
+from vpt_plugin.models.weights import vptct_home
+from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.coverage import conformal_record
+from vpt_plugin.training.evidence import FeatureSides, measure_reference
+from vpt_plugin.training.finetune import clip_shape
+from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.selection import usable_patients
+from vpt_plugin.training.sources import TrainingSource
+from vpt_plugin.training.usable import Told
+from vpt_plugin.training.validation_record import SeenStudy, ValidationRecord, scan_hash
+
+
+@dataclass(frozen=True)
+class MeasuredEvidence:
+    """What measuring a version came to.
+
+    Attributes:
+        card: as it is now, with the record of conformal decisions.
+        reference: what its studies are like; None where there were too few.
+        why_not: then a sentence that says so; else "".
+    """
+
+    card: ModelCard
+    reference: FeatureReference | None
+    why_not: str
+
+
+def check_evidence(
+    store: ModelStore,
+    task: ReadingTask,
+    model: str,
+    version: int | None = None,
+    *,
+    source: TrainingSource | None = None,
+    cache: Path | None = None,
+    device: str = "auto",
+    most_seconds: float = math.inf,
+    progress: Told = lambda done, total, note: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> MeasuredEvidence:
+    """Measure what a version's answers need to say how sure they are, and write it beside the version.
+
+    What conformal decisions need is in its record. What its studies are like takes the studies again.
+
+    Args:
+        store: where the version lies.
+        task: that it reads for.
+        model: the network's name.
+        version: None takes the one that is served.
+        source: of the studies it was trained and validated on; None takes those that are still prepared in
+            ``cache``.
+        cache: where prepared studies are kept; None takes ``prepared`` in ``vptct_home()``.
+        device: as in ``choose_device``.
+        most_seconds: no further study is begun after that.
+        progress: called with the studies done, the studies in all, and what is to be said of the last one.
+        cancelled: asked before every study and every batch.
+
+    Raises:
+        NotTrainedError, ModelCardError, WeightsError: the version cannot be had.
+        TrainingError: nobody here knows what it was validated on, or what was measured cannot be written.
+        ArchiveError: the archive does not hand the studies out.
+        CancelledError: ``cancelled`` said so.
+    """
+    classifier, card = store.load(task, model, version)
+    record = ValidationRecord.read(store.place(task.name, model, card.version))
+    if record is None:
+        raise TrainingError(
+            f"{card.task}_{card.model} version {card.version} was not trained here, so nobody here knows on "
+            "which studies.",
+            "Measure it where it was trained, and export it again.",
+        )
+    folds = "folds" in card.counts
+    spec = get_model(model)
+    with PreparedStudies(
+        cache or vptct_home() / "prepared", task.hu_window, pixels=spec.resize_px
+    ) as prepared:
+        if source is None:
+            found = {scan_hash(each): each for each in prepared}
+        else:
+            found = _in_source(source, task, model, prepared, progress, cancelled)
+        sides = FeatureSides(
+            _labelled(record.trained_on, found, card),
+            () if folds else _labelled((each.seen for each in record.validated), found, card),
+            folds=folds,
+        )
+        reference = measure_reference(
+            classifier, task, card, sides,
+            device=choose_device(device), most_seconds=most_seconds, cancelled=cancelled,
+            told=lambda done, studies: progress(done, studies, ""),
+        )  # fmt: skip
+    conformal = conformal_record(card.findings, record.validated, folds=folds)
+    card = store.keep_evidence(card, conformal, reference)
+    return MeasuredEvidence(card, reference, "" if reference else sides.why_not())
+
+
+def _in_source(
+    source: TrainingSource,
+    task: ReadingTask,
+    model: str,
+    prepared: PreparedStudies,
+    progress: Told,
+    cancelled: Callable[[], bool],
+) -> dict[str, PreparedStudy]:
+    """The studies of a source by their scans; the test set is not opened."""
+    patients = usable_patients(
+        source, task, clip_shape(task, get_model(model)), prepared, progress=progress, cancelled=cancelled
+    ).patients
+    studies = [study.prepared for patient in patients for study in patient.studies]
+    return {scan_hash(each): each for each in studies}
+
+
+def _labelled(
+    seen: Iterable[SeenStudy], found: dict[str, PreparedStudy], card: ModelCard
+) -> list[LabelledStudy]:
+    """Those of these studies that were found; what they show is not asked for."""
+    width = len(card.findings)
+    studies = {}
+    for each in seen:
+        if (prepared := found.get(each.scan)) is not None:
+            nowhere = np.zeros((len(prepared.slice_z_mm), width), dtype=np.bool_)
+            studies[each.scan] = LabelledStudy(
+                each.study, prepared, np.full(width, math.nan), nowhere,
+                marked=np.zeros(width, dtype=np.bool_), patient=each.patient,
+            )  # fmt: skip
+    return list(studies.values())
