@@ -46,6 +46,19 @@ def with_more(data: Any) -> Any:
     return [with_more(each) for each in data] if isinstance(data, list) else data
 
 
+def test_an_older_servers_result_and_info_are_read() -> None:
+    said, info = golden("result"), golden("info")
+    for key in ("suitability", "heat_map"):
+        del said["vptct"][key]
+    for key in ("versions", "version_disagreement"):
+        del said["vptct"]["uncertainty"][key]
+    del said["vptct"]["findings"][0]["conformal"], info["vptct"]["features"]
+    result, features = read_result(said), read_info(info).features
+    assert (result.suitability, result.heat_map, result.versions) == (None, None, ())
+    assert (result.findings[0].conformal, result.findings[0].settled) == (None, "present")
+    assert (features.explain, features.report) == (False, "off")
+
+
 @pytest.mark.parametrize("name", AGREED)
 def test_what_a_newer_server_adds_changes_nothing(name: str) -> None:
     read, data = AGREED[name]
@@ -78,6 +91,13 @@ def test_the_result_is_read_as_it_is_agreed() -> None:
     (finding,) = result.findings
     assert (finding.name, finding.probability, finding.threshold) == ("pulmonary_embolism", 0.83, 0.41)
     assert (finding.decision, finding.key_slice_mm) == ("present", -128.0)
+    assert (finding.conformal.decision, finding.conformal.error_rate, finding.settled) == (
+        "present", 0.1, "present",
+    )  # fmt: skip
+    assert [check.verdict for check in result.suitability.checks] == ["fits", "doubtful", "unknown"]
+    assert result.suitability.verdict == "doubtful"
+    assert result.heat_map.of("pulmonary_embolism").hottest_mm == (12.0, -40.5, -128.0)
+    assert (result.versions[0].version, result.version_disagreement) == (2, 0.06)
     assert finding.clips[1].z_mm == (-150.0, -111.25)
     assert result.model.validation_auroc is not None
     assert result.model.validation_auroc.ci95 == (0.81, 0.94)

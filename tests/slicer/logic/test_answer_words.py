@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from VPTCTLib.contract.estimate import Estimate
+from VPTCTLib.contract.evidence import Check, Conformal, Suitability
 from VPTCTLib.contract.info import ModelInfo
 from VPTCTLib.contract.result import AnsweringModel, ClipResult, FindingResult, Result
-from VPTCTLib.logic.answer_words import finding_row, source_lines, source_tip, uncertainty_line, warnings_of
+from VPTCTLib.logic.answer_words import (
+    finding_row,
+    source_lines,
+    source_tip,
+    suitability_line,
+    suitability_tip,
+    uncertainty_line,
+    warnings_of,
+)
 
 
 def finding(probability: float, threshold: float | None, decision: str | None) -> FindingResult:
@@ -72,3 +82,43 @@ def test_warnings_come_whole_with_what_is_to_be_said_beside_the_answer() -> None
     assert warnings_of(said, "") == ("Slice spacing 5.0 mm is outside what it was trained on.",)
     assert warnings_of(said, "Version 4 answers now.")[1] == "Version 4 answers now."
     assert warnings_of(result(), "") == ()
+
+
+def at_error_rate(decision: str, why: str = "") -> Conformal:
+    return Conformal(decision, 0.1, why)
+
+
+@pytest.mark.parametrize(
+    ("threshold_says", "conformal", "state", "decision", "sure"),
+    [
+        ("present", at_error_rate("present"), "present", "present: 0.83, above the threshold 0.41",
+         "Present at an error rate of 10 %."),
+        ("present", at_error_rate("absent"), "present", "present: 0.83, above the threshold 0.41",
+         "Absent at an error rate of 10 %."),
+        ("present", at_error_rate("unsure", "Both were seen at 0.83."), "", "unsure at an error rate of 10 %",
+         "Both were seen at 0.83. By the threshold alone: present: 0.83, above the threshold 0.41."),
+    ],
+)  # fmt: skip
+def test_that_it_is_unsure_stands_before_what_the_threshold_alone_would_say(
+    threshold_says: str, conformal: Conformal, state: str, decision: str, sure: str
+) -> None:
+    row = finding_row(replace(finding(0.83, 0.41, threshold_says), conformal=conformal))
+    assert (row.state, row.decision, row.sure) == (state, decision, sure)
+
+
+def test_what_an_older_server_does_not_tell_is_not_said() -> None:
+    assert finding_row(finding(0.83, 0.41, "present")).sure == ""
+    assert (suitability_line(result()), suitability_tip(result())) == ("", "")
+
+
+def test_whether_the_study_is_one_for_the_network_is_told_with_all_that_was_looked_at() -> None:
+    checks = (Check("lungs", "fits", "both lungs are there"), Check("kernel", "unknown", "no kernel is told"))
+    said = replace(result(), suitability=Suitability("doubtful", checks))
+    assert suitability_line(said) == "It is doubtful whether this study is one for this network: see above."
+    assert suitability_tip(said) == ("✓ Both lungs are there.\n? No kernel is told.")
+
+
+def test_disagreeing_versions_are_told_where_they_were_asked() -> None:
+    assert uncertainty_line(replace(result(), version_disagreement=0.05)).endswith(
+        "; versions differ by 0.05"
+    )

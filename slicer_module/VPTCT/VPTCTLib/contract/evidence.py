@@ -45,35 +45,16 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Distance:
-    """How far a study is from those that the version knows.
-
-    Attributes:
-        value: without a unit.
-        threshold: beyond, it counts as another kind of study.
-        percentile: the share of the known studies that are nearer than the threshold.
-        studies: how many of them were measured.
-    """
-
-    value: float
-    threshold: float
-    percentile: float
-    studies: int
-
-
-@dataclass(frozen=True)
 class Suitability:
     """Whether a study is one for the model.
 
     Attributes:
         verdict: ``fits``, ``doubtful`` or ``unfit``.
         checks: what was looked at.
-        distance: None where the version cannot tell.
     """
 
     verdict: str
     checks: tuple[Check, ...]
-    distance: Distance | None
 
 
 @dataclass(frozen=True)
@@ -132,11 +113,7 @@ def read_conformal(fields: Fields) -> Conformal:
 
 def read_suitability(fields: Fields) -> Suitability:
     """Whether the study is one for the model. Raises: ContractError, it is not as agreed."""
-    return Suitability(
-        verdict=fields.text("verdict"),
-        checks=fields.parts("checks", _check),
-        distance=fields.optional(lambda name: fields.part(name, _distance), "distance"),
-    )
+    return Suitability(fields.text("verdict"), fields.parts("checks", _check))
 
 
 def read_heat_map(fields: Fields) -> HeatMapFacts:
@@ -151,13 +128,6 @@ def read_version(fields: Fields) -> VersionAnswer:
 
 def _check(fields: Fields) -> Check:
     return Check(fields.text("name"), fields.text("verdict"), fields.text("sentence"))
-
-
-def _distance(fields: Fields) -> Distance:
-    return Distance(
-        fields.number("value"), fields.number("threshold"), fields.number("percentile"),
-        fields.whole("studies"),
-    )  # fmt: skip
 
 
 def _map(fields: Fields) -> MapOfFinding:

@@ -8,6 +8,7 @@ from typing import Any
 
 from .estimate import Estimate, read_estimate
 from .evidence import (
+    UNSURE,
     Conformal,
     HeatMapFacts,
     Suitability,
@@ -80,6 +81,16 @@ class FindingResult:
     key_slice_mm: float
     clips: tuple[ClipResult, ...]
     conformal: Conformal | None = None
+
+    @property
+    def settled(self) -> str | None:
+        """The decision; None where there is none, or where it is unsure."""
+        return None if self.is_unsure else self.decision
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether neither state can be told at the site's error rate, whatever the threshold says."""
+        return self.conformal is not None and self.conformal.decision == UNSURE
 
 
 @dataclass(frozen=True)

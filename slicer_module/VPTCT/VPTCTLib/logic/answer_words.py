@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..contract.evidence import ABSENT, DOUBTFUL, FITS, PRESENT, UNFIT, UNSURE, Conformal
 from ..contract.info import ModelInfo
 from ..contract.result import FindingResult, Result
 from ..i18n import tr as _
@@ -13,7 +14,8 @@ from .words import finding_in_words, pretraining_in_words, when_in_words
 if TYPE_CHECKING:
     from ..scene.results import KeptResult
 
-PRESENT, ABSENT = "present", "absent"
+_SIGNS = {FITS: "✓", DOUBTFUL: "⚠", UNFIT: "✗"}
+_UNKNOWN = "?"
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,11 @@ class FindingInWords:
         title: the same for people.
         probability: that the study has it.
         threshold: from which on it is called present; None where there is none.
-        state: ``PRESENT`` or ``ABSENT``; "" where the network does not decide.
+        state: ``PRESENT`` or ``ABSENT``; "" where the network does not decide, or is unsure.
         decision: in words.
+        sure: what is said of it at the site's error rate; where that is unsure why, and what the threshold
+            says; "" for nothing.
+        why: in a sentence; "" for nothing.
     """
 
     name: str
@@ -35,25 +40,40 @@ class FindingInWords:
     threshold: float | None
     state: str
     decision: str
+    sure: str = ""
+    why: str = ""
 
 
 def finding_row(finding: FindingResult) -> FindingInWords:
-    """What is said of one finding."""
+    """What is said of one finding. That it is unsure stands before what the threshold alone would say."""
+    decision, sure = _decision(finding), ""
+    if finding.conformal is not None:
+        at_rate = _at_error_rate(finding.conformal)
+        by_threshold = _("By the threshold alone: {decision}").format(decision=decision)
+        reasons = " ".join(filter(None, (finding.conformal.why, by_threshold)))
+        decision, sure = (
+            (at_rate, _sentence(reasons)) if finding.is_unsure else (decision, _sentence(at_rate))
+        )
     return FindingInWords(
         name=finding.name,
         title=finding_in_words(finding.name),
         probability=finding.probability,
         threshold=finding.threshold,
-        state=finding.decision if finding.decision in (PRESENT, ABSENT) else "",
-        decision=_decision(finding),
+        state=finding.settled if finding.settled in (PRESENT, ABSENT) else "",
+        decision=decision,
+        sure=sure,
+        why=finding.conformal.why if finding.conformal is not None else "",
     )
 
 
 def uncertainty_line(result: Result) -> str:
     """How sure the network is."""
-    return _("Uncertainty {entropy:.2f} of 1; parts of the study differ by {spread:.2f}").format(
+    line = _("Uncertainty {entropy:.2f} of 1; parts of the study differ by {spread:.2f}").format(
         entropy=result.entropy, spread=result.clip_disagreement
     )
+    if result.version_disagreement is None:
+        return line
+    return _("{line}; versions differ by {spread:.2f}").format(line=line, spread=result.version_disagreement)
 
 
 def uncertainty_tip() -> str:
@@ -62,6 +82,28 @@ def uncertainty_tip() -> str:
         "Uncertainty is the entropy of the probability in bits: 0 where the network is sure, 1 where it "
         "could as well toss a coin. Parts are the short runs of slices that the network sees at once; their "
         "probabilities differ by so much (standard deviation). A finding in one place makes them differ, too."
+    )
+
+
+def suitability_line(result: Result) -> str:
+    """Whether the study is one for the network; "" where the server does not tell."""
+    if result.suitability is None:
+        return ""
+    lines = {
+        FITS: _("This study is one for this network."),
+        DOUBTFUL: _("It is doubtful whether this study is one for this network: see above."),
+        UNFIT: _("This study is not one for this network: do not rely on the answer."),
+    }
+    return lines.get(result.suitability.verdict, "")
+
+
+def suitability_tip(result: Result) -> str:
+    """All that was looked at before the answer, a line each; "" where the server does not tell."""
+    if result.suitability is None:
+        return ""
+    return "\n".join(
+        f"{_SIGNS.get(each.verdict, _UNKNOWN)} {_sentence(each.sentence)}"
+        for each in result.suitability.checks
     )
 
 
@@ -145,6 +187,13 @@ def _decision(finding: FindingResult) -> str:
     else:
         words = _("present: {probability}, at the threshold {threshold}")
     return words.format(probability=probability, threshold=threshold)
+
+
+def _at_error_rate(conformal: Conformal) -> str:
+    decisions = {PRESENT: _("present"), ABSENT: _("absent"), UNSURE: _("unsure")}
+    decision = decisions.get(conformal.decision, conformal.decision)
+    words = _("{decision} at an error rate of {rate:.3g} %")
+    return words.format(decision=decision, rate=100 * conformal.error_rate)
 
 
 def _told_apart(one: float, other: float) -> tuple[str, str]:

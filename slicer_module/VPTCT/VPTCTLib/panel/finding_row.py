@@ -6,9 +6,10 @@ from typing import Any, Callable
 
 import qt
 
+from ..contract.evidence import ABSENT, PRESENT
 from ..i18n import tr as _
-from ..logic.answer_words import ABSENT, PRESENT, FindingInWords
-from .plain_text import plain_label
+from ..logic.answer_words import FindingInWords
+from .plain_text import plain_label, plain_tip
 from .probability_bar import ProbabilityBar
 
 # Filled, empty, half: told apart without colour.
@@ -25,7 +26,8 @@ class FindingRow(qt.QObject):  # type: ignore[misc]
     Attributes:
         words: what it says.
         widget: the row.
-        decision: its last line.
+        decision: what the network says.
+        sure: what is said of that at the site's error rate.
     """
 
     def __init__(self, words: FindingInWords, clicked: Callable[[str], object] | None) -> None:
@@ -40,6 +42,10 @@ class FindingRow(qt.QObject):  # type: ignore[misc]
         self._bar = ProbabilityBar(line, words.probability, words.threshold)
         line.setToolTip(_bar_tip(words))
         self.decision = plain_label(f"{_SIGNS[words.state]} {words.decision}")
+        self.sure = plain_label(words.sure)
+        self.sure.setVisible(bool(words.sure))
+        for label in (self.decision, self.sure):
+            label.setToolTip(plain_tip(words.why))
         head = qt.QHBoxLayout()
         head.addWidget(title, 1)
         head.addWidget(value)
@@ -49,6 +55,7 @@ class FindingRow(qt.QObject):  # type: ignore[misc]
         rows.addLayout(head)
         rows.addWidget(line)
         rows.addWidget(self.decision)
+        rows.addWidget(self.sure)
         if clicked is not None:
             self.widget.setCursor(qt.QCursor(qt.Qt.PointingHandCursor))
             self.widget.setToolTip(_("Show where in the patient this finding is"))

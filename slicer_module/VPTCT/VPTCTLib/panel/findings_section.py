@@ -10,6 +10,8 @@ from ..logic.answer_words import (
     finding_row,
     source_lines,
     source_tip,
+    suitability_line,
+    suitability_tip,
     uncertainty_line,
     uncertainty_tip,
     warnings_of,
@@ -71,6 +73,8 @@ class FindingsSection(Section):
         kept = self.desk.evidence.kept
         warnings = () if result is None else warnings_of(result, self.desk.classification.note)
         put(self.ui.warningLabel, "\n".join(f"⚠ {each}" for each in warnings))
+        put(self.ui.fitLabel, "" if result is None else suitability_line(result))
+        self.ui.fitLabel.toolTip = "" if result is None else plain_tip(suitability_tip(result))
         put(self.ui.uncertaintyLabel, "" if result is None else uncertainty_line(result))
         lines = () if kept is None else source_lines(kept.result, model, kept.when)
         put(self.ui.sourceLabel, "\n".join(lines))
