@@ -23,6 +23,7 @@ from vpt_plugin.cli import (
     models,
     next_study,
     phantom,
+    report_study,
     score,
     simulate,
     skip,
@@ -70,6 +71,7 @@ app.command("tasks")(tasks.tasks)
 app.command("finetune")(finetune.finetune)
 app.command("evaluate")(evaluate.evaluate)
 app.command("phantom")(phantom.phantom)
+app.command("report")(report_study.report)
 app.command("export")(export.export)
 app.command("import-bundle")(export.import_bundle)
 app.command("score")(score.score)

@@ -39,8 +39,12 @@ class ArchiveAddress:
     folder_name: str
 
     @classmethod
-    def parse(cls, text: str) -> ArchiveAddress:
-        """The address in ``--studies``.
+    def parse(cls, text: str, *, option: str = "--studies") -> ArchiveAddress:
+        """The address that was given.
+
+        Args:
+            text: the address.
+            option: what it was given with, for messages.
 
         Raises:
             ConfigurationError: it is no http address, or it holds a password, a query or a fragment.
@@ -53,13 +57,13 @@ class ArchiveAddress:
         if "@" in parts.netloc:
             # The text itself is left out of the message: there may be a password in it.
             raise ConfigurationError(
-                "--studies: the address of the archive must hold no user name and no password;",
+                f"{option}: the address of the archive must hold no user name and no password;",
                 f"set {USERNAME} and {PASSWORD} in the environment of the server. Command lines are logged: "
                 "if it was a real password, change it.",
             )
         if parts.scheme not in _PORTS or not name or parts.query or parts.fragment:
             raise ConfigurationError(
-                f"--studies {text[:200]}: this is no address of a DICOM archive;",
+                f"{option} {text[:200]}: this is no address of a DICOM archive;",
                 "it looks like http://host:8042/dicom-web, without ? and # in it.",
             )
         host = f"[{name}]" if ":" in name else name
