@@ -1,0 +1,70 @@
+"""A picture of the pointing game: key slices with the map over them, beside the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+from pointing_players import HeldOut, Player
+
+from vpt_plugin.inference import Predictor
+from vpt_plugin.inference.heat import HeatMap
+from vpt_plugin.tasks import HUWindow
+
+_COLUMNS, _INCH, _DPI = 5, 1.9, 80
+# Below, heat is not shown: everything would be tinged.
+_SHOWN_FROM = 0.15
+
+
+def draw(path: Path, player: Player, predictor: Predictor, studies: Iterable[HeldOut]) -> None:
+    """The first studies with a lesion: above, the slice with the truth's outline; below, with the map.
+
+    Args:
+        path: of the PNG.
+        player: whose task it is.
+        predictor: of the trained network.
+        studies: as ``held_out`` gives them.
+    """
+    shown = list(islice((each for each in studies if each.lesion is not None), _COLUMNS))
+    figure, axes = pyplot.subplots(
+        2, _COLUMNS, figsize=(_COLUMNS * _INCH, 2 * _INCH + 0.4), layout="constrained", squeeze=False
+    )
+    for column, study in zip(axes.T, shown, strict=True):
+        (heat,) = predictor.explain(study.volume)
+        _draw_study(column, study, heat, player.reading_task.hu_window)
+    axes[0, 0].set_ylabel("truth", fontsize=8)
+    axes[1, 0].set_ylabel("heat map", fontsize=8)
+    figure.savefig(path, dpi=_DPI)
+    pyplot.close(figure)
+
+
+def _draw_study(column: NDArray[np.object_], study: HeldOut, heat: HeatMap, window: HUWindow) -> None:
+    assert study.lesion is not None
+    row, place = divmod(int(heat.values.argmax()), heat.values[0].size)
+    hottest = divmod(place, heat.values.shape[2])
+    for axes in column:
+        axes.imshow(study.volume.hu[row], cmap="gray", vmin=window.low, vmax=window.high)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    _outline(column[0], study.lesion[row])
+    warmth = heat.values[row] / 255
+    column[1].imshow(warmth, cmap="inferno", vmin=0, vmax=1, alpha=np.where(warmth < _SHOWN_FROM, 0.0, 0.6))
+    column[1].plot(hottest[1], hottest[0], "+", color="cyan", markersize=7)
+    column[0].set_title(f"z {study.volume.slice_z_mm[row]:.0f} mm", fontsize=8)
+
+
+def _outline(axes: Axes, lesion: NDArray[np.bool_]) -> None:
+    """The lesion's outline in this slice, where it is in it."""
+    if lesion.any():
+        axes.contour(lesion, levels=[0.5], colors="lime", linewidths=1)
+    else:
+        axes.text(3, 8, "not in this slice", color="lime", fontsize=6)
