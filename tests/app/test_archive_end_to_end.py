@@ -6,11 +6,14 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 import requests
+from contract_files import differences, golden
 from orthanc_process import OrthancProcess
 from server_process import ServerProcess
 
@@ -77,6 +80,7 @@ def site(
         "device": "cpu",
         "models_dir": str(workshop.models),
         "unsuitable": "warn",
+        "report": "archive",
     }
     conf |= {"scoring": "off"}
     return Site(orthanc, folder / "dicom", folder / "home", conf)
@@ -125,6 +129,20 @@ def test_the_patient_is_listed_and_has_the_answer_of_the_folder(
     assert named.json() == {"image": SERIES}
     assert max(clips_of_the_folder) > 2 * min(clips_of_the_folder)  # else a mistake would not show
     assert len(list(site.slices.iterdir())) == SLICES
+
+
+def test_a_report_is_stored_in_the_archive_once_and_changes_nothing_that_is_listed(
+    server: ServerProcess,
+) -> None:
+    route, query = f"{server.url}/report/nodule_tiny", {"image": SERIES, "send": "true"}
+    first, second = [server.http.post(route, params=query, timeout=120) for _ in range(2)]
+    assert first.status_code == 200, first.text
+    assert differences(first.json(), golden("report.json")) == []
+    assert [each.json()["already_there"] for each in (first, second)] == [False, True]
+    assert second.json()["sop_instance_uid"] == first.json()["sop_instance_uid"]
+    file = server.http.post(route, params={"image": SERIES}, timeout=120)
+    assert pydicom.dcmread(BytesIO(file.content)).SOPInstanceUID == first.json()["sop_instance_uid"]
+    assert listed(server) == [SERIES]
 
 
 def test_half_a_series_in_the_cache_is_completed_not_classified(

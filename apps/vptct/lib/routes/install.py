@@ -14,7 +14,19 @@ from ..access.login_routes import router as login
 from ..body_limit import BodyLimit
 from ..conf import AppConf
 from ..incoming import Incoming
-from . import activelearning, batch, infer, labels, leases, server, session, studies, train, versions
+from . import (
+    activelearning,
+    batch,
+    infer,
+    labels,
+    leases,
+    server,
+    session,
+    structured_report,
+    studies,
+    train,
+    versions,
+)
 from .not_offered import not_offered
 from .page import pages
 
@@ -50,6 +62,7 @@ def install(app: FastAPI, conf: AppConf) -> None:
         server.router,
         infer.router,
         batch.router,
+        structured_report.router,
         session.router,
         studies.router,
         labels.router,
