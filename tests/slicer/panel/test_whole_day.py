@@ -148,6 +148,8 @@ def test_a_whole_day(day: Day, dialogs: Any, picture: Callable[..., Path]) -> No
     assert day.shown_z() == pytest.approx(finding.key_slice_mm, abs=2.5)
     day.ui("Evidence").plotBox.click()
     picture("classified")
+    with LagMeter() as lag_of_why:
+        _asks_why(day, picture)
 
     with LagMeter() as lag_of_next:
         study = day.next_study()
@@ -191,9 +193,27 @@ def test_a_whole_day(day: Day, dialogs: Any, picture: Callable[..., Path]) -> No
     assert day.classify().findings[0].probability == pytest.approx(first_answer.findings[0].probability)
     for name, meter in {
         "connect": lag, "upload and infer": lag_of_upload, "next study": lag_of_next, "infer": lag_of_infer,
+        "why": lag_of_why,
         "label": lag_of_label,
     }.items():  # fmt: skip
         _was_never_blocked(name, meter)
+
+
+def _asks_why(day: Day, picture: Callable[..., Path]) -> None:
+    """Have the answer explained, lay its heat map over the CT, and take it away again."""
+    ui = day.ui("Evidence")
+    ui.plotBox.click()
+    ui.whyButton.click()
+    day.until(lambda: day.desk.classification.state == "idle")
+    told = day.desk.heat_maps.map
+    assert told is not None, day.opened.panel.ui.messageLabel.text
+    ui.heatBox.click()
+    if told.key_slice_mm is not None:
+        ui.hottestButton.click()
+        assert day.shown_z() == pytest.approx(told.key_slice_mm, abs=2.5)
+    day.look_at("Findings")
+    picture("heat-map")
+    ui.heatBox.click()
 
 
 def _server_goes_away(day: Day, picture: Callable[..., Path]) -> None:

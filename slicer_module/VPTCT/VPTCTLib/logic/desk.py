@@ -17,6 +17,7 @@ from ..settings import Settings
 from ..ticker import Ticker
 from ..transport.retry import RetryRule
 from .adding_studies import AddingStudies
+from .archive_reports import ArchiveReports
 from .blind_reading import is_read_blind
 from .choice import Choice
 from .classification import Classification
@@ -91,6 +92,7 @@ class Desk:
         evidence: where in the patient the answer comes from.
         evidence_views: what of it Slicer's own views show.
         heat_maps: where in the volume the network saw it.
+        archive_reports: have it stored where the hospital keeps results.
         reading_clock: how long it is looked at.
         kept_labels: labels on their way to the server.
         history: what was said about it before.
@@ -147,6 +149,9 @@ class Desk:
         )
         self.evidence_views = EvidenceViews(self.evidence)
         self.heat_maps = HeatMaps(self.server, self.study, self.classification, self.evidence, self.settings)
+        self.archive_reports = ArchiveReports(
+            self.server, self.choice, self.study, self.evidence, self.jobs, self.messages, self.questions
+        )
         self.reading_clock = ReadingClock(self.draft, around.ticker, around.clock)
         self.evidence.moved.connect(self.reading_clock.note_activity)
         self.kept_labels = KeptLabels(self.outbox, self.server, self.jobs, around.ticker, self.messages)

@@ -49,6 +49,9 @@ class FindingsSection(Section):
         # The second tells of what else is said beside an answer: newer versions, another server.
         for signal in (desk.evidence.changed, desk.classification.changed):
             self.follow(signal, self._show)
+        self._report_tip = self.ui.reportButton.toolTip
+        self.ui.reportButton.connect("clicked(bool)", lambda _checked=False: desk.archive_reports.send())
+        self.follow(desk.archive_reports.changed, self._show_report)
         self._show()
 
     def _show(self) -> None:
@@ -66,6 +69,15 @@ class FindingsSection(Section):
         self.ui.emptyLabel.visible = result is None
         self.ui.rows.visible = result is not None
         self._write(result)
+        self._show_report()
+
+    def _show_report(self) -> None:
+        """Only where the server sends reports, and there is something to report."""
+        reports, button = self.desk.archive_reports, self.ui.reportButton
+        why_not = reports.why_not
+        button.visible = reports.is_offered and self.desk.evidence.result is not None
+        button.enabled = not why_not
+        button.toolTip = plain_tip(why_not) if why_not else self._report_tip
 
     def _write(self, result: Result | None) -> None:
         """The words around the rows."""

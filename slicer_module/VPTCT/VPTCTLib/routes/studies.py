@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
+from ..contract.archive_report import ArchiveReport, read_archive_report
 from ..contract.fields import Fields
 from ..contract.login import UploadSession, read_session
 from ..contract.result import Result, read_result
@@ -191,6 +192,21 @@ class Studies:
         forms = Forms(study_parts([file], "file"), progress, cancel)
         request = Request("POST", f"/infer/{model}", form=forms.new, conflict=NotTrainedError, patience=LONG)
         return read_result(self._sent(request, forms, cancel))
+
+    def report(self, model: str, study: str, cancel: Cancel | None = None) -> ArchiveReport:
+        """Have what a network says of a study stored in the archive that it is from. Raises: as ``classify``.
+
+        To be sent again without harm where an answer is lost: the same answer is one report.
+
+        Raises:
+            NotOfferedError: this server sends none.
+            RefusedError: the study has no DICOM instances that a report could refer to.
+        """
+        request = Request(
+            "POST", f"/report/{model}", {"image": study, "send": "true"}, conflict=NotTrainedError,
+            patience=LONG, repeat=True,
+        )  # fmt: skip
+        return read_archive_report(self._connection.json(request, cancel))
 
     def _sent(self, request: Request, forms: Forms, cancel: Cancel) -> Any:
         """The answer to what brings files; how fast they went is learnt."""
