@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
@@ -30,6 +31,7 @@ from vpt_plugin.errors import StudyError, VptError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from vpt_plugin.cli.other_versions import Others
     from vpt_plugin.ct.reduced import ReducedStudy
     from vpt_plugin.ct.volume import Volume
     from vpt_plugin.inference import Prediction, Predictor
@@ -90,6 +92,16 @@ def classify(
             show_default=False,
         ),
     ] = None,
+    versions: Annotated[
+        int,
+        typer.Option(
+            "--versions",
+            metavar="N",
+            help="Ask the N newest other versions of the model, too, and tell how far they disagree. Each "
+            "takes as long as the answer again.",
+            show_default=False,
+        ),
+    ] = 0,
 ) -> None:
     """Answer for one study or many.
 
@@ -107,10 +119,11 @@ def classify(
       vpt classify ct.nii.gz --task nodule --model tiny
       vpt classify exam.zip dicom_folder/ --task pe --model swin_t --json > answers.json
       vpt classify incoming/ --task nodule --csv > answers.csv
-      vpt classify ct.nii.gz --task nodule --model tiny --explain heat_maps/
+      vpt classify ct.nii.gz --task nodule --model tiny --explain heat_maps/ --versions 3
     """
     if as_json and as_csv:
         raise typer.BadParameter("use either --json or --csv, not both.")
+    from vpt_plugin.cli.other_versions import others_of
     from vpt_plugin.cli.studies import expand
     from vpt_plugin.inference import Predictor
     from vpt_plugin.models.device import choose_device, heed_cpu_quota, keep_freed_memory
@@ -124,18 +137,21 @@ def classify(
         # Before the predictor is made, because a backend that compiles fixes its threads then.
         keep_freed_memory()
         heed_cpu_quota()
-    classifier, card = ModelStore(models_dir).load(reading_task, model, version)
-    predictor = Predictor(
-        classifier, reading_task, card,
-        device=device, precision=precision, backend=backend, many_studies=many, stride=stride,
-        unsuitable=unsuitable,
+    store = ModelStore(models_dir)
+    make = partial(
+        Predictor,
+        task=reading_task, device=device, precision=precision, backend=backend, many_studies=many,
+        stride=stride, unsuitable=unsuitable,
     )  # fmt: skip
+    classifier, card = store.load(reading_task, model, version)
+    predictor = make(classifier, card=card)
+    others = others_of(store, reading_task, card, versions, make)
     # With a few studies it does not matter how long they take.
     for note in predictor.engine.notes if many else ():
         typer.echo(f"Note: {note}.", err=True)
     report = FORMATS["json" if as_json else "csv" if as_csv else "table"]()
     heat_maps = None if explain is None else HeatMapFolder(explain, paths)
-    failed = _answer(paths, series, predictor, report, heat_maps)
+    failed = _answer(paths, series, predictor, others, report, heat_maps)
     if failed:
         typer.echo(f"{len(failed)} could not be answered: {', '.join(failed)}", err=True)
         raise typer.Exit(1)
@@ -145,6 +161,7 @@ def _answer(
     studies: Sequence[Path],
     series_uid: str | None,
     predictor: Predictor,
+    others: Others,
     report: Report,
     heat_maps: HeatMapFolder | None,
 ) -> list[str]:
@@ -153,7 +170,7 @@ def _answer(
 
     failed = []
     with report, progress_bars() as progress:
-        shown = _Shown(series_uid, predictor, progress, heat_maps)
+        shown = _Shown(series_uid, predictor, others, progress, heat_maps)
         with closing(answer_studies(studies, shown.read, shown.answer)) as outcomes:
             for outcome in progress.track(outcomes, total=len(studies), description="studies"):
                 if not isinstance(outcome, Failed):
@@ -195,12 +212,14 @@ class _Shown:
         self,
         series_uid: str | None,
         predictor: Predictor,
+        others: Others,
         progress: Progress,
         heat_maps: HeatMapFolder | None,
     ) -> None:
         self._heat_maps = heat_maps
         self._series_uid = series_uid
         self._predictor = predictor
+        self._others = others
         self._progress = progress
 
     def read(self, path: Path, stopped: Callable[[], bool]) -> _Read:
@@ -233,6 +252,7 @@ class _Shown:
                 cancelled=stopped,
                 read_seconds=study.seconds,
             )
+            prediction = self._others.asked(prediction, study.reduced, cancelled=stopped)
             if self._heat_maps is None or study.volume is None:
                 return prediction
             return self._heat_maps.explained(

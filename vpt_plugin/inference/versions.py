@@ -30,7 +30,8 @@ def ask_versions(
 ) -> Prediction:
     """The answer with what other versions say of the same study (``versions``, ``version_disagreement``).
 
-    Its probabilities, its decision and its warnings stay those of the version that is served.
+    It is told in words, too, among the notes. Probabilities, decision and warnings stay those of the version
+    that is served.
 
     Args:
         prediction: what the served version said of the study.
@@ -56,4 +57,17 @@ def ask_versions(
         stage: value + spent if stage in ("network", "total") else value
         for stage, value in prediction.seconds.items()
     }
-    return replace(prediction, versions=tuple(answers), seconds=seconds, notes=(*prediction.notes, *notes))
+    asked = replace(prediction, versions=tuple(answers), seconds=seconds)
+    return replace(asked, notes=(*prediction.notes, *filter(None, [versions_in_words(asked)]), *notes))
+
+
+def versions_in_words(prediction: Prediction) -> str:
+    """``version 2 says lung_nodule 0.71; ...``, one sentence; empty where no other version was asked."""
+    if prediction.version_disagreement is None:
+        return ""
+    said = "; ".join(
+        f"version {other.version} says "
+        + ", ".join(f"{name} {probability:.2f}" for name, probability in other.probabilities.items())
+        for other in prediction.versions
+    )
+    return f"{said}; the standard deviation with them is {prediction.version_disagreement:.2f}"
