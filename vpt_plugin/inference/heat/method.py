@@ -43,9 +43,8 @@ METHODS: MappingProxyType[str, Method] = MappingProxyType(
     {
         "resnet": Method("hires_cam"),
         "slowfast": Method("hires_cam"),
-        # The last stage is the norm after the last block, of which the head sees the class token alone; the
-        # stage before it is the last block, of which it does not see more either.
-        "mvit": Method("hires_cam", (3,)),
+        # What the attention of its last block reads.
+        "mvit": Method("hires_cam"),
         "swin": Method("hires_cam"),
         "penet": Method("hires_cam"),
         "slice": Method("hires_cam"),

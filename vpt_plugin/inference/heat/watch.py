@@ -38,7 +38,7 @@ class Family:
     """How a family of networks is looked into.
 
     Attributes:
-        watch: watches the stage so many from the last one, 1 for the last, while the block runs.
+        watch: watches the stage so many from the last one, 1 for the last, within a ``with``.
         alignment: where the cells of its maps look.
         alone: whether clips must go through one by one.
     """
@@ -135,14 +135,35 @@ def _channels_last(output: Tensor) -> Maps:
     return (output.permute(0, 4, 1, 2, 3),)
 
 
-def _tokens(output: tuple[Tensor, Sequence[int]]) -> Maps:
-    """(batch, 1 + cells, channels) and how many cells there are along each axis, of MViT.
+@contextmanager
+def _watch_attention(classifier: Classifier, from_last: int) -> Iterator[Watched]:
+    """Watches what the attention of one of MViT's blocks reads: all tokens, as the norm before it gives them.
 
-    The first is the class token, which lies nowhere.
+    The head sees the class token alone, and in the last block other tokens reach it by this attention only.
+    Not the norm's input: a norm ignores how long a token is, so that value times gradient is 0 there.
     """
-    tokens, cells = output
-    maps = tokens[:, 1:].transpose(1, 2)
-    return (maps.reshape(*maps.shape[:2], *cells),)
+    backbone: Any = classifier.backbone
+    block = backbone.network.blocks[-from_last]
+    cells: list[int] = []
+
+    def note_cells(module: nn.Module, inputs: tuple[Tensor, Sequence[int]]) -> None:
+        cells[:] = inputs[1]
+
+    def maps(tokens: Tensor) -> Maps:
+        # The first is the class token, which lies nowhere.
+        of_cells = tokens[:, 1:].transpose(1, 2)
+        return (of_cells.reshape(*of_cells.shape[:2], *cells),)
+
+    watched = _WatchedOutput(maps)
+    handles = [
+        block.register_forward_pre_hook(note_cells),
+        block.norm1.register_forward_hook(watched.hook),
+    ]
+    try:
+        yield watched
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 class _WatchedSlices:
@@ -208,7 +229,7 @@ FAMILIES: MappingProxyType[str, Family] = MappingProxyType(
     {
         "resnet": Family(_watch_stage(_one_map), "points"),
         "slowfast": Family(_watch_stage(_pathways), "points"),
-        "mvit": Family(_watch_stage(_tokens), "points"),
+        "mvit": Family(_watch_attention, "points"),
         "swin": Family(_watch_stage(_channels_last), "tiles"),
         "penet": Family(_watch_stage(_one_map), "points"),
         "slice": Family(_watch_stage(_one_slice), "points"),
