@@ -78,7 +78,7 @@ def test_of_fewer_versions_than_were_asked_for_all_answer_and_it_is_said(tmp_pat
     store = store_of(tmp_path, 0.5, 0.25)
     found = other_versions(store, NODULE, store.card("nodule", "tiny"), 3)
     assert [card.version for card in found.cards] == [1]
-    assert found.notes == ("3 other versions were asked for; there is 1 other version that can answer",)
+    assert found.notes == ("3 other versions asked for; one can answer",)
 
 
 def test_versions_that_cannot_answer_or_say_nothing_are_left_out_with_the_reason(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_versions_that_cannot_answer_or_say_nothing_are_left_out_with_the_reason
     )
     assert otherwise.startswith("version 2 was not asked: nodule_tiny version 2 was trained with ")
     assert "offset 0.5, the task has 0" in otherwise
-    assert few.endswith("there is 1 other version that can answer")
+    assert few == "4 other versions asked for; one can answer"
 
 
 @pytest.mark.parametrize("number", [0, -1, 11])

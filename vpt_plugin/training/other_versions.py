@@ -19,7 +19,7 @@ from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.answering import check_task
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.reading import reading_facts
-from vpt_plugin.words import count_in_words
+from vpt_plugin.words import count_in_words, number_in_words
 
 MOST_VERSIONS = 10
 
@@ -65,9 +65,8 @@ def other_versions(store: ModelStore, task: ReadingTask, card: ModelCard, most: 
         else:
             chosen.append(other)
     if len(chosen) < most:
-        there = count_in_words(len(chosen), "other version")
-        verb = "is" if len(chosen) == 1 else "are"
-        notes.append(f"{most} other versions were asked for; there {verb} {there} that can answer")
+        there = f"{number_in_words(len(chosen))} can answer"
+        notes.append(f"{count_in_words(most, 'other version')} asked for; {there}")
     return OtherVersions(tuple(chosen), tuple(notes))
 
 
