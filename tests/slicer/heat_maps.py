@@ -13,19 +13,22 @@ import SimpleITK
 from numpy.typing import NDArray
 
 
-def heat_map_of(volume: Any, hottest_ijk: tuple[int, int, int], *, radius: float = 4.0) -> bytes:
-    """A packed NIfTI file of bytes that are hundredths of 2.55, on the voxels of a volume.
+def heat_map_of(
+    volume: Any, hottest_ijk: tuple[int, int, int], *, radius: float = 4.0, hottest: float = 1.0
+) -> bytes:
+    """A packed NIfTI file of bytes with a slope of 1/255, on the voxels of a volume.
 
     Args:
         volume: of the scene.
-        hottest_ijk: where the value is 1; from there it falls to 0 over the radius, in voxels.
+        hottest_ijk: where it is hottest; from there the heat falls to 0 over the radius, in voxels.
+        hottest: the heat there.
     """
     import slicer
 
     matrix = slicer.util.arrayFromVTKMatrix(ijk_to_ras(volume))
     k, j, i = np.indices(slicer.util.arrayFromVolume(volume).shape)
     away = np.sqrt(sum((a - b) ** 2 for a, b in zip((i, j, k), hottest_ijk, strict=True)))
-    return nifti((255 * np.clip(1 - away / radius, 0, 1)).astype(np.uint8), matrix)
+    return nifti((255 * hottest * np.clip(1 - away / radius, 0, 1)).astype(np.uint8), matrix)
 
 
 def nifti(values: NDArray[np.uint8], ras: NDArray[np.float64], *, slope: float = 1 / 255) -> bytes:

@@ -62,7 +62,7 @@ def test_the_map_is_laid_over_the_ct_when_the_reader_wants_it_and_goes_without_a
     assert not ui.heatBox.enabled
     told = ask_why(reader)
     assert reader.desk.evidence.here == pytest.approx(told.key_slice_mm, abs=3.0)
-    assert ui.heatLabel.text.startswith(f"Hottest at z = {told.key_slice_mm:.1f} mm. (")
+    assert ui.heatLabel.text.startswith(f"Hottest at z = −{-told.key_slice_mm:.1f} mm. (")
     assert (ui.heatBox.enabled, ui.heatBox.checked, ui.heatSlider.enabled) == (True, False, False)
     off = red_pixels()
     assert coloured(off) == 0, "the map is off until the reader wants it"

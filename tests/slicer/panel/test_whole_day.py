@@ -149,7 +149,10 @@ def test_a_whole_day(day: Day, dialogs: Any, picture: Callable[..., Path]) -> No
     day.ui("Evidence").plotBox.click()
     picture("classified")
     with LagMeter() as lag_of_why:
-        _asks_why(day, picture)
+        _asks_why(day)
+    day.look_at("Findings")
+    picture("heat-map")
+    day.ui("Evidence").heatBox.click()
 
     with LagMeter() as lag_of_next:
         study = day.next_study()
@@ -199,8 +202,8 @@ def test_a_whole_day(day: Day, dialogs: Any, picture: Callable[..., Path]) -> No
         _was_never_blocked(name, meter)
 
 
-def _asks_why(day: Day, picture: Callable[..., Path]) -> None:
-    """Have the answer explained, lay its heat map over the CT, and take it away again."""
+def _asks_why(day: Day) -> None:
+    """Have the answer explained, lay its heat map over the CT, and go to where it is hottest."""
     ui = day.ui("Evidence")
     ui.plotBox.click()
     ui.whyButton.click()
@@ -211,9 +214,6 @@ def _asks_why(day: Day, picture: Callable[..., Path]) -> None:
     if told.key_slice_mm is not None:
         ui.hottestButton.click()
         assert day.shown_z() == pytest.approx(told.key_slice_mm, abs=2.5)
-    day.look_at("Findings")
-    picture("heat-map")
-    ui.heatBox.click()
 
 
 def _server_goes_away(day: Day, picture: Callable[..., Path]) -> None:

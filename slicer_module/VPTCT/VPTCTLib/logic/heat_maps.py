@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..contract.evidence import MapOfFinding
 from ..i18n import tr as _
+from ..scene.heat_map import is_drawn
 from ..scene.overlay import Overlay
 from ..settings import JUMP_TO_KEY_SLICE, Settings
 from ..signal import Signal
@@ -83,10 +84,13 @@ class HeatMaps:
         if told is None or result is None or result.heat_map is None:
             return ""
         if told.key_slice_mm is None:
-            return _("Nothing in this volume speaks for it. ({method})").format(method=result.heat_map.method)
-        return _("Hottest at z = {z:.1f} mm. ({method})").format(
-            z=told.key_slice_mm, method=result.heat_map.method
-        )
+            words = _("Nothing in this volume speaks for it. ({method})")
+        elif is_drawn(self._node()):
+            words = _("Hottest at z = {z} mm. ({method})")
+        else:
+            words = _("So little speaks for it that nothing is drawn; most at z = {z} mm. ({method})")
+        z_mm = "" if told.key_slice_mm is None else f"{told.key_slice_mm:.1f}".replace("-", "−")
+        return words.format(z=z_mm, method=result.heat_map.method)
 
     def ask(self) -> None:
         """Have the volume on screen classified again, and told where the answer comes from."""

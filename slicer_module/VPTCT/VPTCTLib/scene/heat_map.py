@@ -59,6 +59,11 @@ def is_heat_map(node: slicer.vtkMRMLNode | None) -> bool:
     return node is not None and bool(node.GetAttribute(MAP_OF))
 
 
+def is_drawn(heat_map: slicer.vtkMRMLScalarVolumeNode) -> bool:
+    """Whether anything of a map is hot enough to be seen."""
+    return bool(heat_map.GetImageData().GetScalarRange()[1] >= _LEAST_SHOWN)
+
+
 def box_of(volume: slicer.vtkMRMLVolumeNode) -> Box:
     """The least and the greatest corner of a volume in RAS, without the transforms that it is under."""
     matrix = vtk.vtkMatrix4x4()
