@@ -21,6 +21,7 @@ from vpt_plugin.cli.options import (
     choose_task,
 )
 from vpt_plugin.cli.split import SourceArgument
+from vpt_plugin.cli.versions_evidence import print_coverage
 from vpt_plugin.cli.words import count, estimate_in_words
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def _print(found: Evaluation) -> None:
     for finding, metrics in found.metrics.items():
         rows = [(FIGURES[name].title, estimate_in_words(each)) for name, each in metrics.items()]
         print_table((finding, "95 % interval over patients"), rows)
+        if coverage := found.coverage.get(finding):
+            print_coverage("Present, absent or unsure, decided by its validation studies:", coverage)
     if found.seen:
         names = ", ".join(found.seen[:_SHOWN]) + (", ..." if len(found.seen) > _SHOWN else "")
         typer.echo(

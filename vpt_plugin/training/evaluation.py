@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from vpt_plugin.data.clip_dataset import LabelledStudy
 from vpt_plugin.models.card import Estimate, ModelCard
 from vpt_plugin.models.catalog import get_model
+from vpt_plugin.models.conformal_record import ConformalScores, MeasuredCoverage
 from vpt_plugin.models.device import choose_device
 from vpt_plugin.models.weights import vptct_home
 from vpt_plugin.tasks import ReadingTask
+from vpt_plugin.training.coverage import coverage_on, one_per_patient
 from vpt_plugin.training.metrics import few_studies_warning, figures
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.placement import Placement
@@ -39,6 +41,8 @@ class Evaluation:
         card: of the version.
         studies, patients: that it was evaluated on.
         metrics: per finding, every figure of ``vpt_plugin.training.metrics.FIGURES``, of whole studies.
+        coverage: per finding, what its decisions at some error rates came to; empty where it keeps nothing
+            to decide by.
         seen: the names of test studies that it, or what it began from, was trained on or validated on;
             they are left out.
         left_out: how many others were, by reason.
@@ -50,6 +54,7 @@ class Evaluation:
     studies: int
     patients: int
     metrics: Mapping[str, Mapping[str, Estimate]]
+    coverage: Mapping[str, tuple[MeasuredCoverage, ...]]
     seen: tuple[str, ...]
     left_out: Mapping[str, int]
     looks: int
@@ -67,6 +72,9 @@ class Evaluation:
             "metrics": {
                 finding: {name: each.to_json() for name, each in found.items()}
                 for finding, found in self.metrics.items()
+            },
+            "coverage": {
+                finding: [each.to_json() for each in found] for finding, found in self.coverage.items()
             },
             "seen": list(self.seen),
             "left_out": dict(self.left_out),
@@ -127,6 +135,7 @@ def evaluate(
         studies=len(unseen),
         patients=len({study.patient for study in unseen}),
         metrics=metrics,
+        coverage=_coverage(unseen, found.probabilities, card),
         seen=found.seen,
         left_out=found.left_out,
         looks=len(after.looks),
@@ -150,6 +159,23 @@ def _metrics(
             threshold=card.threshold(finding),
         )
     return metrics
+
+
+def _coverage(
+    studies: Sequence[LabelledStudy], probabilities: NDArray[np.float64], card: ModelCard
+) -> dict[str, tuple[MeasuredCoverage, ...]]:
+    """What decisions about each finding come to, one study per patient and state."""
+    if card.conformal is None:
+        return {}
+    coverage = {}
+    for index, finding in enumerate(card.findings):
+        states = []
+        for state in (1.0, 0.0):
+            rows = [n for n, study in enumerate(studies) if study.states[index] == state]
+            patients, names = [studies[n].patient for n in rows], [studies[n].study for n in rows]
+            states.append(one_per_patient(patients, names, probabilities[rows, index].tolist()))
+        coverage[finding] = coverage_on(card.conformal.scores[finding], ConformalScores.of(*states))
+    return coverage
 
 
 def _few_studies(

@@ -176,6 +176,7 @@ class Publication:
             notes=tuple(self.notes),
             source=self.source,
             folds=self.data.folds,
+            reference=self.reference,
         )
 
     def _card(self, record: ValidationRecord) -> ModelCard:
@@ -195,6 +196,7 @@ class Publication:
             temperature=outcome.calibration.temperature,
             calibrated=outcome.calibration.calibrated,
             ranges=self.data.ranges(),
+            headers=self.data.headers(),
             reading=reading_facts(task, spec),
             training={
                 "config": config.to_dict() | ({"start": self.start.name} if self.start else {}),

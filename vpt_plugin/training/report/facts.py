@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from vpt_plugin.inference.typicality import FeatureReference
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.comparison import Comparison
@@ -87,6 +88,7 @@ class ReportFacts:
         folds: how many; 0 where one validation side was kept apart.
         command: that trains the same again; "" where it is to be made from the card and the source.
         facts: more rows for the settings, by title: ``computer``, ``processes``.
+        reference: what the features of its studies are like; None where that could not be measured.
     """
 
     card: ModelCard
@@ -102,6 +104,7 @@ class ReportFacts:
     folds: int = 0
     command: str = ""
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    reference: FeatureReference | None = None
 
     def known(self, finding: int) -> tuple[list[ReportStudy], Floats, Floats]:
         """The studies whose state is known, their states (n,) and their probabilities (n,)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vpt_plugin.training.report.certainty import decisions_section, familiar_section
 from vpt_plugin.training.report.document import document
 from vpt_plugin.training.report.facts import ReportFacts
 from vpt_plugin.training.report.gallery import Gallery, Picture
@@ -33,6 +34,8 @@ def page(facts: ReportFacts, pictures: Gallery) -> str:
         _warnings(facts),
         _findings(facts, pictures),
         how_to_read(facts),
+        tag("h2", "Which studies are like those that it knows"),
+        familiar_section(facts),
         tag("h2", "How it learned"),
         _figure(pictures.learning),
         _worst(facts, pictures),
@@ -92,6 +95,8 @@ def _findings(facts: ReportFacts, pictures: Gallery) -> Markup:
             tag("h2", f"How good it is: {finding_in_words(finding)}"),
             figures_table(facts, finding),
             tag("div", *(_figure(each) for each in curves), class_="pair"),
+            tag("h2", f"Present, absent, or unsure: {finding_in_words(finding)}"),
+            decisions_section(facts, finding),
         ]
     return joined(*parts)
 

@@ -1,0 +1,89 @@
+"""What a report says of how sure answers will be: the coverage of decisions, and what studies are like."""
+
+from __future__ import annotations
+
+from vpt_plugin.models.conformal_record import MeasuredCoverage, StateCoverage
+from vpt_plugin.training.report.facts import ReportFacts
+from vpt_plugin.training.report.markup import Markup, joined, table, tag
+
+_COLUMNS = ("error rate", "true state", "left in", "expected", "of one split", "studies", "unsure")
+
+
+def decisions_section(facts: ReportFacts, finding: str) -> Markup:
+    """How often decisions about one finding leave the true state in, and how often they are unsure."""
+    record = facts.card.conformal
+    if record is None:
+        return tag("p", "n/a: what the validation studies were given was not kept.")
+    measured = record.measured.get(finding, ())
+    rows = [row for each in measured for row in _rows(each)]
+    splits = measured[0].splits if measured else 0
+    return joined(
+        tag(
+            "p",
+            "A site chooses an error rate: of the studies with the finding at most that share is then "
+            "called absent, and of those without it at most that share present. What cannot be decided so is "
+            "unsure.",
+        ),
+        table(
+            _COLUMNS,
+            rows,
+            caption=f"Over {splits} random splits of the validation patients: four fifths decide about the "
+            "rest",
+            class_="numbers",
+        ),
+        tag("p", _how_far(folds=record.folds), class_="small"),
+    )
+
+
+def familiar_section(facts: ReportFacts) -> Markup:
+    """What studies are like that this version knows, and from when on one is called unlike them."""
+    reference = facts.reference
+    if reference is None:
+        return tag("p", "n/a: there were too few studies, or their features could not be measured.")
+    return tag(
+        "p",
+        f"The features of {reference.trained} studies that it was trained on say what it knows. Of "
+        f"{reference.studies} {'studies of its folds' if facts.folds else 'validation studies'} "
+        f"{100 * reference.percentile:.0f} % lie within {reference.threshold:.2f} standard deviations of "
+        "those; a study that lies further away is answered with a warning.",
+    )
+
+
+def _rows(measured: MeasuredCoverage) -> list[tuple[str, ...]]:
+    unsure = "n/a" if measured.unsure is None else _percent(measured.unsure)
+    return [
+        (f"{100 * measured.error_rate:g} %", state, *_cells(found), unsure)
+        for state, found in (("present", measured.present), ("absent", measured.absent))
+    ]
+
+
+def _cells(found: StateCoverage | None) -> tuple[str, ...]:
+    if found is None:
+        return ("n/a: too few studies", "", "", "")
+    low, high = found.one_split
+    return (
+        _percent(found.coverage),
+        f"{_percent(found.expected)} [{_percent(found.ci95[0])}, {_percent(found.ci95[1])}]",
+        f"{_percent(low)} to {_percent(high)}",
+        f"{found.tested}, decided by {found.calibrating}",
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _how_far(*, folds: bool) -> str:
+    """What the promise takes, and what these figures cannot show."""
+    said = (
+        "The promise holds for studies that come from where the validation studies came from. These chose "
+        "the epoch, the temperature and the threshold, too, which splits among them cannot show: vpt "
+        "evaluate measures the coverage on a locked test set. Where many studies get one and the same "
+        "probability, more are left in than expected."
+    )
+    if not folds:
+        return said
+    return (
+        f"{said} Each study was answered by the network of the fold that left it out, and not by the one "
+        "that is published, so the promise holds nearly."
+    )
