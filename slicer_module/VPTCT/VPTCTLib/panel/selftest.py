@@ -2,7 +2,7 @@
 
 Without a server it tries what is Slicer's own to show: jumps, results in a saved scene, the panel. Where the
 environment variable ``VPTCT_TEST_SERVER`` names an address, it also connects there, with the token in
-``VPTCT_TEST_TOKEN`` where a login is wanted, and has a volume classified. It labels nothing.
+``VPTCT_TEST_TOKEN`` where a login is wanted, and has a volume classified, and asks why. It labels nothing.
 """
 
 from __future__ import annotations
@@ -125,7 +125,22 @@ def _try_server(server: str, token: str) -> None:
     shown = current_z(volume)
     key = result.findings[0].key_slice_mm
     _check(shown is not None and abs(shown - key) <= _STEP_MM / 2, f"{shown} is shown, {key} was meant")
+    if desk.server.info.features.explain:
+        _try_why(desk, slowest)
     _check(slowest.seconds < 0.5, f"Slicer did not answer for {slowest.seconds:.2f} s")
+
+
+def _try_why(desk: Any, slowest: _Slowest) -> None:
+    ui = slicer.modules.VPTCTWidget.panel.sections["EvidenceSection"].ui
+    ui.whyButton.click()
+    _wait(lambda: desk.classification.state == "idle", "no heat map came", slowest)
+    _check(desk.heat_maps.map is not None, "the answer has no heat map")
+    heat_map = desk.evidence.kept.nodes.heat_map(desk.evidence.finding)
+    red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    ui.heatBox.click()
+    _check(red.GetForegroundVolumeID() == heat_map.GetID(), "the heat map is not over its volume")
+    ui.heatBox.click()
+    _check(not red.GetForegroundVolumeID(), "the heat map does not go away")
 
 
 class _Slowest:
