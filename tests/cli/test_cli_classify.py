@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import SimpleITK
 from typer.testing import CliRunner, Result
 
 from vpt_plugin.cli import app
+from vpt_plugin.cli.explained import _file_names
 from vpt_plugin.cli.options import PRECISION_HELP
 from vpt_plugin.ct.volume import Volume
 from vpt_plugin.data.phantom import PhantomConfig, make_phantom, write_dicom
@@ -230,3 +232,29 @@ def test_the_progress_bar_of_a_terminal_never_gets_into_the_json(
     result = classify(write_study(tmp_path / "ct.nii"), *tiny, "--json")
     assert "clips of ct.nii" in result.stderr
     assert len(json.loads(result.stdout)) == 1
+
+
+def test_heat_maps_are_written_beside_the_answers_one_per_study_and_finding(
+    tmp_path: Path, write_study: WriteStudy, tiny: list[object]
+) -> None:
+    studies, folder = tmp_path / "studies", tmp_path / "maps" / "today"
+    first, second = write_study(studies / "a" / "ct.nii.gz"), write_study(studies / "b" / "ct.mha")
+    result = classify(studies, *tiny, "--json", "--unsuitable", "warn", "--explain", folder)
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "a_ct.lung_nodule.nii.gz", "b_ct.lung_nodule.nii.gz",
+    ]  # fmt: skip
+    for answer, study in zip(json.loads(result.stdout), (first, second), strict=True):
+        (told,) = answer["vptct"]["heat_map"]["findings"]
+        assert told["part"] == str(folder / f"{study.parent.name}_ct.lung_nodule.nii.gz")
+        ct, heat = (SimpleITK.ReadImage(str(path)) for path in (study, told["part"]))
+        assert heat.GetSize() == ct.GetSize()
+        hottest = heat.TransformPhysicalPointToIndex(told["hottest_mm"])
+        highest = SimpleITK.GetArrayViewFromImage(heat).max()
+        assert heat[hottest] == pytest.approx(highest)
+        assert answer["vptct"]["seconds"]["explain"] > 0
+
+
+def test_studies_of_the_same_name_do_not_share_a_heat_map(tmp_path: Path) -> None:
+    names = [tmp_path / "a" / "b.nii.gz", tmp_path / "a_b.mha", tmp_path / "A" / "b.nrrd"]
+    assert _file_names(names) == ["a_b", "a_b-2", "A_b-3"]
