@@ -17,6 +17,7 @@ from vpt_plugin.cli.explained import HeatMapFolder
 from vpt_plugin.cli.options import (
     BackendOption,
     DeviceOption,
+    ErrorRateOption,
     ModelOption,
     ModelsDirOption,
     PrecisionOption,
@@ -82,6 +83,7 @@ def classify(
         ),
     ] = "task",
     unsuitable: UnsuitableOption = "refuse",
+    error_rate: ErrorRateOption = 0.1,
     explain: Annotated[
         Path | None,
         typer.Option(
@@ -141,10 +143,10 @@ def classify(
     make = partial(
         Predictor,
         task=reading_task, device=device, precision=precision, backend=backend, many_studies=many,
-        stride=stride, unsuitable=unsuitable,
+        stride=stride, unsuitable=unsuitable, error_rate=error_rate,
     )  # fmt: skip
     classifier, card = store.load(reading_task, model, version)
-    predictor = make(classifier, card=card)
+    predictor = make(classifier, card=card, reference=store.reference(card))
     others = others_of(store, reading_task, card, versions, make)
     # With a few studies it does not matter how long they take.
     for note in predictor.engine.notes if many else ():

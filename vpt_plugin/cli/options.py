@@ -71,6 +71,14 @@ UnsuitableOption = Annotated[
     ),
 ]
 
+ErrorRateOption = Annotated[
+    float,
+    typer.Option(
+        "--error-rate",
+        help="Say present or absent only where at most this share of studies is then wrong, else unsure.",
+    ),
+]
+
 
 def choose_task(name: str | None, task_file: Path | None) -> ReadingTask:
     """The task that ``--task`` and ``--task-file`` mean; with a file alone, the file's.

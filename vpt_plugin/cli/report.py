@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _MAX_STUDIES_NAMED = 3
 _TABLE_COLUMNS = (
-    "study", "finding", "probability", "decision", "threshold", "key slice", "evidence", "seconds"
+    "study", "finding", "probability", "decision", "threshold", "sure enough", "key slice", "evidence",
+    "seconds",
 )  # fmt: skip
 
 
@@ -79,6 +80,7 @@ class TableReport(Report):
         typer.echo(
             "Slices by patient z in mm, plus is towards the head; evidence: clips from the threshold on."
         )
+        typer.echo(_sure_enough(self._answers.values()))
         typer.echo(model_in_words(next(iter(self._answers.values())).card))
         typer.echo("For research only; not a medical device.")
 
@@ -88,6 +90,17 @@ class TableReport(Report):
         more = len(studies) - _MAX_STUDIES_NAMED
         named = ", ".join(studies[:_MAX_STUDIES_NAMED])
         return f" ({named}{f' and {more} more' if more > 0 else ''})"
+
+
+def _sure_enough(answers: Iterable[Prediction]) -> str:
+    """What the column of that name means, in words."""
+    for finding in (finding for answer in answers for finding in answer.findings):
+        if (said := finding.conformal) is not None:
+            return (
+                f"Sure enough: present or absent only where at most {100 * said.error_rate:g} % of studies "
+                "like the validation studies are then wrong, else unsure."
+            )
+    return "Sure enough: n/a, this version keeps nothing to decide by; see vpt versions check-evidence."
 
 
 def _by_sentence(said: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
@@ -116,12 +129,20 @@ def _table_rows(study: str, answer: Prediction) -> list[tuple[str, ...]]:
             f"{finding.probability:.3f}",
             finding.decision,
             f"{finding.threshold:.3f}",
+            finding.conformal.decision if finding.conformal else "n/a",
             f"{finding.key_slice_mm:.1f}",
             _evidence_in_words(finding) or "-",
             f"{answer.seconds['total']:.1f}" if index == 0 else "",
         )
         for index, finding in enumerate(answer.findings)
     ]
+
+
+def _conformal_cells(finding: FindingPrediction) -> tuple[str, ...]:
+    said = finding.conformal
+    if said is None:
+        return ("",) * 4
+    return (said.decision, f"{said.error_rate:g}", f"{said.p_present:.6f}", f"{said.p_absent:.6f}")
 
 
 def _evidence_in_words(finding: FindingPrediction) -> str:
@@ -155,6 +176,7 @@ class CsvReport(Report):
     COLUMNS = (
         "study", "task", "model", "version", "finding", "probability", "threshold", "decision",
         "key_slice_mm", "evidence_mm", "entropy", "clip_disagreement", "seconds", "warnings",
+        "sure_enough", "error_rate", "p_present", "p_absent",
     )  # fmt: skip
 
     def __enter__(self) -> Report:
@@ -172,7 +194,7 @@ class CsvReport(Report):
                     f"{finding.key_slice_mm:.2f}", _evidence_in_words(finding),
                     f"{prediction.entropy:.6f}", f"{prediction.clip_disagreement:.6f}",
                     f"{prediction.seconds['total']:.3f}",
-                    "; ".join((*prediction.warnings, *prediction.notes)),
+                    "; ".join((*prediction.warnings, *prediction.notes)), *_conformal_cells(finding),
                 )
             )  # fmt: skip
 

@@ -113,10 +113,12 @@ def report(
     # Before minutes are spent on the answer.
     address = None if send is None else ArchiveAddress.parse(send, option="--send")
     reading_task = choose_task(task, task_file)
-    classifier, card = ModelStore(models_dir).load(reading_task, model, version)
+    store = ModelStore(models_dir)
+    classifier, card = store.load(reading_task, model, version)
     predictor = Predictor(
         classifier, reading_task, card,
         device=device, precision=precision, backend=backend, unsuitable=unsuitable,
+        reference=store.reference(card),
     )  # fmt: skip
     with _opened(study, studies) as opened:
         made = _report(study, opened, series, predictor, error_rate)

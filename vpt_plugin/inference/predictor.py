@@ -20,7 +20,7 @@ from vpt_plugin.ct.volume import Volume
 from vpt_plugin.errors import CancelledError, ConfigurationError, TooFewSlicesError, WeightsError
 from vpt_plugin.inference.batch_size import BatchSize
 from vpt_plugin.inference.coarse_to_fine import TASK_STRIDE, AnswerClips, EveryClip, choose_look
-from vpt_plugin.inference.conformal import with_decisions
+from vpt_plugin.inference.conformal import DEFAULT_ERROR_RATE, check_error_rate, with_decisions
 from vpt_plugin.inference.engines import Engine, make_engine
 from vpt_plugin.inference.fitness import REFUSE, UNSUITABLE, fitness_of, further_warnings
 from vpt_plugin.inference.heat import Explainer, HeatMap, Method
@@ -70,10 +70,11 @@ class Predictor:
             or answer and ``warn``.
         reference: what the features of its training studies are like, as ``ModelStore.reference`` has it;
             None where nobody knows, which ``predict`` then says.
+        error_rate: at which ``predict`` decides, see ``vpt_plugin.inference.conformal``.
 
     Raises:
-        ConfigurationError: unknown device, precision, backend, stride or ``unsuitable``, or a classifier of
-            another task.
+        ConfigurationError: unknown device, precision, backend, stride or ``unsuitable``, no error rate, or a
+            classifier of another task.
         ClipShapeError: the network cannot take the task's clips.
         DeviceMemoryError: the network does not fit into the device's memory.
     """
@@ -93,6 +94,7 @@ class Predictor:
         stride: str = TASK_STRIDE,
         unsuitable: str = REFUSE,
         reference: FeatureReference | None = None,
+        error_rate: float = DEFAULT_ERROR_RATE,
     ) -> None:
         if not classifier.findings == task.findings == card.findings:
             raise ConfigurationError(
@@ -109,6 +111,7 @@ class Predictor:
             )
         self._unsuitable = unsuitable
         self._reference = reference
+        self._error_rate = check_error_rate(error_rate)
         self.task = task
         self.card = card
         self.spec = classifier.spec
@@ -193,7 +196,7 @@ class Predictor:
             },
             suitability=suitability,
         )
-        return with_decisions(prediction)
+        return with_decisions(prediction, self._error_rate)
 
     def explain(
         self,
