@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from vpt_plugin.ct.intensity import window_hu
 from vpt_plugin.ct.reduced import ReducedStudy, read_reduced, reduce_volume
 from vpt_plugin.ct.statistics import StudyFacts
+from vpt_plugin.ct.study_header import StudyHeader
 from vpt_plugin.ct.volume import Volume
 from vpt_plugin.data.prepared_entry import (
     DAMAGE,
@@ -59,6 +60,7 @@ class PreparedStudy:
         facts: of the volume as it was read.
         patient: ``patient_key`` of the PatientID, or "" where there is none.
         synthetic: its files say that it is a phantom.
+        header: what its series says of how it was taken; None where it says nothing, or that was not kept.
         note: what a person should know of its copy here; "" where all is well.
     """
 
@@ -67,13 +69,14 @@ class PreparedStudy:
     facts: StudyFacts
     patient: str = ""
     synthetic: bool = False
+    header: StudyHeader | None = None
     note: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, entry: Entry) -> PreparedStudy:
         """The study of an entry of the cache."""
         about = entry.about
-        return cls(entry.file, about.slice_z_mm, about.facts, about.patient, about.synthetic)
+        return cls(entry.file, about.slice_z_mm, about.facts, about.patient, about.synthetic, about.header)
 
     @property
     def slices(self) -> NDArray[np.uint8]:

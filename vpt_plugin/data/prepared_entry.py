@@ -18,7 +18,7 @@ import threading
 import uuid
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from vpt_plugin.ct.reduced import ReducedStudy
 from vpt_plugin.ct.statistics import StudyFacts
+from vpt_plugin.ct.study_header import StudyHeader
 from vpt_plugin.data.splits import patient_key
 from vpt_plugin.durable import publish_folder
 from vpt_plugin.tasks import HUWindow
@@ -49,6 +50,7 @@ class AboutStudy:
         facts: of the volume as it was read.
         patient: ``patient_key`` of the PatientID, or "" where there is none.
         synthetic: its files say that it is a phantom.
+        header: what its series says of how it was taken; None where it says nothing, or that was not kept.
     """
 
     study: str
@@ -56,13 +58,15 @@ class AboutStudy:
     facts: StudyFacts
     patient: str
     synthetic: bool
+    header: StudyHeader | None = None
 
     @classmethod
     def of(cls, study: ReducedStudy) -> AboutStudy:
         """What is kept of a study that was just read."""
         patient_id = study.provenance.patient_id
         patient = patient_key(patient_id) if patient_id else ""
-        return cls(study.study, study.slice_z_mm, study.facts, patient, study.provenance.synthetic)
+        said = study.provenance
+        return cls(study.study, study.slice_z_mm, study.facts, patient, said.synthetic, said.header)
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ def write_entry(place: Path, about: AboutStudy, voxels: NDArray[Any], window: HU
             "facts": about.facts.as_dict(),
             "patient": about.patient,
             "synthetic": about.synthetic,
+            "header": asdict(about.header) if about.header else None,
             "pixels": voxels.shape[1],
             "hu_window": {"centre": window.centre, "width": window.width} if window else None,
             "crc32": _write_voxels(temporary / SLICES, voxels),
@@ -127,9 +132,11 @@ def read_entry(place: Path, *, whole: bool) -> Entry:
     """
     data = json.loads((place / STUDY).read_text(encoding="utf-8"))
     z_mm = np.array(data["slice_z_mm"], dtype=np.float64)
-    about = AboutStudy(
-        str(data["study"]), z_mm, StudyFacts(**data["facts"]), str(data["patient"]), bool(data["synthetic"])
-    )
+    # An older VPTCT kept no header.
+    header = StudyHeader(**data["header"]) if data.get("header") else None
+    facts = StudyFacts(**data["facts"])
+    synthetic = bool(data["synthetic"])
+    about = AboutStudy(str(data["study"]), z_mm, facts, str(data["patient"]), synthetic, header)
     window = HUWindow(**data["hu_window"]) if data["hu_window"] else None
     voxels = map_voxels(place / SLICES)
     expected = (len(z_mm), data["pixels"], data["pixels"])

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vpt_plugin.ct.suitability import headers_seen
 from vpt_plugin.data.clip_dataset import LabelledStudy
 from vpt_plugin.labels import StudyLabel
 from vpt_plugin.tasks import ReadingTask
@@ -58,6 +59,10 @@ class TrainingData:
         """Lowest and highest value of every study fact over what the published network is trained on."""
         facts = [study.prepared.facts.as_dict() for study in self.trained_on]
         return {name: (min(f[name] for f in facts), max(f[name] for f in facts)) for name in facts[0]}
+
+    def headers(self) -> dict[str, dict[str, int]]:
+        """What the headers of the studies that the published network is trained on say of the scanner."""
+        return headers_seen(study.prepared.header for study in self.trained_on)
 
     def counts(self, task: ReadingTask) -> dict[str, Any]:
         """Studies per side, finding and state, and those left out; with folds all are on both sides."""

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from vpt_plugin.ct.reduced import ReducedStudy
 
 # A slice is looked at in pixels of about this size, and slices about this far apart: lungs are large.
-_PIXEL_MM = 4.5
+_PIXEL_MM = 5.0
 _MOST_PIXELS = 96
-_SLICES_APART_MM = 6.0
+_SLICES_APART_MM = 7.0
 # Between lung and soft tissue. Noise is gone from pixels that large.
 _AIR_BELOW_HU = -400
 # Medians of a piece of air that is lung: outside the body and in the bowel it is nearly -1000 HU. A bulla
@@ -133,9 +133,13 @@ def _outline(hu: NDArray[np.int16]) -> NDArray[np.bool_]:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(tissue, connectivity=4)
     outline = np.zeros(hu.shape, dtype=np.uint8)
     if count > 1:
-        largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-        points = cv2.findNonZero((labels == largest).astype(np.uint8))
-        cv2.fillConvexPoly(outline, cv2.convexHull(points), 1)
+        inside = labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+        rows = np.flatnonzero(inside.any(axis=1))
+        # The ends of its rows have the same outline as all of its pixels, and are few.
+        first = inside[rows].argmax(axis=1)
+        last = hu.shape[1] - 1 - inside[rows, ::-1].argmax(axis=1)
+        ends = np.concatenate([np.stack([first, rows], axis=1), np.stack([last, rows], axis=1)])
+        cv2.fillConvexPoly(outline, cv2.convexHull(ends.astype(np.int32)), 1)
     return outline.astype(np.bool_)
 
 
