@@ -1,0 +1,178 @@
+"""A training publishes what its answers need to say how sure they are, and a version from before gets it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vpt_plugin.cli import app
+from vpt_plugin.ct.reader import read_study
+from vpt_plugin.data.manifest import Manifest
+from vpt_plugin.errors import ChecksumError, TrainingError
+from vpt_plugin.inference import Predictor
+from vpt_plugin.inference.typicality import TYPICALITY
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.catalog import ModelSpec
+from vpt_plugin.tasks import TASKS
+from vpt_plugin.training.config import FinetuneConfig
+from vpt_plugin.training.evidence_check import check_evidence
+from vpt_plugin.training.finetune import finetune
+from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.sources import ManifestSource
+
+NODULE = TASKS["nodule"]
+SHORT = FinetuneConfig(epochs=1, steps_per_epoch=2, batch=4)
+
+
+class Published(NamedTuple):
+    store: ModelStore
+    card: ModelCard
+    manifest: Manifest
+    cache: Path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_tiny(small_spec: ModelSpec) -> Iterator[None]:
+    """The catalog's tiny sees the small studies."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("model_store", "version_folder", "evidence_check"):
+            patch.setattr(f"vpt_plugin.training.{module}.get_model", lambda name: small_spec)
+        yield
+
+
+@pytest.fixture(scope="module")
+def published(
+    ball_cache: Path, small_spec: ModelSpec, make_study: object, tmp_path_factory: pytest.TempPathFactory
+) -> Published:
+    """12 studies to train on, 10 to validate on, which is just enough."""
+    assert callable(make_study)
+    folder = tmp_path_factory.mktemp("evidence")
+    splits = ["train"] * 12 + ["validation"] * 10
+    manifest = Manifest(tuple(make_study(folder, number, split) for number, split in enumerate(splits)))
+    store = ModelStore(folder / "models")
+    result = finetune(
+        ManifestSource(manifest), NODULE, small_spec, SHORT, store=store, cache=ball_cache, device="cpu"
+    )
+    return Published(store, result.card, manifest, ball_cache)
+
+
+def without_evidence(published: Published, into: Path) -> ModelStore:
+    """The same version as one from before would lie there."""
+    store = ModelStore(into)
+    store.import_(published.store.place("nodule", "tiny", 1))
+    place = store.place("nodule", "tiny", 1)
+    (place / TYPICALITY).unlink()
+    card = json.loads((place / "card.json").read_text())
+    for name in ("conformal", "typicality_sha256"):
+        del card[name]
+    (place / "card.json").write_text(json.dumps(card))
+    record = published.store.place("nodule", "tiny", 1) / "validation.json"
+    (place / "validation.json").write_bytes(record.read_bytes())
+    return store
+
+
+def test_a_publication_keeps_the_validation_studies_probabilities_by_state_and_no_names(
+    published: Published,
+) -> None:
+    card, record = published.card, published.card.conformal
+    assert record is not None
+    scores = record.scores["lung_nodule"]
+    assert (len(scores.present), len(scores.absent), record.folds) == (5, 5, False)
+    assert [each.error_rate for each in record.measured["lung_nodule"]] == [0.05, 0.1, 0.2]
+    place = published.store.place("nodule", "tiny", 1)
+    validated = json.loads((place / "validation.json").read_text())["studies"]
+    said = {name: each["probabilities"]["lung_nodule"] for each in validated for name in [each["study"]]}
+    assert sorted([*scores.present, *scores.absent]) == sorted(said.values())
+    assert not any(name in json.dumps(card.to_json()) for name in said)
+    assert "Present, absent, or unsure: Lung nodule" in (place / "report.html").read_text()
+
+
+def test_an_answer_tells_the_distance_from_the_training_studies(published: Published) -> None:
+    store, card = published.store, published.card
+    reference = store.reference(card)
+    assert reference is not None
+    assert (reference.trained, reference.studies, reference.percentile) == (12, 10, 10 / 11)
+    predictor = Predictor(
+        store.classifier(card), NODULE, card,
+        device="cpu", precision="float32", backend="torch", unsuitable="warn", reference=reference,
+    )  # fmt: skip
+    known = read_study(published.manifest.studies[15].path)
+    answer = predictor.predict(known)
+    assert answer.suitability is not None
+    assert answer.suitability.distance is not None
+    # One of the ten by which the threshold was set.
+    assert answer.suitability.distance.value <= reference.threshold + 1e-9
+    white = replace(known, hu=np.full_like(known.hu, 500))
+    warned = predictor.predict(white)
+    assert warned.suitability is not None
+    assert warned.suitability.distance is not None
+    assert warned.suitability.distance.value > reference.threshold
+    assert any("looks to the network unlike" in warning for warning in warned.warnings)
+
+
+def test_a_package_takes_it_along_and_a_damaged_one_is_refused(published: Published, tmp_path: Path) -> None:
+    store, card = published.store, published.card
+    for package in (tmp_path / "there.zip", tmp_path / "there"):
+        store.export("nodule", "tiny", 1, package)
+        there = ModelStore(tmp_path / f"models-of-{package.name}")
+        taken = there.import_(package)
+        assert taken.conformal == card.conformal
+        kept, own = there.reference(taken), store.reference(card)
+        assert kept is not None
+        assert own is not None
+        assert kept.to_bytes() == own.to_bytes()
+    content = (tmp_path / "there" / TYPICALITY).read_bytes()
+    (tmp_path / "there" / TYPICALITY).write_bytes(content[:-8] + bytes(8))
+    with pytest.raises(ChecksumError, match=TYPICALITY):
+        ModelStore(tmp_path / "another").import_(tmp_path / "there")
+
+
+def test_a_version_from_before_says_that_it_cannot_tell_and_is_measured_to_the_same(
+    published: Published, tmp_path: Path
+) -> None:
+    store = without_evidence(published, tmp_path / "models")
+    before = store.card("nodule", "tiny", 1)
+    assert (before.conformal, store.reference(before)) == (None, None)
+    found = check_evidence(store, NODULE, "tiny", 1, cache=published.cache, device="cpu")
+    assert found.why_not == ""
+    assert found.card.conformal == published.card.conformal
+    assert found.card.typicality_sha256 == published.card.typicality_sha256
+    assert store.card("nodule", "tiny", 1) == found.card
+    assert store.reference(found.card) is not None
+
+
+def test_it_is_measured_on_the_command_line_and_says_where_studies_are_gone(
+    published: Published, tmp_path: Path
+) -> None:
+    without_evidence(published, tmp_path / "models")
+    options = [
+        "--models-dir",
+        str(tmp_path / "models"),
+        "--cache",
+        str(tmp_path / "empty"),
+        "--device",
+        "cpu",
+    ]
+    result = CliRunner().invoke(app, ["versions", "check-evidence", "nodule_tiny", "1", *options])
+    assert result.exit_code == 0, result.stderr
+    assert "over 200 random splits of its validation studies" in result.stdout
+    assert "there were 0 training and 0 validation studies, and it takes 10 of each" in " ".join(
+        result.stdout.split()
+    )
+    assert ModelStore(tmp_path / "models").card("nodule", "tiny", 1).conformal == published.card.conformal
+
+
+def test_a_version_from_elsewhere_is_measured_where_it_was_trained(
+    published: Published, tmp_path: Path
+) -> None:
+    store = without_evidence(published, tmp_path)
+    (store.place("nodule", "tiny", 1) / "validation.json").unlink()
+    with pytest.raises(TrainingError, match="Measure it where it was trained, and export it again"):
+        check_evidence(store, NODULE, "tiny", 1, cache=published.cache, device="cpu")
