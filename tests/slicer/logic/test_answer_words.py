@@ -106,6 +106,12 @@ def test_that_it_is_unsure_stands_before_what_the_threshold_alone_would_say(
     assert (row.state, row.decision, row.sure) == (state, decision, sure)
 
 
+def test_of_a_study_that_is_none_for_the_network_nothing_is_decided() -> None:
+    row = finding_row(finding(0.83, 0.41, "present"), unfit=True)
+    assert (row.state, row.decision) == ("", "unsure: this study is not one for this network")
+    assert row.sure == "By the threshold alone: present: 0.83, above the threshold 0.41."
+
+
 def test_what_an_older_server_does_not_tell_is_not_said() -> None:
     assert finding_row(finding(0.83, 0.41, "present")).sure == ""
     assert (suitability_line(result()), suitability_tip(result())) == ("", "")

@@ -61,7 +61,10 @@ class Around:
         finding = SimpleNamespace(name="pulmonary_embolism", decision=decision)
         suggestion = {"model": "pe/tiny", "version": version, "pulmonary_embolism": 0.83}
         self.classification.result = SimpleNamespace(
-            task="pe", findings=(finding,), suggestion=lambda: suggestion
+            task="pe",
+            findings=(finding,),
+            suggestion=lambda: suggestion,
+            settled=lambda: {finding.name: decision},
         )
         self.classification.changed.emit()
 

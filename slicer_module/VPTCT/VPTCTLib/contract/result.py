@@ -8,6 +8,7 @@ from typing import Any
 
 from .estimate import Estimate, read_estimate
 from .evidence import (
+    UNFIT,
     UNSURE,
     Conformal,
     HeatMapFacts,
@@ -124,6 +125,15 @@ class Result:
     heat_map: HeatMapFacts | None = None
     versions: tuple[VersionAnswer, ...] = ()
     version_disagreement: float | None = None
+
+    @property
+    def is_unfit(self) -> bool:
+        """Whether the study is none for the model, and was answered because the reader wanted that."""
+        return self.suitability is not None and self.suitability.verdict == UNFIT
+
+    def settled(self) -> dict[str, str | None]:
+        """The decision by finding; None where there is none, or where it is unsure."""
+        return {each.name: None if self.is_unfit else each.settled for each in self.findings}
 
     def suggestion(self) -> dict[str, Any]:
         """What a label keeps of it as ``model_suggestion``: the version, and the probability by finding."""

@@ -44,25 +44,32 @@ class FindingInWords:
     why: str = ""
 
 
-def finding_row(finding: FindingResult) -> FindingInWords:
-    """What is said of one finding. That it is unsure stands before what the threshold alone would say."""
+def finding_row(finding: FindingResult, *, unfit: bool = False) -> FindingInWords:
+    """What is said of one finding. That it is unsure stands before what the threshold alone would say.
+
+    Args:
+        finding: of the answer.
+        unfit: the study is none for the network.
+    """
     decision, sure = _decision(finding), ""
-    if finding.conformal is not None:
-        at_rate = _at_error_rate(finding.conformal)
-        by_threshold = _("By the threshold alone: {decision}").format(decision=decision)
-        reasons = " ".join(filter(None, (finding.conformal.why, by_threshold)))
-        decision, sure = (
-            (at_rate, _sentence(reasons)) if finding.is_unsure else (decision, _sentence(at_rate))
-        )
+    by_threshold = _("By the threshold alone: {decision}").format(decision=decision)
+    conformal = finding.conformal
+    if finding.is_unsure and conformal is not None:
+        decision, sure = _at_error_rate(conformal), f"{conformal.why} {by_threshold}".strip()
+    elif unfit:
+        decision, sure = _("unsure: this study is not one for this network"), by_threshold
+    elif conformal is not None:
+        sure = _at_error_rate(conformal)
+    settled = None if unfit else finding.settled
     return FindingInWords(
         name=finding.name,
         title=finding_in_words(finding.name),
         probability=finding.probability,
         threshold=finding.threshold,
-        state=finding.settled if finding.settled in (PRESENT, ABSENT) else "",
+        state=settled if settled in (PRESENT, ABSENT) else "",
         decision=decision,
-        sure=sure,
-        why=finding.conformal.why if finding.conformal is not None else "",
+        sure=_sentence(sure) if sure else "",
+        why=conformal.why if conformal is not None else "",
     )
 
 

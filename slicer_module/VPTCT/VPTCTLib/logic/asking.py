@@ -39,34 +39,41 @@ class Asking:
         model: that answers.
         explain_over: the box of the volume, where heat maps are wanted; None where they are not.
         scratch_folder: for files meanwhile.
+        anyway: also where an answer would be meaningless.
     """
 
     client: Client
     model: str
     explain_over: Box | None
     scratch_folder: Path
+    anyway: bool = False
 
     def study(self, study: str, cancel: Cancel) -> Answer:
         """About a study of the server."""
+        client, anyway = self.client, self.anyway
         if self.explain_over is None:
-            return Answer(self.client.studies.classify(self.model, study, cancel))
-        return self._read(
-            self.client.explanations.study(self.model, study, cancel), self.explain_over, cancel
-        )
+            return Answer(client.studies.classify(self.model, study, cancel, anyway=anyway))
+        told = client.explanations.study(self.model, study, cancel, anyway=anyway)
+        return self._read(told, self.explain_over, cancel)
 
     def upload(self, session: UploadSession, cancel: Cancel) -> Answer:
         """About an uploaded study."""
+        client, anyway = self.client, self.anyway
         if self.explain_over is None:
-            return Answer(self.client.studies.classify_upload(self.model, session, cancel))
-        told = self.client.explanations.upload(self.model, session, cancel)
+            return Answer(client.studies.classify_upload(self.model, session, cancel, anyway=anyway))
+        told = client.explanations.upload(self.model, session, cancel, anyway=anyway)
         return self._read(told, self.explain_over, cancel)
 
     def file(self, file: StudyFile, progress: OnProgress, cancel: Cancel) -> Answer:
         """About a file, which goes along."""
+        client, anyway = self.client, self.anyway
         if self.explain_over is None:
-            result = self.client.studies.classify_file(self.model, file, progress=progress, cancel=cancel)
-            return Answer(result)
-        told = self.client.explanations.file(self.model, file, progress=progress, cancel=cancel)
+            return Answer(
+                client.studies.classify_file(
+                    self.model, file, progress=progress, cancel=cancel, anyway=anyway
+                )
+            )
+        told = client.explanations.file(self.model, file, progress=progress, cancel=cancel, anyway=anyway)
         return self._read(told, self.explain_over, cancel)
 
     def _read(self, told: Explained, over: Box, cancel: Cancel) -> Answer:

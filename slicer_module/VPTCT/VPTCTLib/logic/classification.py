@@ -31,6 +31,7 @@ from .messages import INFO, WARNING, Messages
 from .questions import Questions
 from .server_link import ServerLink
 from .study_on_screen import StudyOnScreen
+from .unsuitable import offer_anyway
 from .upload_sessions import Uploaded, UploadSessions
 from .why_not import why_not
 
@@ -261,9 +262,11 @@ class Classification:
             return
         self._messages.tell_error(error, about=ABOUT)
         self._server.report(error, lambda: self._again(run.order))
+        if run.order.volume is self._study.volume:
+            offer_anyway(run.order, error, self._bench, self._again)
 
     def _again(self, order: Order) -> None:
-        """The reader, whose login had ended, is back: what they asked for goes on."""
+        """What the reader asked for goes on: they logged in again, or want it all the same."""
         known = any(run.order.is_for(order.volume_id, order.model.name) for run in self._runs)
         if order.volume.GetScene() is not None and not known:
             self._add(order)

@@ -33,6 +33,7 @@ class Order:
         client: to the server, as the reader who is logged in.
         info: what the server said last.
         explain: whether the answer is to tell where in the volume it comes from.
+        anyway: whether the reader wants one that the server refused as meaningless.
     """
 
     volume: slicer.vtkMRMLScalarVolumeNode
@@ -43,6 +44,7 @@ class Order:
     client: Client
     info: ServerInfo
     explain: bool = False
+    anyway: bool = False
 
     def is_for(self, volume_id: str, model: str) -> bool:
         """Whether it is for this volume and this network."""
@@ -78,7 +80,7 @@ class Bench:
     def asking(self, order: Order) -> Asking:
         """What is asked for an order about its volume as it is now."""
         over = box_of(order.volume) if order.explain else None
-        return Asking(order.client, order.model.name, over, self.scratch_folder)
+        return Asking(order.client, order.model.name, over, self.scratch_folder, order.anyway)
 
 
 class NotKeptError(VptctError):

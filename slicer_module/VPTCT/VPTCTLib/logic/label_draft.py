@@ -267,7 +267,7 @@ class LabelDraft:
             return
         self._draft = replace(self._draft, seen=seen)
         if self._settings.get(PRESELECT) and not self._draft.is_kept:
-            self._draft = self._draft.filled_in({each.name: each.settled for each in result.findings})
+            self._draft = self._draft.filled_in(result.settled())
         self.write()
 
     def _set_ranges(self, finding: str, ranges: list[Range]) -> None:

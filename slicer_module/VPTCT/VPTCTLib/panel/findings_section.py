@@ -99,6 +99,7 @@ class FindingsSection(Section):
             row.widget.deleteLater()
         findings = () if result is None else result.findings
         clicked = self.desk.evidence.choose if len(findings) > 1 else None
-        self.rows = [FindingRow(finding_row(each), clicked) for each in findings]
+        unfit = result is not None and result.is_unfit
+        self.rows = [FindingRow(finding_row(each, unfit=unfit), clicked) for each in findings]
         for row in self.rows:
             self.ui.rows.layout().addWidget(row.widget)

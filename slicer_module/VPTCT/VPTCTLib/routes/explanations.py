@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from ..contract.explained import Explained, read_explained
@@ -13,14 +12,12 @@ from ..transport.cancel import Cancel
 from ..transport.connection import Connection
 from ..transport.parts import PARAMS
 from ..transport.request import LONG, Request
-from ..transport.upload import FilePart, Forms, OnProgress, StudyFile, no_progress, study_parts
-
-# Of all findings of the task.
-_WANTED = json.dumps({"explain": True})
+from ..transport.upload import Forms, OnProgress, StudyFile, no_progress, study_parts
+from ..transport.wish import wish_fields, wish_parts
 
 
 class Explanations:
-    """Asks for answers with their heat maps. Every function raises VptctError, see ``Connection.json``.
+    """Asks for answers with the heat maps of all findings; raises VptctError, see ``Connection.json``.
 
     They wait for their turn on the server; cancelling closes the connection, by which the server stops, too.
 
@@ -31,26 +28,31 @@ class Explanations:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def study(self, model: str, study: str, cancel: Cancel | None = None) -> Explained:
+    def study(
+        self, model: str, study: str, cancel: Cancel | None = None, *, anyway: bool = False
+    ) -> Explained:
         """Of a study of the server.
 
         Args:
             model: ``<task>_<network>``.
             study: its id.
             cancel: ends it.
+            anyway: also where an answer would be meaningless, which is else refused.
 
         Raises:
             NotTrainedError: this network was never trained for this task.
         """
-        return self._explained(model, {"image": study}, cancel)
+        return self._explained(model, {"image": study}, anyway, cancel)
 
-    def upload(self, model: str, session: UploadSession, cancel: Cancel | None = None) -> Explained:
+    def upload(
+        self, model: str, session: UploadSession, cancel: Cancel | None = None, *, anyway: bool = False
+    ) -> Explained:
         """Of an uploaded study. Raises: as ``study``.
 
         Raises:
             NotThereError: the session has expired, or the server was started anew: upload again.
         """
-        return self._explained(model, {"session_id": session.id}, cancel)
+        return self._explained(model, {"session_id": session.id}, anyway, cancel)
 
     def file(
         self,
@@ -59,22 +61,21 @@ class Explanations:
         *,
         progress: OnProgress = no_progress,
         cancel: Cancel | None = None,
+        anyway: bool = False,
     ) -> Explained:
         """Upload one file, of which the server keeps nothing. Raises: as ``Studies.upload``, ``study``."""
         cancel = cancel if cancel is not None else Cancel()
-        parts = [FilePart(PARAMS, "", _WANTED.encode()), *study_parts([file], "file")]
-        forms = Forms(parts, progress, cancel)
+        wishes = wish_parts(explain=True, anyway=anyway)
+        forms = Forms([*wishes, *study_parts([file], "file")], progress, cancel)
         request = Request("POST", f"/infer/{model}", form=forms.new, conflict=NotTrainedError, patience=LONG)
         return self._answer(request, cancel)
 
-    def _explained(self, model: str, which: Mapping[str, str], cancel: Cancel | None) -> Explained:
+    def _explained(
+        self, model: str, which: Mapping[str, str], anyway: bool, cancel: Cancel | None
+    ) -> Explained:
+        fields = wish_fields(explain=True, anyway=anyway)
         request = Request(
-            "POST",
-            f"/infer/{model}",
-            which,
-            fields={PARAMS: _WANTED},
-            conflict=NotTrainedError,
-            patience=LONG,
+            "POST", f"/infer/{model}", which, fields=fields, conflict=NotTrainedError, patience=LONG
         )
         return self._answer(request, cancel)
 

@@ -18,6 +18,7 @@ from ..transport.connection import Connection, Download
 from ..transport.link_speed import LinkSpeed
 from ..transport.request import LONG, Request, get
 from ..transport.upload import Forms, OnProgress, StudyFile, ending_of, no_progress, study_parts
+from ..transport.wish import wish_fields, wish_parts
 
 # By these a server tells that it has no such study, and that it has no such route.
 _NO_STUDY, _NO_ROUTE = "StudyNotFoundError", "HTTPException"
@@ -158,26 +159,32 @@ class Studies:
         except NotThereError:
             return
 
-    def classify(self, model: str, study: str, cancel: Cancel | None = None) -> Result:
+    def classify(
+        self, model: str, study: str, cancel: Cancel | None = None, *, anyway: bool = False
+    ) -> Result:
         """What a network says of a study of the server; waits for its turn there.
 
         Args:
             model: ``<task>_<network>``.
             study: its id.
             cancel: closes the connection, by which the server stops, too.
+            anyway: also where an answer would be meaningless, which is else refused.
 
         Raises:
             NotTrainedError: this network was never trained for this task.
+            RefusedError: ``UnsuitableStudyError``, where only ``anyway`` brings an answer.
         """
-        return self._classified(model, {"image": study}, cancel)
+        return self._classified(model, {"image": study}, anyway, cancel)
 
-    def classify_upload(self, model: str, session: UploadSession, cancel: Cancel | None = None) -> Result:
+    def classify_upload(
+        self, model: str, session: UploadSession, cancel: Cancel | None = None, *, anyway: bool = False
+    ) -> Result:
         """What a network says of an uploaded study. Raises: as ``classify``.
 
         Raises:
             NotThereError: the session has expired, or the server was started anew: upload again.
         """
-        return self._classified(model, {"session_id": session.id}, cancel)
+        return self._classified(model, {"session_id": session.id}, anyway, cancel)
 
     def classify_file(
         self,
@@ -186,10 +193,11 @@ class Studies:
         *,
         progress: OnProgress = no_progress,
         cancel: Cancel | None = None,
+        anyway: bool = False,
     ) -> Result:
         """Upload one file and classify it; the server keeps nothing. Raises: as ``upload``, ``classify``."""
         cancel = cancel if cancel is not None else Cancel()
-        forms = Forms(study_parts([file], "file"), progress, cancel)
+        forms = Forms([*wish_parts(anyway=anyway), *study_parts([file], "file")], progress, cancel)
         request = Request("POST", f"/infer/{model}", form=forms.new, conflict=NotTrainedError, patience=LONG)
         return read_result(self._sent(request, forms, cancel))
 
@@ -215,8 +223,13 @@ class Studies:
             self.link.learn(len(forms.latest), forms.latest.sending_seconds)
         return answer
 
-    def _classified(self, model: str, params: Mapping[str, str], cancel: Cancel | None) -> Result:
-        request = Request("POST", f"/infer/{model}", params, conflict=NotTrainedError, patience=LONG)
+    def _classified(
+        self, model: str, params: Mapping[str, str], anyway: bool, cancel: Cancel | None
+    ) -> Result:
+        fields = wish_fields(anyway=anyway) or None
+        request = Request(
+            "POST", f"/infer/{model}", params, fields=fields, conflict=NotTrainedError, patience=LONG
+        )
         return read_result(self._connection.json(request, cancel))
 
 
