@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from doors import BY_TOKEN, INFO, Doors, doors, info
+from heat_maps import heat_map_of
 from made_up_answers import made_up_answer
 from scripted_server import Play, answer, drop
 from shown_volume import new_volume
@@ -19,9 +20,12 @@ from standin.wheel import require_scene
 
 require_scene()
 
+from VPTCTLib.contract.result import read_result
+from VPTCTLib.scene.heat_map import box_of, read_heat_maps
 from VPTCTLib.scene.origin import mark_origin
 from VPTCTLib.scene.results import keep_result
 from VPTCTLib.settings import PRESELECT
+from VPTCTLib.transport.cancel import Cancel
 
 STUDY, WORKLISTS = "p17--ct", "/activelearning/"
 # The network whose answers are made up.
@@ -102,6 +106,21 @@ def test_a_server_that_was_updated_shows_a_second_reader_nothing(anna: SecondRea
     assert anna.desk.server.info.version == "0.2.0"
     assert (anna.desk.evidence.is_hidden, anna.seen) == (True, {})
     assert anna.desk.draft.states == {"pulmonary_embolism": None}, "nothing was filled in"
+
+
+def test_nor_does_a_heat_map_tell_what_the_network_said(anna: SecondReader, tmp_path: Path) -> None:
+    volume, maps = anna.desk.study.volume, anna.desk.heat_maps
+    said = json.loads((Path(__file__).resolve().parents[2] / "contract" / "result.json").read_text())
+    said["vptct"]["model"]["name"] = "tiny"
+    content = {"pulmonary_embolism": heat_map_of(volume, (20, 20, 12))}
+    read = read_heat_maps(content, tmp_path, box_of(volume), Cancel())
+    keep_result(volume, read_result(said), server=anna.server.url, when="2026-11-20T20:31:06Z", maps=read)
+    maps.show(True)
+    anna.desk.classification.changed.emit()
+    assert (maps.map, maps.words) == (None, "")
+    assert "read blind" in maps.why_not
+    anna.desk.next_studies.labelled(STUDY, "pe")
+    assert maps.words.startswith("Hottest at z = ")
 
 
 def test_nor_does_one_that_goes_away_before_it_has_said_what_the_reader_holds(anna: SecondReader) -> None:

@@ -33,6 +33,8 @@ _PER_CENT = 100
 _LEAST_SHOWN = 20
 # From red to yellow, and nowhere dark: it brightens the CT, and is told apart without colours, too.
 _COLOURS = "vtkMRMLColorTableNodefMRIPA"
+# At once: of a large CT, all of it as floats takes as much memory as four of them.
+_PIECE_VOXELS = 1 << 22
 # What a file rounds of a value of 0 or 1.
 _ROUNDED = 1e-3
 # Of the volume's box along each axis: maps are of the same voxels, or of fewer over the same place.
@@ -149,7 +151,10 @@ def _read(content: bytes, file: Path, over: Box, cancel: Cancel) -> ReadStudy:
 
 
 def _in_per_cent(image: vtk.vtkImageData, values: NDArray[Any]) -> vtk.vtkImageData:
-    whole = np.rint(np.clip(values, 0, 1) * _PER_CENT).astype(np.uint8)
+    whole = np.empty(values.size, np.uint8)
+    for start in range(0, values.size, _PIECE_VOXELS):
+        piece = slice(start, start + _PIECE_VOXELS)
+        whole[piece] = np.rint(np.clip(values[piece], 0, 1) * _PER_CENT)
     scalars = numpy_to_vtk(whole, deep=True)
     scalars.SetName("ImageScalars")
     made = vtk.vtkImageData()
