@@ -20,6 +20,7 @@ from vpt_plugin.inference import Predictor
 from vpt_plugin.inference.typicality import TYPICALITY
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
+from vpt_plugin.models.classifier import new_classifier
 from vpt_plugin.tasks import TASKS
 from vpt_plugin.training.config import FinetuneConfig
 from vpt_plugin.training.evidence_check import check_evidence
@@ -167,6 +168,25 @@ def test_it_is_measured_on_the_command_line_and_says_where_studies_are_gone(
         result.stdout.split()
     )
     assert ModelStore(tmp_path / "models").card("nodule", "tiny", 1).conformal == published.card.conformal
+
+
+def test_what_was_measured_of_other_weights_does_not_hold(
+    published: Published, small_spec: ModelSpec, tmp_path: Path
+) -> None:
+    other = ModelStore(tmp_path).publish(new_classifier(small_spec, NODULE.findings, seed=7), published.card)
+    assert (other.conformal, other.typicality_sha256) == (None, "")
+
+
+def test_with_folds_it_takes_twice_as_many_studies(published: Published, tmp_path: Path) -> None:
+    store = without_evidence(published, tmp_path)
+    path = store.place("nodule", "tiny", 1) / "card.json"
+    card = json.loads(path.read_text())
+    path.write_text(json.dumps({**card, "counts": {**card["counts"], "folds": 5}}))
+    found = check_evidence(store, NODULE, "tiny", 1, cache=published.cache, device="cpu")
+    assert found.reference is None
+    assert found.why_not.endswith("there were 12 studies, and it takes 20.")
+    assert found.card.conformal is not None
+    assert found.card.conformal.folds
 
 
 def test_a_version_from_elsewhere_is_measured_where_it_was_trained(

@@ -95,6 +95,8 @@ class ModelStore:
             card = _with_weights(card, save_weights(classifier, unfinished / WEIGHTS))
             if beside is not None:
                 beside(unfinished)
+            if not (unfinished / TYPICALITY).is_file():
+                card = replace(card, typicality_sha256="")
             return self._add(folder, unfinished, card, PUBLISHED if serve else None, why, by, instead_of)
 
     def published_by(self, run: str, task: str, model: str) -> ModelCard | None:
@@ -442,8 +444,9 @@ class ModelStore:
 
 def _with_weights(card: ModelCard, sha256: str) -> ModelCard:
     """The card of these weights; what was measured of others does not hold for them."""
-    measured = card.precision_checks if card.weights_sha256 in ("", sha256) else {}
-    return replace(card, weights_sha256=sha256, precision_checks=measured)
+    if card.weights_sha256 not in ("", sha256):
+        card = replace(card, precision_checks={}, conformal=None, typicality_sha256="")
+    return replace(card, weights_sha256=sha256)
 
 
 @contextmanager
