@@ -1,4 +1,4 @@
-"""The SHA-256 of a file, whatever its size."""
+"""The SHA-256 of a file, whatever its size, and UIDs made from a text's."""
 
 from __future__ import annotations
 
@@ -21,3 +21,8 @@ def file_sha256(path: Path) -> str:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def uid_of(text: str) -> str:
+    """A DICOM UID from a text, under the root for UUIDs (PS3.5 B.2); the same text gives the same UID."""
+    return f"2.25.{int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], 'big')}"

@@ -21,7 +21,7 @@ from vpt_plugin.data.phantom import (
     write_nifti,
     write_nrrd,
 )
-from vpt_plugin.data.phantom.writers import uid_of
+from vpt_plugin.digest import uid_of
 from vpt_plugin.errors import ConfigurationError
 
 

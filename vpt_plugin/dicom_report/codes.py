@@ -7,6 +7,7 @@ from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 
 from vpt_plugin.tasks import FindingCode, ReadingTask
+from vpt_plugin.words import in_a_sentence
 
 OWN_SCHEME = "99VPTCT"
 _LONGEST_VALUE, _LONGEST_MEANING = 16, 64
@@ -49,7 +50,7 @@ def finding_code(finding: str, task: ReadingTask) -> CodedConcept:
 def _own_code(finding: str) -> FindingCode:
     # A name of a finding may be longer than a code; its beginning alone could be another one's.
     value = finding if len(finding) <= _LONGEST_VALUE else f"{finding[:9]}~{_short_digest(finding)}"
-    return FindingCode(finding, OWN_SCHEME, value, finding.replace("_", " ").capitalize()[:_LONGEST_MEANING])
+    return FindingCode(finding, OWN_SCHEME, value, in_a_sentence(finding).capitalize()[:_LONGEST_MEANING])
 
 
 def _short_digest(text: str) -> str:

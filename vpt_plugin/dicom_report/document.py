@@ -6,6 +6,7 @@ probability as a measurement with a unit, the decision as a coded evaluation, th
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 from highdicom.sr import (
@@ -34,9 +35,9 @@ from pydicom.sr.codedict import codes as dicom_codes
 from vpt_plugin import __version__
 from vpt_plugin.dicom_report import codes
 from vpt_plugin.dicom_report.source import COPIED, ReportSource, SourceSlice
-from vpt_plugin.dicom_report.uids import content_text, uid_of
-from vpt_plugin.inference.prediction import FindingPrediction, Prediction, weakest_estimate
-from vpt_plugin.models.card import ModelCard
+from vpt_plugin.dicom_report.uids import content_text, uid_of_facts
+from vpt_plugin.inference.prediction import FindingPrediction, Prediction
+from vpt_plugin.models.card import Estimate, ModelCard
 from vpt_plugin.tasks import ReadingTask
 
 NOT_FOR_CLINICAL_USE = (
@@ -58,7 +59,7 @@ def document_of(
     report = ComprehensiveSR(
         evidence=_evidence(source),
         content=content[0],
-        series_instance_uid=uid_of("report series", *_of_version(card, source), __version__),
+        series_instance_uid=uid_of_facts("report series", *_of_version(card, source), __version__),
         series_number=_SERIES_NUMBER,
         sop_instance_uid=_instance_uid(source, content[0]),
         instance_number=1,
@@ -84,7 +85,7 @@ def _of_version(card: ModelCard, source: ReportSource) -> tuple[str, ...]:
 
 def _instance_uid(source: ReportSource, root: Dataset) -> str:
     instances = sorted(each.instance_uid for each in source.slices)
-    return uid_of("report", source.study_uid, source.series_uid, *instances, content_text(root))
+    return uid_of_facts("report", source.study_uid, source.series_uid, *instances, content_text(root))
 
 
 def _evidence(source: ReportSource) -> list[Dataset]:
@@ -115,7 +116,9 @@ def _set_patient(report: Dataset, source: ReportSource) -> None:
 def _content(prediction: Prediction, source: ReportSource, task: ReadingTask) -> MeasurementReport:
     card = prediction.card
     observer = DeviceObserverIdentifyingAttributes(
-        uid=uid_of("observer", card.task, card.model, str(card.version), card.weights_sha256, __version__),
+        uid=uid_of_facts(
+            "observer", card.task, card.model, str(card.version), card.weights_sha256, __version__
+        ),
         name=f"VPTCT {_model_name(card)}",
         manufacturer_name="VPTCT, a research project",
         model_name=f"VPTCT {__version__}",
@@ -147,35 +150,41 @@ def _group(
 ) -> MeasurementsAndQualitativeEvaluations:
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
-            uid=uid_of("finding", *_of_version(prediction.card, source), finding.name),
+            uid=uid_of_facts("finding", *_of_version(prediction.card, source), finding.name),
             identifier=finding.name,
         ),
         finding_type=codes.finding_code(finding.name, task),
-        algorithm_id=_algorithm(prediction.card),
+        algorithm_id=_algorithm(prediction.card, finding.name),
         measurements=_measurements(finding),
         qualitative_evaluations=_evaluations(finding),
     )
     items = group[0].ContentSequence
     if finding.conformal is not None:
         items.append(_text(finding.conformal.why))
-    items.extend(_images(finding, source))
+    if finding.decision == "present":
+        items.append(_text(_where(finding)))
+        items.extend(_images(finding, source))
     return group
 
 
-def _algorithm(card: ModelCard) -> AlgorithmIdentification:
-    auroc = weakest_estimate(card.validation_auroc)
+def _algorithm(card: ModelCard, finding: str) -> AlgorithmIdentification:
+    auroc = card.validation_auroc.get(finding)
     parameters = [
         f"Computed by VPTCT {__version__}",
-        f"Weights SHA-256 {card.weights_sha256}" if card.weights_sha256 else "",
+        f"Weights SHA-256 {card.weights_sha256 or 'not known'}",
         f"Pretraining {card.pretraining}, finetuned on {card.trained_on} studies",
         f"Probabilities {'' if card.calibrated else 'not '}calibrated",
-        f"Validation AUROC {auroc.value:.2f} ({auroc.ci95[0]:.2f} to {auroc.ci95[1]:.2f}, {auroc.n} studies)"
-        if auroc
-        else "",
+        f"Validation AUROC {_figure(auroc) if auroc else 'not known'}",
     ]
-    return AlgorithmIdentification(
-        f"VPTCT {card.task}/{card.model}", str(card.version), [each for each in parameters if each]
-    )
+    return AlgorithmIdentification(f"VPTCT {card.task}/{card.model}", str(card.version), parameters)
+
+
+def _figure(estimate: Estimate) -> str:
+    low, high = estimate.ci95
+    if math.isnan(estimate.value):
+        return "undefined"
+    interval = "no interval" if math.isnan(low) else f"95 % interval {low:.2f} to {high:.2f}"
+    return f"{estimate.value:.2f} ({interval}, {estimate.n} studies)"
 
 
 def _measurements(finding: FindingPrediction) -> list[Measurement]:
@@ -192,10 +201,16 @@ def _evaluations(finding: FindingPrediction) -> list[QualitativeEvaluation]:
     return [QualitativeEvaluation(name, codes.STATES[state]) for name, state in said]
 
 
+def _where(finding: FindingPrediction) -> str:
+    ranges = ", ".join(f"{low:.1f} to {high:.1f}" for low, high in finding.evidence_mm)
+    return (
+        f"Look first at the slice at {finding.key_slice_mm:.1f} mm; clips at or above the threshold: "
+        f"{ranges} mm (patient z, plus is towards the head)."
+    )
+
+
 def _images(finding: FindingPrediction, source: ReportSource) -> list[ImageContentItem]:
-    """The slice to look at first, then all that speak for the finding; none where it is absent."""
-    if finding.decision != "present":
-        return []
+    """The slice to look at first, then all of the clips that speak for the finding."""
     key = source.nearest(finding.key_slice_mm)
     positive = [each for low, high in finding.evidence_mm for each in source.between(low, high)]
     return [

@@ -19,7 +19,7 @@ from vpt_plugin.data.phantom.scanner import Scan
 from vpt_plugin.data.phantom.shapes import Grid, Pose
 from vpt_plugin.data.phantom.skeleton import Bones
 from vpt_plugin.data.phantom.vessels import Vessels
-from vpt_plugin.data.phantom.writers import uid_of
+from vpt_plugin.digest import uid_of
 from vpt_plugin.labels import FindingLabel, StudyLabel
 
 

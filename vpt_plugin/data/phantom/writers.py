@@ -12,16 +12,13 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from vpt_plugin.ct.files import NOTES
+from vpt_plugin.ct.study_header import StudyHeader
 from vpt_plugin.ct.volume import PHANTOM_MARK, Volume
+from vpt_plugin.digest import uid_of
 from vpt_plugin.errors import ConfigurationError
 
 _INTERCEPT = -1024
 _WRITTEN = "20260101"  # a phantom has no date; a fixed one keeps files the same from run to run
-
-
-def uid_of(text: str) -> str:
-    """A DICOM UID from a text, under the root for UUIDs (PS3.5 B.2); the same text gives the same UID."""
-    return f"2.25.{int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], 'big')}"
 
 
 def write_nifti(volume: Volume, path: Path) -> None:
@@ -63,6 +60,9 @@ def require_empty(folder: Path) -> None:
 
 def write_dicom(volume: Volume, folder: Path) -> None:
     """Write a CT series, one file per slice, uncompressed, into a new or empty folder.
+
+    What ``Provenance.header`` says of how the volume was taken is written; whose scanner it was is not, as it
+    is no longer the scanner's file.
 
     UIDs come from the volume's series UID, or from its voxels where it has none, so that writing twice gives
     the same files.
@@ -112,6 +112,13 @@ def _describe_study(dataset: pydicom.Dataset, volume: Volume, series_uid: str) -
         "ManufacturerModelName": "computed, no patient" if phantom else "",
         "BurnedInAnnotation": "NO", "LossyImageCompression": "00",
     }  # fmt: skip
+    if header := volume.provenance.header:
+        said = {
+            "BodyPartExamined": header.body_part,
+            "ProtocolName": header.protocol,
+            "ContrastBolusAgent": header.contrast_agent,
+        }
+        values |= {keyword: text for keyword, text in said.items() if text}
     if phantom:
         values |= {"PatientIdentityRemoved": "YES", "DeidentificationMethod": "never a patient: computed"}
     for keyword, value in values.items():
@@ -122,15 +129,16 @@ def _describe_slice(dataset: pydicom.Dataset, volume: Volume, index: int) -> Non
     """Acquisition, position and pixels of one slice."""
     across, down, up = (volume.direction[:, axis] for axis in (2, 1, 0))
     position = np.array(volume.origin_mm) + index * volume.spacing_mm[0] * up
+    header = volume.provenance.header or StudyHeader()
     stored = (volume.hu[index].astype(np.int32) - _INTERCEPT).astype("<u2")
     values = {
         "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
         "AcquisitionNumber": 1, "AcquisitionDate": _WRITTEN, "ContentDate": _WRITTEN, "ContentTime": "000000",
-        "InstanceNumber": index + 1, "KVP": "120", "ConvolutionKernel": "COMPUTED",
+        "InstanceNumber": index + 1, "KVP": "120", "ConvolutionKernel": header.kernel or "COMPUTED",
         "ImagePositionPatient": [_decimal(v) for v in position],
         "ImageOrientationPatient": [_decimal(v) for v in (*across, *down)],
         "SliceLocation": _decimal(position @ up),
-        "SliceThickness": _decimal(volume.spacing_mm[0]),
+        "SliceThickness": _decimal(header.slice_thickness_mm or volume.spacing_mm[0]),
         "SpacingBetweenSlices": _decimal(volume.spacing_mm[0]),
         "PixelSpacing": [_decimal(v) for v in volume.spacing_mm[1:]],
         "SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2",
