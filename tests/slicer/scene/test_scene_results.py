@@ -77,6 +77,13 @@ def test_the_findings_are_a_table_for_people(new_volume: NewVolume) -> None:
     assert nodes.findings.GetName() == "Chest pe swin_t findings"
 
 
+def test_what_the_network_is_unsure_of_stands_in_the_table_as_that(new_volume: NewVolume) -> None:
+    said = json.loads(CONTRACT.read_text())
+    said["vptct"]["findings"][0]["conformal"]["decision"] = "unsure"
+    table = keep(new_volume(voxels()), read_result(said)).findings.GetTable()
+    assert table.GetColumnByName("Decision").GetValue(0) == "unsure"
+
+
 def test_the_evidence_is_a_curve_from_end_to_end_with_its_threshold(new_volume: NewVolume) -> None:
     chart = keep(new_volume(voxels()), result()).chart
 

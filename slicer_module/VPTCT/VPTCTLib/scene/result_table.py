@@ -17,7 +17,7 @@ def new_findings_table(scene: slicer.vtkMRMLScene, name: str, result: Result) ->
     table = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
     key_slice = _("Key slice (patient z)")
     titles = (_("Finding"), _("Probability"), _("Threshold"), _("Decision"), key_slice)
-    rows = [_cells(finding) for finding in result.findings]
+    rows = [_cells(finding, unsure=result.is_unfit or finding.is_unsure) for finding in result.findings]
     for number, title in enumerate(titles):
         table.AddColumn(_column(title, [row[number] for row in rows]))
     table.SetColumnUnitLabel(key_slice, "mm")
@@ -25,14 +25,14 @@ def new_findings_table(scene: slicer.vtkMRMLScene, name: str, result: Result) ->
     return table
 
 
-def _cells(finding: FindingResult) -> tuple[str, str, str, str, str]:
+def _cells(finding: FindingResult, *, unsure: bool) -> tuple[str, str, str, str, str]:
     undefined = _("n/a")
     decisions = {"present": _("present"), "absent": _("absent"), None: undefined}
     return (
         finding_in_words(finding.name),
         f"{finding.probability:.3f}",
         undefined if finding.threshold is None else f"{finding.threshold:.3f}",
-        decisions.get(finding.decision, finding.decision or undefined),
+        _("unsure") if unsure else decisions.get(finding.decision, finding.decision or undefined),
         f"{finding.key_slice_mm:.1f}",
     )
 
