@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,3 +147,30 @@ def test_the_notice_of_the_server_stands_below_a_real_answer(
     assert "version 2, answered 20" in ui.sourceLabel.text
     # The view stands at the very slice that the server means.
     assert desk.evidence.here == pytest.approx(finding.key_slice_mm, abs=1e-3)
+
+
+def test_unsure_and_doubtful_are_read_before_the_numbers(
+    panel: Any, ui: Any, hear: Any, wait_until: Any, picture: Callable[[str], Path]
+) -> None:
+    from VPTCTLib.contract.result import read_result
+
+    said = copy.deepcopy(
+        made_up_answer(warnings=("only one lung was found",), pulmonary_embolism=(41, 0.43, 0.41)).raw
+    )
+    said["vptct"]["findings"][0]["conformal"] = {
+        "decision": "unsure", "error_rate": 0.1, "why": "Neither state can be ruled out.",
+    }  # fmt: skip
+    checks = [{"name": "both_lungs", "verdict": "doubtful", "sentence": "only one <b>lung</b> was found"}]
+    said["vptct"]["suitability"] = {"verdict": "doubtful", "checks": checks}
+    volume = shown(panel, made_up_volume(), wait_until)
+    hear(volume, read_result(said))
+    (row,) = panel.panel.sections["FindingsSection"].rows
+    assert row.decision.text == "◐ unsure at an error rate of 10 %"
+    assert row.sure.text == (
+        "Neither state can be ruled out. By the threshold alone: present: 0.43, above the threshold 0.41."
+    )
+    assert ui.fitLabel.text == "It is doubtful whether this study is one for this network: see above."
+    assert "⚠ Only one &lt;b&gt;lung&lt;/b&gt; was found." in ui.fitLabel.toolTip
+    assert ui.warningLabel.y < ui.fitLabel.y < ui.rows.y
+    assert not ui.reportButton.visible, "this server sends no reports"
+    picture("findings-unsure")
