@@ -26,7 +26,7 @@ from vpt_plugin.ct.volume import Turn, Volume, as_stored, canonical, turned
 from vpt_plugin.data.phantom import write_mha, write_nifti
 from vpt_plugin.errors import CancelledError, ConfigurationError, TooFewSlicesError, WeightsError
 from vpt_plugin.inference import Predictor
-from vpt_plugin.inference.heat import HeatMap, Method
+from vpt_plugin.inference.heat import Explainer, HeatMap, Method
 from vpt_plugin.models.backbone import Backbone
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import MODELS
@@ -273,3 +273,11 @@ def test_heat_of_two_stages_is_their_product(monkeypatch: pytest.MonkeyPatch) ->
     assert heat[10, 3, 2] / heat[11, 2, 2] == pytest.approx((200 / 255) ** 2, abs=0.01)
     assert heat[10, 5, 5] / heat[11, 2, 2] == pytest.approx((100 / 255) ** 2, abs=0.01)
     assert bright.method == "HiResCAM at the last and 2. from last stage"
+
+
+def test_the_weights_are_in_memory_once() -> None:
+    classifier = sum_classifier()
+    explainer = Explainer(classifier, TASK, CARD, device=torch.device("cpu"))
+    mine = explainer._classifier.head.weight
+    assert mine.data_ptr() == classifier.head.weight.data_ptr()
+    assert mine is not classifier.head.weight

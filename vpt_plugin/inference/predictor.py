@@ -210,7 +210,7 @@ class Predictor:
         """Where in a study the network sees what it says; see docs/evidence.md.
 
         It looks at all of the task's clips and computes in float32 by torch, whatever ``predict`` does.
-        The first call takes a copy of the classifier as it is then, which stays in memory.
+        For it the classifier that the predictor was made from stays in memory.
 
         Args:
             volume: as ``read_study`` gives it.

@@ -6,11 +6,12 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from vpt_plugin.ct.clips import clip_starts
 from vpt_plugin.ct.volume import Volume
@@ -36,14 +37,15 @@ class Explainer:
     """Where a classifier looks, for whole studies.
 
     Gradients are computed from the head back to the stages that are looked into; what lies before them goes
-    through once and leaves nothing in memory. Neither batch norms folded into convolutions nor OpenVINO know
-    gradients: this is a plain copy of the network, in float32.
+    through once and leaves nothing in memory. What engines compute with, oneDNN's fused convolutions or
+    OpenVINO, knows no gradients: this is the plain network, in float32.
 
     Attributes:
         method: how maps are made.
 
     Args:
-        classifier: is copied.
+        classifier: is left as it is. On the CPU its weights are used where they lie, so that the memory holds
+            them once; one that is trained on meanwhile is explained as it then is.
         task: says how a study is read.
         card: of the classifier: its temperature and thresholds.
         device: where to compute.
@@ -69,7 +71,7 @@ class Explainer:
         numbers = classifier.spec.clip_numbers(task.clips)
         self._length, self._stride = numbers.length, numbers.stride
         with memory_needed(device, "the network does not fit a second time, which a heat map needs,"):
-            self._classifier = copy.deepcopy(classifier).eval().requires_grad_(False).to(device)
+            self._classifier = _fixed(classifier).to(device)
 
     def explain(
         self,
@@ -184,13 +186,22 @@ class Explainer:
 
     def _weights(self, logits: Tensor, findings: Sequence[str]) -> NDArray[np.float64]:
         """How much a clip's evidence counts for each finding: its share of the threshold, at most 1."""
-        probabilities = torch.sigmoid(logits.double() / self._card.temperature).cpu().numpy()
+        # On the CPU, because MPS knows no float64.
+        probabilities = torch.sigmoid(logits.cpu().double() / self._card.temperature).numpy()
         thresholds = [max(_LEAST, self._card.threshold(finding)) for finding in findings]
         return np.asarray(np.minimum(probabilities[:, self._columns(findings)] / thresholds, 1))
 
     def _columns(self, findings: Sequence[str]) -> list[int]:
         """Where the findings are among the logits."""
         return [self._task.findings.index(finding) for finding in findings]
+
+
+def _fixed(classifier: Classifier) -> Classifier:
+    """The classifier in evaluation, nothing of which asks for gradients; its weights are those in memory."""
+    shared: dict[int, Any] = {id(each): each.detach() for each in classifier.buffers()}
+    for each in classifier.parameters():
+        shared[id(each)] = nn.Parameter(each.detach(), requires_grad=False)
+    return copy.deepcopy(classifier, shared).eval()
 
 
 @dataclass(frozen=True)
