@@ -118,6 +118,22 @@ def test_an_answer_tells_the_distance_from_the_training_studies(published: Publi
     assert any("looks to the network unlike" in warning for warning in warned.warnings)
 
 
+def test_read_coarse_to_fine_the_distance_is_not_known(published: Published) -> None:
+    store, card = published.store, published.card
+    predictor = Predictor(
+        store.classifier(card), NODULE, card, stride="coarse-to-fine", error_rate=0.2,
+        device="cpu", precision="float32", backend="torch", unsuitable="warn",
+        reference=store.reference(card),
+    )  # fmt: skip
+    answer = predictor.predict(read_study(published.manifest.studies[0].path))
+    assert answer.suitability is not None
+    assert answer.suitability.distance is None
+    (check,) = [each for each in answer.suitability.checks if each.name == "features"]
+    assert check.verdict == "unknown"
+    assert check.sentence.endswith("it was read coarse to fine, which takes other clips")
+    assert [each.conformal.error_rate for each in answer.findings if each.conformal] == [0.2]
+
+
 def test_a_package_takes_it_along_and_a_damaged_one_is_refused(published: Published, tmp_path: Path) -> None:
     store, card = published.store, published.card
     for package in (tmp_path / "there.zip", tmp_path / "there"):

@@ -180,6 +180,7 @@ def _facts(card: ModelCard) -> dict[str, str]:
         **thresholds,
         "threshold rule": card.threshold_rule or "-",
         **_precision(card),
+        **_evidence(card),
         "studies and their sides": card.split_hash[:12] or "-",
         "labels": card.labels_hash[:12] or "-",
         "weights": card.weights_sha256[:12] or "-",
@@ -196,6 +197,22 @@ def _precision(card: ModelCard) -> dict[str, str]:
         f"{each.words()}"
         for way, each in card.precision_checks.items()
     }
+
+
+def _evidence(card: ModelCard) -> dict[str, str]:
+    """How often its decisions are unsure, and whether it can tell that a study is unlike those it knows."""
+    measure = f"measure it: vpt versions check-evidence {card.task}_{card.model} {card.version}"
+    told = {"like those it knows": "told of every study" if card.typicality_sha256 else f"n/a, {measure}"}
+    if card.conformal is None:
+        return {"present, absent or unsure": f"n/a, {measure}", **told}
+    for finding, measured in card.conformal.measured.items():
+        shares = [
+            f"{100 * each.unsure:.0f} % at an error rate of {100 * each.error_rate:g} %"
+            for each in measured
+            if each.unsure is not None
+        ]
+        told[f"unsure of {finding}"] = ", ".join(shares) or "n/a, too few validation studies"
+    return told
 
 
 def _temperature(card: ModelCard) -> str:
