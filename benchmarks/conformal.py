@@ -11,7 +11,7 @@ Networks trained from nothing on phantoms (those of the pointing game) answer ph
 
     python benchmarks/conformal.py                   trains what is not there: half an hour of one core
     python benchmarks/conformal.py --folder DIR      keeps models, phantoms and answers, or takes those there
-    python benchmarks/conformal.py nodule_tiny --quick
+    python benchmarks/conformal.py --quick           `tiny` on nodules, trained shortly, fewer studies
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 from numpy.typing import NDArray
-from pointing_players import PLAYERS, USUAL, Player
+from pointing_players import PLAYERS, QUICK, USUAL, Player
 from scipy.ndimage import gaussian_filter
 from side_by_side import SideBySide, Target, parser
 
@@ -128,8 +128,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     bench = SideBySide("conformal", "present, absent or unsure, and odd studies")
     fresh, odd = (QUICK_FRESH, QUICK_ODD) if options.quick else (FRESH, ODD)
     with tempfile.TemporaryDirectory() as temporary:
-        for name in options.players or ASKED[: 1 if options.quick else None]:
-            measure(bench, PLAYERS[name], options.folder or Path(temporary), fresh, odd)
+        for player in [QUICK] if options.quick else [PLAYERS[name] for name in options.players or ASKED]:
+            measure(bench, player, options.folder or Path(temporary), fresh, odd)
     return bench.finish()
 
 
