@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vpt_plugin.errors import BackendDisagreesError, ConfigurationError
 from vpt_plugin.export.facts import Exported
 from vpt_plugin.models.classifier import Classifier
+from vpt_plugin.models.folding import fold_batch_norm
 
 # By how much an exported network may differ from torch: in a logit (as a share of the largest one, where that
 # is above 1), and so by less than that in a probability.
@@ -45,6 +46,13 @@ def network_of(classifier: Classifier) -> ClipLogits:
             "Move it with `vpt versions export`, or export another network.",
         )
     return ClipLogits(copy.deepcopy(classifier)).cpu().float().eval().requires_grad_(False)
+
+
+def folded(network: ClipLogits) -> ClipLogits:
+    """A copy with its batch norms in the convolutions before them: fewer steps to write, and to compute."""
+    copied = copy.deepcopy(network)
+    fold_batch_norm(copied)
+    return copied
 
 
 def clips_to_try(exported: Exported, count: int = _CHECKED_CLIPS) -> Tensor:

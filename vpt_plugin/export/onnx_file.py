@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.export.facts import INPUT, OUTPUT, Exported
-from vpt_plugin.export.network import ClipLogits, clips_to_try, require_same
+from vpt_plugin.export.network import ClipLogits, clips_to_try, folded, require_same
 
 # Under this key the facts lie in the file itself, among its metadata.
 FACTS = "vptct"
@@ -48,7 +48,7 @@ def write_onnx(network: ClipLogits, exported: Exported, path: Path) -> float:
         OSError: the disk is full, the folder is not writable.
     """
     require_onnx()
-    program = _program(network, exported)
+    program = _program(folded(network), exported)
     program.model.metadata_props[FACTS] = json.dumps(exported.to_json())
     # The largest network has 0.4 GB: all of it fits into the one file, whose limit is 2 GB.
     program.save(str(path), external_data=False)

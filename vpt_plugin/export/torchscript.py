@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from vpt_plugin.export.facts import Exported
-from vpt_plugin.export.network import ClipLogits, clips_to_try, require_same
+from vpt_plugin.export.network import ClipLogits, clips_to_try, folded, require_same
 
 # Under this name the facts lie in the file itself: ``torch.jit.load(path, _extra_files={FACTS: ""})``.
 FACTS = "vptct.json"
@@ -42,7 +42,7 @@ def write_torchscript(network: ClipLogits, exported: Exported, path: Path) -> fl
         warnings.filterwarnings("ignore", category=DeprecationWarning, message="`torch.jit")
         warnings.filterwarnings("ignore", category=jit.TracerWarning)
         with torch.inference_mode():
-            traced = jit.trace(network, clips_to_try(exported, 1), check_trace=False)
+            traced = jit.trace(folded(network), clips_to_try(exported, 1), check_trace=False)
         jit.save(traced, str(path), _extra_files={FACTS: json.dumps(exported.to_json())})
         read = jit.load(str(path), map_location="cpu")
     return require_same(network, read, exported, what="TorchScript")
