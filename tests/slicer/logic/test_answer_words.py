@@ -108,7 +108,7 @@ def test_that_it_is_unsure_stands_before_what_the_threshold_alone_would_say(
 
 def test_of_a_study_that_is_none_for_the_network_nothing_is_decided() -> None:
     row = finding_row(finding(0.83, 0.41, "present"), unfit=True)
-    assert (row.state, row.decision) == ("", "unsure: this study is not one for this network")
+    assert (row.state, row.decision) == ("", "unsure: this network is not for this study")
     assert row.sure == "By the threshold alone: present: 0.83, above the threshold 0.41."
 
 
@@ -120,7 +120,7 @@ def test_what_an_older_server_does_not_tell_is_not_said() -> None:
 def test_whether_the_study_is_one_for_the_network_is_told_with_all_that_was_looked_at() -> None:
     checks = (Check("lungs", "fits", "both lungs are there"), Check("kernel", "unknown", "no kernel is told"))
     said = replace(result(), suitability=Suitability("doubtful", checks))
-    assert suitability_line(said) == "It is doubtful whether this study is one for this network: see above."
+    assert suitability_line(said) == "It is doubtful whether this network is for this study: see above."
     assert suitability_tip(said) == ("✓ Both lungs are there.\n? No kernel is told.")
 
 

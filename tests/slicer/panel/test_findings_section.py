@@ -169,7 +169,7 @@ def test_unsure_and_doubtful_are_read_before_the_numbers(
     assert row.sure.text == (
         "Neither state can be ruled out. By the threshold alone: present: 0.43, above the threshold 0.41."
     )
-    assert ui.fitLabel.text == "It is doubtful whether this study is one for this network: see above."
+    assert ui.fitLabel.text == "It is doubtful whether this network is for this study: see above."
     assert "⚠ Only one &lt;b&gt;lung&lt;/b&gt; was found." in ui.fitLabel.toolTip
     assert ui.warningLabel.y < ui.fitLabel.y < ui.rows.y
     assert not ui.reportButton.visible, "this server sends no reports"

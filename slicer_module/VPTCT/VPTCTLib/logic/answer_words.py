@@ -57,7 +57,7 @@ def finding_row(finding: FindingResult, *, unfit: bool = False) -> FindingInWord
     if finding.is_unsure and conformal is not None:
         decision, sure = _at_error_rate(conformal), f"{conformal.why} {by_threshold}".strip()
     elif unfit:
-        decision, sure = _("unsure: this study is not one for this network"), by_threshold
+        decision, sure = _("unsure: this network is not for this study"), by_threshold
     elif conformal is not None:
         sure = _at_error_rate(conformal)
     settled = None if unfit else finding.settled
@@ -97,9 +97,9 @@ def suitability_line(result: Result) -> str:
     if result.suitability is None:
         return ""
     lines = {
-        FITS: _("This study is one for this network."),
-        DOUBTFUL: _("It is doubtful whether this study is one for this network: see above."),
-        UNFIT: _("This study is not one for this network: do not rely on the answer."),
+        FITS: _("Nothing speaks against this network for this study."),
+        DOUBTFUL: _("It is doubtful whether this network is for this study: see above."),
+        UNFIT: _("This network is not for this study: do not rely on the answer."),
     }
     return lines.get(result.suitability.verdict, "")
 
