@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from vpt_plugin.inference.heat.grid import cell_positions, step_of
 from vpt_plugin.inference.heat.method import METHODS, Method
 from vpt_plugin.inference.heat.rules import RULES
 from vpt_plugin.inference.heat.watch import FAMILIES, family_of
+from vpt_plugin.models.backbones import stages
 from vpt_plugin.models.catalog import MODELS
 from vpt_plugin.models.classifier import Classifier, new_classifier
 from vpt_plugin.models.spec import ModelSpec, ShapeRule
@@ -126,6 +128,41 @@ def test_a_change_in_the_clip_shows_in_the_cells_that_look_at_it(
             expected = cell_positions(np.array([middle]), step_of(pixels, cells), family.alignment)[0]
             # A step of networks that halve little is finer than what their kernels reach.
             assert abs(most - expected) <= max(1, 2 * cells / pixels), (axis, cells)
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_what_a_cell_of_the_first_layer_sees_lies_around_where_it_is_said_to_look(
+    network: Callable[[str], Classifier], name: str
+) -> None:
+    classifier = network(name)
+    clip = clip_of(classifier).requires_grad_()
+    outputs: list[Tensor] = []
+    first: Any = stages(classifier)[0]
+    if name == "slowfast_r50":
+        first = first.multipathway_blocks[1]
+    if name == "penet":
+        first = first[0]  # its group norm sees the whole clip
+    handle = first.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    classifier(clip)
+    handle.remove()
+    cells = cells_of(name, outputs[0])
+    middle = tuple(count // 2 for count in cells.shape[-3:])
+    (gradient,) = torch.autograd.grad(cells.abs().sum(dim=1)[0][middle], clip)
+    for axis, (cell, pixels) in enumerate(zip(middle, clip.shape[2:], strict=True)):
+        seen = gradient[0, 0].abs().amax(dim=[other for other in range(3) if other != axis]).nonzero()
+        centre = (float(seen.min()) + float(seen.max()) + 1) / 2
+        step = step_of(pixels, cells.shape[2 + axis])
+        alignment = family_of(classifier).alignment
+        assert cell_positions(np.array([centre]), step, alignment)[0] == pytest.approx(cell, abs=1e-6)
+
+
+def cells_of(name: str, output: Tensor) -> Tensor:
+    """A first layer's output as (batch, channels, slices, rows, columns)."""
+    if name == "mvit_b":
+        return output.transpose(1, 2).reshape(1, -1, 8, 16, 16)
+    if name == "swin_t":
+        return output.permute(0, 4, 1, 2, 3)
+    return output.unsqueeze(2) if output.ndim == 4 else output
 
 
 def test_mvit_is_asked_for_the_tokens_that_its_class_token_reads_last(
