@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from vpt_plugin.cli.console import _fitted, progress_columns
 from vpt_plugin.cli.report import FORMATS, short_names
 from vpt_plugin.cli.words import command_line, duration, estimate_in_words, model_in_words, progress_in_words
 from vpt_plugin.inference import ClipProbability, FindingPrediction, Prediction
+from vpt_plugin.inference.conformal import with_decisions
 from vpt_plugin.models.card import Estimate, ModelCard
+from vpt_plugin.models.conformal_record import ConformalRecord, ConformalScores
 from vpt_plugin.training.progress import Progress
 
 CARD = ModelCard(
@@ -150,7 +153,31 @@ def test_csv_has_a_row_per_study_and_finding(capsys: pytest.CaptureFixture[str])
         "clip_disagreement": "0.365000",
         "seconds": "1.250",
         "warnings": "one; two",
+        **dict.fromkeys(("sure", "error_rate", "p_present", "p_absent"), ""),
     }
+
+
+def test_where_a_version_can_tell_how_sure_it_is_the_table_and_the_csv_say_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # Of 19 that have it two got at most 0.53, of 19 that do not five got at least that.
+    scores = ConformalScores.of([0.5 + 0.02 * n for n in range(19)], [0.04 * n for n in range(19)])
+    card = replace(CARD, conformal=ConformalRecord({"lung_nodule": scores}, False, {}))
+    answers = {
+        name: with_decisions(replace(answer(probability), card=card), 0.1)
+        for name, probability in (("a", 0.83), ("b", 0.53), ("c", 0.2))
+    }
+    lines = printed("table", answers, capsys).splitlines()
+    rows = [words_of(line)[:6] for line in lines if "lung_nodule" in line and "Model" not in line]
+    assert rows == [
+        ["a", "lung_nodule", "0.830", "present", "0.400", "present"],
+        ["b", "lung_nodule", "0.530", "present", "0.400", "unsure"],
+        ["c", "lung_nodule", "0.200", "absent", "0.400", "absent"],
+    ]
+    assert "Sure: present or absent where at most 10 % of such studies are then wrong, else unsure." in lines
+    (_, unsure, _) = csv.DictReader(io.StringIO(printed("csv", answers, capsys)))
+    told = {name: unsure[name] for name in ("sure", "error_rate", "p_present", "p_absent")}
+    assert told == {"sure": "unsure", "error_rate": "0.1", "p_present": "0.150000", "p_absent": "0.300000"}
 
 
 def test_a_model_is_told_in_one_line() -> None:

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 _MAX_STUDIES_NAMED = 3
 _TABLE_COLUMNS = (
-    "study", "finding", "probability", "decision", "threshold", "sure enough", "key slice", "evidence",
-    "seconds",
+    "study", "finding", "probability", "decision", "threshold", "key slice", "evidence", "seconds"
 )  # fmt: skip
+# Where the version keeps what it takes, before the key slice: the decision at the error rate.
+_SURE, _SURE_AT = "sure", 5
 
 
 class Report:
@@ -65,8 +66,12 @@ class TableReport(Report):
             for name, answer in zip(names, self._answers.values(), strict=True)
             for row in _table_rows(name, answer)
         ]
+        columns, sure = list(_TABLE_COLUMNS), _sure(self._answers.values())
+        if sure:
+            columns.insert(_SURE_AT, _SURE)
+            rows = [(*row[:_SURE_AT], said, *row[_SURE_AT:]) for row, said in zip(rows, sure, strict=True)]
         print_table(
-            _TABLE_COLUMNS,
+            columns,
             rows,
             right=("probability", "threshold", "key slice", "seconds"),
             shorten="study",
@@ -80,7 +85,7 @@ class TableReport(Report):
         typer.echo(
             "Slices by patient z in mm, plus is towards the head; evidence: clips from the threshold on."
         )
-        typer.echo(_sure_enough(self._answers.values()))
+        typer.echo(_what_sure_means(self._answers.values()))
         typer.echo(model_in_words(next(iter(self._answers.values())).card))
         typer.echo("For research only; not a medical device.")
 
@@ -92,15 +97,21 @@ class TableReport(Report):
         return f" ({named}{f' and {more} more' if more > 0 else ''})"
 
 
-def _sure_enough(answers: Iterable[Prediction]) -> str:
-    """What the column of that name means, in words."""
+def _sure(answers: Iterable[Prediction]) -> list[str]:
+    """The decision at the error rate about every finding; empty where none of them has one."""
+    said = [finding.conformal for answer in answers for finding in answer.findings]
+    return [each.decision if each else "n/a" for each in said] if any(said) else []
+
+
+def _what_sure_means(answers: Iterable[Prediction]) -> str:
+    """What the column of that name says, or why there is none."""
     for finding in (finding for answer in answers for finding in answer.findings):
         if (said := finding.conformal) is not None:
             return (
-                f"Sure enough: present or absent only where at most {100 * said.error_rate:g} % of studies "
-                "like the validation studies are then wrong, else unsure."
+                f"Sure: present or absent where at most {100 * said.error_rate:g} % of such studies are then "
+                "wrong, else unsure."
             )
-    return "Sure enough: n/a, this version keeps nothing to decide by; see vpt versions check-evidence."
+    return "How sure it is, this version cannot tell; see vpt versions check-evidence."
 
 
 def _by_sentence(said: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
@@ -129,7 +140,6 @@ def _table_rows(study: str, answer: Prediction) -> list[tuple[str, ...]]:
             f"{finding.probability:.3f}",
             finding.decision,
             f"{finding.threshold:.3f}",
-            finding.conformal.decision if finding.conformal else "n/a",
             f"{finding.key_slice_mm:.1f}",
             _evidence_in_words(finding) or "-",
             f"{answer.seconds['total']:.1f}" if index == 0 else "",
@@ -176,7 +186,7 @@ class CsvReport(Report):
     COLUMNS = (
         "study", "task", "model", "version", "finding", "probability", "threshold", "decision",
         "key_slice_mm", "evidence_mm", "entropy", "clip_disagreement", "seconds", "warnings",
-        "sure_enough", "error_rate", "p_present", "p_absent",
+        "sure", "error_rate", "p_present", "p_absent",
     )  # fmt: skip
 
     def __enter__(self) -> Report:
