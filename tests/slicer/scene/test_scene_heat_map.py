@@ -14,15 +14,19 @@ from standin.wheel import require_scene
 
 slicer = require_scene()
 
+from VPTCTLib.contract.info import StudyNeeds
 from VPTCTLib.contract.result import read_result
 from VPTCTLib.errors import ContractError, LocalFileError
+from VPTCTLib.scene.export import snapshot, write_study
 from VPTCTLib.scene.heat_map import box_of, is_heat_map, read_heat_maps
 from VPTCTLib.scene.jump import put_into_views
+from VPTCTLib.scene.load import add_study, read_files
 from VPTCTLib.scene.overlay import Overlay
 from VPTCTLib.scene.refusal import refusal_of
 from VPTCTLib.scene.results import forget_results, keep_result, remove_results_of_missing_volumes, results_of
 from VPTCTLib.scene.volume_watch import can_be_read
 from VPTCTLib.transport.cancel import Cancel
+from VPTCTLib.transport.upload import no_progress
 
 RESULT = Path(__file__).parents[2] / "contract" / "result.json"
 FINDING = "pulmonary_embolism"
@@ -71,6 +75,19 @@ def test_a_map_of_fewer_pixels_over_the_same_place_is_taken(new_volume, tmp_path
     content = nifti(np.full((12, 7, 8), 51, np.uint8), half)
     (read,) = read_heat_maps({FINDING: content}, tmp_path, box_of(volume), Cancel())
     assert read.study.image.GetScalarRange() == (20, 20)
+
+
+def test_a_map_of_an_upload_that_was_made_square_reaches_beyond_the_volume(new_volume, tmp_path) -> None:
+    voxels = np.random.default_rng(0).integers(-1000, 400, (12, 40, 90), dtype=np.int16)
+    volume = new_volume(voxels)
+    needs = StudyNeeds(hu_low=-1024, hu_high=3071, pixels=30)
+    file = write_study(snapshot(volume), needs, tmp_path, progress=no_progress, cancel=Cancel())
+    uploaded = add_study(volume.GetScene(), read_files([file]), name="as the server has it")
+    slices, rows, columns = slicer.util.arrayFromVolume(uploaded).shape
+    assert (slices, rows, columns) == (12, 30, 30)
+    content = {FINDING: heat_map_of(uploaded, (15, 15, 6))}
+    (read,) = read_heat_maps(content, tmp_path, box_of(volume), Cancel())
+    assert read.study.image.GetScalarRange() == (0, 100)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ _COLOURS = "vtkMRMLColorTableNodefMRIPA"
 _PIECE_VOXELS = 1 << 22
 # What a file rounds of a value of 0 or 1.
 _ROUNDED = 1e-3
-# Of the volume's box along each axis: maps are of the same voxels, or of fewer over the same place.
+# Of the volume's box along each axis. A map may reach beyond: uploads are made square.
 _LEAST_COMMON = 0.9
 
 Box = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -168,7 +168,7 @@ def _lies_on(read: ReadStudy, over: Box) -> bool:
     vtk.vtkMatrix4x4.Invert(read.ras_to_ijk, matrix)
     low, high = _box(slicer.util.arrayFromVTKMatrix(matrix), read.image.GetDimensions())
     common = np.minimum(high, over[1]) - np.maximum(low, over[0])
-    return bool((common >= _LEAST_COMMON * np.maximum(high - low, over[1] - over[0])).all())
+    return bool((common >= _LEAST_COMMON * (over[1] - over[0])).all())
 
 
 def _box(ijk_to_ras: NDArray[np.float64], dimensions: tuple[int, int, int]) -> Box:
