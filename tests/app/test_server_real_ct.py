@@ -79,3 +79,25 @@ def test_every_form_of_the_patient_has_the_answer_of_the_dicom_folder(
     # NIfTI keeps positions in 32 bits: a thousandth of a millimetre.
     assert found["key_slice_mm"] == pytest.approx(of_dicom["key_slice_mm"], abs=1e-3)
     assert client.left_behind() == []
+
+
+def test_a_heat_map_of_a_flipped_copy_opens_on_it_and_glows_at_the_same_place_of_the_patient(
+    client, patient: Path, of_dicom: dict[str, Any], tmp_path: Path
+) -> None:
+    def explained(image: str, output: str) -> Any:
+        return client.infer(image=image, params='{"explain": true}', output=output)
+
+    (dicom,) = [
+        each for each in client.get("/datastore/?output=all").json()["objects"] if "patient--dicom" in each
+    ]
+    expected = explained(dicom, "json").json()["vptct"]["heat_map"]["findings"][0]
+    told = explained("patient--flipped.nii", "json").json()["vptct"]["heat_map"]["findings"][0]
+    assert told["hottest_mm"] == pytest.approx(expected["hottest_mm"], abs=1e-3)
+    (tmp_path / "heat.nii.gz").write_bytes(explained("patient--flipped.nii", "image").content)
+    heat = SimpleITK.ReadImage(str(tmp_path / "heat.nii.gz"))
+    study = SimpleITK.ReadImage(str(patient / "flipped.nii"))
+    assert heat.GetSize() == study.GetSize()
+    assert heat.GetDirection() == pytest.approx(study.GetDirection())
+    assert heat.GetOrigin() == pytest.approx(study.GetOrigin(), abs=1e-3)
+    voxel = heat.TransformPhysicalPointToIndex(told["hottest_mm"])
+    assert 0 < heat.GetPixel(*voxel) == SimpleITK.GetArrayViewFromImage(heat).max()
