@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import monai.bundle
 import numpy as np
@@ -25,7 +26,7 @@ from vpt_plugin.export import bundle_code
 from vpt_plugin.export.bundle import write_bundle
 from vpt_plugin.export.bundle_code import answering, reading
 from vpt_plugin.export.facts import Exported
-from vpt_plugin.inference import Prediction, Predictor
+from vpt_plugin.inference import Predictor
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.tasks import AGGREGATIONS, TASKS, ReadingTask
 
@@ -52,7 +53,7 @@ def write_study(path: Path, *, slices: int = 21) -> Path:
     return path
 
 
-def answer_of_bundle(bundle: Path, studies: Path, into: Path) -> dict[str, dict[str, object]]:
+def answer_of_bundle(bundle: Path, studies: Path, into: Path) -> dict[str, Any]:
     """What the bundle's own workflow says of each study."""
     monai.bundle.run(
         config_file=str(bundle / "configs" / "inference.json"),
@@ -66,11 +67,6 @@ def answer_of_bundle(bundle: Path, studies: Path, into: Path) -> dict[str, dict[
 Made = Callable[[str], tuple[Classifier, Exported]]
 
 
-def our_answer(classifier: Classifier, exported: Exported, study: Path) -> Prediction:
-    predictor = Predictor(classifier, exported.task, exported.card, device="cpu", unsuitable="warn")
-    return predictor.predict(read_study(study))
-
-
 @pytest.mark.usefixtures("disk_without_waiting")
 @pytest.mark.parametrize("model", ["tiny", "slow_r50", "r2plus1d_r50"])
 def test_a_bundle_gives_our_answer_for_whole_studies(model: str, tmp_path: Path, exported_of: Made) -> None:
@@ -82,9 +78,10 @@ def test_a_bundle_gives_our_answer_for_whole_studies(model: str, tmp_path: Path,
     paths = [write_study(studies / "a.nii.gz"), write_study(studies / "short.nii", slices=6)]
     told = answer_of_bundle(tmp_path / "bundle", studies, tmp_path / "answers")
     assert sorted(told) == ["a.nii.gz", "short.nii"]
+    predictor = Predictor(classifier, exported.task, exported.card, device="cpu", unsuitable="warn")
     spread = set()
     for path in paths:
-        (ours,) = our_answer(classifier, exported, path).findings
+        (ours,) = predictor.predict(read_study(path)).findings
         (theirs,) = told[path.name]["findings"]
         assert theirs["probability"] == pytest.approx(ours.probability, abs=1e-6)
         assert (theirs["decision"], theirs["threshold"]) == (ours.decision, 0.47)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import onnx
 import onnxruntime
@@ -120,7 +121,7 @@ def test_what_answers_otherwise_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported_of: Made
 ) -> None:
     classifier, exported = exported_of("tiny")
-    load = torch.jit.load
+    load: Any = torch.jit.load
     wrong = SimpleNamespace(load=lambda *args, **kwargs: _Off(load(*args, **kwargs), 1.0))
     for name in ("trace", "save", "TracerWarning"):
         setattr(wrong, name, getattr(torch.jit, name))
