@@ -59,18 +59,21 @@ class FeatureSides:
     folds: bool = False
 
     @property
+    def least(self) -> int:
+        """So many of either it takes for a distance to mean anything."""
+        return 2 * LEAST_STUDIES if self.folds else LEAST_STUDIES
+
+    @property
     def suffice(self) -> bool:
-        """Whether there are enough for a distance to mean anything."""
-        if self.folds:
-            return len(self.trained) >= 2 * LEAST_STUDIES
-        return min(len(self.trained), len(self.held_out)) >= LEAST_STUDIES
+        """Whether there are as many."""
+        return min(map(len, [self.trained] if self.folds else [self.trained, self.held_out])) >= self.least
 
     def why_not(self) -> str:
         """One sentence for a person where they do not suffice."""
         told = f"{len(self.trained)} training and {len(self.held_out)} validation studies"
-        least = f"{LEAST_STUDIES} of each"
+        least = f"{self.least} of each"
         if self.folds:
-            told, least = f"{len(self.trained)} studies", str(2 * LEAST_STUDIES)
+            told, least = f"{len(self.trained)} studies", str(self.least)
         return (
             "Whether a study is like those that it was trained on this version cannot say: there were "
             f"{told}, and it takes {least}."
@@ -98,7 +101,7 @@ def measure_reference(
         card: of the classifier.
         sides: the studies, prepared for its task and network.
         device: to compute on.
-        most_seconds: no further study is begun after that.
+        most_seconds: no further study is begun after that, unless there are too few yet.
         told: of the studies done and the studies in all.
         cancelled: asked before every batch of clips.
 
@@ -113,7 +116,9 @@ def measure_reference(
     now, in_all = time.monotonic(), len(held_out) + len(trained)
 
     def features(studies: Sequence[LabelledStudy], done: int, until: float) -> list[Floats]:
-        return _features(predictor, studies, until, lambda more: told(done + more, in_all), cancelled)
+        return _features(
+            predictor, studies, sides.least, until, lambda more: told(done + more, in_all), cancelled
+        )
 
     validated = features(held_out, 0, now + most_seconds / 2)
     learned = np.stack(features(trained, len(held_out), now + most_seconds))
@@ -162,14 +167,15 @@ def _chosen(studies: Sequence[LabelledStudy]) -> list[LabelledStudy]:
 def _features(
     predictor: Predictor,
     studies: Sequence[LabelledStudy],
+    least: int,
     until: float,
     told: Callable[[int], None],
     cancelled: Cancelled,
 ) -> list[Floats]:
-    """Of the studies in turn, until the clock says so; at least of as many as a distance takes."""
+    """Of the studies in turn, until the clock says so; at least of the ``least``."""
     found: list[Floats] = []
     for study in studies:
-        if len(found) >= 2 * LEAST_STUDIES and time.monotonic() >= until:
+        if len(found) >= least and time.monotonic() >= until:
             break
         said = predictor.score(study.prepared.slices, study=study.study, cancelled=cancelled)
         found.append(study_features(said.features))
