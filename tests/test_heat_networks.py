@@ -225,3 +225,11 @@ def test_a_network_of_another_kind_is_refused_with_those_that_are_known(
     classifier.spec = replace(classifier.spec, family="own", name="mine")
     with pytest.raises(NotExplainableError, match="mine: where it looks cannot be computed"):
         family_of(classifier)
+
+
+def test_stages_that_a_network_does_not_have_are_refused(network: Callable[[str], Classifier]) -> None:
+    for name, stages_there in (("tiny", 5), ("mvit_b", 4)):
+        classifier = network(name)
+        told = f"{name} has {stages_there} stages to look into, not 99"
+        with pytest.raises(NotExplainableError, match=told):
+            evidence(classifier, clip_of(classifier), Method("hires_cam", (99,)), 0)

@@ -17,8 +17,9 @@ from vpt_plugin.ct.intensity import air, centre_crop, window_hu
 from vpt_plugin.ct.reduced import ReducedStudy, reduce_volume
 from vpt_plugin.ct.suitability import Suitability
 from vpt_plugin.ct.volume import Volume
-from vpt_plugin.errors import CancelledError, ConfigurationError, TooFewSlicesError, WeightsError
+from vpt_plugin.errors import ConfigurationError, TooFewSlicesError
 from vpt_plugin.inference.batch_size import BatchSize
+from vpt_plugin.inference.batches import in_batches, require_numbers
 from vpt_plugin.inference.coarse_to_fine import TASK_STRIDE, AnswerClips, EveryClip, choose_look
 from vpt_plugin.inference.conformal import DEFAULT_ERROR_RATE, check_error_rate, with_decisions
 from vpt_plugin.inference.engines import Engine, make_engine
@@ -30,7 +31,7 @@ from vpt_plugin.inference.typicality import FeatureReference, check_features
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.classifier import Classifier
-from vpt_plugin.models.device import memory_needed, out_of_memory
+from vpt_plugin.models.device import memory_needed
 from vpt_plugin.tasks import ReadingTask
 
 
@@ -309,43 +310,18 @@ class Predictor:
         progress: Callable[[int, int], None] | None,
         cancelled: Callable[[], bool] | None,
     ) -> ClipAnswers:
-        parts: list[ClipAnswers] = []
         batch = BatchSize(self.device, self._clips_per_batch, single_slices=self._length == 1)
-        done = 0
-        while done < len(starts):
-            if cancelled is not None and cancelled():
-                raise CancelledError
-            batch.before_batch()
-            tried = starts[done : done + batch.clips]
-            part = self._batch(slices, tried)
-            if part is None:
-                batch.halve(len(tried))
-                continue
-            batch.after_batch()
-            parts.append(part)
-            done += len(part.probabilities)
-            if progress is not None:
-                progress(done, len(starts))
+        answers = partial(self._batch, slices)
+        parts = list(in_batches(batch, starts, answers, progress=progress, cancelled=cancelled))
         return ClipAnswers(
             np.concatenate([each.probabilities for each in parts]),
             np.concatenate([each.features for each in parts]),
         )
 
-    def _batch(self, slices: torch.Tensor, starts: Sequence[int]) -> ClipAnswers | None:
-        """What the network says of some clips; None when the memory does not take so many."""
-        try:
-            logits, features = self.engine.answer(slices, starts)
-        except RuntimeError as error:
-            if not out_of_memory(error):
-                raise
-            # Nothing is tried again in here: as long as the exception lives, so do the tensors it failed on.
-            return None
-        if not torch.isfinite(logits).all():
-            raise WeightsError(
-                f"{self.card.task}/{self.card.model} version {self.card.version} gave what is no number; its "
-                "weights are damaged or its training went astray.",
-                "Use another version, or train it again.",
-            )
+    def _batch(self, slices: torch.Tensor, starts: Sequence[int]) -> ClipAnswers:
+        """What the network says of some clips."""
+        logits, features = self.engine.answer(slices, starts)
+        require_numbers(logits, self.card)
         return ClipAnswers(torch.sigmoid(logits / self.card.temperature).numpy(), features.numpy())
 
 

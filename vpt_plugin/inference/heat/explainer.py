@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from torch import Tensor, nn
 from vpt_plugin.ct.clips import clip_starts
 from vpt_plugin.ct.volume import Volume
 from vpt_plugin.data.clip_dataset import scale_clips
-from vpt_plugin.errors import CancelledError, ConfigurationError, WeightsError
+from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.inference.batch_size import BatchSize
+from vpt_plugin.inference.batches import in_batches, require_numbers
 from vpt_plugin.inference.heat.heat_map import HeatMap
 from vpt_plugin.inference.heat.merge import Evidence
 from vpt_plugin.inference.heat.method import METHODS, Method
@@ -26,7 +28,7 @@ from vpt_plugin.inference.heat.rules import RULES
 from vpt_plugin.inference.heat.watch import Watched, family_of
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.classifier import Classifier
-from vpt_plugin.models.device import full_float32, memory_needed, out_of_memory
+from vpt_plugin.models.device import full_float32, memory_needed
 from vpt_plugin.tasks import ReadingTask
 
 # A threshold may be 0, where every clip reaches it.
@@ -104,14 +106,14 @@ class Explainer:
             )
         starts = clip_starts(volume.slices, length=self._length, stride=self._stride)
         evidence = [self._new_evidence(volume.slices) for _ in asked]
-        done = 0
-        for batch in self._batches(placed, starts, asked, cancelled):
-            for clip, weights in enumerate(batch.weights):
+        batch = BatchSize(self._device, 1 if self._family.alone else None, single_slices=self._length == 1)
+        seeing = partial(self._seen, placed, asked)
+        coming = iter(starts)
+        for seen in in_batches(batch, starts, seeing, progress=progress, cancelled=cancelled):
+            for clip, weights in enumerate(seen.weights):
+                start = next(coming)
                 for finding, weight in enumerate(weights):
-                    evidence[finding].add(starts[done], batch.of_clip(clip, finding), float(weight))
-                done += 1
-            if progress is not None:
-                progress(done, len(starts))
+                    evidence[finding].add(start, seen.of_clip(clip, finding), float(weight))
         return tuple(
             heat_map(volume, name, each, method=str(self.method), resize_px=self._spec.resize_px)
             for name, each in zip(asked, evidence, strict=True)
@@ -124,59 +126,20 @@ class Explainer:
             length=self._length, alignment=self._family.alignment, crop_px=self._spec.crop_px,
         )  # fmt: skip
 
-    def _batches(
-        self,
-        placed: Tensor,
-        starts: Sequence[int],
-        findings: Sequence[str],
-        cancelled: Callable[[], bool] | None,
-    ) -> Iterator[_Seen]:
-        """What is seen in the clips, as many at a time as the memory takes."""
-        asked = 1 if self._family.alone else None
-        batch = BatchSize(self._device, asked, single_slices=self._length == 1)
-        done = 0
-        while done < len(starts):
-            if cancelled is not None and cancelled():
-                raise CancelledError
-            batch.before_batch()
-            tried = starts[done : done + batch.clips]
-            seen = self._tried(placed, tried, findings)
-            if seen is None:
-                batch.halve(len(tried))
-                continue
-            batch.after_batch()
-            done += len(tried)
-            yield seen
-
-    def _tried(self, placed: Tensor, starts: Sequence[int], findings: Sequence[str]) -> _Seen | None:
-        """What is seen in some clips; None when the memory does not take so many."""
-        try:
-            with full_float32(self._device), torch.enable_grad(), ExitStack() as stack:
-                watched = [
-                    stack.enter_context(self._family.watch(self._classifier, stage))
-                    for stage in self.method.stages
-                ]
-                cut = torch.stack([placed[start : start + self._length] for start in starts])
-                logits = self._classifier(scale_clips(cut.unsqueeze(1), self._task.offset))
-                return self._seen(logits, watched, findings)
-        except RuntimeError as error:
-            if not out_of_memory(error):
-                raise
-            # Nothing is tried again in here: as long as the exception lives, so do the tensors it failed on.
-            return None
-
-    def _seen(self, logits: Tensor, watched: Sequence[Watched], findings: Sequence[str]) -> _Seen:
-        """The evidence in the clips that just went through."""
-        if not torch.isfinite(logits).all():
-            raise WeightsError(
-                f"{self._card.task}/{self._card.model} version {self._card.version} gave what is no number; "
-                "its weights are damaged or its training went astray.",
-                "Use another version, or train it again.",
-            )
-        # Clips do not see each other, so that the gradient of their sum is that of each.
-        scores = logits[:, self._columns(findings)].sum(dim=0)
-        maps = [[self._maps(stage, score) for stage in watched] for score in scores]
-        return _Seen(self._weights(logits.detach(), findings), maps)
+    def _seen(self, placed: Tensor, findings: Sequence[str], starts: Sequence[int]) -> _Seen:
+        """What is seen in some clips."""
+        with full_float32(self._device), torch.enable_grad(), ExitStack() as stack:
+            watched = [
+                stack.enter_context(self._family.watch(self._classifier, stage))
+                for stage in self.method.stages
+            ]
+            clips = torch.stack([placed[start : start + self._length] for start in starts]).unsqueeze(1)
+            logits = self._classifier(scale_clips(clips, self._task.offset))
+            require_numbers(logits, self._card)
+            # Clips do not see each other, so that the gradient of their sum is that of each.
+            scores = logits[:, self._columns(findings)].sum(dim=0)
+            maps = [[self._maps(stage, score) for stage in watched] for score in scores]
+            return _Seen(self._weights(logits.detach(), findings), maps)
 
     def _maps(self, stage: Watched, score: Tensor) -> list[NDArray[np.float32]]:
         """The evidence of a stage for a score, per pathway: (clips, slices, rows, columns)."""

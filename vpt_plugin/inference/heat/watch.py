@@ -103,16 +103,23 @@ def _watch_stage(maps: Callable[[Any], Maps]) -> Callable[[Classifier, int], Abs
 
     @contextmanager
     def watch(classifier: Classifier, from_last: int) -> Iterator[Watched]:
-        # The head is the last of all.
-        stage = stages(classifier)[-1 - from_last]
+        *parts, _head = stages(classifier)
         watched = _WatchedOutput(maps)
-        handle = stage.register_forward_hook(watched.hook)
+        handle = _from_last(parts, from_last, classifier).register_forward_hook(watched.hook)
         try:
             yield watched
         finally:
             handle.remove()
 
     return watch
+
+
+def _from_last(parts: Sequence[Any], from_last: int, classifier: Classifier) -> Any:
+    """The part so many from the last one."""
+    if from_last > len(parts):
+        name = classifier.spec.name
+        raise NotExplainableError(f"{name} has {len(parts)} stages to look into, not {from_last}.")
+    return parts[-from_last]
 
 
 def _one_map(output: Tensor) -> Maps:
@@ -143,7 +150,7 @@ def _watch_attention(classifier: Classifier, from_last: int) -> Iterator[Watched
     Not the norm's input: a norm ignores how long a token is, so that value times gradient is 0 there.
     """
     backbone: Any = classifier.backbone
-    block = backbone.network.blocks[-from_last]
+    block = _from_last(backbone.network.blocks, from_last, classifier)
     cells: list[int] = []
 
     def note_cells(module: nn.Module, inputs: tuple[Tensor, Sequence[int]]) -> None:
