@@ -90,6 +90,15 @@ def test_a_key_lays_the_map_over_the_ct_and_takes_it_away(panel: Any, chest: Any
     assert shown_map() is None
 
 
+def test_a_map_leaves_the_scene_with_its_volume(chest: Any, wait_until: Any) -> None:
+    import slicer
+
+    chest.ui.heatBox.click()
+    slicer.mrmlScene.RemoveNode(chest.volume)
+    wait_until(lambda: slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0, 2)
+    assert shown_map() is None
+
+
 def test_the_scene_closes_while_a_map_is_shown(chest: Any) -> None:
     import slicer
 

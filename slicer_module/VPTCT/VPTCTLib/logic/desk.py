@@ -148,7 +148,9 @@ class Desk:
             self.study, self.classification, self.draft, self.settings, around.ticker, is_blind
         )
         self.evidence_views = EvidenceViews(self.evidence)
-        self.heat_maps = HeatMaps(self.server, self.study, self.classification, self.evidence, self.settings)
+        self.heat_maps = HeatMaps(
+            self.server, self.study, self.classification, self.evidence, self.settings, around.ticker
+        )
         self.archive_reports = ArchiveReports(
             self.server, self.choice, self.study, self.evidence, self.jobs, self.messages, self.questions
         )

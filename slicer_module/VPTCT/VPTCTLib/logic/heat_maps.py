@@ -8,8 +8,10 @@ from ..contract.evidence import MapOfFinding
 from ..i18n import tr as _
 from ..scene.heat_map import is_drawn
 from ..scene.overlay import Overlay
+from ..scene.results import remove_results_of_missing_volumes
 from ..settings import JUMP_TO_KEY_SLICE, Settings
 from ..signal import Signal
+from ..ticker import Ticker, Timer
 from .classify_run import IDLE
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class HeatMaps:
         classification: asks it.
         evidence: has the answer that the reader may see, and the chosen finding.
         settings: whether to jump by itself.
+        ticker: of the main thread.
 
     Attributes:
         changed: any of these.
@@ -44,10 +47,13 @@ class HeatMaps:
         classification: Classification,
         evidence: Evidence,
         settings: Settings,
+        ticker: Ticker,
     ) -> None:
         self._server, self._classification = server, classification
-        self._evidence, self._settings = evidence, settings
+        self._evidence, self._settings, self._ticker = evidence, settings, ticker
         self._overlay = Overlay()
+        self._scene: Any = None
+        self._timer: Timer | None = None
         self.changed = Signal()
         self.is_shown, self.opacity = False, _OPACITY
         evidence.changed.connect(self._draw)
@@ -56,6 +62,7 @@ class HeatMaps:
         classification.finished.connect(self._on_answer)
         # Who puts another volume into the views takes away what lay over the one before.
         study.watch.turned.connect(lambda _seen: self._draw())
+        study.watch.went.connect(lambda _volume_id: self._tidy_soon())
 
     @property
     def why_not(self) -> str:
@@ -120,12 +127,25 @@ class HeatMaps:
 
     def use(self, scene: Any) -> None:
         """Look after the views of this scene from now on."""
+        self._scene = scene
         self._overlay.use(scene)
         self._draw()
 
     def leave(self) -> None:
         """The scene closes, or the panel does: no map stays over a volume."""
+        if self._timer is not None:
+            self._timer.stop()
+        self._scene = self._timer = None
         self._overlay.leave()
+
+    def _tidy_soon(self) -> None:
+        """A map without its volume is in the way. Not at once: the scene is just removing a node."""
+        if self._timer is None and self._scene is not None:
+            self._timer = self._ticker.after(0, self._tidy)
+
+    def _tidy(self) -> None:
+        self._timer = None
+        remove_results_of_missing_volumes(self._scene)
 
     def _node(self) -> Any:
         kept = self._evidence.kept
