@@ -13,7 +13,7 @@ pixels; here in mm). Beside the hits stand what they have to be better than:
 A network whose AUROC shows that it did not learn to find the lesion has nothing to point at: its figures are
 printed, and judged by nothing.
 
-    python benchmarks/pointing_game.py                      trains all it needs: an hour of one core
+    python benchmarks/pointing_game.py                      trains who learns within minutes, and plays
     python benchmarks/pointing_game.py nodule_tiny          one of them
     python benchmarks/pointing_game.py --folder DIR         keeps models and phantoms, or takes those there
     python benchmarks/pointing_game.py --methods            also other methods, beside the one that is used
@@ -33,7 +33,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 from numpy.typing import NDArray
-from pointing_players import PLAYERS, QUICK, HeldOut, Player, held_out
+from pointing_players import PLAYERS, QUICK, USUAL_PLAYERS, HeldOut, Player, held_out
 from scipy.ndimage import binary_closing, binary_fill_holes, distance_transform_edt, label
 from side_by_side import SideBySide, Target, parser
 
@@ -57,6 +57,7 @@ METHODS = tuple(
     for stages in ((1,), (2,), (3,), (1, 2), (1, 2, 3))
 )
 _BODY_HU, _LUNG_HU = -300, -500
+_WHO = f"of {', '.join(PLAYERS)}; by default {', '.join(USUAL_PLAYERS)}"
 
 
 @dataclass(frozen=True)
@@ -198,14 +199,14 @@ def _share(
 def main(argv: Sequence[str] | None = None) -> int:
     """Train who is not trained, and play."""
     options = parser(__doc__)
-    options.add_argument("players", nargs="*", metavar="PLAYER", help=f"of {', '.join(PLAYERS)}")
+    options.add_argument("players", nargs="*", metavar="PLAYER", help=_WHO)
     options.add_argument("--folder", type=Path, help="keeps models and phantoms; takes those that are there")
     options.add_argument("--methods", action="store_true", help="compare the ways of making maps")
     options.add_argument("--picture", type=Path, help="a PNG of maps beside the truth, of the first player")
     arguments = options.parse_args(argv)
     if unknown := set(arguments.players) - set(PLAYERS):
         options.error(f"no such player: {', '.join(sorted(unknown))}; choose from {', '.join(PLAYERS)}")
-    chosen = [PLAYERS[name] for name in arguments.players or PLAYERS]
+    chosen = [PLAYERS[name] for name in arguments.players or USUAL_PLAYERS]
     bench = SideBySide("pointing_game", "the hottest place of a heat map, and the lesion")
     keep_freed_memory()
     methods = METHODS if arguments.methods else ()

@@ -30,10 +30,14 @@ from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.sources import ManifestSource
 
-USUAL = PhantomConfig()
-# Slices of 5 mm are quick to make; a nodule of 36 mm is seen in seven of them.
-LARGE = PhantomConfig(
-    pixels=112, slice_spacings_mm=(5.0,), nodule_diameters_mm=(36.0, 56.0), embolus_counts=(2, 6)
+# By name: the demo's; with finer pixels, in which an artery of a clot is a few of them wide; with slices of
+# 5 mm, which are quick to make and to read, and nodules that seven of them show.
+KINDS: Mapping[str, PhantomConfig] = MappingProxyType(
+    {
+        "usual": PhantomConfig(),
+        "fine": PhantomConfig(pixels=144, embolus_counts=(2, 6)),
+        "large": PhantomConfig(pixels=112, slice_spacings_mm=(5.0,), nodule_diameters_mm=(36.0, 56.0)),
+    }
 )
 SMALL_CLIPS: Mapping[str, Any] = MappingProxyType({"clip_slices": 8, "resize_px": 104, "crop_px": 96})
 # Of other patients than those of the trainings.
@@ -46,7 +50,7 @@ class Player:
 
     Attributes:
         task, model: their names.
-        phantoms: what the phantoms it learns from are drawn from.
+        kind: of the phantoms it learns from, a name in ``KINDS``.
         learn: studies to train on and to choose the epoch on.
         sizes: of clips and slices, where they are not the published ones.
         settings: of the training.
@@ -54,7 +58,7 @@ class Player:
 
     task: str
     model: str
-    phantoms: PhantomConfig = USUAL
+    kind: str = "usual"
     learn: tuple[int, int] = (170, 34)
     sizes: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -94,12 +98,11 @@ class Player:
 
     def _learned_from(self, folder: Path) -> Manifest:
         """Its phantoms as files; those that are there already are taken."""
-        kind = "large" if self.phantoms == LARGE else "usual"
-        manifest = folder / f"{self.task}-{kind}-{sum(self.learn)}" / "manifest.csv"
+        manifest = folder / f"{self.task}-{self.kind}-{sum(self.learn)}" / "manifest.csv"
         if not manifest.exists():
             write_phantom_set(
                 manifest.parent, count=sum(self.learn), seed=_LEARN_SEED, task=self.task,
-                formats=("nrrd",), splits=(*self.learn, 0), config=self.phantoms,
+                formats=("nrrd",), splits=(*self.learn, 0), config=KINDS[self.kind],
             )  # fmt: skip
         return Manifest.read(manifest)
 
@@ -128,7 +131,7 @@ class HeldOut:
 
 def held_out(player: Player, count: int) -> Iterator[HeldOut]:
     """``count`` phantoms with exactly one lesion of the player's task and as many without, mixed."""
-    config = replace(player.phantoms, nodule_counts=(1, 1), embolus_counts=(1, 1))
+    config = replace(KINDS[player.kind], nodule_counts=(1, 1), embolus_counts=(1, 1))
     for planned in plan_studies(
         count=2 * count, seed=_HELD_OUT_SEED, task=player.task, splits=(0, 0, 2 * count)
     ):
@@ -140,19 +143,35 @@ def held_out(player: Player, count: int) -> Iterator[HeldOut]:
         yield HeldOut(phantom.volume, phantom.lesion_mask(player.task) if shown else None)
 
 
-_SHORT = {"learning_rate": 1e-3, "batch": 8, "epochs": 8, "steps_per_epoch": 50, "augmentation": "light"}
+_FROM_NOTHING = {"epochs": 8, "steps_per_epoch": 50, "batch": 8, "augmentation": "light"}
 PLAYERS: Mapping[str, Player] = MappingProxyType(
     {
         player.name: player
         for player in (
             Player("nodule", "tiny", settings={"epochs": 10, "steps_per_epoch": 80}),
             Player(
-                "pe", "tiny", learn=(260, 40),
-                settings={"epochs": 20, "steps_per_epoch": 125, "learning_rate": 3e-3, "patience": 20},
+                "pe", "tiny", "fine", (260, 40), {"resize_px": 144, "crop_px": 128},
+                {"epochs": 16, "steps_per_epoch": 100, "learning_rate": 3e-3, "patience": 16},
             ),
-            Player("nodule", "r2plus1d_r50", LARGE, sizes=SMALL_CLIPS, settings=_SHORT),
-            Player("nodule", "swin_t", LARGE, sizes=SMALL_CLIPS, settings={**_SHORT, "learning_rate": 3e-4}),
+            Player(
+                "nodule", "resnet18_2d", "large", sizes={**SMALL_CLIPS, "clip_slices": 1},
+                settings={
+                    **_FROM_NOTHING, "batch": 16, "steps_per_epoch": 40, "learning_rate": 1e-3,
+                    "precision": "bfloat16",
+                },
+            ),
+            # In bfloat16 its gradient was no number after 142 steps.
+            Player(
+                "nodule", "r2plus1d_r50", "large", sizes=SMALL_CLIPS,
+                settings={**_FROM_NOTHING, "learning_rate": 1e-3, "precision": "float32"},
+            ),
+            Player(
+                "nodule", "swin_t", "large", sizes=SMALL_CLIPS,
+                settings={**_FROM_NOTHING, "learning_rate": 3e-4},
+            ),
         )
     }
 )  # fmt: skip
+# Who learns within minutes on a processor; the others are asked for by name.
+USUAL_PLAYERS = ("nodule_tiny", "pe_tiny", "nodule_resnet18_2d")
 QUICK = Player("nodule", "tiny", learn=(100, 20), settings={"epochs": 6, "steps_per_epoch": 70})
