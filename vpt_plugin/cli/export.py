@@ -9,6 +9,7 @@ import typer
 
 from vpt_plugin.cli.options import ModelsDirOption, TaskFileOption, choose_task, who
 from vpt_plugin.cli.version_names import NameArgument, folder_of
+from vpt_plugin.export import check_format
 
 
 def export(
@@ -43,6 +44,7 @@ def export(
       vpt export nodule_tiny --format bundle
       vpt export nodule_swin_t --format onnx --version 3 -o swin_t.onnx
     """
+    check_format(kind)
     folder = folder_of(name, models_dir)
     task = choose_task(folder.task, task_file)
     from vpt_plugin.export.version import export_version

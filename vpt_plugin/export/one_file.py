@@ -13,6 +13,7 @@ from types import MappingProxyType
 from vpt_plugin.digest import file_sha256
 from vpt_plugin.durable import make_folder, publish_file, write_new
 from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.export import ONNX, TORCHSCRIPT
 from vpt_plugin.export.facts import Exported
 from vpt_plugin.export.network import TOLERANCE, ClipLogits, network_of
 from vpt_plugin.export.onnx_file import write_onnx
@@ -20,9 +21,9 @@ from vpt_plugin.export.torchscript import write_torchscript
 from vpt_plugin.models.classifier import Classifier
 
 _WRITERS: Mapping[str, Callable[[ClipLogits, Exported, Path], float]] = MappingProxyType(
-    {"torchscript": write_torchscript, "onnx": write_onnx}
+    {TORCHSCRIPT: write_torchscript, ONNX: write_onnx}
 )
-SUFFIXES: Mapping[str, str] = MappingProxyType({"torchscript": ".ts", "onnx": ".onnx"})
+SUFFIXES: Mapping[str, str] = MappingProxyType({TORCHSCRIPT: ".ts", ONNX: ".onnx"})
 
 
 def write_file(classifier: Classifier, exported: Exported, kind: str, path: Path) -> float:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.export import BUNDLE, ONNX, check_format
 from vpt_plugin.export.bundle import write_bundle
 from vpt_plugin.export.facts import Exported
 from vpt_plugin.export.one_file import SUFFIXES, write_file
+from vpt_plugin.export.onnx_file import require_onnx
 from vpt_plugin.tasks import ReadingTask
 from vpt_plugin.training.model_store import ModelStore
-
-BUNDLE = "bundle"
-FORMATS = (BUNDLE, *SUFFIXES)
 
 
 def export_version(
@@ -38,13 +36,15 @@ def export_version(
         What was written, and by how much its logits differ from torch's at most.
 
     Raises:
-        ConfigurationError: no such format, it is there already, or the network cannot be exported.
+        ConfigurationError: no such format, it is there already, the network cannot be exported, or what
+            writes ONNX is not installed.
         NotTrainedError, WeightsError: as of ``ModelStore.load``.
         BackendDisagreesError: what was to be written answers otherwise than torch.
         OSError: the disk is full, the folder is not writable.
     """
-    if kind not in FORMATS:
-        raise ConfigurationError(f"unknown format {kind[:50]!r};", f"choose from {', '.join(FORMATS)}.")
+    check_format(kind)
+    if kind == ONNX:
+        require_onnx()
     classifier, card = store.load(task, model, version)
     exported = Exported(task, classifier.spec, card)
     place = place or Path(f"{exported.name}-v{card.version:04d}{SUFFIXES.get(kind, '')}")
