@@ -29,7 +29,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 from numpy.typing import NDArray
-from pointing_players import PLAYERS, QUICK, USUAL, Player
+from pointing_players import PLAYERS, QUICK, Player
 from scipy.ndimage import gaussian_filter
 from side_by_side import SideBySide, Target, parser
 
@@ -51,6 +51,7 @@ ODD, QUICK_ODD = 20, 8
 RATES = (0.05, 0.1, 0.2)
 # Of other patients than those of the trainings and of the pointing game.
 _SEED = 178
+USUAL = PhantomConfig()
 Change = Callable[[Volume], Volume]
 
 
