@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from vpt_plugin.ct.volume import Volume
 from vpt_plugin.tasks import HUWindow
 
-_AIR_HU = -1000
+# What slices are padded with: 0 HU would look like water.
+AIR_HU = -1000
 _EVERY_HU = np.arange(65536, dtype=np.uint16).view(np.int16)
 
 
@@ -69,7 +70,7 @@ def _resize(hu: NDArray[np.int16], out: NDArray[np.int16]) -> None:
     if rows != columns:
         top, left = (side - rows) // 2, (side - columns) // 2
         # Pad with air: 0 HU would look like water.
-        hu = np.pad(hu, ((top, side - rows - top), (left, side - columns - left)), constant_values=_AIR_HU)
+        hu = np.pad(hu, ((top, side - rows - top), (left, side - columns - left)), constant_values=AIR_HU)
     if side == pixels:
         out[...] = hu
         return
@@ -129,4 +130,4 @@ def centre_crop(slices: NDArray[np.uint8], pixels: int) -> NDArray[np.uint8]:
 
 def air(window: HUWindow) -> int:
     """What air (-1000 HU) becomes in this HU window, in [0, 255]."""
-    return int(window_hu(np.array([[[_AIR_HU]]], dtype=np.int16), window)[0, 0, 0])
+    return int(window_hu(np.array([[[AIR_HU]]], dtype=np.int16), window)[0, 0, 0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vpt_plugin.ct.reduced import ReducedStudy
 from vpt_plugin.ct.suitability.acquisition import acquisition_checks
-from vpt_plugin.ct.suitability.chest import chest_checks
+from vpt_plugin.ct.suitability.chest import WHOLE, chest_checks
 from vpt_plugin.ct.suitability.contrast import check_contrast
 from vpt_plugin.ct.suitability.header import header_checks
 from vpt_plugin.ct.suitability.lungs import find_lungs
@@ -28,5 +28,6 @@ def check_suitability(study: ReducedStudy, task: ReadingTask, seen: SeenInTraini
     checks += header_checks(header, chest[0], seen)
     checks += acquisition_checks(study.facts, header, seen)
     if task.contrast_phase == "pulmonary_arterial":
-        checks.append(check_contrast(lungs, header))
+        whole = all(not check.warns for check in chest if check.name in WHOLE)
+        checks.append(check_contrast(lungs, header, whole=whole))
     return Suitability(tuple(checks))

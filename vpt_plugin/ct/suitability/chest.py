@@ -9,9 +9,11 @@ import numpy as np
 from vpt_plugin.ct.suitability.lungs import Lungs
 from vpt_plugin.ct.suitability.verdict import DOUBTFUL, FITS, UNFIT, UNKNOWN, Check
 
+# The checks that say whether both lungs are there from end to end.
+WHOLE = ("lungs", "both_lungs", "lungs_below", "lungs_above")
 # The air cells of a head are less than the first, what an abdomen shows of the lungs above the diaphragm is
 # less than the second; the lungs of an adult hold 2 to 7 litres.
-_NO_LUNGS_ML = 100
+_NO_LUNGS_ML = 150
 _LUNGS_ML = 1000
 _LUNGS_MM = 100
 # An end of the study where lung still fills so much of what it fills at its widest cuts the lungs off.

@@ -24,9 +24,15 @@ _AREA_MM2 = 400
 _PERCENT = 75
 
 
-def check_contrast(lungs: Lungs, header: StudyHeader | None) -> Check:
-    """Whether vessels between the lungs are as bright as contrast medium makes them."""
-    found_hu = vessels_hu(lungs)
+def check_contrast(lungs: Lungs, header: StudyHeader | None, *, whole: bool) -> Check:
+    """Whether vessels between the lungs are as bright as contrast medium makes them.
+
+    Args:
+        lungs: of the study.
+        header: of its series; None where there is none.
+        whole: whether the lungs are all there; else the vessels are not where they are looked for.
+    """
+    found_hu = vessels_hu(lungs) if whole else None
     if found_hu is None:
         sentence = "whether contrast medium fills the pulmonary arteries cannot be found out in this study"
         return Check("contrast", UNKNOWN, sentence, None, "HU")

@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vpt_plugin.ct.intensity import AIR_HU
 from vpt_plugin.ct.reduced import ReducedStudy
+from vpt_plugin.ct.volume import MIN_HU
 
 # A slice is looked at in pixels of about this size, and slices about this far apart: lungs are large.
 _PIXEL_MM = 5.0
@@ -29,6 +31,8 @@ _TISSUE_HU = -300
 _LEAST_INSIDE = 0.6
 # Scanners fill what they did not measure with their lowest value, which is clamped to -1024.
 _NOTHING_MEASURED_HU = -1018
+# What takes up so much of the edge of an image lies around the body, whatever its values.
+_AROUND = 0.4
 # Smaller pieces of air are airways, gas, and noise.
 _PIECE_MM2 = 300.0
 # A slice with less lung shows a tip of it.
@@ -44,6 +48,7 @@ class Lungs:
     Attributes:
         hu: the slices, made coarse, (looked at, pixels, pixels).
         mask: where lung is, of the same shape.
+        outside: where air around the body is.
         slice_z_mm: patient z of the slices that were looked at, ascending.
         pixel_mm: side of a pixel.
         slice_mm: from one slice that was looked at to the next.
@@ -53,16 +58,12 @@ class Lungs:
 
     hu: NDArray[np.float32]
     mask: NDArray[np.bool_]
+    outside: NDArray[np.bool_]
     slice_z_mm: NDArray[np.float64]
     pixel_mm: float
     slice_mm: float
     edge_mm: NDArray[np.float64]
     pieces: NDArray[np.int64]
-
-    @property
-    def measured(self) -> NDArray[np.bool_]:
-        """Where the scanner measured something; the shape of ``hu``."""
-        return np.asarray(self.hu > _NOTHING_MEASURED_HU)
 
     @property
     def area_mm2(self) -> NDArray[np.float64]:
@@ -94,37 +95,63 @@ def find_lungs(study: ReducedStudy) -> Lungs:
     pixel_mm = study.facts.field_of_view_mm / pixels
     slices = study.hu[looked_at]
     hu = np.stack([cv2.resize(each, (pixels, pixels), interpolation=cv2.INTER_AREA) for each in slices])
-    found = [_lung_of(each, pixel_mm) for each in hu]
+    _mark_padding(hu)
+    found = [_look_at(each, pixel_mm) for each in hu]
     return Lungs(
         hu=hu.astype(np.float32),
-        mask=np.stack([mask for mask, _, _ in found]),
+        mask=np.stack([each.lung for each in found]),
+        outside=np.stack([each.outside for each in found]),
         slice_z_mm=study.slice_z_mm[looked_at],
         pixel_mm=pixel_mm,
         slice_mm=step * study.facts.slice_spacing_mm,
-        edge_mm=np.array([edge for _, edge, _ in found]) * pixel_mm,
-        pieces=np.array([pieces for _, _, pieces in found]),
+        edge_mm=np.array([each.edge_pixels for each in found]) * pixel_mm,
+        pieces=np.array([each.pieces for each in found]),
     )
 
 
-def _lung_of(hu: NDArray[np.int16], pixel_mm: float) -> tuple[NDArray[np.bool_], int, int]:
-    """The lung in one slice, how many of its pixels lie at the edge, and in how many pieces it lies."""
+def _mark_padding(hu: NDArray[np.int16]) -> None:
+    """Rows and columns that were added to make a square of the slices were not measured; in place."""
+    added = hu == AIR_HU
+    hu[:, added.all(axis=(0, 2))] = MIN_HU
+    hu[:, :, added.all(axis=(0, 1))] = MIN_HU
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was found in one slice: lung, air outside the body, lung at the edge in pixels, pieces of lung."""
+
+    lung: NDArray[np.bool_]
+    outside: NDArray[np.bool_]
+    edge_pixels: int
+    pieces: int
+
+
+def _look_at(hu: NDArray[np.int16], pixel_mm: float) -> _Seen:
     measured = hu > _NOTHING_MEASURED_HU
     air = ((hu < _AIR_BELOW_HU) & measured).astype(np.uint8)
     count, labels, stats, centres = cv2.connectedComponentsWithStats(air, connectivity=4)
-    edge, body = _edge(measured), _outline(hu)
-    mask = np.zeros(hu.shape, dtype=np.bool_)
-    places: list[float] = []
-    for piece in range(1, count):
-        area_mm2 = stats[piece, cv2.CC_STAT_AREA] * pixel_mm**2
-        if area_mm2 < _PIECE_MM2:
-            continue
+    areas_mm2 = stats[:, cv2.CC_STAT_AREA] * pixel_mm**2
+    edge = _edge(measured)
+    lung, outside = np.zeros_like(edge), np.zeros_like(edge)
+    candidates = []
+    for piece in (each for each in range(1, count) if areas_mm2[each] >= _PIECE_MM2):
         inside = labels == piece
-        low = _BULLA_HU if area_mm2 > _BULLA_MM2 and not edge[inside].any() else _LUNG_HU[0]
-        if low <= np.median(hu[inside]) <= _LUNG_HU[1] and body[inside].mean() >= _LEAST_INSIDE:
-            mask |= inside
+        at_edge = int(edge[inside].sum())
+        around = at_edge > _AROUND * edge.sum()
+        low = _BULLA_HU if areas_mm2[piece] > _BULLA_MM2 and not at_edge else _LUNG_HU[0]
+        if not around and low <= np.median(hu[inside]) <= _LUNG_HU[1]:
+            candidates.append((piece, inside))
+        elif at_edge:
+            outside |= inside
+    # Where air is around the body, there may be a table; where none is, the body fills the image.
+    body = _outline(hu) if outside.any() else np.ones_like(edge)
+    places: list[float] = []
+    for piece, inside in candidates:
+        if body[inside].mean() >= _LEAST_INSIDE:
+            lung |= inside
             places.append(float(centres[piece, 0]) * pixel_mm)
     apart = bool(places) and max(places) - min(places) >= _APART_MM
-    return mask, int((mask & edge).sum()), 2 if apart else len(places[:1])
+    return _Seen(lung, outside, int((lung & edge).sum()), 2 if apart else len(places[:1]))
 
 
 def _outline(hu: NDArray[np.int16]) -> NDArray[np.bool_]:

@@ -35,8 +35,8 @@ def value_checks(lungs: Lungs, levels: int | None) -> Iterator[Check]:
 
 
 def _air(lungs: Lungs) -> Check:
-    """The darkest voxels around the body, lung left out."""
-    around = lungs.hu[~lungs.mask & (lungs.hu < -600) & lungs.measured]
+    """What is around the body."""
+    around = lungs.hu[lungs.outside]
     if around.size < _LEAST_PIXELS:
         return Check(
             "air", UNKNOWN, "there is no air around the body by which to check the values", None, "HU"
