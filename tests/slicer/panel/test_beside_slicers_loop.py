@@ -25,10 +25,14 @@ def desk(panel: Any, site: Any, wait_until: Callable[..., None]) -> Any:
 
 
 def show_noise(wait_until: Callable[..., None], desk: Any) -> float:
-    """A volume that no compression makes smaller, only on this computer; returns its megabytes."""
+    """A chest of noise that little makes smaller, only on this computer; returns its megabytes."""
     import slicer
 
-    pixels = np.random.default_rng(0).integers(-1000, 1000, (80, 256, 256), dtype=np.int16)
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(-1000, -900, (80, 256, 256), dtype=np.int16)
+    pixels[:, 48:208, 24:232] = rng.integers(-200, 300, (80, 160, 208), dtype=np.int16)
+    for left in (44, 140):
+        pixels[:, 72:184, left : left + 72] = rng.integers(-950, -750, (80, 112, 72), dtype=np.int16)
     slicer.util.addVolumeFromArray(pixels, ijkToRAS=np.diag([-1.4, -1.4, 3.0, 1.0]), name="Outside CT")
     wait_until(lambda: desk.study.place is not None, 10)
     return pixels.nbytes / 1e6
