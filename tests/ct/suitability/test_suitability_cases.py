@@ -152,7 +152,7 @@ def test_what_a_model_was_trained_on_counts_more_than_what_is_usual(tmp_path: Pa
     )
 
 
-@pytest.mark.parametrize("seed", (0, 1))
+@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("contrast", [True, False])
 def test_phantoms_fit(seed: int, contrast: bool) -> None:
     found = judged(cases.reduced(cases.chest(seed, contrast=contrast)), "pe" if contrast else "nodule")
