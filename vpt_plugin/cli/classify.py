@@ -90,7 +90,7 @@ def classify(
             "--explain",
             metavar="FOLDER",
             help="Write heat maps here: where in the study the network saw what it says, a NIfTI file per "
-            "study and finding. It takes about as long as the answer again.",
+            "study and finding. It takes about twice as long as the answer.",
             show_default=False,
         ),
     ] = None,
