@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -18,6 +19,7 @@ from vpt_plugin.errors import ChecksumError, ConfigurationError, ModelCardError,
 from vpt_plugin.export.bundle import write_bundle
 from vpt_plugin.export.facts import Exported
 from vpt_plugin.export.import_bundle import import_bundle
+from vpt_plugin.inference.typicality import TYPICALITY, FeatureReference, fit_reference
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import MODELS
 from vpt_plugin.models.classifier import Classifier, new_classifier
@@ -49,6 +51,26 @@ def test_a_bundle_becomes_a_candidate_with_the_same_weights_and_card(
     taken = store.classifier(card).state_dict()
     assert all(torch.equal(taken[name], each) for name, each in classifier.state_dict().items())
     with pytest.raises(ConfigurationError, match="bundle is here already; it is version 1 of nodule_tiny"):
+        import_bundle(bundle, store)
+
+
+def test_what_the_training_studies_were_like_goes_along(
+    tmp_path: Path, store: ModelStore, exported_of: Made
+) -> None:
+    draw = np.random.default_rng(0)
+    reference = fit_reference(draw.normal(size=(80, 32)), draw.normal(size=(60, 32)))
+    assert reference is not None
+    (tmp_path / "version").mkdir()
+    (tmp_path / "version" / TYPICALITY).write_bytes(reference.to_bytes())
+    classifier, exported = exported_of("tiny")
+    exported = replace(exported, card=replace(exported.card, typicality_sha256=reference.sha256))
+    bundle = tmp_path / "bundle"
+    write_bundle(classifier, exported, bundle, version_folder=tmp_path / "version")
+
+    place = store.place("nodule", "tiny", import_bundle(bundle, store).version)
+    assert FeatureReference.read(place, reference.sha256) is not None
+    (bundle / "models" / TYPICALITY).write_bytes(reference.to_bytes()[:-1])
+    with pytest.raises(ChecksumError, match=f"{TYPICALITY} is not the file that was exported"):
         import_bundle(bundle, store)
 
 
