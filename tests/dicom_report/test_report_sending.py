@@ -1,0 +1,174 @@
+"""Reports in a real Orthanc: stored once, however often and by however many they are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import replace
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+
+import pydicom
+import pytest
+from orthanc_process import OrthancProcess
+from pydicom.dataset import Dataset
+from report_bench import CARD, answer, write_series
+
+from vpt_plugin.dicom_report import Sent, read_source, report_of, send_report
+from vpt_plugin.dicom_report.report import file_bytes
+from vpt_plugin.errors import ArchiveError, ArchiveUnreachableError, CancelledError
+from vpt_plugin.store.archive import ArchiveAddress, Credentials, DicomArchive
+from vpt_plugin.store.archive.client import ArchiveClient, Patience
+from vpt_plugin.store.archive.storing import require_stored, stored_as
+from vpt_plugin.tasks import TASKS
+
+LOGIN = ("anna", "a-secret")
+QUICK = Patience(connect_seconds=2, silence_seconds=5, pauses_seconds=(0.01,), retry_seconds=5)
+
+
+@pytest.fixture(scope="module")
+def orthanc(new_orthanc: Callable[..., OrthancProcess], folder: Path) -> Iterator[OrthancProcess]:
+    """One that asks for a login and holds the study that reports are about."""
+    process = new_orthanc(login=LOGIN)
+    process.send(folder)
+    yield process
+    process.stop(at_once=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_series(tmp_path_factory.mktemp("series") / "ct", PatientName="Müller^Ägidius")
+
+
+@pytest.fixture
+def report(folder: Path, request: pytest.FixtureRequest) -> Dataset:
+    """A report that no other test sends: it is of another version of the model."""
+    version = sum(request.node.name.encode())
+    prediction = answer(conformal="unsure", card=replace(CARD, version=version))
+    return report_of(prediction, read_source(folder), TASKS["nodule"])
+
+
+def client(orthanc: OrthancProcess, **options: object) -> ArchiveClient:
+    settings = {"credentials": Credentials(*LOGIN), "patience": QUICK, **options}
+    return ArchiveClient(ArchiveAddress.parse(orthanc.url), **settings)  # type: ignore[arg-type]
+
+
+def sent(report: Dataset, orthanc: OrthancProcess) -> Sent:
+    with client(orthanc) as archive:
+        return send_report(report, archive)
+
+
+def held(report: Dataset, orthanc: OrthancProcess) -> list[Dataset]:
+    """What the archive has under the report's UID, by its own interface."""
+    query = {"Level": "Instance", "Query": {"SOPInstanceUID": report.SOPInstanceUID}}
+    found = orthanc.http.post(f"{orthanc.rest_url}/tools/find", json=query).json()
+    files = [orthanc.http.get(f"{orthanc.rest_url}/instances/{each}/file").content for each in found]
+    return [pydicom.dcmread(BytesIO(each)) for each in files]
+
+
+def test_a_report_comes_back_as_it_was_sent(report: Dataset, orthanc: OrthancProcess) -> None:
+    assert sent(report, orthanc) == Sent(report.SOPInstanceUID, already_there=False)
+    (stored,) = held(report, orthanc)
+    assert stored == pydicom.dcmread(BytesIO(file_bytes(report)))
+    assert str(stored.PatientName) == "Müller^Ägidius"
+
+
+def test_it_lies_in_the_study_of_its_ct_of_the_same_patient(report: Dataset, orthanc: OrthancProcess) -> None:
+    sent(report, orthanc)
+    (study,) = orthanc.http.get(f"{orthanc.rest_url}/studies?expand").json()
+    assert study["MainDicomTags"]["StudyInstanceUID"] == report.StudyInstanceUID
+    series = orthanc.http.get(f"{orthanc.rest_url}/series?expand").json()
+    assert {each["MainDicomTags"]["Modality"] for each in series} == {"CT", "SR"}
+    assert len(orthanc.http.get(f"{orthanc.rest_url}/patients").json()) == 1
+
+
+def test_sent_twice_it_is_there_once(report: Dataset, orthanc: OrthancProcess) -> None:
+    first = sent(report, orthanc)
+    later = deepcopy(report)
+    later.ContentDate = datetime(2030, 1, 1).strftime("%Y%m%d")
+    assert [first.already_there, sent(later, orthanc).already_there] == [False, True]
+    (stored,) = held(report, orthanc)
+    assert stored.ContentDate == report.ContentDate
+
+
+def test_after_a_restart_of_the_archive_it_is_known(report: Dataset, orthanc: OrthancProcess) -> None:
+    sent(report, orthanc)
+    orthanc.stop()
+    orthanc.start()
+    assert sent(report, orthanc) == Sent(report.SOPInstanceUID, already_there=True)
+    assert len(held(report, orthanc)) == 1
+
+
+def test_sent_by_several_at_once_it_is_there_once(report: Dataset, orthanc: OrthancProcess) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        done = list(pool.map(lambda _: sent(report, orthanc), range(6)))
+    assert {each.uid for each in done} == {report.SOPInstanceUID}
+    assert len(held(report, orthanc)) == 1
+
+
+def test_something_else_under_its_uid_is_told_and_left_as_it_is(
+    report: Dataset, orthanc: OrthancProcess
+) -> None:
+    other = pydicom.dcmread(BytesIO(file_bytes(report)))
+    other.ContentSequence[-1].ContentSequence[0].ContentSequence[0].TextValue = "changed"
+    sent(other, orthanc)
+    with pytest.raises(ArchiveError, match="something else than this report under its UID"):
+        sent(report, orthanc)
+    assert held(report, orthanc) == [other]
+
+
+def test_a_server_sends_it_to_the_archive_that_its_studies_are_from(
+    report: Dataset, orthanc: OrthancProcess, tmp_path: Path
+) -> None:
+    archive = DicomArchive(
+        ArchiveAddress.parse(orthanc.url), tmp_path, credentials=Credentials(*LOGIN), memory_seconds=60
+    )
+    with archive.conversation() as conversation:
+        assert not send_report(report, conversation).already_there
+    # The report is no CT series, so no study either.
+    assert archive.ids() == [read_uid(report)]
+    # Nobody listens at port 9.
+    away = DicomArchive(ArchiveAddress.parse("http://127.0.0.1:9/dicom-web"), tmp_path / "away")
+    with pytest.raises(ArchiveUnreachableError), away.conversation() as conversation:
+        send_report(report, conversation)
+    assert not away.state().reachable
+
+
+def read_uid(report: Dataset) -> str:
+    """The series that a report is about."""
+    evidence = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    return str(evidence.SeriesInstanceUID)
+
+
+def test_a_refused_login_and_an_archive_that_is_down_are_told(
+    report: Dataset, orthanc: OrthancProcess
+) -> None:
+    with (
+        client(orthanc, credentials=Credentials("anna", "wrong")) as archive,
+        pytest.raises(ArchiveUnreachableError, match="refuses the login"),
+    ):
+        send_report(report, archive)
+    with client(orthanc, cancelled=lambda: True) as archive, pytest.raises(CancelledError):
+        archive.store(file_bytes(report), report.StudyInstanceUID)
+    assert held(report, orthanc) == []
+
+
+def test_an_archive_that_says_it_did_not_store_the_file_is_believed() -> None:
+    failed = {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [0xA700]}}]}}
+    with pytest.raises(ArchiveError, match=r"pacs\.lan does not store the file \(reason 0xa700\)"):
+        require_stored(failed, "pacs.lan")
+    with pytest.raises(ArchiveError, match="does not store the file"):
+        require_stored({"00081198": {"Value": [{}]}}, "pacs.lan")
+    for stored in ({"00081199": {"vr": "SQ", "Value": [{}]}}, {"00081198": {"vr": "SQ"}}, None, []):
+        require_stored(stored, "pacs.lan")
+
+
+def test_the_body_of_a_request_holds_the_file_byte_for_byte() -> None:
+    data = b"\r\n--a boundary--\r\n\x00\xff"
+    headers, body = stored_as(data)
+    boundary = headers["Content-Type"].partition("boundary=")[2].encode()
+    head, _, rest = body.partition(b"\r\n\r\n")
+    assert head == b"--" + boundary + b"\r\nContent-Type: application/dicom"
+    assert rest == data + b"\r\n--" + boundary + b"--\r\n"
