@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import permutations, product
+
 import numpy as np
 import pytest
 
-from vpt_plugin.ct.volume import Volume, canonical
+from vpt_plugin.ct.volume import Turn, Volume, as_stored, canonical, turned
 from vpt_plugin.errors import GeometryError
 
 AXIAL = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
@@ -40,6 +42,18 @@ def test_a_swapped_and_mirrored_volume_is_put_right():
     assert put_right.spacing_mm == (2.5, 0.8, 0.7)
     assert put_right.origin_mm == (-0.7, 0, 0)
     assert put_right.field_of_view_mm == pytest.approx((3.2, 1.4))
+
+
+def test_a_volume_knows_the_axes_it_was_stored_with():
+    straight = volume(np.arange(24).reshape(2, 3, 4), AXIAL, origin=(1.0, 2.0, 3.0))
+    for axes, flips in product(permutations(range(3)), product([False, True], repeat=3)):
+        stored = turned(straight, Turn(axes, flips))
+        back = as_stored(canonical(stored))
+        np.testing.assert_array_equal(back.hu, stored.hu)
+        np.testing.assert_array_equal(back.direction, stored.direction)
+        assert back.spacing_mm == stored.spacing_mm
+        assert back.origin_mm == pytest.approx(stored.origin_mm)
+        assert as_stored(back) is back
 
 
 def test_z_of_a_slice_is_that_of_its_centre_on_an_oblique_volume():
