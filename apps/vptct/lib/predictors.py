@@ -13,6 +13,7 @@ from vpt_plugin.errors import VptError
 from vpt_plugin.inference import Predictor
 from vpt_plugin.inference.coarse_to_fine import TASK_STRIDE
 from vpt_plugin.inference.fitness import REFUSE
+from vpt_plugin.inference.typicality import FeatureReference
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.tasks import ReadingTask
@@ -94,8 +95,17 @@ class Predictors:
                 load.predictor.set_exception(error)
         return load.predictor.result()
 
-    def made(self, task: ReadingTask, classifier: Classifier, card: ModelCard) -> Predictor:
+    def made(
+        self,
+        task: ReadingTask,
+        classifier: Classifier,
+        card: ModelCard,
+        reference: FeatureReference | None = None,
+    ) -> Predictor:
         """A predictor of this server for a version; it is not kept.
+
+        Args:
+            task, classifier, card, reference: as of ``Predictor``.
 
         Raises:
             ConfigurationError, ClipShapeError, DeviceMemoryError: as of ``Predictor``.
@@ -103,7 +113,7 @@ class Predictors:
         return Predictor(
             classifier, task, card,
             device=self._device, backend=self._backend, precision=self._precision, many_studies=True,
-            stride=self._stride, unsuitable=self._unsuitable, reference=self.store.reference(card),
+            stride=self._stride, unsuitable=self._unsuitable, reference=reference,
         )  # fmt: skip
 
     def served_anew(self) -> list[tuple[str, str]]:
@@ -148,7 +158,7 @@ class Predictors:
     def _loaded(self, task: ReadingTask, card: ModelCard) -> Predictor:
         began = perf_counter()
         classifier, card = self.store.load(task, card.model, card.version)
-        predictor = self.made(task, classifier, card)
+        predictor = self.made(task, classifier, card, self.store.reference(card))
         if self._warm_up:
             predictor.warm_up()
         version = f"{task.name}_{card.model} version {card.version}"
