@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from vpt_plugin.errors import TaskFileError, UnknownTaskError
-from vpt_plugin.tasks import TASKS, ClipRule, HUWindow, ReadingTask, get_task, load_task_file
+from vpt_plugin.tasks import (
+    TASKS,
+    ClipRule,
+    FindingCode,
+    HUWindow,
+    ReadingTask,
+    get_task,
+    load_task_file,
+    task_file_text,
+)
 
 SOUND = """\
 name: effusion
@@ -158,3 +167,42 @@ def test_a_task_file_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "latin.yaml").write_bytes("title: Ergüsse".encode("latin-1"))
     with pytest.raises(TaskFileError, match=r"latin\.yaml: cannot be read"):
         load_task_file(tmp_path / "latin.yaml")
+
+
+CODES = """\
+codes:
+  - {finding: pleural_effusion, scheme: SCT, value: "60046008", meaning: Pleural effusion}
+  - {finding: pleural_effusion, scheme: RADLEX, value: RID34539, meaning: pleural effusion}
+"""
+
+
+def test_a_task_file_may_say_what_terminologies_call_a_finding(tmp_path):
+    task = load_task_file(task_file(tmp_path, SOUND + CODES))
+    assert task.codes == (
+        FindingCode("pleural_effusion", "SCT", "60046008", "Pleural effusion"),
+        FindingCode("pleural_effusion", "RADLEX", "RID34539", "pleural effusion"),
+    )
+    assert load_task_file(task_file(tmp_path, task_file_text(task))) == task
+
+
+def test_every_finding_of_a_built_in_task_has_a_snomed_code_first():
+    for task in TASKS.values():
+        first = {code.finding: code.scheme for code in reversed(task.codes)}
+        assert first == dict.fromkeys(task.findings, "SCT")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (CODES.replace('"60046008"', "60046008"), "line 7: codes.value must be a text, not 60046008"),
+        (CODES.replace("RID34539", "R" * 17), "line 8: codes.value cannot be used: value must be .* 1 to 16"),
+        (CODES.replace("SCT", "'S\\T'"), r"line 7: codes.scheme cannot be used: scheme must be"),
+        (CODES.replace(", meaning: Pleural effusion", ""), r"line 7: codes is incomplete \(.*'meaning'"),
+        (CODES.replace("value", "vlaue", 1), "line 7: codes.vlaue is not a known field. Fields: finding,"),
+        (CODES.replace("finding: pleural_effusion", "finding: heart", 1), "codes has one of 'heart', not of"),
+        ("codes: SCT\n", "line 6: codes must be a list. Fields: finding, scheme, value, meaning"),
+    ],
+)
+def test_a_code_that_cannot_be_used_is_told_with_its_line(tmp_path, text, message):
+    with pytest.raises(TaskFileError, match=message):
+        load_task_file(task_file(tmp_path, SOUND + text))
