@@ -120,6 +120,8 @@ def test_who_said_it_is_a_program_with_its_version_and_its_weights(source: Repor
     said = texts(stored(answer(), source))
     assert {"VPTCT nodule/tiny", "3", f"Weights SHA-256 {'ab' * 32}"} <= set(said)
     assert "Validation AUROC 0.88 (95 % interval 0.81 to 0.94, 60 studies)" in said
+    phantoms = texts(stored(answer(card=replace(CARD, synthetic=True)), source))
+    assert "Pretraining none, finetuned on 212 synthetic phantoms, no patients" in phantoms
     perfect = replace(CARD, validation_auroc={"lung_nodule": Estimate(1.0, (float("nan"),) * 2, 34)})
     said = texts(stored(answer(card=perfect), source))
     assert "Validation AUROC 1.00 (no interval, 34 studies)" in said

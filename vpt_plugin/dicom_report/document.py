@@ -172,7 +172,8 @@ def _algorithm(card: ModelCard, finding: str) -> AlgorithmIdentification:
     parameters = [
         f"Computed by VPTCT {__version__}",
         f"Weights SHA-256 {card.weights_sha256 or 'not known'}",
-        f"Pretraining {card.pretraining}, finetuned on {card.trained_on} studies",
+        f"Pretraining {card.pretraining}, finetuned on {card.trained_on} "
+        f"{'synthetic phantoms, no patients' if card.synthetic else 'studies'}",
         f"Probabilities {'' if card.calibrated else 'not '}calibrated",
         f"Validation AUROC {_figure(auroc) if auroc else 'not known'}",
     ]
