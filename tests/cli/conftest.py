@@ -28,11 +28,16 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def write_study() -> Callable[[Path], Path]:
-    """Writes a study of 20 slices of 32 x 32 noisy pixels, 3 mm apart, in the format of the path's name."""
+    """Writes a study of 20 slices of 32 x 32 noisy pixels, 3 mm apart, in the format of the path's name.
+
+    There is a body with two lungs in it.
+    """
 
     def write(path: Path) -> Path:
-        hu = np.random.default_rng(0).normal(-700, 150, size=(20, 32, 32)).astype(np.int16)
-        hu[:, 8:24, 8:24] += 600
+        hu = np.random.default_rng(0).normal(-990, 30, size=(20, 32, 32)).astype(np.int16)
+        hu[:, 4:28, 2:30] += 1030
+        for lung in (slice(5, 13), slice(19, 27)):
+            hu[:, 8:24, lung] -= 890
         image = sitk.GetImageFromArray(hu)
         image.SetSpacing((10.0, 10.0, 3.0))
         path.parent.mkdir(parents=True, exist_ok=True)

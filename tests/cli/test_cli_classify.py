@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import SimpleITK
 from typer.testing import CliRunner, Result
@@ -239,7 +240,7 @@ def test_heat_maps_are_written_beside_the_answers_one_per_study_and_finding(
 ) -> None:
     studies, folder = tmp_path / "studies", tmp_path / "maps" / "today"
     first, second = write_study(studies / "a" / "ct.nii.gz"), write_study(studies / "b" / "ct.mha")
-    result = classify(studies, *tiny, "--json", "--unsuitable", "warn", "--explain", folder)
+    result = classify(studies, *tiny, "--json", "--explain", folder)
     assert result.exit_code == 0, result.stderr
     assert sorted(path.name for path in folder.iterdir()) == [
         "a_ct.lung_nodule.nii.gz", "b_ct.lung_nodule.nii.gz",
@@ -258,3 +259,22 @@ def test_heat_maps_are_written_beside_the_answers_one_per_study_and_finding(
 def test_studies_of_the_same_name_do_not_share_a_heat_map(tmp_path: Path) -> None:
     names = [tmp_path / "a" / "b.nii.gz", tmp_path / "a_b.mha", tmp_path / "A" / "b.nrrd"]
     assert _file_names(names) == ["a_b", "a_b-2", "A_b-3"]
+
+
+def test_a_study_without_lungs_is_refused_by_name_and_answered_with_a_warning_where_that_is_asked_for(
+    tmp_path: Path, write_study: WriteStudy, tiny: list[object]
+) -> None:
+    good, water = write_study(tmp_path / "good.nrrd"), tmp_path / "water.nrrd"
+    image = SimpleITK.ReadImage(str(good))
+    hu = SimpleITK.GetArrayFromImage(image)
+    filled = SimpleITK.GetImageFromArray(np.where((hu > -950) & (hu < -500), 20, hu))
+    filled.CopyInformation(image)
+    SimpleITK.WriteImage(filled, str(water))
+    refused = classify(good, water, *tiny, "--json")
+    assert refused.exit_code == 1
+    assert f"{water}: no lungs were found in this study" in " ".join(refused.stderr.split())
+    assert [each["study"] for each in json.loads(refused.stdout)] == [str(good)]
+    asked = classify(water, *tiny, "--json", "--unsuitable", "warn")
+    (answer,) = json.loads(asked.stdout)
+    assert answer["vptct"]["suitability"]["verdict"] == "unfit"
+    assert answer["vptct"]["warnings"][0].startswith("no lungs were found")

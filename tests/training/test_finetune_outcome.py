@@ -284,7 +284,7 @@ def test_what_is_recorded_is_what_readers_will_be_answered(
     card = train(ball_manifest, store, config).card
     classifier = new_classifier(small_spec, NODULE.findings)
     load_weights(classifier, store.place("nodule", "tiny", 1) / "weights.safetensors")
-    predictor = Predictor(classifier, NODULE, card, device="cpu")
+    predictor = Predictor(classifier, NODULE, card, device="cpu", unsuitable="warn")  # balls, no chest
     said = {each["study"]: each["probabilities"]["lung_nodule"] for each in recorded(store, 1)["studies"]}
     answers = {
         study.study: predictor.predict(read_study(study.path)).findings[0]

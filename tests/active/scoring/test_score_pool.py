@@ -53,7 +53,7 @@ def test_probabilities_are_those_that_predict_gives_and_disagreement_is_that_of_
     found = pool.folder.read()
     assert (result.scored, result.unreadable, found.complete) == (6, 0, True)
     for row, study in enumerate(found.studies):
-        said = pool.scorer.predictor.predict(read_study(pool.root / "studies" / study))
+        said = pool.scorer.predictor.predict(read_study(pool.root / "studies" / study), unsuitable="warn")
         (finding,) = said.findings
         assert found.probabilities[row, 0] == pytest.approx(finding.probability, abs=1e-6)
         assert found.disagreement[row, 0] == pytest.approx(said.clip_disagreement, abs=1e-6)

@@ -241,7 +241,7 @@ def test_the_figures_are_those_of_the_served_answers_and_every_look_is_noted(
     publish(store, site.select())
     found = look(site, store)
     classifier, card = store.load(NODULE, "tiny")
-    predictor = Predictor(classifier, NODULE, card, device="cpu")
+    predictor = Predictor(classifier, NODULE, card, device="cpu", unsuitable="warn")
     said = [predictor.predict(read_study(site.studies / name)).findings[0].probability for name in locked]
     truth = [int(name[1:]) % 2 == 0 for name in locked]
     assert found.metrics["lung_nodule"]["auroc"].value == pytest.approx(roc_auc_score(truth, said), abs=1e-9)
@@ -261,7 +261,7 @@ def test_the_precision_that_is_asked_for_is_evaluated(site: Site, store: ModelSt
     truth = [float(int(name[1:]) % 2 == 0) for name in locked]
     found = {}
     for precision in ("float32", "bfloat16"):
-        predictor = Predictor(classifier, NODULE, card, device="cpu", precision=precision)
+        predictor = Predictor(classifier, NODULE, card, device="cpu", precision=precision, unsuitable="warn")
         said = [predictor.predict(read_study(site.studies / name)).findings[0].probability for name in locked]
         found[precision] = look(site, store, precision=precision).metrics["lung_nodule"]["brier"].value
         assert found[precision] == pytest.approx(np.mean(np.square(np.subtract(said, truth))), abs=1e-7)
