@@ -27,10 +27,11 @@ from vpt_plugin.export.bundle_metadata import metadata
 from vpt_plugin.export.bundle_readme import licence, readme
 from vpt_plugin.export.facts import Exported
 from vpt_plugin.export.network import network_of
-from vpt_plugin.export.one_file import json_bytes, require_free, unfinished_beside
+from vpt_plugin.export.one_file import json_bytes, require_free
 from vpt_plugin.export.torchscript import write_torchscript
 from vpt_plugin.inference.typicality import TYPICALITY
 from vpt_plugin.models.classifier import Classifier
+from vpt_plugin.training.version_folder import unfinished_in
 
 METADATA, WEIGHTS, SCRIPT = "configs/metadata.json", "models/model.pt", "models/model.ts"
 TYPICAL = f"models/{TYPICALITY}"
@@ -58,7 +59,7 @@ def write_bundle(
     """
     require_free(place)
     network = network_of(classifier)
-    with unfinished_beside(place) as folder:
+    with unfinished_in(place.absolute().parent) as folder:
         for name in ("configs", "models", "docs", CODE):
             (folder / name).mkdir()
         difference = write_torchscript(network, exported, folder / SCRIPT)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from vpt_plugin.digest import file_sha256
-from vpt_plugin.durable import make_folder, publish_file, write_new
+from vpt_plugin.durable import publish_file, write_new
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.export import ONNX, TORCHSCRIPT
 from vpt_plugin.export.facts import Exported
@@ -19,6 +16,7 @@ from vpt_plugin.export.network import TOLERANCE, ClipLogits, network_of
 from vpt_plugin.export.onnx_file import write_onnx
 from vpt_plugin.export.torchscript import write_torchscript
 from vpt_plugin.models.classifier import Classifier
+from vpt_plugin.training.version_folder import unfinished_in
 
 _WRITERS: Mapping[str, Callable[[ClipLogits, Exported, Path], float]] = MappingProxyType(
     {TORCHSCRIPT: write_torchscript, ONNX: write_onnx}
@@ -47,7 +45,7 @@ def write_file(classifier: Classifier, exported: Exported, kind: str, path: Path
     """
     beside = path.with_name(f"{path.name}.json")
     require_free(path, beside)
-    with unfinished_beside(path) as folder:
+    with unfinished_in(path.absolute().parent) as folder:
         difference = _WRITERS[kind](network_of(classifier), exported, folder / path.name)
         checked = {"against": "torch float32", "logits_differ_by": difference, "allowed": TOLERANCE}
         facts = {**exported.to_json(), "checked": checked, "sha256": file_sha256(folder / path.name)}
@@ -74,15 +72,4 @@ def require_free(*paths: Path) -> None:
     """
     for path in paths:
         if path.exists():
-            raise ConfigurationError(f"{path} is there already;", "choose another name with --output.")
-
-
-@contextmanager
-def unfinished_beside(place: Path) -> Iterator[Path]:
-    """An empty hidden folder on the disk of a place, which may be renamed into it; removed in the end."""
-    folder = place.absolute().parent / f".unfinished-{uuid.uuid4().hex}"
-    make_folder(folder)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            raise ConfigurationError(f"{path} is there already;", "choose another name.")
