@@ -20,9 +20,10 @@ from vpt_plugin.inference import Predictor
 from vpt_plugin.inference.heat import HeatMap
 from vpt_plugin.tasks import HUWindow
 
-_COLUMNS, _INCH, _DPI = 5, 1.9, 80
+_COLUMNS, _INCH, _DPI = 4, 2.3, 80
 # Below, heat is not shown: everything would be tinged.
 _SHOWN_FROM = 0.15
+_SOLID_HU, _MANY = -300, 0.05
 
 
 def draw(path: Path, player: Player, predictor: Predictor, studies: Iterable[HeldOut]) -> None:
@@ -36,7 +37,7 @@ def draw(path: Path, player: Player, predictor: Predictor, studies: Iterable[Hel
     """
     shown = list(islice((each for each in studies if each.lesion is not None), _COLUMNS))
     figure, axes = pyplot.subplots(
-        2, _COLUMNS, figsize=(_COLUMNS * _INCH, 2 * _INCH + 0.4), layout="constrained", squeeze=False
+        2, _COLUMNS, figsize=(_COLUMNS * _INCH, 1.75 * _INCH), layout="constrained", squeeze=False
     )
     for column, study in zip(axes.T, shown, strict=True):
         (heat,) = predictor.explain(study.volume)
@@ -51,15 +52,28 @@ def _draw_study(column: NDArray[np.object_], study: HeldOut, heat: HeatMap, wind
     assert study.lesion is not None
     row, place = divmod(int(heat.values.argmax()), heat.values[0].size)
     hottest = divmod(place, heat.values.shape[2])
+    rows, columns = _body(study.volume.hu[row])
     for axes in column:
         axes.imshow(study.volume.hu[row], cmap="gray", vmin=window.low, vmax=window.high)
+        axes.set_ylim(rows[1], rows[0])
+        axes.set_xlim(*columns)
         axes.set_xticks([])
         axes.set_yticks([])
-    _outline(column[0], study.lesion[row])
     warmth = heat.values[row] / 255
-    column[1].imshow(warmth, cmap="inferno", vmin=0, vmax=1, alpha=np.where(warmth < _SHOWN_FROM, 0.0, 0.6))
-    column[1].plot(hottest[1], hottest[0], "+", color="cyan", markersize=7)
+    column[1].imshow(warmth, cmap="autumn", vmin=0, vmax=1, alpha=np.where(warmth < _SHOWN_FROM, 0.0, 0.7))
+    column[1].plot(hottest[1], hottest[0], "+", color="cyan", markersize=8)
+    _outline(column[0], study.lesion[row])
     column[0].set_title(f"z {study.volume.slice_z_mm[row]:.0f} mm", fontsize=8)
+
+
+def _body(hu: NDArray[np.int16]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The rows and columns from where to where a slice shows the body: of the table there are few voxels."""
+    solid = hu > _SOLID_HU
+    ends = []
+    for axis in (1, 0):
+        many = np.flatnonzero(solid.mean(axis=axis) > _MANY)
+        ends.append((int(many[0]), int(many[-1])))
+    return ends[0], ends[1]
 
 
 def _outline(axes: Axes, lesion: NDArray[np.bool_]) -> None:
@@ -67,4 +81,4 @@ def _outline(axes: Axes, lesion: NDArray[np.bool_]) -> None:
     if lesion.any():
         axes.contour(lesion, levels=[0.5], colors="lime", linewidths=1)
     else:
-        axes.text(3, 8, "not in this slice", color="lime", fontsize=6)
+        axes.text(0.03, 0.93, "not in this slice", color="lime", fontsize=6, transform=axes.transAxes)

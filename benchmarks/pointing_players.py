@@ -30,12 +30,12 @@ from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.sources import ManifestSource
 
-# By name: the demo's; with finer pixels, in which an artery of a clot is a few of them wide; with slices of
-# 5 mm, which are quick to make and to read, and nodules that seven of them show.
+# By name: the demo's; with slices of 5 mm, which are quick to make and to read; with nodules, too, that seven
+# of these show.
 KINDS: Mapping[str, PhantomConfig] = MappingProxyType(
     {
         "usual": PhantomConfig(),
-        "fine": PhantomConfig(pixels=144, embolus_counts=(2, 6)),
+        "coarse": PhantomConfig(pixels=128, slice_spacings_mm=(5.0,), embolus_counts=(2, 6)),
         "large": PhantomConfig(pixels=112, slice_spacings_mm=(5.0,), nodule_diameters_mm=(36.0, 56.0)),
     }
 )
@@ -149,10 +149,7 @@ PLAYERS: Mapping[str, Player] = MappingProxyType(
         player.name: player
         for player in (
             Player("nodule", "tiny", settings={"epochs": 10, "steps_per_epoch": 80}),
-            Player(
-                "pe", "tiny", "fine", (260, 40), {"resize_px": 144, "crop_px": 128},
-                {"epochs": 16, "steps_per_epoch": 100, "learning_rate": 3e-3, "patience": 16},
-            ),
+            Player("pe", "tiny", settings={"epochs": 10, "steps_per_epoch": 80}),
             Player(
                 "nodule", "resnet18_2d", "large", sizes={**SMALL_CLIPS, "clip_slices": 1},
                 settings={
