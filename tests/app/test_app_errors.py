@@ -45,6 +45,7 @@ def all_errors(kind: type[VptError]) -> list[type[VptError]]:
 EXPECTED = {
     "StudyError": 422, "StudyNotFoundError": 404, "UnreadableStudyError": 422, "NotCTError": 422,
     "NotHounsfieldError": 422, "GeometryError": 422, "TooFewSlicesError": 422, "UnsuitableStudyError": 422,
+    "NotReportableError": 422, "NotExplainableError": 400,
     "ConfigurationError": 400, "UnknownTaskError": 404, "UnknownModelError": 404, "TaskFileError": 400,
     "ClipShapeError": 400, "BackendDisagreesError": 400,
     "WeightsError": 503, "WeightsNotFoundError": 503, "WeightsLayoutError": 503,

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from lib.answers.wish import Wish
 from lib.infer_task import ClassifyTask
 
 from vpt_plugin.ct.reader import read_study
@@ -261,7 +262,9 @@ def test_an_untrained_model_is_refused_before_a_study_is_fetched_or_an_upload_re
 
 def test_an_untrained_model_says_so_to_whoever_calls_it(serve) -> None:
     with pytest.raises(NotTrainedError, match="nodule_tiny was never trained"):
-        serve().app.classify_task("nodule_tiny").classify(Path("never"), study="x")
+        serve().app.classify_task("nodule_tiny").ask(
+            Path("never"), study="x", content="x", wish=Wish(), gone=lambda: False
+        )
 
 
 def test_the_log_ends_with_its_newest_lines_and_names_no_folder(serve, tmp_path: Path) -> None:

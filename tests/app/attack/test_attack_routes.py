@@ -83,6 +83,7 @@ ROUTES: dict[tuple[str, str], Ask] = {
     ("POST", "/infer/{model}"): Ask(
         {"model": "nodule_tiny"}, {"image": "ct.nii.gz"}, {"params": '{"client_id": "x"}'}
     ),
+    ("POST", "/report/{model}"): Ask({"model": "nodule_tiny"}, {"image": "ct.nii.gz", "send": "false"}),
     ("POST", "/batch/infer/{model}"): Ask(
         {"model": "nodule_tiny"}, {"images": "all"}, body={"max_batch_size": 1, "client_id": "x"}
     ),

@@ -35,7 +35,12 @@ TABLE, IMAGES = "train.csv", "train"
 FINDING = "pulmonary_embolism"
 # All that is said of a study, as a task of its own; it sees what the task pe sees.
 RSNA_PE = replace(
-    TASKS["pe"], name="rsna_pe", title="Pulmonary embolism, the nine findings of RSNA", findings=FINDINGS
+    TASKS["pe"],
+    name="rsna_pe",
+    title="Pulmonary embolism, the nine findings of RSNA",
+    findings=FINDINGS,
+    # Those of the task pe are of its one finding, which is none of these.
+    codes=(),
 )
 _SHOWN = 3
 
