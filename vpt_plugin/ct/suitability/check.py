@@ -24,7 +24,8 @@ def check_suitability(study: ReducedStudy, task: ReadingTask, seen: SeenInTraini
     """
     lungs, header = find_lungs(study), study.provenance.header
     chest = list(chest_checks(lungs))
-    checks = [*chest, *value_checks(lungs, study.levels)]
+    # Shifted values explain much of what else is found, and are told before it.
+    checks = [*value_checks(lungs, study.levels), *chest]
     checks += header_checks(header, chest[0], seen)
     checks += acquisition_checks(study.facts, header, seen)
     if task.contrast_phase == "pulmonary_arterial":
