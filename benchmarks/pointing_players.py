@@ -30,12 +30,10 @@ from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.sources import ManifestSource
 
-# By name: the demo's; with slices of 5 mm, which are quick to make and to read; with nodules, too, that seven
-# of these show.
+# By name: the demo's; with slices of 5 mm, which are quick to make and to read, and nodules that seven show.
 KINDS: Mapping[str, PhantomConfig] = MappingProxyType(
     {
         "usual": PhantomConfig(),
-        "coarse": PhantomConfig(pixels=128, slice_spacings_mm=(5.0,), embolus_counts=(2, 6)),
         "large": PhantomConfig(pixels=112, slice_spacings_mm=(5.0,), nodule_diameters_mm=(36.0, 56.0)),
     }
 )
