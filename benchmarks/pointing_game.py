@@ -206,13 +206,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = options.parse_args(argv)
     if unknown := set(arguments.players) - set(PLAYERS):
         options.error(f"no such player: {', '.join(sorted(unknown))}; choose from {', '.join(PLAYERS)}")
-    chosen = [PLAYERS[name] for name in arguments.players or USUAL_PLAYERS]
+    named = [PLAYERS[name] for name in arguments.players or USUAL_PLAYERS]
+    chosen = [QUICK] if arguments.quick else named
     bench = SideBySide("pointing_game", "the hottest place of a heat map, and the lesion")
     keep_freed_memory()
     methods = METHODS if arguments.methods else ()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
-        for player in [QUICK] if arguments.quick else chosen:
+        for player in chosen:
             classifier, card = player.trained(folder, lambda line: print(line, flush=True))
             ways = ways_of(player, classifier, card, methods)
             count = QUICK_STUDIES if arguments.quick else STUDIES
