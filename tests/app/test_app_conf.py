@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,17 @@ def test_what_is_wrong_is_named_with_the_choices(
 ) -> None:
     with pytest.raises(kind, match=message):
         read_conf(conf)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [
+        ("error_rate", "0.6", "at most 0.5"),
+        ("error_rate", "a tenth", "such as 0.1"),
+        ("unsuitable", "hide", "refuse, warn"),
+        ("report", "print", "file, archive, off"),
+    ],
+)
+def test_what_stands_beside_a_probability_is_checked_at_the_start(key: str, value: str, named: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"--conf {key}.*{re.escape(named)}"):
+        read_conf({key: value})
