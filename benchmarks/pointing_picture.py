@@ -37,7 +37,7 @@ def draw(path: Path, player: Player, predictor: Predictor, studies: Iterable[Hel
     """
     shown = list(islice((each for each in studies if each.lesion is not None), _COLUMNS))
     figure, axes = pyplot.subplots(
-        2, _COLUMNS, figsize=(_COLUMNS * _INCH, 1.75 * _INCH), layout="constrained", squeeze=False
+        2, len(shown), figsize=(len(shown) * _INCH, 1.75 * _INCH), layout="constrained", squeeze=False
     )
     for column, study in zip(axes.T, shown, strict=True):
         (heat,) = predictor.explain(study.volume)
