@@ -176,6 +176,9 @@ def test_a_second_visit_is_the_same_patient_in_another_scan() -> None:
         ({"slice_spacings_mm": ()}, "above 0 mm"),
         ({"nodule_diameters_mm": (20.0, 10.0)}, "smallest first"),
         ({"nodule_counts": (0, 2)}, "fewest first"),
+        ({"clot_lengths_mm": (0.0, 40.0)}, "longer than 0 mm"),
+        ({"clot_fills": (0.9, 1.1)}, "at most 1"),
+        ({"clot_from_radius_mm": 8.0}, "0 to 8 mm"),
         ({"noise_hu": (9.0, 3.0)}, "least first"),
     ],
 )

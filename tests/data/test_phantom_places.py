@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
@@ -62,3 +64,14 @@ def test_the_voxels_lie_in_the_slices_that_are_labelled(task: str) -> None:
     # At its ends a lesion shows less than a voxel, or less than what is labelled.
     assert (labelled ^ shown).sum() <= 2 * len(phantom.lesions[task])
     assert (labelled & shown).sum() >= 3
+
+
+def test_clots_that_block_their_arteries_fill_more_of_them_than_the_usual_ones() -> None:
+    blocked = replace(CONFIG, clot_lengths_mm=(60.0, 80.0), clot_fills=(1.0, 1.0))
+    for seed in (1, 2):
+        usual = made(seed, lesions=True).lesion_mask("pe")
+        clots = make_phantom(seed, config=blocked, nodule=True, contrast=True, emboli=True).lesion_mask("pe")
+
+        # The same clots, longer and wider.
+        assert clots[usual].mean() > 0.9
+        assert clots.sum() > 1.1 * usual.sum()

@@ -167,20 +167,35 @@ def _shown(z_mm: Points, areas_mm2: Points) -> tuple[float, float] | None:
 
 
 def draw_emboli(
-    rng: np.random.Generator, vessels: Vessels, *, counts: tuple[int, int]
+    rng: np.random.Generator,
+    vessels: Vessels,
+    *,
+    counts: tuple[int, int],
+    lengths_mm: tuple[float, float],
+    fills: tuple[float, float],
+    from_radius_mm: float,
 ) -> tuple[Embolus, ...]:
-    """Clots, each from a large branch downstream; some in the main arteries."""
+    """Clots, each from a branch wider than ``from_radius_mm`` downstream; some in the main arteries."""
     count = int(rng.integers(counts[0], counts[1] + 1))
     hu = rng.uniform(35, 75)
-    return tuple(Embolus(_draw_clot(rng, vessels), hu) for _ in range(count))
+    return tuple(
+        Embolus(_draw_clot(rng, vessels, lengths_mm, fills, from_radius_mm), hu) for _ in range(count)
+    )
 
 
-def _draw_clot(rng: np.random.Generator, vessels: Vessels) -> Tubes:
+def _draw_clot(
+    rng: np.random.Generator,
+    vessels: Vessels,
+    lengths_mm: tuple[float, float],
+    fills: tuple[float, float],
+    from_radius_mm: float,
+) -> Tubes:
     # The first four tubes are the main branches of the trunk, on which the trees hang.
     tree = joined(vessels.trunk[np.arange(2, 6)], vessels.arteries)
     central = rng.random() < 0.3
-    at = int(rng.integers(0, 4)) if central else int(rng.choice(np.flatnonzero(tree.end_radius > 3.0)))
-    length_mm, fill = rng.uniform(15, 50), rng.uniform(0.7, 0.95)
+    wide = np.flatnonzero(tree.end_radius > from_radius_mm)
+    at = int(rng.integers(0, 4)) if central else int(rng.choice(wide))
+    length_mm, fill = rng.uniform(*lengths_mm), rng.uniform(*fills)
     pieces: list[int] = []
     while length_mm > 0:
         pieces.append(at)

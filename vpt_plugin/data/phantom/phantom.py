@@ -33,6 +33,10 @@ class PhantomConfig:
         nodule_diameters_mm: smallest and largest diameter of a nodule. The smallest should be 4 slices or
             more, or no clip with it alone counts as positive (``ClipRule.min_positive_slices``).
         nodule_counts, embolus_counts: fewest and most that a phantom has that has any.
+        clot_lengths_mm: shortest and longest way of an embolus along its artery, before that gets too thin.
+        clot_fills: least and most of an artery's width that is clot.
+        clot_from_radius_mm: emboli begin in arteries of more than that radius, mm of the reference man. Some
+            three branches have 4.5 mm and a dozen 3 mm, the four main arteries 8 mm and more.
         noise_hu: least and most noise.
     """
 
@@ -41,6 +45,9 @@ class PhantomConfig:
     nodule_diameters_mm: tuple[float, float] = (14.0, 30.0)
     nodule_counts: tuple[int, int] = (1, 3)
     embolus_counts: tuple[int, int] = (1, 5)
+    clot_lengths_mm: tuple[float, float] = (15.0, 50.0)
+    clot_fills: tuple[float, float] = (0.7, 0.95)
+    clot_from_radius_mm: float = 3.0
     noise_hu: tuple[float, float] = (6.0, 26.0)
 
     def __post_init__(self) -> None:
@@ -53,6 +60,12 @@ class PhantomConfig:
         for fewest, most in (self.nodule_counts, self.embolus_counts):
             if not 1 <= fewest <= most:
                 raise ValueError(f"lesions are 1 and more, fewest first, not {(fewest, most)}")
+        if not 0 < self.clot_lengths_mm[0] <= self.clot_lengths_mm[1]:
+            raise ValueError(f"clots are longer than 0 mm, shortest first, not {self.clot_lengths_mm}")
+        if not 0 < self.clot_fills[0] <= self.clot_fills[1] <= 1:
+            raise ValueError(f"a clot fills more than 0 and at most 1, least first, not {self.clot_fills}")
+        if not 0 < self.clot_from_radius_mm < 8:
+            raise ValueError(f"clots begin in arteries of 0 to 8 mm, not {self.clot_from_radius_mm} mm")
         if not 0 <= self.noise_hu[0] <= self.noise_hu[1]:
             raise ValueError(f"noise is 0 HU and more, least first, not {self.noise_hu}")
 
@@ -119,7 +132,14 @@ def draw_patient(rng: np.random.Generator, config: PhantomConfig) -> Patient:
         nodules=lesions.draw_nodules(
             rng, size, chest, tree, counts=config.nodule_counts, diameters_mm=config.nodule_diameters_mm
         ),
-        emboli=lesions.draw_emboli(rng, tree, counts=config.embolus_counts),
+        emboli=lesions.draw_emboli(
+            rng,
+            tree,
+            counts=config.embolus_counts,
+            lengths_mm=config.clot_lengths_mm,
+            fills=config.clot_fills,
+            from_radius_mm=config.clot_from_radius_mm,
+        ),
     )
 
 
