@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shutil
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from vpt_plugin.models.catalog import MODELS
 from vpt_plugin.models.classifier import Classifier, new_classifier
 from vpt_plugin.tasks import TASKS
 from vpt_plugin.training.model_store import ModelStore
-from vpt_plugin.training.other_versions import loaded, other_versions
+from vpt_plugin.training.other_versions import other_versions, to_be_asked
 
 NODULE = TASKS["nodule"]
 CARD = ModelCard("nodule", "tiny", ("lung_nodule",), "none", 8)
@@ -59,7 +61,8 @@ def test_the_newest_other_versions_are_asked_and_their_spread_is_told(tmp_path: 
     assert (alone.versions, alone.version_disagreement) == ((), None)
 
     others = other_versions(store, NODULE, card, 2)
-    answer = ask_versions(alone, loaded(store, NODULE, others.cards, predictor), study(), notes=others.notes)
+    asked = to_be_asked(store, NODULE, others.cards, predictor)
+    answer = ask_versions(alone, asked, study(), notes=others.notes)
     said = [(each.version, round(each.probabilities["lung_nodule"], 6)) for each in answer.versions]
     assert said == [(3, 0.75), (2, 0.5)]
     # Of 0.25, 0.75 and 0.5 the mean is 0.5, and two lie 0.25 away from it.
@@ -111,15 +114,53 @@ def test_a_number_of_versions_that_means_nothing_is_refused(tmp_path: Path, numb
         other_versions(store, NODULE, store.card("nodule", "tiny"), number)
 
 
-def test_the_next_version_is_loaded_when_the_one_before_has_answered(tmp_path: Path) -> None:
-    store = store_of(tmp_path, 0.2, 0.4, 0.6)
-    card = store.card("nodule", "tiny")
-    made: list[int] = []
+def test_a_bad_version_is_left_out_in_words_and_takes_nothing_from_the_answer(tmp_path: Path) -> None:
+    store = store_of(tmp_path, 0.5, 0.75, 0.4, 0.6, 0.25)
+    classifier, card = store.load(NODULE, "tiny")
+    alone = predictor(classifier, card).predict(study())
+    others = other_versions(store, NODULE, card, 4)
+    weights = store.place("nodule", "tiny", 4) / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    # Removed between the question and the answer.
+    shutil.rmtree(store.place("nodule", "tiny", 3))
 
     def make(network: Classifier, its_card: ModelCard) -> Predictor:
-        made.append(its_card.version)
+        if its_card.version == 1:
+            with torch.no_grad():
+                network.head.bias.fill_(math.nan)
         return predictor(network, its_card)
 
-    others = loaded(store, NODULE, other_versions(store, NODULE, card, 2).cards, make)
-    assert next(others).card.version == 2
-    assert made == [2]
+    answer = ask_versions(alone, to_be_asked(store, NODULE, others.cards, make), study())
+    assert answer.findings == alone.findings
+    assert [each.version for each in answer.versions] == [2]
+    # Of 0.25 and 0.75.
+    assert answer.version_disagreement == pytest.approx(0.25)
+    _, cut_short, gone, no_number = answer.notes[len(alone.notes) :]
+    assert cut_short.startswith("version 4 was left out: ")
+    assert "is not the file that was published" in cut_short
+    assert gone.startswith("version 3 was left out: ")
+    assert no_number.startswith("version 1 was left out: nodule/tiny version 1 gave what is no number")
+
+    # Where none can answer, nothing is said of a disagreement.
+    bad = ask_versions(alone, to_be_asked(store, NODULE, others.cards[:1], make), study())
+    assert (bad.findings, bad.version_disagreement) == (alone.findings, None)
+
+
+def test_the_next_version_is_loaded_when_the_one_before_has_answered_and_gone(tmp_path: Path) -> None:
+    store = store_of(tmp_path, 0.2, 0.4, 0.6)
+    classifier, card = store.load(NODULE, "tiny")
+    alone = predictor(classifier, card).predict(study())
+    made: list[weakref.ref[Predictor]] = []
+    in_memory: list[int] = []
+
+    def make(network: Classifier, its_card: ModelCard) -> Predictor:
+        in_memory.append(sum(each() is not None for each in made))
+        one = predictor(network, its_card)
+        made.append(weakref.ref(one))
+        return one
+
+    others = to_be_asked(store, NODULE, other_versions(store, NODULE, card, 2).cards, make)
+    assert made == []
+    for _ in range(2):
+        ask_versions(alone, others, study())
+    assert in_memory == [0, 0, 0, 0]

@@ -9,19 +9,42 @@ before it saw. So what they disagree about is doubtful, but that they agree prov
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from vpt_plugin.ct.reduced import ReducedStudy
 from vpt_plugin.ct.volume import Volume
+from vpt_plugin.errors import (
+    BackendDisagreesError,
+    DeviceMemoryError,
+    NotTrainedError,
+    VptError,
+    WeightsError,
+)
 from vpt_plugin.inference.fitness import WARN
 from vpt_plugin.inference.prediction import Prediction, VersionAnswer
 from vpt_plugin.inference.predictor import Predictor
 
+# What is wrong with one version, or there is no room for it; the served version's answer stands without it.
+_LEFT_OUT = (WeightsError, NotTrainedError, DeviceMemoryError, BackendDisagreesError, OSError)
+
+
+@dataclass(frozen=True)
+class OtherVersion:
+    """Another version that can be asked.
+
+    Attributes:
+        version: its number.
+        load: makes its predictor when it is its turn; may raise what is wrong with it.
+    """
+
+    version: int
+    load: Callable[[], Predictor]
+
 
 def ask_versions(
     prediction: Prediction,
-    others: Iterable[Predictor],
+    others: Iterable[OtherVersion],
     study: Volume | ReducedStudy,
     *,
     notes: Sequence[str] = (),
@@ -43,13 +66,19 @@ def ask_versions(
 
     Raises:
         ConfigurationError: the study was reduced for networks of another size.
-        TooFewSlicesError, CancelledError, WeightsError, DeviceMemoryError: as of ``Predictor.predict``.
+        TooFewSlicesError, CancelledError: as of ``Predictor.predict``.
     """
     began = perf_counter()
-    answers = []
+    answers: list[VersionAnswer] = []
+    silent: list[str] = []
     for other in others:
-        # Whether the study suits was decided when the served version answered.
-        said = other.predict(study, progress=progress, cancelled=cancelled, unsuitable=WARN)
+        try:
+            # Whether the study suits was decided when the served version answered.
+            said = other.load().predict(study, progress=progress, cancelled=cancelled, unsuitable=WARN)
+        except _LEFT_OUT as error:
+            why = error.message if isinstance(error, VptError) else str(error)
+            silent.append(f"version {other.version} was left out: {why.rstrip('.')}")
+            continue
         probabilities = {finding.name: finding.probability for finding in said.findings}
         answers.append(VersionAnswer(said.card.model, said.card.version, probabilities))
     spent = perf_counter() - began
@@ -58,7 +87,8 @@ def ask_versions(
         for stage, value in prediction.seconds.items()
     }
     asked = replace(prediction, versions=tuple(answers), seconds=seconds)
-    return replace(asked, notes=(*prediction.notes, *filter(None, [versions_in_words(asked)]), *notes))
+    told = filter(None, [versions_in_words(asked)])
+    return replace(asked, notes=(*prediction.notes, *told, *silent, *notes))
 
 
 def versions_in_words(prediction: Prediction) -> str:

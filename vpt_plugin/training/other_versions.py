@@ -7,11 +7,12 @@ network that was trained on all studies is published; those of the single folds 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from vpt_plugin.errors import ConfigurationError, ModelCardError
+from vpt_plugin.errors import ConfigurationError, ModelCardError, NotTrainedError
 from vpt_plugin.inference import Predictor
+from vpt_plugin.inference.versions import OtherVersion
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import Classifier
@@ -60,7 +61,8 @@ def other_versions(store: ModelStore, task: ReadingTask, card: ModelCard, most: 
             continue
         try:
             other = _asked(store, task, card.model, version)
-        except ModelCardError as error:
+        # Another process may remove versions meanwhile.
+        except (ModelCardError, NotTrainedError) as error:
             notes.append(f"version {version} was not asked: {error.message.rstrip('.')}")
         else:
             chosen.append(other)
@@ -70,25 +72,25 @@ def other_versions(store: ModelStore, task: ReadingTask, card: ModelCard, most: 
     return OtherVersions(tuple(chosen), tuple(notes))
 
 
-def loaded(
+def to_be_asked(
     store: ModelStore,
     task: ReadingTask,
-    cards: tuple[ModelCard, ...],
+    cards: Iterable[ModelCard],
     make: Callable[[Classifier, ModelCard], Predictor],
-) -> Iterator[Predictor]:
-    """Predictors of versions for ``ask_versions``, each loaded when it is its turn.
+) -> tuple[OtherVersion, ...]:
+    """Versions for ``ask_versions``, each loaded anew when it is its turn.
 
     Args:
         store: where the versions lie.
         task: that is read.
         cards: of the versions.
         make: makes a predictor of a classifier and its card, as the one that answers was made.
-
-    Raises:
-        NotTrainedError, WeightsError: as of ``ModelStore.load``.
     """
-    for card in cards:
-        yield make(*store.load(task, card.model, card.version))
+
+    def of(card: ModelCard) -> OtherVersion:
+        return OtherVersion(card.version, lambda: make(*store.load(task, card.model, card.version)))
+
+    return tuple(of(card) for card in cards)
 
 
 def check_number(most: int) -> None:
@@ -108,6 +110,7 @@ def _asked(store: ModelStore, task: ReadingTask, model: str, version: int) -> Mo
 
     Raises:
         ModelCardError: says why it cannot.
+        NotTrainedError: it has just been removed.
     """
     card = store.card(task.name, model, version)
     check_task(card, task, reading_facts(task, get_model(model)))

@@ -14,7 +14,7 @@ from vpt_plugin.inference import Prediction, Predictor
 from vpt_plugin.inference.fitness import WARN
 from vpt_plugin.inference.versions import ask_versions
 from vpt_plugin.tasks import ReadingTask
-from vpt_plugin.training.other_versions import OtherVersions, loaded
+from vpt_plugin.training.other_versions import OtherVersions, to_be_asked
 
 from ..device_queue import FairQueue
 from ..predictors import Predictors
@@ -123,7 +123,7 @@ class Computing:
             return prediction
         # A version may have been published since the question was put, and answers now.
         cards = tuple(card for card in asked.others.cards if card.version != prediction.card.version)
-        others = loaded(self.predictors.store, task, cards, partial(self.predictors.made, task))
+        others = to_be_asked(self.predictors.store, task, cards, partial(self.predictors.made, task))
         return ask_versions(prediction, others, study, notes=asked.others.notes, cancelled=cancelled)
 
 
