@@ -168,6 +168,59 @@ def test_nothing_is_decided_about_an_unfit_study() -> None:
     assert answer.findings[0].decision == "present"
 
 
+def test_where_the_networks_of_the_folds_answered_a_decision_says_that_its_rate_holds_only_nearly() -> None:
+    assert CARD.conformal is not None
+    folds = replace(CARD, conformal=replace(CARD.conformal, folds=True))
+    present, unsure = (
+        with_decisions(prediction(folds, probability)).findings[0].conformal for probability in (0.95, 0.5)
+    )
+    assert present is not None
+    assert unsure is not None
+    assert present.decision == "present"
+    assert present.why.endswith(
+        "that it is absent. The rate holds only nearly, and more may be wrong: other networks than this one, "
+        "those of the folds, answered the validation studies."
+    )
+    # Unsure is no error, and the published network's own validation studies need no such sentence.
+    assert unsure.decision == "unsure"
+    assert "nearly" not in unsure.why
+    own = with_decisions(prediction(CARD, 0.95)).findings[0].conformal
+    assert own is not None
+    assert "nearly" not in own.why
+
+
+def test_nothing_is_decided_where_other_clips_were_looked_at_than_of_the_validation_studies() -> None:
+    answer = with_decisions(replace(prediction(CARD, 0.95), task_clips=False))
+    decided = answer.findings[0].conformal
+    assert decided is not None
+    assert decided.decision == "unsure"
+    assert decided.why.startswith("It was read coarse to fine: other clips were looked at")
+    # Nor at another rate, when a kept answer is decided anew.
+    anew = with_decisions(answer, 0.4).findings[0].conformal
+    assert anew is not None
+    assert anew.decision == "unsure"
+    assert answer.findings[0].decision == "present"
+
+
+def test_where_the_threshold_says_something_else_the_decision_says_so() -> None:
+    def decided(probability: float, threshold: float) -> str:
+        answer = prediction(CARD, probability)
+        finding = replace(answer.findings[0], threshold=threshold)
+        found = with_decisions(replace(answer, findings=(finding,))).findings[0].conformal
+        assert found is not None
+        return f"{found.decision}: {found.why}"
+
+    below = decided(0.7, 0.8)
+    assert below.startswith("present: None of 20")
+    assert below.endswith("that it is absent. The threshold alone says absent: 0.700 is below 0.800.")
+    above = decided(0.2, 0.15)
+    assert above.startswith("absent: None of 10")
+    assert above.endswith("The threshold alone says present: 0.200 is at or above 0.150.")
+    assert "threshold" not in decided(0.7, 0.7)
+    # Where it is unsure nothing contradicts the threshold.
+    assert "threshold" not in decided(0.5, 0.8)
+
+
 def test_a_doubtful_study_keeps_its_decision() -> None:
     doubtful = Suitability((Check("kernel", "doubtful", "its kernel is none of those known"),))
     decided = with_decisions(replace(prediction(CARD, 0.95), suitability=doubtful)).findings[0].conformal

@@ -1,11 +1,13 @@
 """Present, absent, or unsure: split conformal decisions at an error rate that the site chooses.
 
 A state is ruled out where the study's probability is rarer among validation studies of that state than the
-error rate; where one state is left, that is the decision, and where both are left or none, it is unsure. So
-among studies that have the finding at most that share is called absent, and among those without it at most
-that share is called present, whatever the network is worth: a bad one is unsure more often. This takes
-nothing but that the study and the validation studies of its state are exchangeable, that is, come from the
-same scanners, patients and readers in no telling order.
+error rate; where one state is left, that is the decision, and where both are left or none, it is unsure. If
+the study and the validation studies of its state are exchangeable, at most that share of the studies that
+have the finding is called absent, and at most that share of those without it present; a network that is worth
+little is unsure more often. Exchangeable means: from the same scanners, patients and readers, in no telling
+order, and of no part in making the network. The last is never quite so: the validation studies chose its
+epoch, its temperature and its threshold, with folds other networks answered them, and those of an imported
+version are of where it was trained. docs/evidence.md has what that costs.
 
 Sources: Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2005; class by class: Vovk, ACML
 2012 (Mondrian, or label-conditional); Angelopoulos & Bates, Found Trends Mach Learn 2023.
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 
 from vpt_plugin.ct.suitability.verdict import UNFIT
 from vpt_plugin.errors import ConfigurationError
-from vpt_plugin.inference.prediction import Prediction
+from vpt_plugin.inference.prediction import FindingPrediction, Prediction
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.conformal_record import ConformalScores
 
@@ -30,6 +32,10 @@ DEFAULT_ERROR_RATE = 0.1
 # Of every second study being wrong a reader has nothing.
 LARGEST_ERROR_RATE = 0.5
 PRESENT, ABSENT, UNSURE = "present", "absent", "unsure"
+_OTHER_CLIPS = (
+    "It was read coarse to fine: other clips were looked at than of the validation studies, so its "
+    "probability cannot be held against theirs; the task's own stride can decide."
+)
 
 Floats = NDArray[np.float64]
 
@@ -40,10 +46,10 @@ class ConformalDecision:
 
     Attributes:
         decision: ``present``, ``absent`` or ``unsure``.
-        error_rate: of the studies of either state, so many at most are decided wrongly.
+        error_rate: of the exchangeable studies of either state, so many at most are decided wrongly.
         p_present: p-value of the study having the finding: how rare so low a probability is among such.
         p_absent: p-value of it not having the finding: how rare so high a probability is among such.
-        why: one sentence.
+        why: a sentence, and after it what else is to be known of the decision.
     """
 
     decision: str
@@ -55,6 +61,10 @@ class ConformalDecision:
     def unsure(self, why: str) -> ConformalDecision:
         """Nothing is decided, for a reason that the p-values do not know."""
         return replace(self, decision=UNSURE, why=why)
+
+    def with_sentences(self, *sentences: str) -> ConformalDecision:
+        """More to know of it; empty sentences are left out."""
+        return replace(self, why=" ".join(filter(None, (self.why, *sentences))))
 
     def to_json(self) -> dict[str, Any]:
         """As in ``vptct.result/1``."""
@@ -93,7 +103,9 @@ def decide_finding(
     check_error_rate(error_rate)
     if card.conformal is None or finding not in card.conformal.scores:
         return None
-    return decide(card.conformal.scores[finding], probability, error_rate)
+    decided = decide(card.conformal.scores[finding], probability, error_rate)
+    # Unsure is no error, so nothing is to be said of how many there are.
+    return decided if decided.decision == UNSURE else decided.with_sentences(card.conformal.reservation)
 
 
 def decide(scores: ConformalScores, probability: float, error_rate: float) -> ConformalDecision:
@@ -121,18 +133,36 @@ def with_decisions(prediction: Prediction, error_rate: float = DEFAULT_ERROR_RAT
     """The same answer with the decisions at this error rate.
 
     They take nothing but the probabilities, so an answer that was kept is decided anew at every site's rate.
-    About a study that is unfit nothing is decided: it is not one of those that the rate is promised for.
+    About a study that is unfit, or of which other clips were looked at than of the validation studies,
+    nothing is decided: it is not one of those that the rate is meant for.
 
     Raises:
         ConfigurationError: as of ``check_error_rate``.
     """
-    suitability, findings = prediction.suitability, []
-    for each in prediction.findings:
-        decided = decide_finding(prediction.card, each.name, each.probability, error_rate)
-        if decided is not None and suitability is not None and suitability.verdict == UNFIT:
-            decided = decided.unsure(f"The study is unfit for an answer: {suitability.warnings[0]}.")
-        findings.append(replace(each, conformal=decided))
+    findings = (
+        replace(each, conformal=_decided(prediction, each, error_rate)) for each in prediction.findings
+    )
     return replace(prediction, findings=tuple(findings))
+
+
+def _decided(
+    prediction: Prediction, finding: FindingPrediction, error_rate: float
+) -> ConformalDecision | None:
+    """The decision about one finding of an answer, with all that is to be known of it."""
+    decided = decide_finding(prediction.card, finding.name, finding.probability, error_rate)
+    if decided is None:
+        return None
+    suitability = prediction.suitability
+    if suitability is not None and suitability.verdict == UNFIT:
+        return decided.unsure(f"The study is unfit for an answer: {suitability.warnings[0]}.")
+    if not prediction.task_clips:
+        return decided.unsure(_OTHER_CLIPS)
+    if decided.decision in (UNSURE, finding.decision):
+        return decided
+    return decided.with_sentences(
+        f"The threshold alone says {finding.decision}: {finding.probability:.3f} is "
+        f"{'at or above' if finding.decision == PRESENT else 'below'} {finding.threshold:.3f}."
+    )
 
 
 def p_values(

@@ -109,6 +109,7 @@ class Prediction:
         suitability: whether the study is one for this version; None where that was not looked at.
         heat_map: where the network looked; None where nobody asked for it.
         files: what goes along with the JSON, such as heat maps.
+        task_clips: whether the task's own clips were looked at, as they were of the validation studies.
     """
 
     card: ModelCard
@@ -122,6 +123,7 @@ class Prediction:
     suitability: Suitability | None = None
     heat_map: HeatMapFacts | None = None
     files: tuple[AnswerFile, ...] = ()
+    task_clips: bool = True
 
     @property
     def entropy(self) -> float:

@@ -175,8 +175,9 @@ class Predictor:
         prepared = perf_counter()
         said: list[ClipAnswers] = []
         seen = self._look.look(reduced.slices, self._answer_clips(slices, progress, cancelled, said))
+        task_clips = isinstance(self._look, EveryClip)
         # Of other clips than the task's, the mean is that of another study.
-        features = said[0].features if isinstance(self._look, EveryClip) else None
+        features = said[0].features if task_clips else None
         suitability = suitability.with_checks(*check_features(self._reference, features))
         finished = perf_counter()
         prediction = Prediction(
@@ -196,6 +197,7 @@ class Predictor:
                 "device": str(self.device),
             },
             suitability=suitability,
+            task_clips=task_clips,
         )
         return with_decisions(prediction, self._error_rate)
 

@@ -9,6 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+NEARLY = (
+    "The rate holds only nearly, and more may be wrong: other networks than this one, those of the folds, "
+    "answered the validation studies."
+)
+
 
 @dataclass(frozen=True)
 class ConformalScores:
@@ -112,13 +117,19 @@ class ConformalRecord:
     Attributes:
         scores: per finding.
         folds: whether each study was answered by the round that left it out, and not by the network that is
-            published; what is promised then holds nearly, see Vovk, Ann Math Artif Intell 2015.
+            published. The published one learned from other studies, so that its probabilities of new ones
+            are spread in another way, and no guarantee is left (docs/evidence.md has how much is lost).
         measured: per finding, one entry per error rate.
     """
 
     scores: Mapping[str, ConformalScores]
     folds: bool
     measured: Mapping[str, tuple[MeasuredCoverage, ...]]
+
+    @property
+    def reservation(self) -> str:
+        """Why no error rate is guaranteed even of studies like these, in a sentence; "" where it is."""
+        return NEARLY if self.folds else ""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
