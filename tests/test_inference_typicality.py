@@ -114,12 +114,32 @@ def test_a_study_is_the_mean_of_its_clips_and_is_told_in_words() -> None:
     (far,), _ = check_features(reference, clips + np.float32(40))
     assert far.verdict == "doubtful"
     assert far.sentence.startswith("this study looks to the network unlike those it was trained on: ")
-    assert "while 98 % of the 60 studies" in far.sentence
+    assert far.sentence.endswith(
+        f"while all 60 validation studies lie within {reference.threshold:.2f}; "
+        "of studies like those about 1 in 61 is called so in vain"
+    )
+
+
+def test_it_is_said_how_many_studies_lie_beyond_and_how_often_it_warns_in_vain() -> None:
+    """The 98th percentile of 199 is the 196th; of fewer than 99 it is the largest: no percentile is told."""
+    told = {studies: fitted(held_out=studies) for studies in (98, 99, 199)}
+    assert [each.within for each in told.values()] == [
+        "all 98 validation studies",
+        "all but 1 of the 99 validation studies",
+        "all but 3 of the 199 validation studies",
+    ]
+    assert [each.in_vain.split(" about ")[1].split(" is ")[0] for each in told.values()] == [
+        "1 in 99", "1 in 50", "1 in 50",
+    ]  # fmt: skip
+    folded = fit_reference_crosswise(features(50))
+    assert folded is not None
+    assert FeatureReference.from_bytes(folded.to_bytes()).within == "all 50 training studies"
+    assert folded.in_vain.endswith("1 in 51 is called so in vain, or more, as the network learned from those")
 
 
 def test_where_it_is_not_known_that_is_said_and_warns_of_nothing() -> None:
     for reference, clips, why in (
-        (None, features(3), "were not kept with this version"),
+        (None, features(3).astype(np.float32), "were not kept with this version"),
         (fitted(), None, "coarse to fine"),
     ):
         (check,), distance = check_features(reference, clips)

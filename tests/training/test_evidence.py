@@ -5,27 +5,38 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from vpt_plugin.cli import app
 from vpt_plugin.ct.reader import read_study
+from vpt_plugin.data.clip_dataset import LabelledStudy
 from vpt_plugin.data.manifest import Manifest
-from vpt_plugin.errors import ChecksumError, TrainingError
+from vpt_plugin.data.prepared import PreparedStudies
+from vpt_plugin.data.splits import hash_order
+from vpt_plugin.errors import CancelledError, ChecksumError, TrainingError
 from vpt_plugin.inference import Predictor
 from vpt_plugin.inference.typicality import TYPICALITY
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.classifier import new_classifier
+from vpt_plugin.models.device import choose_dtype
 from vpt_plugin.tasks import TASKS
 from vpt_plugin.training.config import FinetuneConfig
+from vpt_plugin.training.evidence import FeatureSides, measure_reference, reference_of
 from vpt_plugin.training.evidence_check import check_evidence
-from vpt_plugin.training.finetune import finetune
+from vpt_plugin.training.finetune import clip_shape, finetune
+from vpt_plugin.training.loop import Observer
 from vpt_plugin.training.model_store import ModelStore
+from vpt_plugin.training.placement import Placement
+from vpt_plugin.training.rounds import Rounds
 from vpt_plugin.training.sources import ManifestSource
 
 NODULE = TASKS["nodule"]
@@ -180,7 +191,7 @@ def test_it_is_measured_on_the_command_line_and_says_where_studies_are_gone(
     result = CliRunner().invoke(app, ["versions", "check-evidence", "nodule_tiny", "1", *options])
     assert result.exit_code == 0, result.stderr
     assert "over 200 random splits of its validation studies" in result.stdout
-    assert "there were 0 training and 0 validation studies, and it takes 10 of each" in " ".join(
+    assert "there were 0 training and 0 validation patients, and it takes 10 of each" in " ".join(
         result.stdout.split()
     )
     assert ModelStore(tmp_path / "models").card("nodule", "tiny", 1).conformal == published.card.conformal
@@ -200,9 +211,68 @@ def test_with_folds_it_takes_twice_as_many_studies(published: Published, tmp_pat
     path.write_text(json.dumps({**card, "counts": {**card["counts"], "folds": 5}}))
     found = check_evidence(store, NODULE, "tiny", 1, cache=published.cache, device="cpu")
     assert found.reference is None
-    assert found.why_not.endswith("there were 12 studies, and it takes 20.")
+    assert found.why_not.endswith("there were 12 patients, and it takes 20.")
     assert found.card.conformal is not None
     assert found.card.conformal.folds
+
+
+def test_of_a_patient_one_study_counts_and_no_patient_lies_on_both_sides(
+    published: Published, small_spec: ModelSpec
+) -> None:
+    """A second study of every patient, the same voxels even, changes nothing of what is kept."""
+    window = NODULE.hu_window
+    with PreparedStudies(published.cache, window, pixels=small_spec.resize_px) as prepared:
+        nothing = np.zeros(1)
+        studies = [
+            LabelledStudy(str(number), each, nothing, nothing[np.newaxis] > 0, nothing > 0, f"p{number}")
+            for number, each in zip(range(20), prepared, strict=False)
+        ]
+        last = hash_order([each.study for each in studies])[-1]
+        later = (f"again {number}" for number in count())
+        again = [
+            replace(each, study=next(name for name in later if hash_order([last, name])[0] == last))
+            for each in studies
+        ]
+        card, cpu = published.card, torch.device("cpu")
+        classifier = published.store.classifier(card)
+        once, twice = (
+            measure_reference(classifier, NODULE, card, FeatureSides(each, (), folds=True), device=cpu)
+            for each in (studies, [*again, *studies])
+        )
+    assert once is not None
+    assert twice is not None
+    assert (once.studies, once.crosswise) == (20, True)
+    assert twice.to_bytes() == once.to_bytes()
+    assert not FeatureSides([*again[:19], *studies[:19]], (), folds=True).suffice
+
+
+@pytest.mark.parametrize(
+    "failure", [FileNotFoundError("gone"), ValueError("short"), np.linalg.LinAlgError("SVD"), MemoryError()]
+)
+def test_a_training_is_not_lost_over_a_distance(
+    failure: Exception, small_spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = torch.device("cpu")
+    shape = clip_shape(NODULE, small_spec)
+    placement = Placement(cpu, choose_dtype(cpu, "auto"))
+    rounds = Rounds(NODULE, small_spec, SHORT.settled(()), shape, placement, Observer())
+    data = SimpleNamespace(folds=(), trained_on=(), rounds=[SimpleNamespace(validation=())])
+    notes: list[str] = []
+
+    def measured(raised: BaseException) -> object:
+        def fail(*_: object, **__: object) -> None:
+            raise raised
+
+        monkeypatch.setattr("vpt_plugin.training.evidence.measure_reference", fail)
+        classifier = new_classifier(small_spec, NODULE.findings)
+        return reference_of(rounds, data, classifier, told=lambda *_: None, note=notes.append)  # type: ignore[arg-type]
+
+    assert measured(failure) is None
+    assert type(failure).__name__ in notes[0]
+    assert notes[0].endswith("measure it later: vpt versions check-evidence nodule_tiny VERSION")
+    for stops in (KeyboardInterrupt(), CancelledError("stopped")):
+        with pytest.raises(type(stops)):
+            measured(stops)
 
 
 def test_a_version_from_elsewhere_is_measured_where_it_was_trained(

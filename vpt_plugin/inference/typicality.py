@@ -8,6 +8,7 @@ directions in which the studies differ most and taken to be the same in all othe
 of a study lies outside of those directions counts as much as what lies within.
 
 The threshold comes from studies that the network did not learn from, so that a rare one of them lies beyond.
+Of a patient one study counts: two of one patient are too alike to say what another patient's is like.
 
 Only sums over many studies are kept: no study, and nothing of a single one.
 
@@ -96,7 +97,9 @@ class FeatureReference:
         gaussian: of the training studies.
         threshold: a distance above it is that of a study unlike those.
         percentile: of the distances of studies of the same source at which the threshold stands.
-        trained, studies: how many made the Gaussian, and how many the threshold.
+        trained, studies: how many made the Gaussian, and how many the threshold; each of another patient.
+        crosswise: whether the studies of the threshold are those of the training, each measured from what the
+            others are like; else they are validation studies.
     """
 
     gaussian: FeatureGaussian
@@ -104,6 +107,20 @@ class FeatureReference:
     percentile: float
     trained: int
     studies: int
+    crosswise: bool = False
+
+    @property
+    def within(self) -> str:
+        """Which studies lie within the threshold, in words: ``all but 3 of the 199 validation studies``."""
+        beyond = self.studies - round(self.percentile * (self.studies + 1))
+        whose = "training" if self.crosswise else "validation"
+        return f"all {f'but {beyond} of the ' if beyond else ''}{self.studies} {whose} studies"
+
+    @property
+    def in_vain(self) -> str:
+        """How many studies of the same source are called unlike them, in words."""
+        told = f"of studies like those about 1 in {1 / (1 - self.percentile):.0f} is called so in vain"
+        return f"{told}, or more, as the network learned from those" if self.crosswise else told
 
     def distance(self, clip_features: NDArray[np.float32]) -> Distance:
         """Of one study.
@@ -121,7 +138,7 @@ class FeatureReference:
             "directions": self.gaussian.directions,
             "variances": self.gaussian.variances,
             "numbers": np.array([self.gaussian.rest, self.threshold, self.percentile]),
-            "counts": np.array([self.trained, self.studies], dtype=np.int64),
+            "counts": np.array([self.trained, self.studies, self.crosswise], dtype=np.int64),
         }
         return safetensors.numpy.save(arrays, {"schema": SCHEMA})
 
@@ -140,12 +157,11 @@ class FeatureReference:
         arrays = safetensors.numpy.load(content)
         mean, directions, variances = (arrays[name] for name in ("mean", "directions", "variances"))
         rest, threshold, percentile = map(float, arrays["numbers"])
-        trained, studies = map(int, arrays["counts"])
+        trained, studies, crosswise = map(int, arrays["counts"])
         if directions.shape != (len(variances), len(mean)):
             raise ValueError("its numbers do not fit each other")
-        return cls(
-            FeatureGaussian(mean, directions, variances, rest), threshold, percentile, trained, studies
-        )
+        gaussian = FeatureGaussian(mean, directions, variances, rest)
+        return cls(gaussian, threshold, percentile, trained, studies, bool(crosswise))
 
     @classmethod
     def read(cls, folder: Path, sha256: str) -> FeatureReference | None:
@@ -183,8 +199,8 @@ def fit_reference(trained: Floats, held_out: Floats) -> FeatureReference | None:
     """What the training studies are like, with a threshold from others; None of too few of either.
 
     Args:
-        trained: (studies, features), of those the network learned from.
-        held_out: (studies, features), of others from the same source.
+        trained: (studies, features), of those the network learned from, one per patient.
+        held_out: (studies, features), of other patients from the same source, one per patient.
     """
     if min(len(trained), len(held_out)) < LEAST_STUDIES:
         return None
@@ -196,7 +212,8 @@ def fit_reference_crosswise(studies: Floats, parts: int = 5) -> FeatureReference
     """The same where all studies were learned from: each part is measured from what the others are like.
 
     Args:
-        studies: (studies, features), in no telling order.
+        studies: (studies, features), one per patient, so that no patient is on both sides of a part; in no
+            telling order.
         parts: how many.
     """
     if len(studies) < 2 * LEAST_STUDIES:
@@ -206,7 +223,7 @@ def fit_reference_crosswise(studies: Floats, parts: int = 5) -> FeatureReference
     for each in range(parts):
         others = FeatureGaussian.of(studies[part != each])
         distances[part == each] = others.distances(studies[part == each])
-    return _with_threshold(FeatureGaussian.of(studies), len(studies), distances)
+    return _with_threshold(FeatureGaussian.of(studies), len(studies), distances, crosswise=True)
 
 
 def check_features(
@@ -225,27 +242,31 @@ def check_features(
         why = "it was read coarse to fine, which takes other clips"
     else:
         distance = reference.distance(clip_features)
-        return (_check_of(distance),), distance
+        return (_check_of(distance, reference),), distance
     sentence = f"whether this study looks to the network like those it was trained on is not known: {why}"
     return (Check(CHECK, UNKNOWN, sentence),), None
 
 
-def _check_of(distance: Distance) -> Check:
+def _check_of(distance: Distance, reference: FeatureReference) -> Check:
     if distance.value <= distance.threshold:
         sentence = "this study looks to the network like those it was trained on"
         return Check(CHECK, FITS, sentence, distance.value)
-    percent = math.floor(100 * distance.percentile)
     sentence = (
         "this study looks to the network unlike those it was trained on: its features lie "
-        f"{distance.value:.2f} standard deviations from theirs, while {percent} % of the {distance.studies} "
-        f"studies that it was validated on lie within {distance.threshold:.2f}"
+        f"{distance.value:.2f} standard deviations from theirs, while {reference.within} lie within "
+        f"{distance.threshold:.2f}; {reference.in_vain}"
     )
     return Check(CHECK, DOUBTFUL, sentence, distance.value)
 
 
-def _with_threshold(gaussian: FeatureGaussian, trained: int, distances: Floats) -> FeatureReference:
-    """A study like these lies beyond the threshold with a chance of at most 1 - ``percentile``."""
+def _with_threshold(
+    gaussian: FeatureGaussian, trained: int, distances: Floats, *, crosswise: bool = False
+) -> FeatureReference:
+    """A study like these lies beyond the threshold with a chance of 1 - ``percentile``.
+
+    Of fewer than 99 that is their largest distance, and a chance of 1 / (n + 1).
+    """
     studies = len(distances)
     rank = min(studies, math.ceil(PERCENTILE * (studies + 1)))
     threshold = float(np.sort(distances)[rank - 1])
-    return FeatureReference(gaussian, threshold, rank / (studies + 1), trained, studies)
+    return FeatureReference(gaussian, threshold, rank / (studies + 1), trained, studies, crosswise)

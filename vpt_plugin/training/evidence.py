@@ -37,6 +37,9 @@ from vpt_plugin.training.training_data import TrainingData
 _MOST_STUDIES = 400
 # At most so long at the end of a training, as for the precision.
 SECONDS_AT_PUBLICATION = 600.0
+# Hours of training are not lost over a distance, whatever comes of reading the prepared studies again, of the
+# network, the memory or the linear algebra (numpy's LinAlgError is a ValueError).
+_MAY_FAIL = (VptError, RuntimeError, OSError, EOFError, ValueError, MemoryError)
 _logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
@@ -46,7 +49,7 @@ Told = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class FeatureSides:
-    """The studies whose features are looked at.
+    """The studies whose features are looked at: of each patient one.
 
     Attributes:
         trained: the network learned from these.
@@ -60,20 +63,21 @@ class FeatureSides:
 
     @property
     def least(self) -> int:
-        """So many of either it takes for a distance to mean anything."""
+        """So many patients of either it takes for a distance to mean anything."""
         return 2 * LEAST_STUDIES if self.folds else LEAST_STUDIES
 
     @property
     def suffice(self) -> bool:
         """Whether there are as many."""
-        return min(map(len, [self.trained] if self.folds else [self.trained, self.held_out])) >= self.least
+        sides = [self.trained] if self.folds else [self.trained, self.held_out]
+        return min(map(_patients, sides)) >= self.least
 
     def why_not(self) -> str:
         """One sentence for a person where they do not suffice."""
-        told = f"{len(self.trained)} training and {len(self.held_out)} validation studies"
+        told = f"{_patients(self.trained)} training and {_patients(self.held_out)} validation patients"
         least = f"{self.least} of each"
         if self.folds:
-            told, least = f"{len(self.trained)} studies", str(self.least)
+            told, least = f"{_patients(self.trained)} patients", str(self.least)
         return (
             "Whether a study is like those that it was trained on this version cannot say: there were "
             f"{told}, and it takes {least}."
@@ -151,17 +155,32 @@ def reference_of(
         )  # fmt: skip
     except CancelledError:
         raise
-    # Hours of training are not lost over a distance.
-    except (VptError, RuntimeError) as error:
+    except _MAY_FAIL as error:
         _logger.warning("the features of the training studies could not be measured", exc_info=error)
-        note(f"what the studies of this version are like could not be measured: {error}")
+        name = f"{rounds.task.name}_{rounds.spec.name}"
+        note(
+            "what the studies of this version are like could not be measured "
+            f"({type(error).__name__}: {error}). It is published without; measure it later: vpt versions "
+            f"check-evidence {name} VERSION"
+        )
         return None
 
 
 def _chosen(studies: Sequence[LabelledStudy]) -> list[LabelledStudy]:
-    """So many of them, by their hash: the same every time, and in no telling order."""
+    """So many of them, one per patient, by their hash: the same every time, and in no telling order.
+
+    Two studies of one patient are alike. Where one made the Gaussian and the other is measured from it, the
+    threshold is that of known patients, and every new one is called unlike them.
+    """
     by_name = {study.study: study for study in studies}
-    return [by_name[name] for name in hash_order(list(by_name))[:_MOST_STUDIES]]
+    of_patient: dict[str, LabelledStudy] = {}
+    for name in hash_order(list(by_name)):
+        of_patient.setdefault(by_name[name].patient, by_name[name])
+    return list(of_patient.values())[:_MOST_STUDIES]
+
+
+def _patients(studies: Sequence[LabelledStudy]) -> int:
+    return len({study.patient for study in studies})
 
 
 def _features(

@@ -42,10 +42,9 @@ def familiar_section(facts: ReportFacts) -> Markup:
         return tag("p", "n/a: there were too few studies, or their features could not be measured.")
     return tag(
         "p",
-        f"The features of {reference.trained} studies that it was trained on say what it knows. Of "
-        f"{reference.studies} {'studies of its folds' if facts.folds else 'validation studies'} "
-        f"{100 * reference.percentile:.0f} % lie within {reference.threshold:.2f} standard deviations of "
-        "those; a study that lies further away is answered with a warning.",
+        f"The features of {reference.trained} studies that it was trained on, one per patient, say what it "
+        f"knows. Of these, {reference.within} lie within {reference.threshold:.2f} standard deviations; a "
+        f"study that lies further away is answered with a warning. Of new studies, {reference.in_vain}.",
     )
 
 
