@@ -126,6 +126,22 @@ def test_a_clip_below_the_threshold_glows_by_its_share_of_it() -> None:
     assert explain(lit({(10, 3, 2): 255}), eager)[0].values.max() == 255
 
 
+@pytest.mark.parametrize(("bias", "level", "place"), [(-6, 1, (-1.0, -1.0, -75.0)), (-7, 0, None)])
+def test_of_a_map_that_rounds_to_nothing_no_place_is_told(
+    bias: float, level: int, place: tuple[float, ...] | None
+) -> None:
+    # One voxel of level 1, and a threshold of 1: probabilities of 0.0025 and 0.0009, a step being 0.0039.
+    classifier = sum_classifier()
+    with torch.no_grad():
+        classifier.head.bias.fill_(bias)
+    card = replace(CARD, thresholds={"bright": 1.0, "dark": 1.0})
+    predictor = Predictor(classifier, TASK, card, device="cpu", precision="float32")
+    (bright,) = predictor.explain(lit({(10, 3, 2): 1}), findings=["bright"])
+    assert bright.values.max() == level == round(255 * sigmoid(1 / 255 + bias))
+    assert bright.hottest_mm == place
+    assert bright.key_slice_mm == (None if place is None else place[2])
+
+
 def test_what_lies_in_a_clip_that_speaks_against_the_finding_hardly_glows() -> None:
     # The last clip (slices 8 to 11) has a logit of 4, the first (0 to 3) of -1; both lie in one clip alone.
     volume = lit({(10, row, 2): 255 for row in range(1, 7)} | {(1, 3, 2): 255})

@@ -35,7 +35,7 @@ class HeatMap:
         volume: the study, in whose geometry the values are.
         method: how it was made, in words.
         key_slice_mm, hottest_mm: patient z of the hottest voxel's slice, and its patient position (x, y, z);
-            None where nothing speaks for the finding.
+            None where the map is 0 everywhere: nothing speaks for the finding, or next to nothing.
     """
 
     finding: str

@@ -37,6 +37,9 @@ def heat_map(volume: Volume, finding: str, evidence: Evidence, *, method: str, r
     for index, out in enumerate(values):
         if spread.may_glow(index):
             np.rint(spread.slice(index) * scale, out=out, casting="unsafe")
+    if not values.any():
+        # Too far below the threshold for a byte to tell: nobody is led to a place that does not glow.
+        return HeatMap(finding, values, volume, method, None, None)
     place_mm = position_mm(volume, hottest)
     return HeatMap(finding, values, volume, method, float(volume.slice_z_mm[hottest[0]]), place_mm)
 
