@@ -77,6 +77,12 @@ def test_so_many_studies_an_error_rate_takes() -> None:
     assert [least_studies(rate) for rate in (0.5, 0.2, 0.1, 0.05, 0.01)] == [1, 4, 9, 19, 99]
 
 
+@given(st.integers(2, 1000).map(lambda studies: 1 / studies) | st.floats(0.001, 0.5))
+def test_one_study_fewer_than_it_takes_is_too_few(rate: float) -> None:
+    least = least_studies(rate)
+    assert 1 / (1 + least) <= rate < 1 / least
+
+
 def test_equal_probabilities_count_against_ruling_out() -> None:
     tied = ConformalScores.of([0.3] * 9, [0.3] * 9)
     assert (decide(tied, 0.3, 0.1).p_present, decide(tied, 0.3, 0.1).p_absent) == (1.0, 1.0)
@@ -114,10 +120,18 @@ def test_a_lower_error_rate_never_decides_what_a_higher_one_left_open_for_both(
     assert not open_to_both or strict.decision == "unsure"
 
 
-@pytest.mark.parametrize("rate", [0.0, -0.1, 0.51, 1.0, float("nan")])
+@pytest.mark.parametrize(
+    "rate",
+    [0.0, -0.1, 0.51, 1.0, 0.000999, 1.19e-33, 1e-320, float("nan"), float("inf"), 10**400, -(10**400)],
+)
 def test_an_error_rate_that_is_none_is_refused(rate: float) -> None:
-    with pytest.raises(ConfigurationError, match="give a share of studies above 0 and at most"):
+    with pytest.raises(ConfigurationError, match=r"of at least 0\.001 and at most 0\.5, such as"):
         check_error_rate(rate)
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.5])
+def test_the_ends_of_what_an_error_rate_may_be_are_error_rates(rate: float) -> None:
+    assert check_error_rate(rate) == rate
 
 
 def prediction(card: ModelCard, probability: float) -> Prediction:

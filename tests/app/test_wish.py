@@ -60,7 +60,7 @@ def test_what_cannot_be_wished_is_refused_and_says_what_can(params: dict[str, ob
         wish(**params)
 
 
-@pytest.mark.parametrize("rate", [0, 0.51, 1, -0.1])
+@pytest.mark.parametrize("rate", [0, 0.51, 1, -0.1, 1.19e-33, 1e-320, 10**400])
 def test_a_rate_at_which_nothing_can_be_decided_is_refused(rate: float) -> None:
     with pytest.raises(ConfigurationError, match=r"at most 0\.5"):
         wish(error_rate=rate)

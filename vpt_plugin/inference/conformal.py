@@ -15,6 +15,7 @@ Sources: Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2005;
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,8 +30,8 @@ from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.conformal_record import ConformalScores
 
 DEFAULT_ERROR_RATE = 0.1
-# Of every second study being wrong a reader has nothing.
-LARGEST_ERROR_RATE = 0.5
+# Of every second study being wrong a reader has nothing; below one in a thousand no validation set decides.
+LEAST_ERROR_RATE, LARGEST_ERROR_RATE = 0.001, 0.5
 PRESENT, ABSENT, UNSURE = "present", "absent", "unsure"
 _OTHER_CLIPS = (
     "It was read coarse to fine: other clips were looked at than of the validation studies, so its "
@@ -75,15 +76,21 @@ def check_error_rate(error_rate: float) -> float:
     """The error rate, if it is one.
 
     Raises:
-        ConfigurationError: it is not above 0 and at most 0.5.
+        ConfigurationError: it is not from 0.001 to 0.5.
     """
+    try:
+        rate = float(error_rate)
+    except OverflowError:
+        # A whole number of hundreds of digits.
+        rate = math.inf
     # Written so that nan is refused.
-    if not 0 < error_rate <= LARGEST_ERROR_RATE:
+    if not LEAST_ERROR_RATE <= rate <= LARGEST_ERROR_RATE:
         raise ConfigurationError(
-            f"the error rate {error_rate:g} is none;",
-            f"give a share of studies above 0 and at most {LARGEST_ERROR_RATE:g}, such as 0.1 or 0.05.",
+            f"the error rate {rate:g} is none;",
+            f"give a share of studies of at least {LEAST_ERROR_RATE:g} and at most {LARGEST_ERROR_RATE:g}, "
+            "such as 0.1 or 0.05.",
         )
-    return float(error_rate)
+    return rate
 
 
 def decide_finding(
@@ -189,11 +196,15 @@ def p_values(
 
 
 def least_studies(error_rate: float) -> int:
-    """So many validation studies of a state it takes before anything can be ruled out of that state."""
-    studies = max(0, int(1 / error_rate) - 2)
-    while 1 / (1 + studies) > error_rate:
-        studies += 1
-    return studies
+    """So many validation studies of a state it takes before anything can be ruled out of that state.
+
+    Args:
+        error_rate: as ``check_error_rate`` lets through.
+    """
+    # The rate is the nearest number to 1/20, not 1/20: without the margin that might take 20 and not 19.
+    studies = math.ceil(1 / error_rate - 1e-9) - 1
+    # The margin itself may have been one too few.
+    return studies + (1 / (1 + studies) > error_rate)
 
 
 def _of(number: int, scores: tuple[float, ...]) -> str:
