@@ -76,6 +76,34 @@ def test_who_says_no_sends_nothing(anna: Any) -> None:
     assert "archive report" not in [each.about for each in anna.desk.messages.all]
 
 
+@pytest.mark.parametrize("what", ["another study", "no server", "another version"])
+def test_what_was_confirmed_is_not_sent_where_something_else_is_on_screen_by_then(
+    anna: Any, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def confirm(*asked: str) -> bool:
+        # Jobs end while the dialog is open.
+        if what == "another study":
+            other = volume_from(anna.server.url, f"{STUDY}.2")
+            given = made_up_answer("pe", pulmonary_embolism=(12, 0.93, 0.41))
+            keep_result(other, given, server=anna.server.url, when="2026-11-20T20:31:05Z")
+            anna.desk.study.select(other)
+            anna.ticker.until(lambda: anna.desk.study.study == f"{STUDY}.2")
+        elif what == "no server":
+            anna.desk.server.disconnect()
+        else:
+            anna.server.plays["/info/"] = answer(200, told_of_version_4)
+            anna.desk.server.refresh()
+            anna.ticker.until(lambda: anna.desk.archive_reports.why_not)
+        return True
+
+    features = {**INFO["vptct"]["features"], "report": "archive"}
+    told_of_version_4 = info(models=[{**MODELS[0], "version": 4}], features=features)
+    monkeypatch.setattr(anna.answers, "confirm", confirm)
+    assert sent(anna) == []
+    told = [each.text for each in anna.desk.messages.all if each.about == "archive report"]
+    assert told == [f"No report on {STUDY} was sent: what is on screen changed meanwhile."]
+
+
 def test_a_refusal_is_told_and_may_be_tried_again(anna: Any) -> None:
     refusal = {"error": "NotReportableError", "detail": "no DICOM.", "hint": "Take the study as it is."}
     anna.server.plays[PLACE] = answer(422, refusal)

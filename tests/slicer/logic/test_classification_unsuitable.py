@@ -56,3 +56,25 @@ def test_who_wants_it_all_the_same_gets_an_answer_that_is_unsure(
     assert any("lung" in warning for warning in result.warnings)
     assert (result.heat_map is not None) == explain
     assert np.isfinite(result.findings[0].probability)
+
+
+@pytest.mark.parametrize("what", ["changed", "removed", "left"])
+def test_who_wants_it_all_the_same_gets_none_of_what_became_another_volume_meanwhile(
+    reader: Any, abdomen: Any, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def confirm(*asked: str) -> bool:
+        if what == "changed":
+            slicer.util.arrayFromVolume(abdomen)[0] = 0
+            slicer.util.arrayFromVolumeModified(abdomen)
+        elif what == "removed":
+            abdomen.GetScene().RemoveNode(abdomen)
+        else:
+            reader.desk.server.disconnect()
+        asked_again.append(len(reader.site.relay.asked))
+        return True
+
+    asked_again: list[int] = []
+    monkeypatch.setattr(reader.answers, "confirm", confirm)
+    assert classified(reader) is None
+    assert len(asked_again) == 1
+    assert not any(line.startswith("POST /infer/") for line in reader.site.relay.asked[asked_again[0] :])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..contract.archive_report import ArchiveReport
@@ -10,10 +11,12 @@ from ..errors import VptctError
 from ..i18n import tr as _
 from ..jobs import Job, Jobs
 from ..signal import Signal
-from .messages import INFO, Messages
+from .messages import INFO, WARNING, Messages
 from .server_words import why_no_server
 
 if TYPE_CHECKING:
+    from ..client import Client
+    from ..contract.result import Result
     from .choice import Choice
     from .evidence import Evidence
     from .questions import Questions
@@ -22,6 +25,17 @@ if TYPE_CHECKING:
 
 ABOUT = "archive report"
 _TO_ARCHIVE = "archive"
+
+
+@dataclass(frozen=True)
+class _Meant:
+    """What the reader is asked about: which answer, of which version, on which study, and by whose server."""
+
+    client: Client
+    model: str
+    version: int
+    study: str
+    result: Result
 
 
 class ArchiveReports:
@@ -88,15 +102,34 @@ class ArchiveReports:
 
     def send(self) -> None:
         """Store a report of the answer on screen in the archive, if the reader confirms that."""
-        client, model = self._server.client, self._choice.model
-        if client is None or model is None or self.why_not or not self._is_meant(self._study.study):
+        meant = self._meant()
+        if meant is None or self.why_not or not self._is_meant(meant.study):
             return
-        name, study = model.name, self._study.study
+        # While the question was open, jobs came to their end and the reader had hold of the rest of Slicer.
+        if self.why_not or self._meant() != meant:
+            self._messages.tell(
+                WARNING,
+                _("No report on {study} was sent: what is on screen changed meanwhile.").format(
+                    study=meant.study
+                ),
+                _("Look at the answer, and send its report where that is meant."),
+                about=ABOUT,
+            )
+            return
         self._messages.settle(ABOUT)
         self._job = self._jobs.start(
-            lambda work: client.studies.report(name, study, work.cancel), self._on_sent, self._on_failure
+            lambda work: meant.client.studies.report(meant.model, meant.study, work.cancel),
+            self._on_sent,
+            self._on_failure,
         )
         self.changed.emit()
+
+    def _meant(self) -> _Meant | None:
+        """What a report would be of now; None where something of it is not there."""
+        client, model, result = self._server.client, self._choice.model, self._evidence.result
+        if client is None or model is None or result is None:
+            return None
+        return _Meant(client, model.name, result.model.version, self._study.study, result)
 
     def _is_meant(self, study: str) -> bool:
         text = _(

@@ -268,7 +268,9 @@ class Classification:
     def _again(self, order: Order) -> None:
         """What the reader asked for goes on: they logged in again, or want it all the same."""
         known = any(run.order.is_for(order.volume_id, order.model.name) for run in self._runs)
-        if order.volume.GetScene() is not None and not known:
+        # Not of a server that was left meanwhile.
+        is_there = order.volume.GetScene() is not None and order.client is self._server.client
+        if is_there and not known:
             self._add(order)
 
     def _on_study(self) -> None:

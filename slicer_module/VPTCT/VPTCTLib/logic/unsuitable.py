@@ -7,6 +7,7 @@ from typing import Callable
 
 from ..errors import RefusedError, VptctError
 from ..i18n import tr as _
+from ..scene.fingerprint import revision
 from .classify_order import Bench, Order
 
 # The server's name of it.
@@ -28,8 +29,18 @@ def offer_anyway(order: Order, error: VptctError, bench: Bench, again: Callable[
         reason=error.message
     )
 
+    contents = revision(order.volume)
+
+    def is_as_refused() -> bool:
+        return order.volume.GetScene() is not None and revision(order.volume) == contents
+
     def ask() -> None:
-        if bench.questions.confirm(_("Have it answered all the same?"), text, _("Answer anyway")):
+        # Before the question and while it is open, the volume may go or become another one.
+        if (
+            is_as_refused()
+            and bench.questions.confirm(_("Have it answered all the same?"), text, _("Answer anyway"))
+            and is_as_refused()
+        ):
             again(replace(order, anyway=True))
 
     # Not from the callback of a job: while a dialog is open inside of it, no job would get on.
