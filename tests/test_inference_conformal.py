@@ -231,6 +231,7 @@ def test_where_the_threshold_says_something_else_the_decision_says_so() -> None:
     assert above.startswith("absent: None of 10")
     assert above.endswith("The threshold alone says present: 0.200 is at or above 0.150.")
     assert "threshold" not in decided(0.7, 0.7)
+    assert "threshold" not in decided(0.7, float("nan"))
     # Where it is unsure nothing contradicts the threshold.
     assert "threshold" not in decided(0.5, 0.8)
 

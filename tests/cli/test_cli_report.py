@@ -19,7 +19,7 @@ from vpt_plugin.cli.words import command_line, duration, estimate_in_words, mode
 from vpt_plugin.inference import ClipProbability, FindingPrediction, Prediction
 from vpt_plugin.inference.conformal import with_decisions
 from vpt_plugin.models.card import Estimate, ModelCard
-from vpt_plugin.models.conformal_record import ConformalRecord, ConformalScores
+from vpt_plugin.models.conformal_record import NEARLY, ConformalRecord, ConformalScores
 from vpt_plugin.training.progress import Progress
 
 CARD = ModelCard(
@@ -174,7 +174,14 @@ def test_where_a_version_can_tell_how_sure_it_is_the_table_and_the_csv_say_so(
         ["b", "lung_nodule", "0.530", "present", "0.400", "unsure"],
         ["c", "lung_nodule", "0.200", "absent", "0.400", "absent"],
     ]
-    assert "Sure: present or absent where at most 10 % of such studies are then wrong, else unsure." in lines
+    meaning = (
+        "Sure: present or absent where of studies like its validation studies at most 10 % are then wrong, "
+        "else unsure. Decision: by the threshold alone, so that the two may differ."
+    )
+    assert meaning in lines
+    folds = replace(card, conformal=ConformalRecord({"lung_nodule": scores}, True, {}))
+    nearly = printed("table", {"a": replace(answers["a"], card=folds)}, capsys).splitlines()
+    assert f"{meaning} {NEARLY}" in nearly
     (_, unsure, _) = csv.DictReader(io.StringIO(printed("csv", answers, capsys)))
     told = {name: unsure[name] for name in ("sure", "error_rate", "p_present", "p_absent")}
     assert told == {"sure": "unsure", "error_rate": "0.1", "p_present": "0.150000", "p_absent": "0.300000"}

@@ -105,12 +105,16 @@ def _sure(answers: Iterable[Prediction]) -> list[str]:
 
 def _what_sure_means(answers: Iterable[Prediction]) -> str:
     """What the column of that name says, or why there is none."""
-    for finding in (finding for answer in answers for finding in answer.findings):
-        if (said := finding.conformal) is not None:
-            return (
-                f"Sure: present or absent where at most {100 * said.error_rate:g} % of such studies are then "
-                "wrong, else unsure."
+    decided = ((each.card.conformal, finding.conformal) for each in answers for finding in each.findings)
+    for record, said in decided:
+        if said is not None:
+            sentences = (
+                f"Sure: present or absent where of studies like its validation studies at most "
+                f"{100 * said.error_rate:g} % are then wrong, else unsure.",
+                "Decision: by the threshold alone, so that the two may differ.",
+                record.reservation if record else "",
             )
+            return " ".join(filter(None, sentences))
     return "How sure it is, this version cannot tell; see vpt versions check-evidence."
 
 

@@ -127,6 +127,8 @@ def _print(name: str, found: MeasuredEvidence) -> None:
                 "validation studies:",
                 measured,
             )
+        if conformal.reservation:
+            typer.echo(conformal.reservation)
     if (reference := found.reference) is None:
         typer.echo(found.why_not)
         return

@@ -164,7 +164,8 @@ def _decided(
         return decided.unsure(f"The study is unfit for an answer: {suitability.warnings[0]}.")
     if not prediction.task_clips:
         return decided.unsure(_OTHER_CLIPS)
-    if decided.decision in (UNSURE, finding.decision):
+    # Where no threshold was found, there is nothing to contradict.
+    if decided.decision in (UNSURE, finding.decision) or math.isnan(finding.threshold):
         return decided
     return decided.with_sentences(
         f"The threshold alone says {finding.decision}: {finding.probability:.3f} is "

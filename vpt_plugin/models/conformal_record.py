@@ -9,6 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+# What an error rate means, for people; at one place, because it must not promise more in one than in another.
+PROMISE = (
+    "A site chooses an error rate: of studies that are like the validation studies, if these had no part in "
+    "making the network, at most that share of those with the finding is then called absent, and of those "
+    "without it present. What cannot be decided so is unsure."
+)
 NEARLY = (
     "The rate holds only nearly, and more may be wrong: other networks than this one, those of the folds, "
     "answered the validation studies."
@@ -119,7 +125,8 @@ class ConformalRecord:
         folds: whether each study was answered by the round that left it out, and not by the network that is
             published. The published one learned from other studies, so that its probabilities of new ones
             are spread in another way, and no guarantee is left (docs/evidence.md has how much is lost).
-        measured: per finding, one entry per error rate.
+        measured: per finding, one entry per error rate. It follows from the scores, and is kept so that a
+            card says it to whoever reads it, without torch and without computing.
     """
 
     scores: Mapping[str, ConformalScores]

@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vpt_plugin.models.conformal_record import NEARLY, PROMISE, ConformalRecord, ConformalScores
+from vpt_plugin.training.coverage import coverage_over_splits
 from vpt_plugin.training.metrics import FIGURES
 from vpt_plugin.training.report import ReportFacts, ReportStudy, write_report
+from vpt_plugin.training.report.certainty import decisions_section
 
 MakeFacts = Callable[..., ReportFacts]
 WITHOUT_END = {"meta", "img", "br"}
@@ -118,6 +121,19 @@ def test_with_folds_it_says_that_the_version_itself_was_not_validated(facts: Rep
     assert "out of fold: 2 networks" in page.text
     best = [max(curve.validation_auroc) for curve in facts.curves[:2]]
     assert f"Within the folds the mean AUROC over the findings was {best[0]:.3f}, {best[1]:.3f};" in page.text
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_it_says_what_an_error_rate_means_and_with_folds_that_it_holds_only_nearly(
+    facts: ReportFacts, folds: bool
+) -> None:
+    scores = ConformalScores.of([0.6, 0.7, 0.9], [0.1, 0.2, 0.4])
+    record = ConformalRecord(
+        {"lung_nodule": scores}, folds, {"lung_nodule": coverage_over_splits(scores, splits=2)}
+    )
+    said = str(decisions_section(replace(facts, card=replace(facts.card, conformal=record)), "lung_nodule"))
+    assert PROMISE in said
+    assert (NEARLY in said) == folds
 
 
 def test_nothing_is_loaded_or_run(page: Page) -> None:

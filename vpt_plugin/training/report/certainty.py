@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vpt_plugin.models.conformal_record import MeasuredCoverage, StateCoverage
+from vpt_plugin.models.conformal_record import PROMISE, ConformalRecord, MeasuredCoverage, StateCoverage
 from vpt_plugin.training.report.facts import ReportFacts
 from vpt_plugin.training.report.markup import Markup, joined, table, tag
 
@@ -18,12 +18,7 @@ def decisions_section(facts: ReportFacts, finding: str) -> Markup:
     rows = [row for each in measured for row in _rows(each)]
     splits = measured[0].splits if measured else 0
     return joined(
-        tag(
-            "p",
-            "A site chooses an error rate: of the studies with the finding at most that share is then "
-            "called absent, and of those without it at most that share present. What cannot be decided so is "
-            "unsure.",
-        ),
+        tag("p", PROMISE),
         table(
             _COLUMNS,
             rows,
@@ -31,7 +26,7 @@ def decisions_section(facts: ReportFacts, finding: str) -> Markup:
             "rest",
             class_="numbers",
         ),
-        tag("p", _how_far(folds=record.folds), class_="small"),
+        tag("p", _how_far(record), class_="small"),
     )
 
 
@@ -72,17 +67,12 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _how_far(*, folds: bool) -> str:
-    """What the promise takes, and what these figures cannot show."""
+def _how_far(record: ConformalRecord) -> str:
+    """What these figures cannot show."""
     said = (
-        "The promise holds for studies that come from where the validation studies came from. These chose "
-        "the epoch, the temperature and the threshold, too, which splits among them cannot show: vpt "
+        "The validation studies chose the epoch, the temperature and the threshold, so that they had a part "
+        "in making the network and more may be wrong than that rate. Splits among them cannot show it: vpt "
         "evaluate measures the coverage on a locked test set. Where many studies get one and the same "
         "probability, more are left in than expected."
     )
-    if not folds:
-        return said
-    return (
-        f"{said} Each study was answered by the network of the fold that left it out, and not by the one "
-        "that is published, so the promise holds nearly."
-    )
+    return " ".join(filter(None, (said, record.reservation)))
