@@ -18,12 +18,18 @@ import pyarrow.parquet as pq
 
 from vpt_plugin.bulk.parts import Parts
 from vpt_plugin.bulk.rows import AnsweredBy, Refusal, StudyAnswer, answer_schema
+from vpt_plugin.ct.suitability import Suitability
+from vpt_plugin.ct.suitability.verdict import Check
 from vpt_plugin.errors import VptError
+from vpt_plugin.inference.conformal import ConformalDecision
 from vpt_plugin.inference.prediction import ClipProbability, FindingPrediction, Prediction
 from vpt_plugin.models.card import ModelCard
 
 BY = AnsweredBy("pe", "tiny", 7, "ab" * 32, "0.1.0")
 FINISHED = "2026-11-21T16:00:00Z"
+SURE = ConformalDecision("present", 0.05, p_present=0.5, p_absent=0.04, why="Few without it got so much.")
+# What came with issue 9; a part of an earlier VPTCT lacks them.
+NEW_COLUMNS = ["sure", "error_rate", "p_present", "p_absent", "suitability"]
 
 
 def answer(study: str, probability: float = 0.75, key_slice_mm: float = -25.0) -> StudyAnswer:
@@ -36,11 +42,12 @@ def answer(study: str, probability: float = 0.75, key_slice_mm: float = -25.0) -
     prediction = Prediction(
         ModelCard("pe", "tiny", ("pe", "acute"), "none", 4, version=7),
         (
-            FindingPrediction("pe", probability, 0.5, key_slice_mm, clips),
+            FindingPrediction("pe", probability, 0.5, key_slice_mm, clips, SURE),
             FindingPrediction("acute", 0.25, 0.95, -25.0, clips),
         ),
         warnings=("thick slices", "a note of the scanner"),
         seconds={"read": 0.5, "prepare": 0.25, "network": 1.0, "total": 1.75},
+        suitability=Suitability((Check("lungs", "doubtful", "only a little lung was found"),)),
     )
     return StudyAnswer(study, f"{study}.nrrd", "1.2.3", prediction, "cpu", "float32", FINISHED)
 
@@ -62,15 +69,18 @@ def test_a_study_has_a_row_per_finding_with_everything_that_was_said_of_it(
     assert first == {
         "study": "ct-1", "place": "ct-1.nrrd", "series_uid": "1.2.3", "finding": "pe",
         "probability": 0.75, "threshold": 0.5,
-        "decision": "present", "key_slice_mm": -25.0,
+        "decision": "present", "sure": "present", "error_rate": 0.05, "p_present": 0.5, "p_absent": 0.04,
+        "key_slice_mm": -25.0,
         "positive_z_mm": [{"low": -40.0, "high": -10.0}, {"low": 40.0, "high": 70.0}],
         "entropy": pytest.approx(0.811278, abs=1e-6), "clip_disagreement": pytest.approx(0.377124, abs=1e-6),
-        "warnings": ["thick slices", "a note of the scanner"], "notes": [],
+        "suitability": "doubtful", "warnings": ["thick slices", "a note of the scanner"], "notes": [],
         "seconds": 1.75, "read_seconds": 0.5, "task": "pe", "model": "tiny", "version": 7,
         "weights_sha256": "ab" * 32, "code_version": "0.1.0", "device": "cpu", "precision": "float32",
         "finished": FINISHED,
     }  # fmt: skip
     assert (second["finding"], second["decision"], second["positive_z_mm"]) == ("acute", "absent", [])
+    # Of this finding the version cannot tell how sure it is.
+    assert [second[name] for name in NEW_COLUMNS] == [None, None, None, None, "doubtful"]
 
 
 def test_what_the_parts_hold_is_settled(parts: Parts) -> None:
@@ -107,6 +117,26 @@ def test_all_parts_become_one_file_and_a_spreadsheet_that_says_the_same(parts: P
     assert [row["key_slice_mm"] for row in rows] == ["-25.0", "-25.0", "103.8", "-25.0"]
     assert rows[0]["positive_z_mm"] == "-40.0 to -10.0, 40.0 to 70.0"
     assert rows[0]["warnings"] == "thick slices; a note of the scanner"
+
+
+def test_a_part_of_an_earlier_version_is_merged_and_says_nothing_in_the_columns_it_lacks(
+    parts: Parts, tmp_path: Path
+) -> None:
+    parts.add([answer("ct-1")], [], BY)
+    parts.add([answer("ct-2")], [], BY)
+    old = tmp_path / "parts" / "part-000001.parquet"
+    pq.write_table(pq.read_table(old).drop_columns(NEW_COLUMNS), old, write_page_checksum=True)
+    assert parts.settled().answered.keys() == {"ct-1", "ct-2"}
+    parts.merge(tmp_path, as_csv=True)
+    merged = pq.read_table(tmp_path / "answers.parquet")
+    assert merged.schema.equals(answer_schema(), check_metadata=False)
+    assert merged["sure"].to_pylist() == [None, None, "present", None]
+    assert merged["suitability"].to_pylist() == [None, None, "doubtful", "doubtful"]
+    assert merged["finished"].to_pylist() == [FINISHED] * 4
+    with (tmp_path / "answers.csv").open(newline="") as file:
+        first, _, third, _ = csv.DictReader(file)
+    assert [first[name] for name in (*NEW_COLUMNS, "finished")] == ["", "", "", "", "", FINISHED]
+    assert [third[name] for name in NEW_COLUMNS] == ["present", "0.05", "0.5", "0.04", "doubtful"]
 
 
 def test_of_no_answer_at_all_there_are_empty_files(parts: Parts, tmp_path: Path) -> None:

@@ -33,10 +33,12 @@ def test_what_was_asked_is_written_down_and_may_be_asked_again(tmp_path: Path) -
         ("weights_sha256", "cd", "weights of that version ab, not cd"),
         ("precision", "float32", "precision auto, not float32"),
         ("backend", "openvino", "backend torch, not openvino"),
+        ("unsuitable", "warn", "unsuitable studies: refuse, not warn"),
+        ("error_rate", 0.05, "error rate 0.1, not 0.05"),
     ],
 )
 def test_another_question_is_refused_and_the_difference_named(
-    tmp_path: Path, name: str, value: str | int, words: str
+    tmp_path: Path, name: str, value: str | float, words: str
 ) -> None:
     folder = BulkFolder(tmp_path)
     with folder.writing(ASKED):
@@ -62,6 +64,19 @@ def test_a_folder_from_before_there_were_backends_was_answered_by_torch(tmp_path
         folder.writing(replace(ASKED, backend="auto")),
     ):
         pass
+
+
+def test_a_folder_from_before_an_error_rate_could_be_asked_for_goes_on_at_the_usual_one(
+    tmp_path: Path,
+) -> None:
+    folder = BulkFolder(tmp_path)
+    with folder.writing(ASKED):
+        pass
+    content = json.loads((tmp_path / "run.json").read_text())
+    assert (content.pop("unsuitable"), content.pop("error_rate")) == ("refuse", 0.1)
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    with folder.writing(ASKED):
+        assert folder.record() == ASKED
 
 
 def test_a_second_writer_is_refused_as_long_as_the_first_one_writes(tmp_path: Path) -> None:

@@ -12,11 +12,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -27,16 +26,23 @@ pytest.importorskip("pyarrow", reason="needs the extra `study`")
 
 import pyarrow.parquet as pq
 from pool_here import PoolHere
+from unsuitable_studies import without_lungs
 
 from vpt_plugin.bulk import job as bulk_job
 from vpt_plugin.bulk import run
 from vpt_plugin.bulk.job import BulkJob
 from vpt_plugin.bulk.source import BulkSource
 from vpt_plugin.cli.app import app
+from vpt_plugin.cluster import RayPlace
+from vpt_plugin.ct.reader import read_study
+from vpt_plugin.data.phantom import write_nrrd
+from vpt_plugin.models.card import ModelCard
+from vpt_plugin.models.catalog import MODELS
+from vpt_plugin.models.classifier import new_classifier
+from vpt_plugin.models.conformal_record import ConformalRecord, ConformalScores
+from vpt_plugin.training.model_store import ModelStore
 
-if TYPE_CHECKING:
-    from vpt_plugin.cluster import RayPlace
-
+HERE = RayPlace(None, cpus=2, gpus=0)
 STUDIES = 40
 PATIENCE_SECONDS = 60.0
 # Reads slowly and writes often, so that there is something to kill and something to go on with.
@@ -225,6 +231,49 @@ def test_both_commands_give_the_same_probabilities_and_a_study_that_ends_its_wor
     other = vpt("classify-all", archive, "--out", out, "--version", 2, *options)
     assert other.exit_code == 2
     assert "holds answers for version 1, not 2" in other.output
+
+
+def test_unsuitable_studies_are_answered_where_asked_at_the_rate_that_was_asked_for(
+    phantom_files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = ConformalScores.of([0.9] * 19, [0.1] * 19)
+    card = ModelCard(
+        "nodule", "tiny", ("lung_nodule",), "none", 16,
+        conformal=ConformalRecord({"lung_nodule": scores}, folds=False, measured={}),
+    )  # fmt: skip
+    ModelStore(tmp_path / "models").publish(new_classifier(MODELS["tiny"], card.findings, seed=3), card)
+    archive, out = tmp_path / "archive", tmp_path / "out"
+    archive.mkdir()
+    os.link(phantom_files[0], archive / "chest.nrrd")
+    write_nrrd(without_lungs(read_study(phantom_files[0])), archive / "water.nrrd")
+    monkeypatch.setattr(run, "WorkerPool", PoolHere)
+    monkeypatch.setattr("vpt_plugin.cluster.ray_cluster", lambda address: nullcontext(HERE))
+
+    def all_of(*asked: object) -> Result:
+        options = ["--task", "nodule", "--model", "tiny", "--models-dir", tmp_path / "models"]
+        return vpt("classify-all", archive, *options, "--device", "cpu", *asked)
+
+    refusing = all_of("--out", out)
+    assert refused_of(out) == {"water.nrrd": "UnsuitableStudyError"}
+    assert "--unsuitable warn answers them all the same, into another folder" in refusing.output
+    (row,) = rows_of(out)
+    assert (row["study"], row["error_rate"]) == ("chest.nrrd", 0.1)
+
+    mixed = all_of("--out", out, "--unsuitable", "warn", "--error-rate", 0.05)
+    assert mixed.exit_code == 2
+    assert "unsuitable studies: refuse, not warn; error rate 0.1, not 0.05" in " ".join(mixed.output.split())
+
+    all_of("--out", tmp_path / "all", "--unsuitable", "warn", "--error-rate", 0.05)
+    chest, water = rows_of(tmp_path / "all")
+    assert refused_of(tmp_path / "all") == {}
+    assert (water["suitability"], water["sure"], water["error_rate"]) == ("unfit", "unsure", 0.05)
+    assert chest["suitability"] != "unfit"
+    assert chest["sure"] is not None
+
+    for wrong in (["--unsuitable", "perhaps"], ["--error-rate", "2"]):
+        refused = all_of("--out", tmp_path / "never", *wrong)
+        assert refused.exit_code == 2
+    assert not (tmp_path / "never").exists()
 
 
 def test_without_ray_the_error_names_the_command_that_installs_it(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vpt_plugin.inference.conformal import DEFAULT_ERROR_RATE
+from vpt_plugin.inference.fitness import REFUSE
 from vpt_plugin.tasks import ReadingTask
 
 
@@ -20,7 +22,7 @@ class BulkJob:
         model: the network's name.
         version: of its classifier; None goes on with that of the output folder, else takes the served one.
         models_dir: the store of models; None takes the usual one.
-        device, precision, backend: as of ``Predictor``.
+        device, precision, backend, unsuitable, error_rate: as of ``Predictor``.
         workers: how many; None takes as many as the computers have room for.
         gpus: the share of a GPU that each has; None takes a whole one where there are any and the device may
             be one.
@@ -40,6 +42,8 @@ class BulkJob:
     device: str = "auto"
     precision: str = "auto"
     backend: str = "auto"
+    unsuitable: str = REFUSE
+    error_rate: float = DEFAULT_ERROR_RATE
     workers: int | None = None
     gpus: float | None = None
     retry_refused: bool = False

@@ -135,7 +135,7 @@ class Parts:
         with _parquet(out / ANSWERS, answer_schema()) as write:
             for path in parts:
                 for batch in _batches(path):
-                    write(batch)
+                    write(_in_columns(batch, answer_schema()))
         last = {row["study"]: row for kind, path in self._files() if kind == "refused" for row in _rows(path)}
         with _parquet(out / REFUSED, refusal_schema()) as write:
             write(_batch([last[each] for each in sorted(settled.refused)], refusal_schema()))
@@ -168,6 +168,18 @@ def _batch(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
     import pyarrow as pa
 
     return pa.RecordBatch.from_pylist(rows, schema=schema)
+
+
+def _in_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The rows in these columns; those that an earlier VPTCT did not write are empty."""
+    import pyarrow as pa
+
+    there = set(batch.schema.names)
+    columns = [
+        batch.column(field.name) if field.name in there else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -216,9 +228,10 @@ def _write_csv(parts: Sequence[Path], path: Path) -> None:
     with _unfinished(path) as unfinished:
         with unfinished.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(answer_schema().names)
-            for part in parts:
-                writer.writerows(map(csv_cells, _rows(part)))
+            schema = answer_schema()
+            writer.writerow(schema.names)
+            for batch in (batch for part in parts for batch in _batches(part)):
+                writer.writerows(map(csv_cells, _in_columns(batch, schema).to_pylist()))
         publish_file(unfinished, path)
 
 

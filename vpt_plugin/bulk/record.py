@@ -19,19 +19,21 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
+from vpt_plugin.bulk.job import BulkJob
 from vpt_plugin.bulk.losses import Losses
 from vpt_plugin.bulk.parts import Parts
 from vpt_plugin.durable import make_folder, sweep_leftovers, write_over
 from vpt_plugin.errors import ConfigurationError
+from vpt_plugin.inference.conformal import DEFAULT_ERROR_RATE
+from vpt_plugin.inference.fitness import REFUSE
 from vpt_plugin.models.card import ModelCard
-from vpt_plugin.tasks import ReadingTask
 
 SCHEMA = "vptct.bulk/1"
 _RECORD, _PARTS, _LOSSES, _LOCK = "run.json", "parts", "losses.json", ".lock"
 _WORDS = {
     "source": "source", "task": "task", "task_sha256": "definition of the task", "model": "model",
     "version": "version", "weights_sha256": "weights of that version", "precision": "precision",
-    "backend": "backend",
+    "backend": "backend", "unsuitable": "unsuitable studies:", "error_rate": "error rate",
 }  # fmt: skip
 
 
@@ -45,7 +47,7 @@ class BulkRecord:
         task_sha256: over all that the task says.
         version: of the classifier.
         weights_sha256: of its weights.
-        precision, backend: as they were asked for.
+        precision, backend, unsuitable, error_rate: as they were asked for.
     """
 
     source: str
@@ -57,13 +59,20 @@ class BulkRecord:
     precision: str
     # Of folders that do not say it: there was no other one then.
     backend: str = "torch"
+    # Of folders that do not say these, what holds where nothing else is asked for. Their first answers may
+    # be from when no study was looked at before; rows of such have no ``suitability``.
+    unsuitable: str = REFUSE
+    error_rate: float = DEFAULT_ERROR_RATE
 
     @classmethod
-    def of(cls, source: str, task: ReadingTask, card: ModelCard, precision: str, backend: str) -> BulkRecord:
+    def of(cls, source: str, job: BulkJob, card: ModelCard) -> BulkRecord:
         """The record of what is asked for now."""
-        digest = hashlib.sha256(repr(task).encode()).hexdigest()
+        digest = hashlib.sha256(repr(job.task).encode()).hexdigest()
         version = (card.model, card.version, card.weights_sha256)
-        return cls(source, task.name, digest, *version, precision, backend)
+        return cls(
+            source, job.task.name, digest, *version, job.precision, job.backend,
+            unsuitable=job.unsuitable, error_rate=job.error_rate,
+        )  # fmt: skip
 
 
 class BulkFolder:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from vpt_plugin.inference import Prediction
+    from vpt_plugin.inference.conformal import ConformalDecision
 
 _CSV_DIGITS = 6
 # Positions are float32 of the scan: beyond a thousandth of a millimetre they are noise.
@@ -78,7 +79,10 @@ class AnsweredBy:
 
 
 def answer_schema() -> pa.Schema:
-    """The columns of answers, a row per study and finding; units are in the fields' metadata."""
+    """The columns of answers, a row per study and finding; units are in the fields' metadata.
+
+    Where something cannot be told, such as whether it is sure, a row says nothing of it.
+    """
     import pyarrow as pa
 
     def field(name: str, kind: pa.DataType, unit: str = "") -> pa.Field:
@@ -94,10 +98,15 @@ def answer_schema() -> pa.Schema:
             field("probability", number, "1, calibrated where the version is"),
             field("threshold", number, "1, present from here on"),
             field("decision", text),
+            field("sure", text),
+            field("error_rate", number, "1, share of studies"),
+            field("p_present", number, "1"),
+            field("p_absent", number, "1"),
             field("key_slice_mm", number, "mm, patient z"),
             field("positive_z_mm", pa.list_(pa.struct([("low", number), ("high", number)])), "mm, patient z"),
             field("entropy", number, "bit, largest over findings"),
             field("clip_disagreement", number, "1, largest over findings"),
+            field("suitability", text),
             field("warnings", pa.list_(text)),
             field("notes", pa.list_(text)),
             field("seconds", number, "s, in all"),
@@ -130,6 +139,7 @@ def answer_rows(answer: StudyAnswer, by: AnsweredBy) -> list[dict[str, Any]]:
         "series_uid": answer.series_uid,
         "entropy": prediction.entropy,
         "clip_disagreement": prediction.clip_disagreement,
+        "suitability": None if prediction.suitability is None else prediction.suitability.verdict,
         "warnings": list(prediction.warnings),
         "notes": list(prediction.notes),
         "seconds": prediction.seconds["total"],
@@ -146,11 +156,24 @@ def answer_rows(answer: StudyAnswer, by: AnsweredBy) -> list[dict[str, Any]]:
             "probability": finding.probability,
             "threshold": finding.threshold,
             "decision": finding.decision,
+            **_sureness(finding.conformal),
             "key_slice_mm": finding.key_slice_mm,
             "positive_z_mm": [{"low": low, "high": high} for low, high in finding.evidence_mm],
         }
         for finding in prediction.findings
     ]
+
+
+def _sureness(said: ConformalDecision | None) -> dict[str, Any]:
+    """What can be said at the error rate; nothing where the version cannot tell."""
+    if said is None:
+        return dict.fromkeys(("sure", "error_rate", "p_present", "p_absent"))
+    return {
+        "sure": said.decision,
+        "error_rate": said.error_rate,
+        "p_present": said.p_present,
+        "p_absent": said.p_absent,
+    }
 
 
 def refusal_row(refusal: Refusal) -> dict[str, Any]:

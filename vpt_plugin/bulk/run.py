@@ -18,7 +18,9 @@ from vpt_plugin.bulk.source import BulkSource, open_bulk_source, place_of
 from vpt_plugin.bulk.worker import WorkerSettings
 from vpt_plugin.cluster import RayPlace
 from vpt_plugin.errors import ConfigurationError, VptError
+from vpt_plugin.inference.conformal import check_error_rate
 from vpt_plugin.inference.engines import check_backend
+from vpt_plugin.inference.fitness import check_unsuitable
 from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.training.model_store import ModelStore
@@ -39,19 +41,22 @@ def classify_all(
         watch: told after every look at the workers.
 
     Raises:
-        ConfigurationError: the source, the model, the device, the backend or the output folder cannot be used
-            like this, an answered study now lies elsewhere, or Ray cannot be started.
+        ConfigurationError: the source, the model, the device, the backend, the way with unsuitable studies,
+            the error rate or the output folder cannot be used like this, an answered study now lies
+            elsewhere, or Ray cannot be started.
         NotTrainedError, WeightsError: as ``ModelStore.load``.
         ArchiveUnreachableError: the archive, or the share, is away; what is answered is kept.
         VptError: workers cannot be started, or a part is damaged.
         OSError: the disk is full or the output folder has gone; what was written before is kept.
         KeyboardInterrupt: what is answered is written first.
     """
+    check_unsuitable(job.unsuitable)
+    check_error_rate(job.error_rate)
     folder = BulkFolder(job.out)
     card = _card(job, folder)
     job = replace(job, backend=check_backend(job.backend))
     source = open_bulk_source(job.source)
-    with folder.writing(BulkRecord.of(source.origin, job.task, card, job.precision, job.backend)):
+    with folder.writing(BulkRecord.of(source.origin, job, card)):
         return _Run(job, cluster, folder, source, card, watch).go()
 
 
@@ -154,6 +159,8 @@ class _Run:
             device=("cuda" if gpus else "cpu") if job.device == "auto" else job.device,
             precision=job.precision,
             backend=job.backend,
+            unsuitable=job.unsuitable,
+            error_rate=job.error_rate,
             # A GPU waits for what is read; on a CPU reading and the network want the same core.
             in_hand=2 if gpus else 1,
         )

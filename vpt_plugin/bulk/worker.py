@@ -29,6 +29,8 @@ from vpt_plugin.errors import (
     WeightsError,
 )
 from vpt_plugin.inference import Predictor
+from vpt_plugin.inference.conformal import DEFAULT_ERROR_RATE
+from vpt_plugin.inference.fitness import REFUSE
 from vpt_plugin.labels import now
 from vpt_plugin.models.device import keep_freed_memory
 from vpt_plugin.store.archive.failures import LoginRefusedError
@@ -48,7 +50,7 @@ class WorkerSettings:
         task: says how a study is read.
         by: the version that answers.
         opener: brings a study onto this computer.
-        device, precision, backend: as of ``Predictor``.
+        device, precision, backend, unsuitable, error_rate: as of ``Predictor``.
         threads: of the network on a CPU.
         in_hand: how many studies a worker has at a time; with several, the next is read while the network
             looks at the one before.
@@ -61,6 +63,8 @@ class WorkerSettings:
     device: str
     precision: str
     backend: str = "auto"
+    unsuitable: str = REFUSE
+    error_rate: float = DEFAULT_ERROR_RATE
     threads: int = 1
     in_hand: int = 1
 
@@ -98,7 +102,7 @@ class StudyWorker:
         self._predictor = Predictor(
             classifier, given.task, card,
             device=given.device, precision=given.precision, backend=given.backend, many_studies=True,
-            reference=store.reference(card),
+            unsuitable=given.unsuitable, error_rate=given.error_rate, reference=store.reference(card),
         )  # fmt: skip
         if self._predictor.device.type == "cpu":
             keep_freed_memory()

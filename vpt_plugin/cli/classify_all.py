@@ -16,11 +16,13 @@ from vpt_plugin.cli.console import plain, progress_bars
 from vpt_plugin.cli.options import (
     BackendOption,
     DeviceOption,
+    ErrorRateOption,
     ModelOption,
     ModelsDirOption,
     PrecisionOption,
     TaskFileOption,
     TaskOption,
+    UnsuitableOption,
     choose_task,
 )
 from vpt_plugin.cli.words import duration
@@ -68,6 +70,8 @@ def classify_all(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     backend: BackendOption = "auto",
+    unsuitable: UnsuitableOption = "refuse",
+    error_rate: ErrorRateOption = 0.1,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -129,6 +133,8 @@ def classify_all(
         device=device,
         precision=precision,
         backend=backend,
+        unsuitable=unsuitable,
+        error_rate=error_rate,
         workers=workers,
         gpus=gpus,
         retry_refused=retry_refused,
@@ -201,4 +207,6 @@ def _print(job: BulkJob, result: BulkResult) -> None:
         reasons = "; ".join(f"{number:,} {error}" for error, number in sorted(result.refused.items()))
         typer.echo(plain(f"Refused, see refused.parquet: {sum(result.refused.values()):,} ({reasons})."))
         typer.echo("--retry-refused tries them again.")
+    if "UnsuitableStudyError" in result.refused:
+        typer.echo("Of unsuitable studies: --unsuitable warn answers them all the same, into another folder.")
     typer.echo("For research only; not a medical device.")

@@ -8,7 +8,7 @@ from vpt_plugin.ct.reduced import ReducedStudy
 from vpt_plugin.ct.statistics import range_warnings
 from vpt_plugin.ct.suitability import UNFIT, SeenInTraining, Suitability, check_suitability
 from vpt_plugin.ct.suitability.acquisition import GEOMETRY
-from vpt_plugin.errors import UnsuitableStudyError
+from vpt_plugin.errors import ConfigurationError, UnsuitableStudyError
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.tasks import ReadingTask
 
@@ -20,6 +20,19 @@ UNSUITABLE: MappingProxyType[str, str] = MappingProxyType(
     }
 )
 SYNTHETIC_WARNING = "this model was trained on synthetic phantoms only: for demonstration, never for patients"
+
+
+def check_unsuitable(unsuitable: str) -> str:
+    """What is done with a study for which an answer would mean nothing, if it is one of ``UNSUITABLE``.
+
+    Raises:
+        ConfigurationError: it is none of them.
+    """
+    if unsuitable not in UNSUITABLE:
+        raise ConfigurationError(
+            f"unknown way with unsuitable studies {unsuitable!r};", f"choose from {', '.join(UNSUITABLE)}."
+        )
+    return unsuitable
 
 
 def fitness_of(
