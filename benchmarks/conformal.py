@@ -38,6 +38,7 @@ from vpt_plugin.data.phantom import Phantom, make_phantom
 from vpt_plugin.data.phantom.phantom import PhantomConfig
 from vpt_plugin.data.phantom.study_set import PlannedStudy, plan_studies
 from vpt_plugin.inference import Predictor
+from vpt_plugin.inference.typicality import FeatureReference
 from vpt_plugin.models.conformal_record import ConformalScores, MeasuredCoverage
 from vpt_plugin.models.device import keep_freed_memory
 from vpt_plugin.training.calibration import wilson_interval
@@ -142,7 +143,7 @@ def measure(bench: SideBySide, player: Player, folder: Path, fresh: int, odd: in
     if not card.typicality_sha256:
         card = check_evidence(store, task, player.model, cache=folder / "prepared", device="cpu").card
     reference = store.reference(card)
-    if reference is None or card.conformal is None:
+    if not isinstance(reference, FeatureReference) or card.conformal is None:
         bench.skip(player.name, "", "it was trained on too few studies")
         return
     predictor = Predictor(

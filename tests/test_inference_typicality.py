@@ -8,14 +8,15 @@ import pytest
 from numpy.typing import NDArray
 
 from vpt_plugin.ct.suitability.verdict import Distance
-from vpt_plugin.errors import ChecksumError, WeightsError, WeightsNotFoundError
+from vpt_plugin.errors import ChecksumError, ModelCardError, WeightsError, WeightsNotFoundError
 from vpt_plugin.inference.typicality import (
-    TYPICALITY,
     FeatureGaussian,
     FeatureReference,
+    LostReference,
     check_features,
     fit_reference,
     fit_reference_crosswise,
+    reference_file,
     study_features,
 )
 
@@ -141,6 +142,7 @@ def test_where_it_is_not_known_that_is_said_and_warns_of_nothing() -> None:
     for reference, clips, why in (
         (None, features(3).astype(np.float32), "were not kept with this version"),
         (fitted(), None, "coarse to fine"),
+        (LostReference("the version's file typicality-0a is missing"), features(3).astype(np.float32), "0a"),
     ):
         (check,), distance = check_features(reference, clips)
         assert distance is None
@@ -149,7 +151,8 @@ def test_where_it_is_not_known_that_is_said_and_warns_of_nothing() -> None:
 
 
 def test_what_was_written_is_read_again_and_nothing_else_is(tmp_path: Path) -> None:
-    reference, path = fitted(), tmp_path / TYPICALITY
+    reference = fitted()
+    path = tmp_path / reference_file(reference.sha256)
     path.write_bytes(reference.to_bytes())
     again = FeatureReference.read(tmp_path, reference.sha256)
     assert again is not None
@@ -158,9 +161,12 @@ def test_what_was_written_is_read_again_and_nothing_else_is(tmp_path: Path) -> N
     path.write_bytes(reference.to_bytes()[:-1] + b"x")
     with pytest.raises(ChecksumError, match="vpt versions check-evidence"):
         FeatureReference.read(tmp_path, reference.sha256)
-    path.write_bytes(b"no safetensors")
+    other = hashlib.sha256(b"no safetensors").hexdigest()
+    (tmp_path / reference_file(other)).write_bytes(b"no safetensors")
     with pytest.raises(WeightsError, match="cannot be read"):
-        FeatureReference.read(tmp_path, hashlib.sha256(b"no safetensors").hexdigest())
+        FeatureReference.read(tmp_path, other)
+    with pytest.raises(ModelCardError, match="is no SHA-256"):
+        FeatureReference.read(tmp_path, "../../" + other)
     path.unlink()
     with pytest.raises(WeightsNotFoundError, match="is not there"):
         FeatureReference.read(tmp_path, reference.sha256)

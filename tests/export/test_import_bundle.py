@@ -19,7 +19,7 @@ from vpt_plugin.errors import ChecksumError, ConfigurationError, ModelCardError,
 from vpt_plugin.export.bundle import write_bundle
 from vpt_plugin.export.facts import Exported
 from vpt_plugin.export.import_bundle import import_bundle
-from vpt_plugin.inference.typicality import TYPICALITY, FeatureReference, fit_reference
+from vpt_plugin.inference.typicality import FeatureReference, fit_reference, reference_file
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import MODELS
 from vpt_plugin.models.classifier import Classifier, new_classifier
@@ -61,7 +61,7 @@ def test_what_the_training_studies_were_like_goes_along(
     reference = fit_reference(draw.normal(size=(80, 32)), draw.normal(size=(60, 32)))
     assert reference is not None
     (tmp_path / "version").mkdir()
-    (tmp_path / "version" / TYPICALITY).write_bytes(reference.to_bytes())
+    (tmp_path / "version" / reference_file(reference.sha256)).write_bytes(reference.to_bytes())
     classifier, exported = exported_of("tiny")
     exported = replace(exported, card=replace(exported.card, typicality_sha256=reference.sha256))
     bundle = tmp_path / "bundle"
@@ -69,8 +69,8 @@ def test_what_the_training_studies_were_like_goes_along(
 
     place = store.place("nodule", "tiny", import_bundle(bundle, store).version)
     assert FeatureReference.read(place, reference.sha256) is not None
-    (bundle / "models" / TYPICALITY).write_bytes(reference.to_bytes()[:-1])
-    with pytest.raises(ChecksumError, match=f"{TYPICALITY} is not the file that was exported"):
+    (bundle / "models" / "typicality.safetensors").write_bytes(reference.to_bytes()[:-1])
+    with pytest.raises(ChecksumError, match=r"typicality\.safetensors is not the file that was exported"):
         import_bundle(bundle, store)
 
 

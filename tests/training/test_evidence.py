@@ -23,7 +23,7 @@ from vpt_plugin.data.prepared import PreparedStudies
 from vpt_plugin.data.splits import hash_order
 from vpt_plugin.errors import CancelledError, ChecksumError, TrainingError
 from vpt_plugin.inference import Predictor
-from vpt_plugin.inference.typicality import TYPICALITY
+from vpt_plugin.inference.typicality import FeatureReference, LostReference, fit_reference, reference_file
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.classifier import new_classifier
@@ -38,6 +38,7 @@ from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.placement import Placement
 from vpt_plugin.training.rounds import Rounds
 from vpt_plugin.training.sources import ManifestSource
+from vpt_plugin.training.version_folder import VersionFolder
 
 NODULE = TASKS["nodule"]
 SHORT = FinetuneConfig(epochs=1, steps_per_epoch=2, batch=4)
@@ -80,7 +81,7 @@ def without_evidence(published: Published, into: Path) -> ModelStore:
     store = ModelStore(into)
     store.import_(published.store.place("nodule", "tiny", 1))
     place = store.place("nodule", "tiny", 1)
-    (place / TYPICALITY).unlink()
+    (place / reference_file(store.card("nodule", "tiny", 1).typicality_sha256)).unlink()
     card = json.loads((place / "card.json").read_text())
     for name in ("conformal", "typicality_sha256"):
         del card[name]
@@ -109,7 +110,7 @@ def test_a_publication_keeps_the_validation_studies_probabilities_by_state_and_n
 def test_an_answer_tells_the_distance_from_the_training_studies(published: Published) -> None:
     store, card = published.store, published.card
     reference = store.reference(card)
-    assert reference is not None
+    assert isinstance(reference, FeatureReference)
     assert (reference.trained, reference.studies, reference.percentile) == (12, 10, 10 / 11)
     predictor = Predictor(
         store.classifier(card), NODULE, card,
@@ -153,13 +154,18 @@ def test_a_package_takes_it_along_and_a_damaged_one_is_refused(published: Publis
         taken = there.import_(package)
         assert taken.conformal == card.conformal
         kept, own = there.reference(taken), store.reference(card)
-        assert kept is not None
-        assert own is not None
+        assert isinstance(kept, FeatureReference)
+        assert isinstance(own, FeatureReference)
         assert kept.to_bytes() == own.to_bytes()
-    content = (tmp_path / "there" / TYPICALITY).read_bytes()
-    (tmp_path / "there" / TYPICALITY).write_bytes(content[:-8] + bytes(8))
-    with pytest.raises(ChecksumError, match=TYPICALITY):
-        ModelStore(tmp_path / "another").import_(tmp_path / "there")
+    file = tmp_path / "there" / reference_file(card.typicality_sha256)
+    file.write_bytes(file.read_bytes()[:-8] + bytes(8))
+    another = ModelStore(tmp_path / "another")
+    with pytest.raises(ChecksumError, match=file.name):
+        another.import_(tmp_path / "there")
+    # To begin a training from it, it is not needed.
+    place = there.place("nodule", "tiny", taken.version)
+    (place / file.name).unlink()
+    assert another.adopt(there, taken).typicality_sha256 == ""
 
 
 def test_a_version_from_before_says_that_it_cannot_tell_and_is_measured_to_the_same(
@@ -173,7 +179,68 @@ def test_a_version_from_before_says_that_it_cannot_tell_and_is_measured_to_the_s
     assert found.card.conformal == published.card.conformal
     assert found.card.typicality_sha256 == published.card.typicality_sha256
     assert store.card("nodule", "tiny", 1) == found.card
-    assert store.reference(found.card) is not None
+    assert isinstance(store.reference(found.card), FeatureReference)
+
+
+def another_reference(seed: int) -> FeatureReference:
+    features = np.random.default_rng(seed).normal(size=(30, 32))
+    reference = fit_reference(features[:15], features[15:])
+    assert reference is not None
+    return reference
+
+
+def test_killed_while_it_is_written_a_version_answers_as_before(
+    published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = without_evidence(published, tmp_path)
+    first, second, third = map(another_reference, range(3))
+    before = store.keep_evidence(store.card("nodule", "tiny", 1), None, first)
+
+    def killed(folder: VersionFolder, card: ModelCard) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VersionFolder, "rewrite", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.keep_evidence(before, None, second)
+    assert store.card("nodule", "tiny", 1) == before
+    kept = store.reference(before)
+    assert isinstance(kept, FeatureReference)
+    assert kept.sha256 == first.sha256
+    after = store.keep_evidence(before, None, third)
+    files = list(store.place("nodule", "tiny", 1).glob("typicality*"))
+    assert [path.name for path in files] == [reference_file(third.sha256)]
+    # A server that still has the old card answers, too.
+    assert isinstance(store.reference(before), LostReference)
+    assert isinstance(store.reference(after), FeatureReference)
+
+
+@pytest.mark.parametrize("wrong", ["missing", "damaged"])
+def test_a_lost_reference_is_said_and_keeps_back_no_answer(
+    published: Published, tmp_path: Path, wrong: str
+) -> None:
+    store = without_evidence(published, tmp_path)
+    card = store.keep_evidence(store.card("nodule", "tiny", 1), None, another_reference(0))
+    file = store.place("nodule", "tiny", 1) / reference_file(card.typicality_sha256)
+    if wrong == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-8])
+    said = f"the version's file {file.stem} is {wrong}"
+    predictor = Predictor(
+        store.classifier(card), NODULE, card, reference=store.reference(card),
+        device="cpu", precision="float32", backend="torch", unsuitable="warn",
+    )  # fmt: skip
+    answer = predictor.predict(read_study(published.manifest.studies[0].path))
+    assert answer.suitability is not None
+    (check,) = [each for each in answer.suitability.checks if each.name == "features"]
+    assert (check.verdict, check.sentence in answer.notes) == ("unknown", True)
+    assert check.sentence.endswith(f"is not known: {said}")
+    shown = CliRunner().invoke(app, ["versions", "show", "nodule_tiny", "1", "--models-dir", str(tmp_path)])
+    assert shown.exit_code == 0, shown.stderr
+    assert f"n/a, {said}; measure it: vpt versions check-evidence nodule_tiny 1" in " ".join(
+        shown.stdout.split()
+    )
 
 
 def test_it_is_measured_on_the_command_line_and_says_where_studies_are_gone(

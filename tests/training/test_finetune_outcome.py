@@ -19,6 +19,7 @@ from vpt_plugin.data.manifest import Manifest
 from vpt_plugin.data.prepared import PreparedStudies
 from vpt_plugin.errors import TrainingError
 from vpt_plugin.inference import Predictor
+from vpt_plugin.inference.typicality import reference_file
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.classifier import load_weights, new_classifier
@@ -161,7 +162,12 @@ def test_beside_a_version_lie_its_record_its_report_and_its_figures(folded: Any,
     card = result.card
     folder = store.folders()[0]
     write_package(folder.place(card.version), package)
-    assert sorted(path.name for path in package.iterdir()) == ["card.json", "weights.safetensors"]
+    # 20 studies are just enough to know what they are like; the card names the file that says it.
+    assert sorted(path.name for path in package.iterdir()) == [
+        "card.json",
+        reference_file(card.typicality_sha256),
+        "weights.safetensors",
+    ]
 
 
 def test_a_worse_training_is_kept_as_a_candidate_and_both_figures_are_told(

@@ -78,15 +78,19 @@ def show(
       vpt versions show nodule_tiny 2 --json
     """
     from vpt_plugin.cli.versions_report import print_card
+    from vpt_plugin.inference.typicality import LostReference
     from vpt_plugin.training.model_store import ModelStore
 
     folder = folder_of(name, models_dir)
-    card = ModelStore(models_dir).card(folder.task, folder.model, version)
+    store = ModelStore(models_dir)
+    card = store.card(folder.task, folder.model, version)
     if as_json:
         served = folder.served().to_json()
         typer.echo(json.dumps({"card": card.to_json(), "served": served}, indent=1))
     else:
-        print_card(card, folder.served())
+        reference = store.reference(card)
+        lost = reference.why if isinstance(reference, LostReference) else ""
+        print_card(card, folder.served(), lost=lost)
 
 
 @app.command()

@@ -114,10 +114,14 @@ def _cells(card: ModelCard | None) -> tuple[str, str, str, str]:
     return card.created or "-", trained_on, card.pretraining, "; ".join(aurocs) or "n/a"
 
 
-def print_card(card: ModelCard, served: Served) -> None:
-    """One version: what it is, how good, and when it was served."""
+def print_card(card: ModelCard, served: Served, *, lost: str = "") -> None:
+    """One version: what it is, how good, and when it was served.
+
+    Args:
+        lost: what is wrong with the file that says what its training studies were like.
+    """
     columns = (f"{card.task}_{card.model}", f"version {card.version}, {_state(card.version, served)}")
-    print_table(columns, list({**_facts(card), **_figures(card)}.items()))
+    print_table(columns, list({**_facts(card, lost), **_figures(card)}.items()))
     if sentence := card.comparison.get("sentence"):
         typer.echo(f"When it was trained: {sentence}\n")
     for warning in card.training.get("warnings", ()):
@@ -169,7 +173,7 @@ def comparability(first: ModelCard, second: ModelCard) -> tuple[bool, str]:
     return True, sentence
 
 
-def _facts(card: ModelCard) -> dict[str, str]:
+def _facts(card: ModelCard, lost: str = "") -> dict[str, str]:
     thresholds = {f"threshold of {name}": figure(card.threshold(name)) for name in card.findings}
     return {
         "created": card.created or "-",
@@ -180,7 +184,7 @@ def _facts(card: ModelCard) -> dict[str, str]:
         **thresholds,
         "threshold rule": card.threshold_rule or "-",
         **_precision(card),
-        **_evidence(card),
+        **_evidence(card, lost),
         "studies and their sides": card.split_hash[:12] or "-",
         "labels": card.labels_hash[:12] or "-",
         "weights": card.weights_sha256[:12] or "-",
@@ -199,10 +203,11 @@ def _precision(card: ModelCard) -> dict[str, str]:
     }
 
 
-def _evidence(card: ModelCard) -> dict[str, str]:
+def _evidence(card: ModelCard, lost: str) -> dict[str, str]:
     """How often its decisions are unsure, and whether it can tell that a study is unlike those it knows."""
     measure = f"measure it: vpt versions check-evidence {card.task}_{card.model} {card.version}"
-    told = {"like those it knows": "told of every study" if card.typicality_sha256 else f"n/a, {measure}"}
+    known = "told of every study" if card.typicality_sha256 else f"n/a, {measure}"
+    told = {"like those it knows": f"n/a, {lost}; {measure}" if lost else known}
     if card.conformal is None:
         return {"present, absent or unsure": f"n/a, {measure}", **told}
     for finding, measured in card.conformal.measured.items():
@@ -212,6 +217,8 @@ def _evidence(card: ModelCard) -> dict[str, str]:
             if each.unsure is not None
         ]
         told[f"unsure of {finding}"] = ", ".join(shares) or "n/a, too few validation studies"
+    if card.conformal.reservation:
+        told["error rate"] = card.conformal.reservation
     return told
 
 

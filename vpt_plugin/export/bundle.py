@@ -29,12 +29,12 @@ from vpt_plugin.export.facts import Exported
 from vpt_plugin.export.network import network_of
 from vpt_plugin.export.one_file import json_bytes, require_free
 from vpt_plugin.export.torchscript import write_torchscript
-from vpt_plugin.inference.typicality import TYPICALITY
+from vpt_plugin.inference.typicality import FeatureReference, reference_file
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.training.version_folder import unfinished_in
 
 METADATA, WEIGHTS, SCRIPT = "configs/metadata.json", "models/model.pt", "models/model.ts"
-TYPICAL = f"models/{TYPICALITY}"
+TYPICAL = "models/typicality.safetensors"
 _CODE_FILES = ("__init__.py", "reading.py", "answering.py")
 
 
@@ -55,6 +55,7 @@ def write_bundle(
     Raises:
         ConfigurationError: the folder is there already, or the network cannot be exported.
         BackendDisagreesError: the TorchScript answers otherwise than torch.
+        WeightsError: what else the version knows is not there, or damaged.
         OSError: the disk is full, the folder is not writable.
     """
     require_free(place)
@@ -83,5 +84,7 @@ def _write_beside(exported: Exported, folder: Path, version_folder: Path | None)
     source = files("vpt_plugin.export").joinpath("bundle_code")
     for name in _CODE_FILES:
         (folder / CODE / name).write_bytes(source.joinpath(name).read_bytes())
-    if version_folder is not None and (version_folder / TYPICALITY).is_file():
-        shutil.copyfile(version_folder / TYPICALITY, folder / TYPICAL)
+    sha256 = exported.card.typicality_sha256
+    if version_folder is not None and sha256:
+        FeatureReference.read(version_folder, sha256)
+        shutil.copyfile(version_folder / reference_file(sha256), folder / TYPICAL)

@@ -19,7 +19,7 @@ from vpt_plugin.errors import ChecksumError, ModelCardError, WeightsError
 from vpt_plugin.export.bundle import METADATA, TYPICAL, WEIGHTS
 from vpt_plugin.export.facts import SCHEMA
 from vpt_plugin.export.one_file import json_bytes
-from vpt_plugin.inference.typicality import TYPICALITY
+from vpt_plugin.inference.typicality import reference_file
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import new_classifier, save_weights
@@ -65,8 +65,8 @@ def import_bundle(
     with TemporaryDirectory(prefix="vptct-bundle-") as folder:
         package = Path(folder)
         weights_sha256 = save_weights(classifier, package / VERSION_WEIGHTS)
-        if (bundle / TYPICAL).is_file():
-            copyfile(bundle / TYPICAL, package / TYPICALITY)
+        if (bundle / TYPICAL).is_file() and card.typicality_sha256:
+            copyfile(bundle / TYPICAL, package / reference_file(card.typicality_sha256))
         card = _of_these_weights(card, weights_sha256)
         (package / CARD).write_bytes(json_bytes(card.to_json()))
         return store.import_(package, serve=serve, why=why, by=by, called=str(bundle))

@@ -23,11 +23,11 @@ from vpt_plugin.inference.batches import in_batches, require_numbers
 from vpt_plugin.inference.coarse_to_fine import TASK_STRIDE, AnswerClips, EveryClip, choose_look
 from vpt_plugin.inference.conformal import DEFAULT_ERROR_RATE, check_error_rate, with_decisions
 from vpt_plugin.inference.engines import Engine, make_engine
-from vpt_plugin.inference.fitness import REFUSE, UNSUITABLE, fitness_of, further_warnings
+from vpt_plugin.inference.fitness import REFUSE, check_unsuitable, fitness_of, further_warnings
 from vpt_plugin.inference.heat import Explainer, HeatMap, Method
 from vpt_plugin.inference.prediction import Prediction
 from vpt_plugin.inference.said import said_of_findings
-from vpt_plugin.inference.typicality import FeatureReference, check_features
+from vpt_plugin.inference.typicality import KeptReference, LostReference, check_features
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import ModelSpec
 from vpt_plugin.models.classifier import Classifier
@@ -94,7 +94,7 @@ class Predictor:
         many_studies: bool = False,
         stride: str = TASK_STRIDE,
         unsuitable: str = REFUSE,
-        reference: FeatureReference | None = None,
+        reference: KeptReference = None,
         error_rate: float = DEFAULT_ERROR_RATE,
     ) -> None:
         if not classifier.findings == task.findings == card.findings:
@@ -105,12 +105,7 @@ class Predictor:
             )
         if clips_per_batch is not None and clips_per_batch < 1:
             raise ConfigurationError(f"clips_per_batch must be at least 1, not {clips_per_batch}.")
-        if unsuitable not in UNSUITABLE:
-            raise ConfigurationError(
-                f"unknown way with unsuitable studies {unsuitable!r};",
-                f"choose from {', '.join(UNSUITABLE)}.",
-            )
-        self._unsuitable = unsuitable
+        self._unsuitable = check_unsuitable(unsuitable)
         self._reference = reference
         self._error_rate = check_error_rate(error_rate)
         self.task = task
@@ -178,7 +173,9 @@ class Predictor:
         task_clips = isinstance(self._look, EveryClip)
         # Of other clips than the task's, the mean is that of another study.
         features = said[0].features if task_clips else None
-        suitability = suitability.with_checks(*check_features(self._reference, features))
+        (familiar,), distance = check_features(self._reference, features)
+        suitability = suitability.with_checks([familiar], distance)
+        lost = [familiar.sentence] if isinstance(self._reference, LostReference) else []
         finished = perf_counter()
         prediction = Prediction(
             card=self.card,
@@ -190,7 +187,7 @@ class Predictor:
                 "network": finished - prepared,
                 "total": read_seconds + finished - began,
             },
-            notes=(*reduced.provenance.notes, *filter(None, [self._look.note])),
+            notes=(*reduced.provenance.notes, *filter(None, [self._look.note]), *lost),
             computed={
                 "backend": self.engine.name,
                 "precision": self.engine.precision,

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,9 +31,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from vpt_plugin.ct.suitability.verdict import DOUBTFUL, FITS, UNKNOWN, Check, Distance
-from vpt_plugin.errors import ChecksumError, WeightsError, WeightsNotFoundError
+from vpt_plugin.errors import ChecksumError, ModelCardError, WeightsError, WeightsNotFoundError
 
-TYPICALITY = "typicality.safetensors"
 _WAY_OUT = "Copy it again from where it was published, or measure it anew: vpt versions check-evidence."
 SCHEMA = "vptct.typicality/1"
 CHECK = "features"
@@ -172,13 +172,14 @@ class FeatureReference:
             sha256: of the file, as the version's card has it; "" where nothing was measured.
 
         Raises:
+            ModelCardError: ``sha256`` is none.
             WeightsNotFoundError: it is not there.
             ChecksumError: it is not the one of the card.
             WeightsError: it cannot be read.
         """
         if not sha256:
             return None
-        path = folder / TYPICALITY
+        path = folder / reference_file(sha256)
         try:
             content = path.read_bytes()
             if (found := hashlib.sha256(content).hexdigest()) != sha256:
@@ -188,6 +189,44 @@ class FeatureReference:
             raise WeightsNotFoundError(f"{path} is not there.", _WAY_OUT) from error
         except (SafetensorError, KeyError, ValueError, OSError) as error:
             raise WeightsError(f"{path}: it cannot be read: {error}.", _WAY_OUT) from error
+
+
+@dataclass(frozen=True)
+class LostReference:
+    """A reference that the card tells of and that cannot be had; answers come without it, and say so.
+
+    Attributes:
+        why: what is wrong with it, for a reader of answers; without the folder, which may be the server's.
+    """
+
+    why: str
+
+    @classmethod
+    def of(cls, error: WeightsError, sha256: str) -> LostReference:
+        """What ``FeatureReference.read`` could not read."""
+        wrong = "is missing" if isinstance(error, WeightsNotFoundError) else "is damaged"
+        return cls(f"the version's file typicality-{str(sha256)[:16]} {wrong}")
+
+
+# As a version has it; None where it was not measured.
+KeptReference = FeatureReference | LostReference | None
+
+
+def reference_file(sha256: str) -> str:
+    """What the file of a reference is called beside a version.
+
+    One that is measured anew has another name, so that whoever holds a card finds its file or none, and never
+    that of another card.
+
+    Args:
+        sha256: of the file, as the card has it; it may come from elsewhere.
+
+    Raises:
+        ModelCardError: it is no SHA-256.
+    """
+    if not (isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256)):
+        raise ModelCardError(f"{sha256!r:.80}, in the model card, is no SHA-256.", _WAY_OUT)
+    return f"typicality-{sha256[:16]}.safetensors"
 
 
 def study_features(clip_features: NDArray[np.float32]) -> Floats:
@@ -227,7 +266,7 @@ def fit_reference_crosswise(studies: Floats, parts: int = 5) -> FeatureReference
 
 
 def check_features(
-    reference: FeatureReference | None, clip_features: NDArray[np.float32] | None
+    reference: KeptReference, clip_features: NDArray[np.float32] | None
 ) -> tuple[tuple[Check], Distance | None]:
     """What can be said of whether a study is like those that the network knows.
 
@@ -238,6 +277,8 @@ def check_features(
     """
     if reference is None:
         why = "the features of those were not kept with this version"
+    elif isinstance(reference, LostReference):
+        why = reference.why
     elif clip_features is None:
         why = "it was read coarse to fine, which takes other clips"
     else:

@@ -4,7 +4,7 @@
 
     <root>/<task>_<model>/v0001/weights.safetensors
                                 card.json
-                                typicality.safetensors      where there were enough studies to measure it
+                                typicality-<hash>.safetensors   where there were enough studies for it
                                 validation.json, report.html, figures/     of versions trained here
                           served.json
 
@@ -22,9 +22,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from vpt_plugin.durable import write_over
-from vpt_plugin.errors import ConfigurationError, ModelCardError, TrainingError
-from vpt_plugin.inference.typicality import TYPICALITY, FeatureReference
+from vpt_plugin.errors import ConfigurationError, ModelCardError, TrainingError, WeightsError
+from vpt_plugin.inference.typicality import FeatureReference, KeptReference, LostReference, reference_file
 from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
@@ -95,7 +94,7 @@ class ModelStore:
             card = _with_weights(card, save_weights(classifier, unfinished / WEIGHTS))
             if beside is not None:
                 beside(unfinished)
-            if not (unfinished / TYPICALITY).is_file():
+            if card.typicality_sha256 and not (unfinished / reference_file(card.typicality_sha256)).is_file():
                 card = replace(card, typicality_sha256="")
             return self._add(folder, unfinished, card, PUBLISHED if serve else None, why, by, instead_of)
 
@@ -233,7 +232,9 @@ class ModelStore:
             WeightsError: the version is damaged.
         """
         folder = self._folder(task, model)
-        folder.classifier(self.card(task, model, version))
+        card = self.card(task, model, version)
+        folder.classifier(card)
+        FeatureReference.read(folder.place(version), card.typicality_sha256)
         write_package(folder.place(version), into)
         return into
 
@@ -292,7 +293,7 @@ class ModelStore:
             return folder.card(version)
         source = other.place(card.task, card.model, card.version)
         with _told(f"{source} cannot be brought into {self.root}"), unfinished_in(self.root) as unfinished:
-            card = take_package(source, unfinished)
+            card = take_package(source, unfinished, reference_needed=False)
             read_classifier(unfinished, card)
             record = ValidationRecord.read(source)
             if record is not None:
@@ -316,13 +317,18 @@ class ModelStore:
         check_task(card, task, reading_facts(task, spec))
         return self._folder(task.name, model).classifier(card), card
 
-    def reference(self, card: ModelCard) -> FeatureReference | None:
+    def reference(self, card: ModelCard) -> KeptReference:
         """What the training studies of a version were like; None where that was not measured.
 
-        Raises:
-            WeightsError: it is not there, damaged, or not that of the card.
+        Answers do without it: one that is not there, damaged, or not that of the card is logged, and a
+        ``LostReference``.
         """
-        return FeatureReference.read(self.place(card.task, card.model, card.version), card.typicality_sha256)
+        place = self.place(card.task, card.model, card.version)
+        try:
+            return FeatureReference.read(place, card.typicality_sha256)
+        except WeightsError as error:
+            _logger.warning("Answers cannot tell whether a study is like those of the training: %s", error)
+            return LostReference.of(error, card.typicality_sha256)
 
     def card(self, task: str, model: str, version: int | None = None) -> ModelCard:
         """The card of a published classifier; the served version unless one is given.
@@ -343,6 +349,9 @@ class ModelStore:
     ) -> ModelCard:
         """Write beside a version what was measured for its answers to say how sure they are.
 
+        A killed process leaves the version with what it had or with what is new. Who holds the old card does
+        not find its reference any more, and answers without.
+
         Args:
             card: of the version.
             conformal, reference: None leaves what is there.
@@ -361,9 +370,10 @@ class ModelStore:
         ):
             card = self.card(card.task, card.model, card.version)
             if reference is not None:
-                write_over(folder.place(card.version) / TYPICALITY, reference.to_bytes())
+                folder.write_reference(card.version, reference)
                 card = replace(card, typicality_sha256=reference.sha256)
             folder.rewrite(replace(card, conformal=conformal or card.conformal))
+            folder.remove_other_references(card)
         return self.card(card.task, card.model, card.version)
 
     def keep_checks(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vpt_plugin import __version__
 from vpt_plugin.durable import write_over
-from vpt_plugin.inference.typicality import TYPICALITY, FeatureReference
+from vpt_plugin.inference.typicality import FeatureReference, reference_file
 from vpt_plugin.labels import now
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.precision_record import PrecisionCheck
@@ -159,7 +159,7 @@ class Publication:
         """What lies beside the weights: the record, what its studies were like, and the report."""
         record.write(folder)
         if self.reference is not None:
-            write_over(folder / TYPICALITY, self.reference.to_bytes())
+            write_over(folder / reference_file(self.reference.sha256), self.reference.to_bytes())
         if report:
             write_report(self._report_facts(card), folder)
 

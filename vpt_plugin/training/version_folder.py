@@ -3,8 +3,8 @@
 ::
 
     v0001/weights.safetensors    a version; nothing in it ever changes
-          card.json              but for what was measured of it afterwards, as this
-          typicality.safetensors
+          card.json              but for what was measured of it afterwards, as
+          typicality-....safetensors    this: new ones come under names of their own, then the card names them
           ...                    what else was written when it was published: its record, its report
     served.json                  which version is served, and what was before; the newest where it is absent
     .lock                        held while versions or served.json change; readers need no lock
@@ -34,6 +34,7 @@ from vpt_plugin.errors import (
     NotTrainedError,
     WeightsNotFoundError,
 )
+from vpt_plugin.inference.typicality import FeatureReference, reference_file
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import MODELS, get_model
 from vpt_plugin.models.classifier import Classifier, load_weights, new_classifier
@@ -189,6 +190,27 @@ class VersionFolder:
             OSError: the disk is full, the folder is not writable; the card stays as it was.
         """
         write_over(self.place(card.version) / CARD, _card_bytes(card))
+
+    def write_reference(self, version: int, reference: FeatureReference) -> None:
+        """Write what a version's studies are like, for a card to name it. Only under ``changing``.
+
+        Raises:
+            OSError: the disk is full, the folder is not writable.
+        """
+        write_over(self.place(version) / reference_file(reference.sha256), reference.to_bytes())
+
+    def remove_other_references(self, card: ModelCard) -> None:
+        """Remove those that the card does not name any more. Only under ``changing``.
+
+        What cannot be removed is logged and stays; it does no harm.
+        """
+        kept = reference_file(card.typicality_sha256) if card.typicality_sha256 else ""
+        for path in self.place(card.version).glob("typicality*.safetensors"):
+            if path.name != kept:
+                try:
+                    path.unlink()
+                except OSError as error:
+                    _logger.warning("%s is not needed any more and cannot be removed: %s", path, error)
 
     def remove(self, version: int) -> None:
         """Remove a version. Only under ``changing``. A reader sees all of it or nothing."""

@@ -13,7 +13,7 @@ from vpt_plugin.errors import VptError
 from vpt_plugin.inference import Predictor
 from vpt_plugin.inference.coarse_to_fine import TASK_STRIDE
 from vpt_plugin.inference.fitness import REFUSE
-from vpt_plugin.inference.typicality import FeatureReference
+from vpt_plugin.inference.typicality import KeptReference
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.tasks import ReadingTask
@@ -100,7 +100,7 @@ class Predictors:
         task: ReadingTask,
         classifier: Classifier,
         card: ModelCard,
-        reference: FeatureReference | None = None,
+        reference: KeptReference = None,
     ) -> Predictor:
         """A predictor of this server for a version; it is not kept.
 
