@@ -1,4 +1,4 @@
-"""The SHA-256 of a file, whatever its size, and UIDs made from a text's."""
+"""The SHA-256 of a file, whatever its size, and of a text, and UIDs made from a text's."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def text_sha256(text: str) -> str:
+    """SHA-256 of a text in UTF-8, as 64 hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def uid_of(text: str) -> str:
     """A DICOM UID from a text, under the root for UUIDs (PS3.5 B.2); the same text gives the same UID."""
-    return f"2.25.{int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], 'big')}"
+    return f"2.25.{int(text_sha256(text)[:32], 16)}"

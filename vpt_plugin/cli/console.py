@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TextIO
 
 import typer
@@ -102,6 +103,23 @@ def print_or_write(data: bytes, output: Path | None) -> None:
         write_new(output.absolute(), data)
     except FileExistsError:
         raise ConfigurationError(f"{output} is there already;", "choose another name.") from None
+
+
+def require_new(output: Path) -> None:
+    """Refuse a file that ``print_or_write`` could not write, before minutes are spent on what goes into it.
+
+    Raises:
+        ConfigurationError: it is there already, or its folder is not there or not writable.
+    """
+    if output.exists():
+        raise ConfigurationError(f"{output} is there already;", "choose another name.")
+    try:
+        with TemporaryFile(dir=output.absolute().parent):
+            pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"{output} cannot be written: {error.strerror};", "choose another folder."
+        ) from error
 
 
 def _fitted(

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vpt_plugin.cli.console import print_or_write, require_new
 from vpt_plugin.cli.opened_studies import opened_studies, required
 from vpt_plugin.cli.options import (
     BackendOption,
     DeviceOption,
+    ErrorRateOption,
     ModelOption,
     ModelsDirOption,
     PrecisionOption,
@@ -45,7 +47,7 @@ def report(
     model: ModelOption = "swin_t",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write it here.", show_default=False),
+        typer.Option("--output", "-o", metavar="FILE", help="Write it to this new file.", show_default=False),
     ] = None,
     send: Annotated[
         str | None,
@@ -77,12 +79,7 @@ def report(
             show_default=False,
         ),
     ] = None,
-    error_rate: Annotated[
-        float,
-        typer.Option(
-            "--error-rate", help="How many decisions may be wrong before one says unsure: 0.1 is 10 %."
-        ),
-    ] = 0.1,
+    error_rate: ErrorRateOption = 0.1,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     backend: BackendOption = "auto",
@@ -105,25 +102,27 @@ def report(
     """
     if output is None and send is None:
         raise ConfigurationError("nowhere to put the report;", "give a file with -o, an archive with --send.")
-    from vpt_plugin.dicom_report.report import write_report
+    from vpt_plugin.dicom_report.report import file_bytes
     from vpt_plugin.inference import Predictor
     from vpt_plugin.store.archive import ArchiveAddress
     from vpt_plugin.training.model_store import ModelStore
 
     # Before minutes are spent on the answer.
     address = None if send is None else ArchiveAddress.parse(send, option="--send")
+    if output is not None:
+        require_new(output)
     reading_task = choose_task(task, task_file)
     store = ModelStore(models_dir)
     classifier, card = store.load(reading_task, model, version)
     predictor = Predictor(
         classifier, reading_task, card,
         device=device, precision=precision, backend=backend, unsuitable=unsuitable,
-        reference=store.reference(card),
+        reference=store.reference(card), error_rate=error_rate,
     )  # fmt: skip
     with _opened(study, studies) as opened:
-        made = _report(study, opened, series, predictor, error_rate)
+        made = _report(study, opened, series, predictor)
     if output is not None:
-        write_report(made, output)
+        print_or_write(file_bytes(made), output)
         typer.echo(f"{output}: report {made.SOPInstanceUID}")
     if address is not None:
         _send(made, address)
@@ -145,19 +144,16 @@ def _opened(study: str, studies: str | None) -> Iterator[OpenedStudy]:
         yield opened
 
 
-def _report(
-    study: str, opened: OpenedStudy, series: str | None, predictor: Predictor, error_rate: float
-) -> Dataset:
+def _report(study: str, opened: OpenedStudy, series: str | None, predictor: Predictor) -> Dataset:
     from vpt_plugin.ct.reduced import read_reduced
     from vpt_plugin.dicom_report import read_source, report_of
-    from vpt_plugin.inference.conformal import with_decisions
 
     # First what it is about: of a study that no report can refer to nobody waits for an answer.
     source = read_source(opened.path, name=study, series_uid=series)
     reduced = read_reduced(
         opened.path, pixels=predictor.spec.resize_px, name=study, series_uid=source.series_uid
     )
-    prediction = with_decisions(predictor.predict(reduced), error_rate)
+    prediction = predictor.predict(reduced)
     return report_of(prediction.for_question(0.0, opened.notes), source, predictor.task)
 
 

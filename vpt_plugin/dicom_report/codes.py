@@ -6,6 +6,7 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 
+from vpt_plugin.digest import text_sha256
 from vpt_plugin.tasks import FindingCode, ReadingTask
 from vpt_plugin.words import in_a_sentence
 
@@ -23,10 +24,11 @@ THRESHOLD = CodedConcept("threshold", OWN_SCHEME, "Probability from which the fi
 DECISION = CodedConcept("decision", OWN_SCHEME, "Decision at the threshold")
 ERROR_RATE = CodedConcept("error_rate", OWN_SCHEME, "Error rate chosen by the site")
 CONFORMAL = CodedConcept("conformal", OWN_SCHEME, "Decision at the chosen error rate")
+# As the context group Present-Absent has them (PS3.16, CID 240).
 STATES = {
     "present": CodedConcept("52101004", "SCT", "Present"),
     "absent": CodedConcept("272519000", "SCT", "Absent"),
-    "unsure": CodedConcept("82334004", "SCT", "Indeterminate"),
+    "unsure": CodedConcept("373068000", "SCT", "Undetermined"),
 }
 
 
@@ -49,14 +51,8 @@ def finding_code(finding: str, task: ReadingTask) -> CodedConcept:
 
 def _own_code(finding: str) -> FindingCode:
     # A name of a finding may be longer than a code; its beginning alone could be another one's.
-    value = finding if len(finding) <= _LONGEST_VALUE else f"{finding[:9]}~{_short_digest(finding)}"
+    value = finding if len(finding) <= _LONGEST_VALUE else f"{finding[:9]}~{text_sha256(finding)[:6]}"
     return FindingCode(finding, OWN_SCHEME, value, in_a_sentence(finding).capitalize()[:_LONGEST_MEANING])
-
-
-def _short_digest(text: str) -> str:
-    import hashlib
-
-    return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
 def _item(code: FindingCode) -> Dataset:

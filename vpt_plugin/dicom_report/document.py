@@ -7,7 +7,7 @@ probability as a measurement with a unit, the decision as a coded evaluation, th
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 from highdicom.sr import (
     AlgorithmIdentification,
@@ -45,8 +45,9 @@ NOT_FOR_CLINICAL_USE = (
 )
 # Behind whatever a scanner and a workstation number by themselves.
 _SERIES_NUMBER = 99000
-# What an answer is told to. More would be noise: other hardware moves the fifth decimal.
+# What a probability is told to. More would be noise: other hardware moves the fifth decimal.
 _DECIMALS = 3
+_MOST_DECIMALS = 14  # that a value of 16 letters has room for
 _LONGEST_DESCRIPTION = 64
 
 
@@ -56,27 +57,35 @@ def document_of(
     """The report; arguments as of ``report_of``."""
     card = prediction.card
     content = _content(prediction, source, task)
+    instance_uid = _instance_uid(source, content[0])
     report = ComprehensiveSR(
         evidence=_evidence(source),
         content=content[0],
-        series_instance_uid=uid_of_facts("report series", *_of_version(card, source), __version__),
+        # Of its own: in one series two answers would be two instances of the same number.
+        series_instance_uid=uid_of_facts("report series", instance_uid),
         series_number=_SERIES_NUMBER,
-        sop_instance_uid=_instance_uid(source, content[0]),
+        sop_instance_uid=instance_uid,
         instance_number=1,
         manufacturer="VPTCT",
         manufacturer_model_name="VPTCT",
         software_versions=__version__,
-        series_description=f"Research only: VPTCT {_model_name(card)}"[:_LONGEST_DESCRIPTION],
+        series_description=_series_description(card),
         coding_schemes=[codes.own_scheme()],
         is_complete=True,
     )
     _set_patient(report, source)
-    report.ContentDate, report.ContentTime = created.strftime("%Y%m%d"), created.strftime("%H%M%S")
+    _set_time(report, created, source.zone)
     return report
 
 
 def _model_name(card: ModelCard) -> str:
     return f"{card.task}/{card.model} version {card.version}"
+
+
+def _series_description(card: ModelCard) -> str:
+    begin, end = "Research only: VPTCT ", f" version {card.version}"
+    # A long name gives way, the version does not: it is what tells two reports apart.
+    return begin + f"{card.task}/{card.model}"[: _LONGEST_DESCRIPTION - len(begin + end)] + end
 
 
 def _of_version(card: ModelCard, source: ReportSource) -> tuple[str, ...]:
@@ -110,7 +119,16 @@ def _set_patient(report: Dataset, source: ReportSource) -> None:
     for keyword in COPIED:
         if keyword in source.patient:
             value = source.patient[keyword]
-            report.add(DataElement(keyword, dictionary_VR(keyword), value, validation_mode=config.IGNORE))
+            several = value if isinstance(value, str) else list(value)
+            report.add(DataElement(keyword, dictionary_VR(keyword), several, validation_mode=config.IGNORE))
+
+
+def _set_time(report: Dataset, created: datetime, zone: tzinfo | None) -> None:
+    """When it was made, in the study's time zone: there is one for all times of an object (PS3.3, C.12.1)."""
+    at = created.astimezone(zone)
+    report.ContentDate = report.SeriesDate = at.strftime("%Y%m%d")
+    report.ContentTime = report.SeriesTime = at.strftime("%H%M%S")
+    report.TimezoneOffsetFromUTC = at.strftime("%z")
 
 
 def _content(prediction: Prediction, source: ReportSource, task: ReadingTask) -> MeasurementReport:
@@ -148,15 +166,20 @@ def _insert_remarks(items: list[ContentItem], prediction: Prediction) -> None:
 def _group(
     finding: FindingPrediction, prediction: Prediction, source: ReportSource, task: ReadingTask
 ) -> MeasurementsAndQualitativeEvaluations:
+    state, code = _state(finding), codes.finding_code(finding.name, task)
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
             uid=uid_of_facts("finding", *_of_version(prediction.card, source), finding.name),
             identifier=finding.name,
         ),
-        finding_type=codes.finding_code(finding.name, task),
+        # Whoever reads nothing but the finding takes it for found.
+        finding_type=code if state == "present" else None,
         algorithm_id=_algorithm(prediction.card, finding.name),
         measurements=_measurements(finding),
-        qualitative_evaluations=_evaluations(finding),
+        qualitative_evaluations=[
+            QualitativeEvaluation(code, codes.STATES[state]),
+            *_evaluations(finding),
+        ],
     )
     items = group[0].ContentSequence
     if finding.conformal is not None:
@@ -165,6 +188,13 @@ def _group(
         items.append(_text(_where(finding)))
         items.extend(_images(finding, source))
     return group
+
+
+def _state(finding: FindingPrediction) -> str:
+    """What is said of the finding to those who know no codes of ours: what all of its decisions say."""
+    if finding.conformal is None or finding.conformal.decision == finding.decision:
+        return finding.decision
+    return "unsure"
 
 
 def _algorithm(card: ModelCard, finding: str) -> AlgorithmIdentification:
@@ -189,10 +219,19 @@ def _figure(estimate: Estimate) -> str:
 
 
 def _measurements(finding: FindingPrediction) -> list[Measurement]:
-    numbers = [(codes.PROBABILITY, finding.probability), (codes.THRESHOLD, finding.threshold)]
+    numbers = [(codes.PROBABILITY, _told(finding)), (codes.THRESHOLD, finding.threshold)]
     if finding.conformal is not None:
         numbers.append((codes.ERROR_RATE, finding.conformal.error_rate))
-    return [Measurement(name, round(value, _DECIMALS), codes.NO_UNIT) for name, value in numbers]
+    return [Measurement(name, value, codes.NO_UNIT) for name, value in numbers]
+
+
+def _told(finding: FindingPrediction) -> float:
+    """The probability to as few digits as leave it on its side of the threshold."""
+    for decimals in range(_DECIMALS, _MOST_DECIMALS + 1):
+        told = round(finding.probability, decimals)
+        if (told >= finding.threshold) == (finding.decision == "present"):
+            return told
+    return finding.probability
 
 
 def _evaluations(finding: FindingPrediction) -> list[QualitativeEvaluation]:

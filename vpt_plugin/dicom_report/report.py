@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pydicom
 
 from vpt_plugin.dicom_report.source import ReportSource
-from vpt_plugin.durable import write_over
 from vpt_plugin.inference.prediction import Prediction
 from vpt_plugin.tasks import ReadingTask
 
@@ -30,7 +28,8 @@ def report_of(
         prediction: the answer.
         source: the study, as ``read_source`` gives it.
         task: says what the findings are called by terminologies.
-        created: when the report was made; by default now. It moves no UID.
+        created: when the report was made; by default now. It moves no UID. Without a time zone it is the
+            computer's own.
     """
     from vpt_plugin.dicom_report.document import document_of
 
@@ -42,12 +41,3 @@ def file_bytes(report: Dataset) -> bytes:
     buffer = BytesIO()
     pydicom.dcmwrite(buffer, report, write_like_original=False)
     return buffer.getvalue()
-
-
-def write_report(report: Dataset, path: Path) -> None:
-    """Write the report as a file, whole or not at all.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    write_over(path, file_bytes(report))

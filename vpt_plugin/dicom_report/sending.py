@@ -23,7 +23,7 @@ class Sent:
 
     Attributes:
         uid: its SOPInstanceUID.
-        already_there: it lay there before; nothing was sent.
+        already_there: it lay there before and nothing was sent.
     """
 
     uid: str
@@ -48,7 +48,14 @@ def send_report(report: Dataset, archive: ArchiveClient) -> Sent:
     uid = str(report.SOPInstanceUID)
     if _lies_there(report, archive):
         return Sent(uid, already_there=True)
-    archive.store(file_bytes(report), str(report.StudyInstanceUID))
+    try:
+        archive.store(file_bytes(report), str(report.StudyInstanceUID))
+    except ArchiveError:
+        # An archive that refuses what it has says so, too, where another one sent it meanwhile, or where the
+        # answer to the first try was lost and the second found the report stored.
+        if not _lies_there(report, archive):
+            raise
+        return Sent(uid, already_there=False)
     if not _lies_there(report, archive):
         raise ArchiveError(
             f"the DICOM archive {archive.address.host} took the report {uid} and does not hand it out.",

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
+from pydicom import config
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
 from vpt_plugin.ct.dicom import FoundSeries
@@ -18,12 +25,19 @@ from vpt_plugin.ct.volume import turn_of, turned
 from vpt_plugin.errors import NotReportableError
 
 # What a report says of the patient and the examination, as the study says it: the attributes by which an
-# archive files an object (PS3.3, C.7.1.1 and C.7.2.1), and whether who that is was taken out.
+# archive files an object (PS3.3, C.7.1.1 and C.7.2.1), and whether and how who that is was taken out.
 COPIED = (
     "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex",
-    "PatientIdentityRemoved", "DeidentificationMethod",
+    "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence",
     "StudyDate", "StudyTime", "AccessionNumber", "StudyID", "StudyDescription", "ReferringPhysicianName",
 )  # fmt: skip
+# Of an item of a sequence of codes (PS3.3, 8.8).
+_OF_A_CODE = (
+    "CodeValue", "LongCodeValue", "URNCodeValue",
+    "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning",
+)  # fmt: skip
+# Control characters, which end a value in DICOM, and halves of characters, which UTF-8 cannot carry.
+_NO_LETTERS = ("Cc", "Cs")
 
 # Patient z comes as decimals.
 _ROUNDING_MM = 1e-3
@@ -53,15 +67,18 @@ class ReportSource:
         study: the study's name, for messages.
         study_uid: StudyInstanceUID.
         series_uid: SeriesInstanceUID.
-        patient: what the study says of the patient and the examination, by keyword (``COPIED``).
+        patient: what the study says of the patient and the examination, by keyword (``COPIED``): a text, or
+            several texts or codes where it has several.
         slices: all of them, in the order of patient z where that is known.
+        zone: the time zone of the study's dates and times; None where it does not say.
     """
 
     study: str
     study_uid: str
     series_uid: str
-    patient: Mapping[str, str]
+    patient: Mapping[str, str | tuple[str | Dataset, ...]]
     slices: tuple[SourceSlice, ...]
+    zone: tzinfo | None = None
 
     def between(self, low_mm: float, high_mm: float) -> tuple[SourceSlice, ...]:
         """The slices whose centres lie at these patient z or between them."""
@@ -107,10 +124,11 @@ def _source_of(found: FoundSeries) -> ReportSource:
     header = pydicom.dcmread(found.stack.slices[0].path, stop_before_pixels=True, force=True)
     source = ReportSource(
         study=found.study,
-        study_uid=_text(header, "StudyInstanceUID"),
+        study_uid=_text(header.get("StudyInstanceUID")),
         series_uid=found.stack.slices[0].series_uid,
-        patient={keyword: _text(header, keyword) for keyword in COPIED if keyword in header},
+        patient={keyword: _copy(header, keyword) for keyword in COPIED if keyword in header},
         slices=slices,
+        zone=_zone(_copy(header, "TimezoneOffsetFromUTC")),
     )
     uids = (uid for each in slices for uid in (each.class_uid, each.instance_uid))
     _require_uids((source.study_uid, source.series_uid, *uids), found.study)
@@ -137,11 +155,37 @@ def _require_uids(uids: Iterable[str], study: str) -> None:
             )
 
 
-def _text(header: Any, keyword: str) -> str:
-    """The value as text, whatever letters it was written in."""
+def _copy(header: Dataset, keyword: str) -> str | tuple[str | Dataset, ...]:
+    """The value as text, whatever letters it was written in; several of them, or codes, one by one."""
     try:
         value = header.get(keyword)
     except Exception:  # pydicom's own, of a damaged element
         return ""
-    # What ends a value in DICOM, and what no archive shows, is no part of a name.
-    return "".join(letter for letter in str(value or "") if letter.isprintable() and letter != "\\").strip()
+    if isinstance(value, pydicom.Sequence):
+        return tuple(_code(item) for item in value)
+    if isinstance(value, MultiValue):
+        return tuple(_text(each) for each in value)
+    return _text(value)
+
+
+def _code(item: Dataset) -> Dataset:
+    copied = Dataset()
+    for keyword in _OF_A_CODE:
+        if keyword in item:
+            value = _text(item.get(keyword))
+            copied.add(DataElement(keyword, dictionary_VR(keyword), value, validation_mode=config.IGNORE))
+    return copied
+
+
+def _text(value: Any) -> str:
+    letters = (letter for letter in str(value or "") if unicodedata.category(letter) not in _NO_LETTERS)
+    # A backslash parts values. Only the space of ASCII fills up: others are part of a name.
+    return "".join(letters).replace("\\", "").strip(" ")
+
+
+def _zone(offset: object) -> tzinfo | None:
+    """The time zone of an offset as DICOM writes it, such as ``+0100``; None where it is none."""
+    try:
+        return datetime.strptime(str(offset), "%z").tzinfo
+    except ValueError:
+        return None

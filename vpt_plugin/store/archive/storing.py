@@ -40,14 +40,22 @@ def require_stored(answer: Any, host: str) -> None:
         host: the archive, as messages name it.
 
     Raises:
-        ArchiveError: with the number by which the archive says why (PS3.7, C).
+        ArchiveError: with the number by which the archive says why (PS3.7, C), or what it says instead.
     """
     failed = answer.get(_FAILED) if isinstance(answer, Mapping) else None
     rows = failed.get("Value") if isinstance(failed, Mapping) else None
     if not rows:
         return
-    values = rows[0].get(_REASON, {}).get("Value") or [0] if isinstance(rows[0], Mapping) else [0]
     raise ArchiveError(
-        f"the DICOM archive {host} does not store the file (reason {int(values[0]):#06x}).",
+        f"the DICOM archive {host} does not store the file ({_reason(rows)}).",
         "Its own log has the cause.",
     )
+
+
+def _reason(rows: Any) -> str:
+    row = rows[0] if isinstance(rows, list) else rows
+    attribute = row.get(_REASON) if isinstance(row, Mapping) else None
+    values = attribute.get("Value") if isinstance(attribute, Mapping) else None
+    if not values or not isinstance(values, list):
+        return "it does not say why"
+    return f"reason {values[0]:#06x}" if isinstance(values[0], int) else f"reason {str(values[0])[:64]}"
