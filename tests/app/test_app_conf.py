@@ -98,6 +98,9 @@ def test_what_is_wrong_is_named_with_the_choices(
     [
         ("error_rate", "0.6", "at most 0.5"),
         ("error_rate", "a tenth", "such as 0.1"),
+        ("error_rate", "1.19e-33", "at least 0.001"),
+        ("error_rate", "inf", "at least 0.001"),
+        ("error_rate", "9" * 400, "at least 0.001"),
         ("unsuitable", "hide", "refuse, warn"),
         ("report", "print", "file, archive, off"),
     ],

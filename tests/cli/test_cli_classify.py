@@ -60,6 +60,14 @@ def test_one_study_gives_a_table_and_nothing_on_stderr(
     assert "trained on synthetic phantoms only" in result.stdout
 
 
+@pytest.mark.parametrize("rate", ["1.19e-33", "1e-320", "nan", "inf", "9" * 400, "a tenth"])
+def test_an_error_rate_that_is_none_is_refused_in_words(rate: str, tiny: list[object]) -> None:
+    result = classify("nowhere.nii", *tiny, "--error-rate", rate)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    assert ("a valid number" if rate == "a tenth" else "at least 0.001") in " ".join(result.stderr.split())
+
+
 def test_a_bad_study_is_named_with_cause_and_way_out_and_the_others_are_answered(
     tmp_path: Path, write_study: WriteStudy, tiny: list[object]
 ) -> None:

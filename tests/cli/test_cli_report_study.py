@@ -76,6 +76,8 @@ def test_what_cannot_be_done_is_refused_before_anything_is_computed(
     assert (nowhere.exit_code, "give a file with -o" in nowhere.stderr) == (2, True)
     address = vpt(study, "--send", "pacs.lan")
     assert (address.exit_code, "--send pacs.lan" in address.stderr) == (2, True)
+    rate = vpt(study, "-o", tmp_path / "report.dcm", "--error-rate", "1.19e-33")
+    assert (rate.exit_code, "at least 0.001" in rate.stderr) == (2, True)
     nifti = vpt(write_study(tmp_path / "ct.nii.gz"), "-o", tmp_path / "report.dcm")
     assert (nifti.exit_code, "no DICOM instances" in " ".join(nifti.stderr.split())) == (1, True)
     assert not (tmp_path / "report.dcm").exists()
