@@ -38,20 +38,23 @@ def header_checks(header: StudyHeader | None, lungs: Check, seen: SeenInTraining
         yield _compared(name, getattr(header or StudyHeader(), name), seen.headers.get(name, {}))
 
 
+def names_chest(header: StudyHeader | None) -> bool:
+    """Whether either field of a header names a chest; the other may be left from another protocol."""
+    return header is not None and any(map(_CHEST.search, (header.body_part, header.protocol)))
+
+
 def _body_part(header: StudyHeader, lungs: Check) -> Check:
-    told = next((each for each in (header.body_part, header.protocol) if _is_told(each)), "")
+    said = (header.body_part, header.protocol)
+    chest = next(filter(_CHEST.search, said), "")
+    if chest:
+        return Check("body_part", FITS, f"the header names {chest!r}")
+    told = next(filter(_ELSEWHERE.search, said), "")
     if not told:
         return Check("body_part", UNKNOWN, "no header names the part of the body")
-    if _CHEST.search(told):
-        return Check("body_part", FITS, f"the header names {told!r}")
     if lungs.verdict == FITS:
         return Check("body_part", FITS, f"the header names {told!r}, but lungs were found")
     sentence = f"the header names {told!r}, and next to no lungs were found: the study does not show a chest"
     return Check("body_part", UNFIT, sentence)
-
-
-def _is_told(text: str) -> bool:
-    return bool(_CHEST.search(text) or _ELSEWHERE.search(text))
 
 
 def _compared(name: str, said: str, counts: Mapping[str, int]) -> Check:
