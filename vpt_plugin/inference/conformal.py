@@ -6,8 +6,9 @@ the study and the validation studies of its state are exchangeable, at most that
 have the finding is called absent, and at most that share of those without it present; a network that is worth
 little is unsure more often. Exchangeable means: from the same scanners, patients and readers, in no telling
 order, and of no part in making the network. The last is never quite so: the validation studies chose its
-epoch, its temperature and its threshold, with folds other networks answered them, and those of an imported
-version are of where it was trained. docs/evidence.md has what that costs.
+epoch and its temperature, and with folds other networks answered them. Nor are they this site's where a
+version was imported, or in no telling order where active learning proposed them. docs/evidence.md has what
+that costs.
 
 Sources: Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2005; class by class: Vovk, ACML
 2012 (Mondrian, or label-conditional); Angelopoulos & Bates, Found Trends Mach Learn 2023.

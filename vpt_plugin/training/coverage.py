@@ -3,7 +3,7 @@
 Of n + 1 exchangeable studies each has any rank with equal chance, so how many of m more are left in is
 beta-binomially distributed, whatever the network is worth (Angelopoulos & Bates, Found Trends Mach Learn
 2023, section 3.2). Over random splits of studies that are there this is exact: a mean below its interval is a
-mistake in the computation. That the studies chose the network's epoch, temperature and threshold, splits
+mistake in the computation. That the studies chose the network's epoch and temperature, splits
 among them cannot show; a locked test set does.
 """
 

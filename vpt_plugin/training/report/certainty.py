@@ -70,9 +70,9 @@ def _percent(share: float) -> str:
 def _how_far(record: ConformalRecord) -> str:
     """What these figures cannot show."""
     said = (
-        "The validation studies chose the epoch, the temperature and the threshold, so that they had a part "
-        "in making the network and more may be wrong than that rate. Splits among them cannot show it: vpt "
-        "evaluate measures the coverage on a locked test set. Where many studies get one and the same "
-        "probability, more are left in than expected."
+        "The validation studies chose the epoch and the temperature, so that they had a part in making the "
+        "network, and more may be wrong than that rate. Splits among them cannot show it: vpt evaluate "
+        "measures the coverage on a locked test set. Where many studies get one and the same probability, "
+        "more are left in than expected."
     )
     return " ".join(filter(None, (said, record.reservation)))
