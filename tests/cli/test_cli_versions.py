@@ -14,6 +14,7 @@ from vpt_plugin.cli import app
 from vpt_plugin.models.card import Estimate, ModelCard
 from vpt_plugin.models.catalog import MODELS
 from vpt_plugin.models.classifier import new_classifier
+from vpt_plugin.models.conformal_record import NEARLY, ConformalRecord, ConformalScores
 from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.validation_record import SeenStudy, ValidatedStudy, ValidationRecord
 
@@ -121,6 +122,18 @@ def test_show_tells_figures_of_both_levels_the_comparison_and_when_it_was_served
         assert line in told
     assert "promoted" in told[-1]
     assert told[-1].endswith("better on ours")
+
+
+def test_show_says_where_an_error_rate_holds_only_nearly(store: ModelStore) -> None:
+    def told(folds: bool) -> str:
+        record = ConformalRecord({"lung_nodule": ConformalScores.of([], [])}, folds, {})
+        card = replace(store.card("nodule", "tiny", 1), conformal=record)
+        (store.place("nodule", "tiny", 1) / "card.json").write_text(json.dumps(card.to_json()))
+        words = ["versions", "show", "nodule_tiny", "1", "--models-dir", str(store.root)]
+        return " ".join(CliRunner().invoke(app, words).stdout.split())
+
+    assert f"error rate {NEARLY}" in told(folds=True)
+    assert NEARLY not in told(folds=False)
 
 
 def test_show_as_json_is_the_card_and_the_record_without_nan(vpt: Callable[..., Result]) -> None:
