@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from vpt_plugin.ct.volume import Provenance, Volume
 from vpt_plugin.data.phantom import write_dicom
@@ -28,6 +30,31 @@ CARD = ModelCard(
     validation_auroc={"lung_nodule": Estimate(0.88, (0.81, 0.94), 60)},
     weights_sha256="ab" * 32,
 )
+
+
+def code(value: str, meaning: str, scheme: str = "DCM") -> Dataset:
+    """An item of a sequence of codes."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    return item
+
+
+# As The Cancer Imaging Archive writes it.
+PUBLIC = {
+    "PatientIdentityRemoved": "YES",
+    "DeidentificationMethod": "Per DICOM PS 3.15 AnnexE. Details in 0012,0064",
+    "DeidentificationMethodCodeSequence": Sequence(
+        [
+            code("113100", "Basic Application Confidentiality Profile"),
+            code("113105", "Clean Descriptors Option"),
+        ]
+    ),
+}
+# In letters, ideographs and syllables; the space between the ideographs is theirs (U+3000).
+JAPANESE = {
+    "SpecificCharacterSet": ["", "ISO 2022 IR 87"],
+    "PatientName": "Yamada^Tarou=山田\u3000太郎=やまだ^たろう",
+}
 
 
 def write_series(folder: Path, **values: object) -> Path:

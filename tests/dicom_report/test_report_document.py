@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
-from report_bench import CARD, answer, write_series
+from report_bench import CARD, JAPANESE, PUBLIC, answer, write_series
 
 from vpt_plugin.ct.suitability.verdict import Check, Suitability
 from vpt_plugin.dicom_report import ReportSource, read_source, report_of
@@ -50,6 +51,12 @@ def texts(report: Dataset) -> list[str]:
     return [item.TextValue for _, item in items(report, "TEXT")]
 
 
+def figures(report: Dataset) -> dict[str, float]:
+    """The measured values by what they are called."""
+    numbers = {name: item.MeasuredValueSequence[0] for name, item in items(report, "NUM")}
+    return {name: float(each.NumericValue) for name, each in numbers.items()}
+
+
 def coded(report: Dataset) -> dict[str, tuple[str, str, str]]:
     """The codes by what they are said of."""
     values = {name: item.ConceptCodeSequence[0] for name, item in items(report, "CODE")}
@@ -81,6 +88,46 @@ def test_the_probability_is_a_measurement_with_its_unit_beside_the_threshold(sou
     assert {(unit.CodingSchemeDesignator, unit.CodeValue) for unit in units} == {("UCUM", "1")}
 
 
+# Three digits, and more only where three would stand on the other side of the threshold.
+@pytest.mark.parametrize(
+    ("probability", "threshold", "told"),
+    [
+        (0.40984, 0.4102, 0.41),
+        (0.41017, 0.4102, 0.41),
+        (0.41025, 0.4102, 0.4103),
+        (0.40999, 0.41, 0.40999),
+        (0.999999, 1.0, 0.999999),
+        (0.41, 0.41, 0.41),
+    ],
+)
+def test_the_figures_never_contradict_the_decision(
+    probability: float, threshold: float, told: float, source: ReportSource
+) -> None:
+    prediction = answer(probability, conformal="unsure")
+    (finding,) = prediction.findings
+    assert finding.conformal is not None
+    rare = replace(finding, threshold=threshold, conformal=replace(finding.conformal, error_rate=0.0004))
+    report = stored(replace(prediction, findings=(rare,)), source)
+    assert figures(report) == {
+        "Probability": told,
+        "Probability from which the finding counts as present": threshold,
+        "Error rate chosen by the site": 0.0004,
+    }
+    assert coded(report)["Decision at the threshold"][2].lower() == rare.decision
+
+
+def test_a_threshold_of_many_digits_is_told_as_it_was_chosen(source: ReportSource) -> None:
+    (finding,) = answer().findings
+    chosen = replace(answer(), findings=(replace(finding, threshold=0.1 + 0.2),))
+    (threshold,) = (
+        item.MeasuredValueSequence[0]
+        for name, item in items(stored(chosen, source), "NUM")
+        if name != "Probability"
+    )
+    assert threshold.FloatingPointValue == 0.30000000000000004
+    assert len(str(threshold.NumericValue)) <= 16
+
+
 def test_the_finding_is_coded_in_snomed_with_radlex_as_its_equal(source: ReportSource) -> None:
     report = stored(answer(), source)
     assert coded(report)["Finding"] == ("SCT", "786838002", "Nodule of lung")
@@ -97,6 +144,29 @@ def test_the_decision_is_coded_and_unsure_is_neither_present_nor_absent(source: 
     absent = stored(answer(0.2, conformal="absent"), source)
     assert coded(absent)["Decision at the threshold"] == ("SCT", "272519000", "Absent")
     assert coded(absent)["Decision at the chosen error rate"] == ("SCT", "272519000", "Absent")
+
+
+@pytest.mark.parametrize(
+    ("probability", "conformal", "state"),
+    [
+        (0.83, None, ("SCT", "52101004", "Present")),
+        (0.83, "present", ("SCT", "52101004", "Present")),
+        (0.2, None, ("SCT", "272519000", "Absent")),
+        (0.2, "absent", ("SCT", "272519000", "Absent")),
+        (0.83, "unsure", ("SCT", "373068000", "Undetermined")),
+        (0.2, "present", ("SCT", "373068000", "Undetermined")),
+    ],
+)
+def test_only_what_all_decisions_call_present_is_a_coded_finding(
+    probability: float, conformal: str | None, state: tuple[str, str, str], source: ReportSource
+) -> None:
+    report = stored(answer(probability, conformal=conformal), source)
+    assert coded(report)["Nodule of lung"] == state
+    assert ("Finding" in coded(report)) == (state[2] == "Present")
+    # What was asked is known all the same.
+    (asked,) = (item for name, item in items(report, "CODE") if name == "Nodule of lung")
+    assert asked.ConceptNameCodeSequence[0].CodeValue == "786838002"
+    assert "lung_nodule" in texts(report)
 
 
 def test_the_positive_slices_are_those_of_the_clips_above_the_threshold(source: ReportSource) -> None:
@@ -153,6 +223,9 @@ def test_the_same_answer_is_the_same_instance_whenever_it_is_told(source: Report
     assert first.SOPInstanceUID == again.SOPInstanceUID
     assert first.SeriesInstanceUID == again.SeriesInstanceUID
     assert (first.ContentDate, first.ContentTime) == ("20261121", "120000")
+    # The days are all that two files of one answer differ in.
+    differing = {each.keyword for each in again if each.keyword not in first or each != first[each.keyword]}
+    assert differing <= {"ContentDate", "ContentTime", "SeriesDate", "SeriesTime", "TimezoneOffsetFromUTC"}
     assert UID(first.SOPInstanceUID).is_valid
     assert first.StudyInstanceUID == source.study_uid
 
@@ -169,8 +242,16 @@ def test_the_same_answer_is_the_same_instance_whenever_it_is_told(source: Report
     ids=["probability", "decision", "warning", "version", "weights"],
 )
 def test_another_answer_is_another_instance(other: Prediction, source: ReportSource) -> None:
-    told = [report_of(each, source, NODULE).SOPInstanceUID for each in (answer(), other)]
-    assert len(set(told)) == 2
+    told = [report_of(each, source, NODULE) for each in (answer(), other)]
+    assert len({each.SOPInstanceUID for each in told}) == 2
+    # Each in a series of its own: none has two documents of one number.
+    assert len({each.SeriesInstanceUID for each in told}) == 2
+
+
+def test_the_series_tells_its_version_whatever_the_models_name(source: ReportSource) -> None:
+    long = report_of(answer(card=replace(CARD, model="m" * 80, version=12)), source, NODULE).SeriesDescription
+    assert long == f"Research only: VPTCT nodule/{'m' * 25} version 12"
+    assert len(long) == 64
 
 
 def test_an_answer_for_fewer_slices_of_a_series_is_another_instance(source: ReportSource) -> None:
@@ -202,10 +283,19 @@ def test_a_site_may_code_its_own_findings(source: ReportSource) -> None:
 
 @pytest.mark.parametrize(
     ("program", "study"),
-    [("dsrdump", {}), ("dciodvfy", {}), ("dciodvfy", {"PatientID": ""})],
-    ids=["dsrdump", "dciodvfy", "dciodvfy without a patient's id"],
-)
-def test_other_programs_find_no_error_in_it(program: str, study: dict[str, str], tmp_path: Path) -> None:
+    [
+        ("dsrdump", {}),
+        ("dciodvfy", {}),
+        ("dciodvfy", {"PatientID": ""}),
+        ("dsrdump", JAPANESE),
+        ("dciodvfy", {**JAPANESE, **PUBLIC}),
+    ],
+    ids=[
+        "dsrdump", "dciodvfy", "dciodvfy without a patient's id", "dsrdump in Japanese",
+        "dciodvfy in Japanese with codes of what was taken out",
+    ],
+)  # fmt: skip
+def test_other_programs_find_no_error_in_it(program: str, study: dict[str, Any], tmp_path: Path) -> None:
     if shutil.which(program) is None:
         pytest.skip(f"needs {program}: on Debian or Ubuntu, sudo apt-get install dcmtk dicom3tools")
     source = read_source(write_series(tmp_path / "ct", StudyID="1", **study))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from datetime import datetime, timezone
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813  the name its documentation uses
 from pydicom.dataset import Dataset
-from report_bench import SERIES, SLICES, answer, write_series
+from report_bench import JAPANESE, PUBLIC, SERIES, SLICES, answer, write_series
 
 from vpt_plugin.ct.reader import read_study
 from vpt_plugin.dicom_report import read_source, report_of
@@ -70,6 +71,53 @@ def test_names_in_any_letters_stay_as_they_are(tmp_path: Path) -> None:
         "Yamada^Tarou=山田^太郎=やまだ^たろう",
     ]
     assert {each.SpecificCharacterSet for each in reports} == {"ISO_IR 192"}
+
+
+def test_a_space_and_a_joiner_of_another_script_are_letters_of_a_name(tmp_path: Path) -> None:
+    names = {"PatientName": "山田\u3000太郎", "PatientID": "علی\u200cرضا", "StudyDescription": "20\u00a0mm"}
+    report = report_for(write_series(tmp_path / "ct", SpecificCharacterSet="ISO_IR 192", **names))
+    assert {keyword: str(report[keyword].value) for keyword in names} == names
+    assert report_for(write_series(tmp_path / "b", **JAPANESE)).PatientName == JAPANESE["PatientName"]
+
+
+def test_control_characters_are_no_letters_of_a_name(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        # pydicom tells of what this test writes on purpose.
+        warnings.simplefilter("ignore")
+        folder = write_series(tmp_path / "ct", StudyDescription="thin\x07 slices\x7f ")
+    assert report_for(folder).StudyDescription == "thin slices"
+
+
+def test_how_who_it_is_was_taken_out_is_copied_value_by_value_and_code_by_code(tmp_path: Path) -> None:
+    public = report_for(write_series(tmp_path / "ct", **PUBLIC))
+    assert {keyword: public[keyword].value for keyword in PUBLIC} == PUBLIC
+    report = report_for(write_series(tmp_path / "several", DeidentificationMethod=["CTP", "Profile A"]))
+    assert list(report.DeidentificationMethod) == ["CTP", "Profile A"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "told"),
+    [("+0900", ("20261122", "083000", "+0900")), ("-0330", ("20261121", "200000", "-0330"))],
+)
+def test_the_time_of_the_report_is_told_in_the_studys_time_zone(
+    zone: str, told: tuple[str, str, str], tmp_path: Path
+) -> None:
+    source = read_source(write_series(tmp_path / "ct", TimezoneOffsetFromUTC=zone))
+    created = datetime(2026, 11, 21, 23, 30, tzinfo=timezone.utc)
+    report = report_of(answer(), source, TASKS["nodule"], created=created)
+    assert (report.ContentDate, report.ContentTime, report.TimezoneOffsetFromUTC) == told
+    assert (report.SeriesDate, report.SeriesTime) == told[:2]
+
+
+@pytest.mark.parametrize("zone", [{}, {"TimezoneOffsetFromUTC": "Japan"}], ids=["none", "no offset"])
+def test_a_study_without_a_time_zone_is_reported_in_the_computers(
+    zone: dict[str, str], tmp_path: Path
+) -> None:
+    source = read_source(write_series(tmp_path / "ct", **zone))
+    noon = datetime(2026, 11, 21, 12, 0, 0)
+    report = report_of(answer(), source, TASKS["nodule"], created=noon)
+    assert report.ContentTime == "120000"
+    assert report.TimezoneOffsetFromUTC == noon.astimezone().strftime("%z")
 
 
 def test_a_missing_patient_stays_missing_and_odd_values_stay_odd(tmp_path: Path) -> None:
