@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -176,6 +177,7 @@ def test_a_version_from_before_says_that_it_cannot_tell_and_is_measured_to_the_s
     assert (before.conformal, store.reference(before)) == (None, None)
     found = check_evidence(store, NODULE, "tiny", 1, cache=published.cache, device="cpu")
     assert found.why_not == ""
+    assert found.found_in_words == "Found 12 of 12 training studies and 10 of 10 validation studies."
     assert found.card.conformal == published.card.conformal
     assert found.card.typicality_sha256 == published.card.typicality_sha256
     assert store.card("nodule", "tiny", 1) == found.card
@@ -261,7 +263,32 @@ def test_it_is_measured_on_the_command_line_and_says_where_studies_are_gone(
     assert "there were 0 training and 0 validation patients, and it takes 10 of each" in " ".join(
         result.stdout.split()
     )
+    assert "Found 0 of 12 training studies and 0 of 10 validation studies." in result.stdout
     assert ModelStore(tmp_path / "models").card("nodule", "tiny", 1).conformal == published.card.conformal
+
+
+def test_what_rests_on_more_studies_is_replaced_only_where_that_is_asked_for(
+    published: Published, tmp_path: Path
+) -> None:
+    store = without_evidence(published, tmp_path)
+    of_more = another_reference(0)
+    store.keep_evidence(store.card("nodule", "tiny", 1), None, of_more)
+    check = partial(check_evidence, store, NODULE, "tiny", 1, cache=published.cache, device="cpu")
+    kept = check()
+    assert kept.why_not == (
+        "What was measured now rests on 12 studies, and the threshold on 10; what was measured before, on 15 "
+        "and 15. So that stays; --anyway replaces it."
+    )
+    assert kept.card.typicality_sha256 == of_more.sha256
+    # Where none of the studies are here, what was measured stays even then.
+    nowhere = check_evidence(store, NODULE, "tiny", 1, cache=tmp_path / "empty", device="cpu", anyway=True)
+    assert nowhere.why_not.startswith(
+        "Whether a study is like those that it was trained on cannot be measured"
+    )
+    assert isinstance(nowhere.reference, FeatureReference)
+    assert nowhere.reference.sha256 == of_more.sha256
+    replaced = check(anyway=True)
+    assert (replaced.why_not, replaced.card.typicality_sha256) == ("", published.card.typicality_sha256)
 
 
 def test_what_was_measured_of_other_weights_does_not_hold(

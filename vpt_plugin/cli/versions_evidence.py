@@ -45,6 +45,14 @@ def check_evidence(
         float | None,
         typer.Option(help="Begin no further study after that; by default none is left out.", min=0),
     ] = None,
+    anyway: Annotated[
+        bool,
+        typer.Option(
+            "--anyway",
+            help="Keep what is measured of what studies are like even where it rests on fewer studies than "
+            "what was measured before.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")] = False,
     labels_dir: LabelsDirOption = None,
     cache: Annotated[
@@ -57,7 +65,9 @@ def check_evidence(
     """Measure what a version needs to say present, absent or unsure, and whether a study is like its own.
 
     A training measures its own version; this is for versions from before, and for studies that were not
-    prepared then. Its card and its folder keep what is found, and an export takes it along.
+    prepared then. Its card and its folder keep what is found, and an export takes it along. It says how many
+    of the version's studies were found. What was measured before on more of them stays, unless --anyway is
+    given.
 
     \b
     Examples:
@@ -85,6 +95,7 @@ def check_evidence(
             source=open_source(studies, labels_dir=labels_dir) if studies else None,
             cache=cache,
             device=device,
+            anyway=anyway,
             most_seconds=math.inf if minutes is None else 60 * minutes,
             progress=show,
         )
@@ -119,6 +130,8 @@ def _cells(found: StateCoverage | None, unsure: str) -> tuple[str, str, str, str
 
 
 def _print(name: str, found: MeasuredEvidence) -> None:
+    from vpt_plugin.inference.typicality import LostReference
+
     if (conformal := found.card.conformal) is not None:
         for finding, measured in conformal.measured.items():
             splits = measured[0].splits
@@ -129,27 +142,35 @@ def _print(name: str, found: MeasuredEvidence) -> None:
             )
         if conformal.reservation:
             typer.echo(conformal.reservation)
-    if (reference := found.reference) is None:
+    typer.echo(found.found_in_words)
+    if found.why_not:
         typer.echo(found.why_not)
-        return
-    typer.echo(
-        f"What a study looks like to it: {reference.trained} training studies; of {reference.studies} "
-        f"validation studies {100 * reference.percentile:.0f} % lie within {reference.threshold:.2f} "
-        "standard deviations."
-    )
+    reference = found.reference
+    if isinstance(reference, LostReference):
+        typer.echo(f"Whether a study is like those that it knows it cannot tell: {reference.why}.")
+    elif reference is not None:
+        typer.echo(
+            f"What a study looks like to it: {reference.trained} training studies, one per patient; "
+            f"{reference.within} lie within {reference.threshold:.2f} standard deviations; "
+            f"{reference.in_vain}."
+        )
 
 
 def _to_json(found: MeasuredEvidence) -> dict[str, object]:
+    from vpt_plugin.inference.typicality import FeatureReference
+
     conformal, reference = found.card.conformal, found.reference
     return {
         "version": found.card.version,
         "conformal": conformal.to_json() if conformal else None,
+        "found": {side: {"here": here, "known": known} for side, (here, known) in found.found.items()},
+        "why_not": found.why_not or None,
         "typicality": {
             "threshold": reference.threshold,
             "percentile": reference.percentile,
             "trained": reference.trained,
             "studies": reference.studies,
         }
-        if reference
+        if isinstance(reference, FeatureReference)
         else None,
     }

@@ -79,7 +79,7 @@ class FeatureSides:
         if self.folds:
             told, least = f"{_patients(self.trained)} patients", str(self.least)
         return (
-            "Whether a study is like those that it was trained on this version cannot say: there were "
+            "Whether a study is like those that it was trained on cannot be measured: there were "
             f"{told}, and it takes {least}."
         )
 

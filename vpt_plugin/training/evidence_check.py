@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from vpt_plugin.data.clip_dataset import LabelledStudy
 from vpt_plugin.data.prepared import PreparedStudies, PreparedStudy
 from vpt_plugin.errors import TrainingError
-from vpt_plugin.inference.typicality import FeatureReference
+from vpt_plugin.inference.typicality import FeatureReference, KeptReference
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.device import choose_device
@@ -34,13 +34,21 @@ class MeasuredEvidence:
 
     Attributes:
         card: as it is now, with the record of conformal decisions.
-        reference: what its studies are like; None where there were too few.
-        why_not: then a sentence that says so; else "".
+        reference: what its studies are like, as the version has it now.
+        found: how many of its studies were found to measure that, by side, and how many there are.
+        why_not: where what was measured is not kept, a sentence that says why; else "".
     """
 
     card: ModelCard
-    reference: FeatureReference | None
+    reference: KeptReference
+    found: Mapping[str, tuple[int, int]]
     why_not: str
+
+    @property
+    def found_in_words(self) -> str:
+        """How many studies were found."""
+        sides = [f"{found} of {known} {side} studies" for side, (found, known) in self.found.items()]
+        return f"Found {' and '.join(sides)}."
 
 
 def check_evidence(
@@ -53,6 +61,7 @@ def check_evidence(
     cache: Path | None = None,
     device: str = "auto",
     most_seconds: float = math.inf,
+    anyway: bool = False,
     progress: Told = lambda done, total, note: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> MeasuredEvidence:
@@ -70,6 +79,7 @@ def check_evidence(
         cache: where prepared studies are kept; None takes ``prepared`` in ``vptct_home()``.
         device: as in ``choose_device``.
         most_seconds: no further study is begun after that.
+        anyway: also what rests on fewer studies than what was measured before replaces that.
         progress: called with the studies done, the studies in all, and what is to be said of the last one.
         cancelled: asked before every study and every batch.
 
@@ -87,28 +97,52 @@ def check_evidence(
             "which studies.",
             "Measure it where it was trained, and export it again.",
         )
-    folds = "folds" in card.counts
     spec = get_model(model)
     with PreparedStudies(
         cache or vptct_home() / "prepared", task.hu_window, pixels=spec.resize_px
     ) as prepared:
         if source is None:
-            found = {scan_hash(each): each for each in prepared}
+            here = {scan_hash(each): each for each in prepared}
         else:
-            found = _in_source(source, task, model, prepared, progress, cancelled)
-        sides = FeatureSides(
-            _labelled(record.trained_on, found, card),
-            () if folds else _labelled((each.seen for each in record.validated), found, card),
-            folds=folds,
-        )
-        reference = measure_reference(
+            here = _in_source(source, task, model, prepared, progress, cancelled)
+        sides, found = _sides(record, here, card)
+        measured = measure_reference(
             classifier, task, card, sides,
             device=choose_device(device), most_seconds=most_seconds, cancelled=cancelled,
             told=lambda done, studies: progress(done, studies, ""),
         )  # fmt: skip
-    conformal = conformal_record(card.findings, record.validated, folds=folds)
-    card = store.keep_evidence(card, conformal, reference)
-    return MeasuredEvidence(card, reference, "" if reference else sides.why_not())
+    conformal = conformal_record(card.findings, record.validated, folds=sides.folds)
+    why_not = sides.why_not() if measured is None else _rests_on_less(measured, store.reference(card), anyway)
+    card = store.keep_evidence(card, conformal, None if why_not else measured)
+    return MeasuredEvidence(card, store.reference(card), found, why_not)
+
+
+def _rests_on_less(measured: FeatureReference, kept: KeptReference, anyway: bool) -> str:
+    """Why what was measured does not replace what was measured before; "" where it does."""
+    if anyway or not isinstance(kept, FeatureReference):
+        return ""
+    if measured.studies >= kept.studies and measured.trained >= kept.trained:
+        return ""
+    return (
+        f"What was measured now rests on {measured.trained} studies, and the threshold on "
+        f"{measured.studies}; what was measured before, on {kept.trained} and {kept.studies}. So that stays; "
+        "--anyway replaces it."
+    )
+
+
+def _sides(
+    record: ValidationRecord, here: dict[str, PreparedStudy], card: ModelCard
+) -> tuple[FeatureSides, dict[str, tuple[int, int]]]:
+    """The studies of a version that are here, and how many they are of how many."""
+    folds = "folds" in card.counts
+    seen = {"training": record.trained_on}
+    if not folds:
+        seen["validation"] = tuple(each.seen for each in record.validated)
+    labelled = {side: _labelled(studies, here, card) for side, studies in seen.items()}
+    counts = {
+        side: (len(labelled[side]), len({each.scan for each in studies})) for side, studies in seen.items()
+    }
+    return FeatureSides(labelled["training"], labelled.get("validation", ()), folds=folds), counts
 
 
 def _in_source(
