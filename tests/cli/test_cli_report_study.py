@@ -49,6 +49,14 @@ def test_a_report_is_written_to_a_file(vpt: Callable[..., Result], study: Path, 
     assert "not a medical device" in result.stdout
 
 
+def test_a_file_that_is_there_is_never_replaced(vpt: Callable[..., Result], study: Path) -> None:
+    slice_ = sorted(study.iterdir())[0]
+    before = slice_.read_bytes()
+    result = vpt(study, "-o", slice_)
+    assert (result.exit_code, "is there already" in result.stderr) == (2, True)
+    assert slice_.read_bytes() == before
+
+
 def test_a_report_on_a_study_of_an_archive_goes_back_to_it_once(
     vpt: Callable[..., Result], study: Path, new_orthanc: Callable[..., OrthancProcess]
 ) -> None:
@@ -78,6 +86,11 @@ def test_what_cannot_be_done_is_refused_before_anything_is_computed(
     assert (address.exit_code, "--send pacs.lan" in address.stderr) == (2, True)
     rate = vpt(study, "-o", tmp_path / "report.dcm", "--error-rate", "1.19e-33")
     assert (rate.exit_code, "at least 0.001" in rate.stderr) == (2, True)
+    # Before the study is looked for, and so before it is answered.
+    nowhere = vpt(tmp_path / "no study", "-o", tmp_path / "no folder" / "report.dcm")
+    assert (nowhere.exit_code, "report.dcm cannot be written" in nowhere.stderr) == (2, True)
+    rates = vpt(tmp_path / "no study", "-o", tmp_path / "report.dcm", "--error-rate", 2)
+    assert (rates.exit_code, "the error rate 2" in rates.stderr) == (2, True)
     nifti = vpt(write_study(tmp_path / "ct.nii.gz"), "-o", tmp_path / "report.dcm")
     assert (nifti.exit_code, "no DICOM instances" in " ".join(nifti.stderr.split())) == (1, True)
     assert not (tmp_path / "report.dcm").exists()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 
@@ -152,6 +156,90 @@ def test_a_refused_login_and_an_archive_that_is_down_are_told(
     with client(orthanc, cancelled=lambda: True) as archive, pytest.raises(CancelledError):
         archive.store(file_bytes(report), report.StudyInstanceUID)
     assert held(report, orthanc) == []
+
+
+class _Strict(BaseHTTPRequestHandler):
+    """An archive that takes no instance twice, and hangs up before the first answer."""
+
+    protocol_version = "HTTP/1.1"
+    held: dict[str, bytes]
+    refusal: tuple[int, bytes]
+    loses_it = False
+
+    def do_GET(self) -> None:
+        data = self.held.get(self.path.rpartition("/")[2])
+        self._answer(404 if data is None else 200, "application/dicom", data or b"")
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.loses_it or self.held:
+            self._answer(self.refusal[0], "application/dicom+json", self.refusal[1])
+            return
+        data = body.partition(b"\r\n\r\n")[2].rpartition(b"\r\n--")[0]
+        self.held[str(pydicom.dcmread(BytesIO(data)).SOPInstanceUID)] = data
+        self.close_connection = True
+
+    def _answer(self, status: int, content_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def strict_archive(**behaviour: object) -> Iterator[tuple[ArchiveClient, dict[str, bytes]]]:
+    """A conversation with it, and what it holds."""
+    handler = type("Handler", (_Strict,), {"held": {}, **behaviour})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    address = ArchiveAddress.parse(f"http://127.0.0.1:{server.server_port}/dicom-web")
+    try:
+        with ArchiveClient(address, patience=QUICK) as archive:
+            yield archive, handler.held  # type: ignore[attr-defined]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+FAILED = {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [0x0111]}}]}}
+REFUSALS = {"409": (409, b""), "failed instance": (202, json.dumps(FAILED).encode())}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_a_refused_second_try_is_no_failure_where_the_first_was_stored(
+    refusal: tuple[int, bytes], report: Dataset
+) -> None:
+    with strict_archive(refusal=refusal) as (archive, held_there):
+        assert send_report(report, archive) == Sent(report.SOPInstanceUID, already_there=False)
+        assert held_there == {report.SOPInstanceUID: file_bytes(report)}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_a_refusal_of_what_is_not_there_is_told(refusal: tuple[int, bytes], report: Dataset) -> None:
+    with strict_archive(refusal=refusal, loses_it=True) as (archive, _), pytest.raises(ArchiveError):
+        send_report(report, archive)
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([{"00081197": {"vr": "US", "Value": ["duplicate"]}}], "reason duplicate"),
+        ([{"00081197": {"vr": "US", "Value": [0x0111]}}], "reason 0x0111"),
+        ([{"00081197": {"vr": "US"}}], "it does not say why"),
+        ([{"00081197": None}], "it does not say why"),
+        (["no row"], "it does not say why"),
+        ({"00081197": "no list"}, "it does not say why"),
+    ],
+)
+def test_whatever_an_archive_says_of_a_failure_is_told_in_words(rows: object, told: str) -> None:
+    with pytest.raises(ArchiveError, match=rf"does not store the file \({told}\)"):
+        require_stored({"00081198": {"Value": rows}}, "pacs.lan")
 
 
 def test_an_archive_that_says_it_did_not_store_the_file_is_believed() -> None:
