@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -201,6 +202,19 @@ def test_where_the_networks_of_the_folds_answered_a_decision_says_that_its_rate_
     own = with_decisions(prediction(CARD, 0.95)).findings[0].conformal
     assert own is not None
     assert "nearly" not in own.why
+
+
+def test_a_decision_of_an_imported_version_says_whose_studies_it_rests_on() -> None:
+    assert CARD.conformal is not None
+    card = replace(CARD, conformal=replace(CARD.conformal, imported=True))
+    assert ModelCard.from_json(json.dumps(card.to_json())).conformal == card.conformal
+    decided = with_decisions(prediction(card, 0.95)).findings[0].conformal
+    assert decided is not None
+    assert decided.decision == "present"
+    assert decided.why.endswith(
+        "that it is absent. This version was imported: the validation studies are those of where it was "
+        "trained, and more may be wrong where studies differ from those."
+    )
 
 
 def test_nothing_is_decided_where_other_clips_were_looked_at_than_of_the_validation_studies() -> None:

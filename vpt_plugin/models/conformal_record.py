@@ -19,6 +19,10 @@ NEARLY = (
     "The rate holds only nearly, and more may be wrong: other networks than this one, those of the folds, "
     "answered the validation studies."
 )
+BROUGHT_HERE = (
+    "This version was imported: the validation studies are those of where it was trained, and more may be "
+    "wrong where studies differ from those."
+)
 
 
 @dataclass(frozen=True)
@@ -127,21 +131,24 @@ class ConformalRecord:
             are spread in another way, and no guarantee is left (docs/evidence.md has how much is lost).
         measured: per finding, one entry per error rate. It follows from the scores, and is kept so that a
             card says it to whoever reads it, without torch and without computing.
+        imported: whether the version came from elsewhere, and with it the validation studies.
     """
 
     scores: Mapping[str, ConformalScores]
     folds: bool
     measured: Mapping[str, tuple[MeasuredCoverage, ...]]
+    imported: bool = False
 
     @property
     def reservation(self) -> str:
-        """Why no error rate is guaranteed even of studies like these, in a sentence; "" where it is."""
-        return NEARLY if self.folds else ""
+        """What is known to keep an error rate from holding, in sentences; "" for nothing."""
+        return " ".join([*([NEARLY] if self.folds else []), *([BROUGHT_HERE] if self.imported else [])])
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
             "folds": self.folds,
+            "imported": self.imported,
             "findings": {
                 name: {"present": list(each.present), "absent": list(each.absent)}
                 for name, each in self.scores.items()
@@ -160,4 +167,5 @@ class ConformalRecord:
             {name: ConformalScores.of(**each) for name, each in data["findings"].items()},
             bool(data["folds"]),
             {name: tuple(map(MeasuredCoverage.from_json, each)) for name, each in data["measured"].items()},
+            bool(data.get("imported", False)),
         )

@@ -269,6 +269,8 @@ class ModelStore:
                 raise ConfigurationError(
                     f"{called} is here already;", f"it is version {version} of {folder.name}."
                 )
+            if card.conformal is not None:
+                card = replace(card, conformal=replace(card.conformal, imported=True))
             return self._add(folder, unfinished, card, IMPORTED if serve else None, why, by)
 
     def adopt(self, other: ModelStore, card: ModelCard) -> ModelCard:
