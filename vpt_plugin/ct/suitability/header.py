@@ -52,7 +52,7 @@ def _body_part(header: StudyHeader, lungs: Check) -> Check:
     if not told:
         return Check("body_part", UNKNOWN, "no header names the part of the body")
     if lungs.verdict == FITS:
-        return Check("body_part", FITS, f"the header names {told!r}, but lungs were found")
+        return Check("body_part", FITS, f"the header names {told!r}, but lungs were found", noted=True)
     sentence = f"the header names {told!r}, and next to no lungs were found: the study does not show a chest"
     return Check("body_part", UNFIT, sentence)
 

@@ -8,6 +8,7 @@ a body. All slices are looked at in one image, one below the other, with an empt
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -35,8 +36,9 @@ _LEAST_INSIDE = 0.6
 NOTHING_MEASURED_HU = -1018
 # It measures what is in a round field; where so much of that is as low, air was clamped.
 _CLAMPED = 0.1
-# What takes up so much of the edge of an image lies around the body, whatever its values.
-_AROUND = 0.4
+# What takes up so much of the edge of an image, and of its width, lies around the body, whatever its values.
+# A lung may take up as much of the edge of a narrow round field, on one side.
+_AROUND, _ACROSS = 0.4, 0.75
 # Smaller pieces of air are airways, gas, and noise; of a rim next to nothing is left when its edge is taken.
 _PIECE_MM2 = 300.0
 _LEAST_THICK = 0.1
@@ -75,12 +77,12 @@ class Lungs:
     pieces: NDArray[np.int64]
     scale: float
 
-    @property
+    @cached_property
     def area_mm2(self) -> NDArray[np.float64]:
         """Lung per slice that was looked at."""
         return np.asarray(self.mask.sum(axis=(1, 2)) * self.pixel_mm**2, dtype=np.float64)
 
-    @property
+    @cached_property
     def lung_slices(self) -> NDArray[np.int64]:
         """Indices of the slices that were looked at that show a good deal of lung."""
         return np.flatnonzero(self.area_mm2 > _SLICE_MM2 * self.scale**2)
@@ -138,13 +140,21 @@ def _coarse(
     slices = study.hu[looked_at]
     hu = np.empty((len(slices), pixels, pixels), dtype=np.int16)
     for fine, coarse in zip(slices, hu, strict=True):
-        cv2.resize(fine[inner, inner], (pixels, pixels), dst=coarse, interpolation=cv2.INTER_AREA)
+        whole = fine[inner, inner]
+        # Halving is much the fastest.
+        half = _halved(whole) if times % 2 == 0 else whole
+        cv2.resize(half, (pixels, pixels), dst=coarse, interpolation=cv2.INTER_AREA)
     # Rows and columns that were added to make a square of the slices were not measured.
     added = hu == AIR_HU
     rows, columns = added.all(axis=(0, 2)), added.all(axis=(0, 1))
     hu[:, rows] = MIN_HU
     hu[:, :, columns] = MIN_HU
     return hu, _from_middle(~rows)[:, None] ** 2 + _from_middle(~columns) ** 2 < 1, fine_mm * times
+
+
+def _halved(hu: NDArray[np.int16]) -> NDArray[np.int16]:
+    side = len(hu) // 2
+    return np.asarray(cv2.resize(hu, (side, side), interpolation=cv2.INTER_AREA))
 
 
 def _from_middle(measured: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -209,12 +219,13 @@ class _Pieces:
         large = (areas * pixel_mm**2 >= _PIECE_MM2 * scale**2) & thick
         large[0] = False
         at_edge = np.bincount(labels[seen.edge], minlength=count)
-        around = at_edge > _AROUND * seen.edge.sum(axis=(1, 2))[of_slice]
+        inside = np.bincount(labels[body], minlength=count) >= _LEAST_INSIDE * areas
+        wide = stats[:, cv2.CC_STAT_WIDTH] > _ACROSS * seen.edge.any(axis=(0, 1)).sum()
+        around = wide & (at_edge > _AROUND * seen.edge.sum(axis=(1, 2))[of_slice])
         medians_hu = _medians(labels, large & ~around, seen.hu)
         bulla = (areas * pixel_mm**2 > _BULLA_MM2 * scale**2) & (at_edge == 0)
         dark = medians_hu < np.where(bulla, _BULLA_HU, _LUNG_HU[0])
         candidates = large & ~around & ~dark & (medians_hu <= _LUNG_HU[1])
-        inside = np.bincount(labels[body], minlength=count) >= _LEAST_INSIDE * areas
         outside = large & ~candidates & ~inside & (at_edge > 0)
         return cls(labels, core, of_slice, centres[:, 0], inside, candidates, outside)
 

@@ -56,7 +56,9 @@ def _air(lungs: Lungs) -> Check:
 
 
 def _tissue(lungs: Lungs, air: Check) -> Check:
-    tissue = lungs.hu[lungs.hu > _TISSUE_ABOVE_HU]
+    # A quarter of the pixels tells it.
+    some = lungs.hu[:, ::2, ::2]
+    tissue = some[some > _TISSUE_ABOVE_HU]
     if tissue.size < _LEAST_PIXELS:
         return Check("tissue", UNFIT, "there is next to no tissue in this study", None, "HU")
     found_hu = float(np.percentile(tissue, _TISSUE_PERCENT))

@@ -21,6 +21,7 @@ class Check:
         sentence: what was found, for a reader; whole, so that it can stand alone among warnings.
         value: the figure behind it; None where there is none.
         unit: of ``value``; "" of a bare number.
+        noted: whether a reader is told its sentence though nothing speaks against the study.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Check:
     sentence: str
     value: float | None = None
     unit: str = ""
+    noted: bool = False
 
     def __post_init__(self) -> None:
         if self.verdict not in _GRAVITY:
@@ -102,6 +104,11 @@ class Suitability:
     def warnings(self) -> tuple[str, ...]:
         """The sentences of the checks that warn, gravest first."""
         return tuple(check.sentence for check in self.graver)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The sentences that a reader is told though they speak against nothing."""
+        return tuple(check.sentence for check in self.checks if check.noted and not check.warns)
 
     def with_checks(self, checks: Iterable[Check], distance: Distance | None = None) -> Suitability:
         """The same with what was found out later, when the network had looked at the study."""
