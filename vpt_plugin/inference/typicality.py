@@ -120,7 +120,7 @@ class FeatureReference:
     def in_vain(self) -> str:
         """How many studies of the same source are called unlike them, in words."""
         told = f"of studies like those about 1 in {1 / (1 - self.percentile):.0f} is called so in vain"
-        return f"{told}, or more, as the network learned from those" if self.crosswise else told
+        return f"{told}, as far as studies that the network learned from can show" if self.crosswise else told
 
     def distance(self, clip_features: NDArray[np.float32]) -> Distance:
         """Of one study.
