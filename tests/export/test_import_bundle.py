@@ -110,6 +110,10 @@ def test_a_foreign_bundle_is_refused_with_what_is_missing(bundle: Path, store: M
     assert "does not tell the checksum of models/model.pt" in refusal()
     metadata.write_text(json.dumps({**told, "vptct": {**facts, "card": {"schema": "vptct.card/1"}}}))
     assert "the model card in its configs/metadata.json is damaged" in refusal()
+    for damage in ({"model": ["tiny"]}, {"temperature": 0}, {"clip_slices": "x"}):
+        card = {**facts["card"], **damage}
+        metadata.write_text(json.dumps({**told, "vptct": {**facts, "card": card}}))
+        assert f"the model card in its configs/metadata.json is damaged: {next(iter(damage))} is" in refusal()
     metadata.write_text(json.dumps({**told, "vptct": facts}))
     (bundle / "models" / "model.pt").unlink()
     assert "there is no models/model.pt in it" in refusal()

@@ -50,6 +50,49 @@ def test_a_card_of_another_schema_is_refused() -> None:
         ModelCard.from_json({**CARD.to_json(), "schema": "vptct.card/2"})
 
 
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ({"model": ["tiny"]}, r"model is \['tiny'\], no text"),
+        ({"task": None}, "task is None, no text"),
+        ({"findings": "lung_nodule"}, "findings is 'lung_nodule', no list"),
+        ({"findings": [1, 2]}, "findings is"),
+        ({"findings": []}, "findings is"),
+        ({"findings": ["a", "a"]}, "findings is"),
+        ({"clip_slices": "x"}, "clip_slices is 'x', no whole number"),
+        ({"clip_slices": 0}, "clip_slices is 0, no number of slices"),
+        ({"version": True}, "version is True, no whole number"),
+        ({"calibrated": "yes"}, "calibrated is 'yes', neither true nor false"),
+        ({"temperature": "x"}, "temperature is 'x', no number"),
+        ({"temperature": 0}, "temperature is 0, nothing that logits can be divided by"),
+        ({"temperature": -1.5}, "temperature is -1.5"),
+        ({"temperature": math.nan}, "temperature is nan"),
+        ({"temperature": math.inf}, "temperature is inf"),
+        ({"thresholds": [1]}, r"thresholds is \[1\], no object"),
+        ({"thresholds": {"lung_nodule": 10**400}}, "too large"),
+        ({"ranges": {"slices": [1]}}, "not enough values"),
+        ({"headers": {"kernel": ["B30f"]}}, "headers is"),
+        ({"validation_auroc": {"lung_nodule": {}}}, "it lacks ci95"),
+        ({"conformal": {"a": 1}}, "it lacks findings"),
+        ({"conformal": [1]}, "list indices"),
+    ],
+)
+def test_a_card_that_says_something_else_than_a_card_is_refused_by_name(
+    damage: dict[str, object], told: str
+) -> None:
+    with pytest.raises(ModelCardError, match=f"the model card is damaged: .*{told}"):
+        ModelCard.from_json({**CARD.to_json(), **damage})
+
+
+def test_a_card_that_lacks_what_every_card_has_is_refused_by_name() -> None:
+    data = CARD.to_json()
+    del data["model"]
+    with pytest.raises(ModelCardError, match="it lacks model"):
+        ModelCard.from_json(data)
+    with pytest.raises(ModelCardError, match="is damaged"):
+        ModelCard.from_json("{")
+
+
 def test_what_is_undefined_is_null_for_programs_that_know_no_nan() -> None:
     nan = float("nan")
     card = replace(

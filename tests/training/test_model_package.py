@@ -139,7 +139,7 @@ WRONG = {
     "a newer card": (with_card(schema="vptct.card/2"), ModelCardError, "does not follow 'vptct.card/1'"),
     "a network of the future": (with_card(model="mamba"), UnknownModelError, "unknown model 'mamba'"),
     "a task that leads out": (with_card(task="../../etc/x"), ModelCardError, "are no names of a task"),
-    "a task that is no text": (with_card(task=7), ModelCardError, "are no names of a task"),
+    "a task that is no text": (with_card(task=7), ModelCardError, "task is 7, no text"),
     "a finding that is none": (with_card(findings=["<b>"]), ModelCardError, "are no names of a task"),
     "two findings": (with_card(findings=["lung_nodule", "emphysema"]), WeightsLayoutError, "head"),
 }

@@ -86,8 +86,9 @@ def _card(bundle: Path) -> tuple[ModelCard, Mapping[str, str]]:
         raise _foreign(bundle, f"its {METADATA} does not tell the checksum of {WEIGHTS}")
     try:
         return ModelCard.from_json(facts.get("card")), checksums
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _foreign(bundle, f"the model card in its {METADATA} is damaged ({error!r})") from error
+    except ModelCardError as error:
+        what = error.message.removeprefix("the model card ").rstrip(".")
+        raise _foreign(bundle, f"the model card in its {METADATA} {what}") from error
 
 
 def _facts(bundle: Path) -> Any:

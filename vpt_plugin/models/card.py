@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from vpt_plugin.errors import ModelCardError
+from vpt_plugin.models.card_check import check_card
 from vpt_plugin.models.conformal_record import ConformalRecord
 from vpt_plugin.models.precision_record import PrecisionCheck
 
@@ -149,12 +150,24 @@ class ModelCard:
         """The card from its JSON.
 
         Raises:
-            ModelCardError: not a card of this schema.
+            ModelCardError: not a card of this schema, or damaged; says where.
         """
-        if isinstance(data, (str, bytes)):
-            data = json.loads(data)
-        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-            raise ModelCardError(f"the model card does not follow {SCHEMA!r}.")
+        try:
+            if isinstance(data, (str, bytes)):
+                data = json.loads(data)
+            if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+                raise ModelCardError(f"the model card does not follow {SCHEMA!r}.")
+            check_card(data, fields(cls))
+            return cls._read(data)
+        except KeyError as error:
+            raise ModelCardError(f"the model card is damaged: it lacks {error.args[0]}.") from error
+        # An integer of a thousand digits is no float.
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise ModelCardError(f"the model card is damaged: {error}.") from error
+
+    @classmethod
+    def _read(cls, data: Mapping[str, Any]) -> ModelCard:
+        """The card in JSON whose fields have their types; what lies in them may still be anything."""
         values = {name: data[name] for name in _FIELDS if name in data}
         values["findings"] = tuple(values["findings"])
         values["validation_auroc"] = _estimates(values["validation_auroc"])

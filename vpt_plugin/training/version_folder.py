@@ -326,7 +326,7 @@ def read_card(path: Path, *, called: str = "") -> ModelCard:
         return _card_in(path, (status.st_mtime_ns, status.st_size, status.st_ino))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ModelCardError) as error:
         raise ModelCardError(
-            f"{called or path}: the model card cannot be read: {error}.",
+            f"{called or path}: the model card cannot be read: {str(error).rstrip('.')}.",
             "Copy it again, or remove this version.",
         ) from error
 
