@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -180,11 +181,22 @@ def test_a_second_visit_is_the_same_patient_in_another_scan() -> None:
         ({"clot_fills": (0.9, 1.1)}, "at most 1"),
         ({"clot_from_radius_mm": 8.0}, "0 to 8 mm"),
         ({"noise_hu": (9.0, 3.0)}, "least first"),
+        ({"extent": (0.6, 0.6)}, "lower end first"),
     ],
 )
 def test_a_configuration_that_makes_no_sense_is_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PhantomConfig(**values)  # type: ignore[arg-type]
+
+
+def test_a_scan_of_half_the_chest_shows_its_upper_half() -> None:
+    config = PhantomConfig(pixels=32, slice_spacings_mm=(6.0,))
+    whole, upper = (
+        make_phantom(3, config=replace(config, extent=extent), nodule=False, contrast=False, emboli=False)
+        for extent in ((0.0, 1.0), (0.5, 1.0))
+    )
+    assert abs(len(upper.volume.hu) - len(whole.volume.hu) / 2) <= 1
+    assert abs(upper.volume.slice_z_mm[-1] - whole.volume.slice_z_mm[-1]) <= 6.0
 
 
 def test_no_single_figure_of_a_study_tells_which_one_has_a_nodule() -> None:

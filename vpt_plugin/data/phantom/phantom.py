@@ -38,6 +38,7 @@ class PhantomConfig:
         clot_from_radius_mm: emboli begin in arteries of more than that radius, mm of the reference man. Some
             three branches have 4.5 mm and a dozen 3 mm, the four main arteries 8 mm and more.
         noise_hu: least and most noise.
+        extent: from where to where the chest is scanned, as shares of the usual height, 0 below the lungs.
     """
 
     pixels: int = 128
@@ -49,6 +50,7 @@ class PhantomConfig:
     clot_fills: tuple[float, float] = (0.7, 0.95)
     clot_from_radius_mm: float = 3.0
     noise_hu: tuple[float, float] = (6.0, 26.0)
+    extent: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         if self.pixels < 32:
@@ -68,6 +70,8 @@ class PhantomConfig:
             raise ValueError(f"clots begin in arteries of 0 to 8 mm, not {self.clot_from_radius_mm} mm")
         if not 0 <= self.noise_hu[0] <= self.noise_hu[1]:
             raise ValueError(f"noise is 0 HU and more, least first, not {self.noise_hu}")
+        if not 0 <= self.extent[0] < self.extent[1] <= 1:
+            raise ValueError(f"the extent is from 0 to 1, lower end first, not {self.extent}")
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,7 @@ def make_phantom(
         patient_id=f"PHANTOM-{seed}",
         description="Chest phantom" + (" with contrast medium" if contrast else ""),
     )
-    grid = scanner.grid_of(taken.scan, taken.pose, pixels=config.pixels)
+    grid = scanner.grid_of(taken.scan, taken.pose, pixels=config.pixels, extent=config.extent)
     hu, found = _scanned(patient, patient.blood[contrast], taken, grid)
     volume = Volume(
         hu=hu,

@@ -62,10 +62,11 @@ def draw_scan(
     )
 
 
-def grid_of(scan: Scan, pose: Pose, *, pixels: int) -> Grid:
-    """The voxels of a scan from below the lungs to above them."""
-    low = pose.shift_mm[2] + SULCUS_Z * pose.scale[2] - scan.below_mm
-    high = pose.shift_mm[2] + APEX_Z * pose.scale[2] + scan.above_mm
+def grid_of(scan: Scan, pose: Pose, *, pixels: int, extent: tuple[float, float] = (0.0, 1.0)) -> Grid:
+    """The voxels of a scan from below the lungs to above them, or of that share of its height."""
+    bottom = pose.shift_mm[2] + SULCUS_Z * pose.scale[2] - scan.below_mm
+    top = pose.shift_mm[2] + APEX_Z * pose.scale[2] + scan.above_mm
+    low, high = bottom + extent[0] * (top - bottom), bottom + extent[1] * (top - bottom)
     slices = int((high - low) / scan.slice_spacing_mm) + 1
     # Rounded, so that no file format's decimals change the geometry.
     low, pixel = round(low, 1), round(scan.field_of_view_mm / pixels, 4)
