@@ -20,8 +20,10 @@ from vpt_plugin.ct.volume import Volume
 from vpt_plugin.errors import ConfigurationError
 from vpt_plugin.inference import Predictor
 from vpt_plugin.inference.coarse_to_fine import CoarseToFine, EveryClip, SeenClips, choose_look
+from vpt_plugin.inference.conformal import with_decisions
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import MODELS, ShapeRule
+from vpt_plugin.models.conformal_record import ConformalRecord, ConformalScores
 from vpt_plugin.tasks import TASKS, ClipRule, HUWindow, ReadingTask
 
 NODULE = TASKS["nodule"]
@@ -160,12 +162,9 @@ def test_what_lies_between_coarse_clips_is_found_and_shown_in_the_slices_looked_
     # Slice 23 is the last of the clip from 16 and one before the clip from 24: no coarse clip has it in its
     # middle. Slice 19, fainter, is in the middle of the clip from 16, which is therefore looked around.
     volume = bright_at((19, 99), (23, 103))
-    every = predictor("task").predict(volume)
-    (plain,) = every.findings
+    (plain,) = predictor("task").predict(volume).findings
     closer = predictor("coarse-to-fine").predict(volume)
     (finding,) = closer.findings
-    # By this nothing is decided at an error rate: the validation studies were read by the task's clips.
-    assert (every.task_clips, closer.task_clips) == (True, False)
     # A logit of 3, against -1 of the coarse clips.
     assert finding.probability == pytest.approx(1 / (1 + np.exp(-3)))
     assert finding.probability == plain.probability
@@ -236,3 +235,17 @@ def test_the_slices_looked_at_closely_are_those_of_each_finding_s_own_clips() ->
     # Three of four coarse clips each: all but the one that says least, the last and the first.
     assert np.flatnonzero(~seen.closely[0]).tolist() == list(range(24, 32))
     assert np.flatnonzero(~seen.closely[1]).tolist() == list(range(8))
+
+
+def test_at_an_error_rate_nothing_is_decided_coarse_to_fine() -> None:
+    """Whatever the probability: the validation studies were read at the task's own stride."""
+    # None of nine without it got so much as 0.1, so that at 10 % absent is ruled out.
+    scores = ConformalScores.of([0.1 * n for n in range(1, 10)], [0.01 * n for n in range(1, 10)])
+    card = replace(BRIGHT_CARD, conformal=ConformalRecord({"bright": scores}, False, {}))
+    decided = []
+    for stride in ("task", "coarse-to-fine"):
+        answer = predictor(stride).predict(bright_at((23, 103)))
+        # A study of one grey is unfit, which would be reason enough.
+        (finding,) = with_decisions(replace(answer, card=card, suitability=None), 0.1).findings
+        decided.append(finding.conformal.decision if finding.conformal else None)
+    assert decided == ["present", "unsure"]

@@ -19,8 +19,7 @@ class Conformal:
 
     Attributes:
         decision: ``present``, ``absent`` or ``unsure``.
-        error_rate: of the studies with the finding so many at most are called absent, and of those without
-            it so many at most present.
+        error_rate: at which it was decided; docs/evidence.md has what it is worth.
         why: one sentence; "" for none.
     """
 
