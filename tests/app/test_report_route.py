@@ -9,8 +9,10 @@ from typing import Any
 
 import pydicom
 import pytest
+from fastapi.responses import JSONResponse
 from held_predictor import publish, write_study
 
+from vpt_plugin.store.lease import Order
 from vpt_plugin.store.tokens import TokenFile
 
 
@@ -71,3 +73,33 @@ def test_sending_takes_the_role_annotator_and_the_file_does_not(running, tmp_pat
     refused = asked(server, token=user, send="true")
     assert (refused.status_code, refused.json()["error"]) == (403, "RoleMissingError")
     assert asked(server, token=annotator, send="true").status_code == 405
+
+
+def test_nothing_is_sent_beside_a_study_that_is_being_read_a_second_time_blind(
+    running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = running(report="archive")
+    # Whether there is an archive is not the question here: none is reached.
+    sent: list[str] = []
+    monkeypatch.setattr("lib.routes.structured_report._archive_to_send_to", object)
+    monkeypatch.setattr(
+        "lib.routes.structured_report._sent", lambda *_: sent.append("it") or JSONResponse({})
+    )
+    leases = server.app.worklists.leases
+    (lease,) = leases.offer([Order("p01", "nodule", "double-read", reading="second")], "ben")
+    refused = asked(server, send="true")
+    assert (refused.status_code, refused.json()["error"]) == (409, "LeaseError")
+    assert "being read a second time" in refused.json()["detail"]
+    assert "ben" not in refused.text
+    # The file goes to who asks, and nowhere else.
+    assert asked(server).status_code == 200
+    leases.give_back("p01", lease.holder)
+    # A first reading is not blind, nor is that of another task.
+    for order in (
+        Order("p01", "nodule", "auto"),
+        Order("p01", "pe", "double-read", reading="second"),
+    ):
+        (lease,) = leases.offer([order], "ben")
+        assert asked(server, send="true").status_code == 200
+        leases.give_back("p01", lease.holder)
+    assert sent == ["it", "it"]

@@ -104,8 +104,14 @@ async def infer(
     asked = partial(_asked, task, named, wish, cancelled)
     question, notes = await to_thread.run_sync(asked, limiter=task.workplace.threads)
     prediction = await answer_of(question, task.workplace.answers, request.is_disconnected)
-    decided = with_decisions(prediction, wish.error_rate or app_instance().served.evidence.error_rate)
-    return response_of(decided.for_question(perf_counter() - began, notes), output)
+    error_rate = wish.error_rate or app_instance().served.evidence.error_rate
+
+    def told() -> Response:
+        decided = with_decisions(prediction, error_rate)
+        return response_of(decided.for_question(perf_counter() - began, notes), output)
+
+    # The files in it are copied, megabytes of them: nobody else waits for that.
+    return await to_thread.run_sync(told, limiter=task.workplace.threads)
 
 
 def _asked(

@@ -52,7 +52,8 @@ async def structured_report(
     """What the served version says of a study, by template TID 1500.
 
     The answer is computed if it was not kept. The same answer of the same version is the same instance, which
-    an archive keeps once.
+    an archive keeps once. Nothing is sent while the study is in the hands of a second reader, who would find
+    the answer beside it.
     """
     app = app_instance()
     if send:
@@ -60,15 +61,17 @@ async def structured_report(
     archive = _archive_to_send_to() if send else None
     if app.served.evidence.report == OFF:
         raise NotOfferedError("answers are not told as DICOM here;", "leave out --conf report off.")
-    asked = partial(_asked, task, checked_id(image, "image"), cancelled)
+    asked = partial(_asked, task, checked_id(image, "image"), cancelled, sends=send)
     question, source, notes = await to_thread.run_sync(asked, limiter=task.workplace.threads)
     prediction = await answer_of(question, task.workplace.answers, request.is_disconnected)
-    decided = with_decisions(prediction, app.served.evidence.error_rate).for_question(0.0, notes)
-    if archive is None:
-        make = partial(_file, decided, source, task)
-    else:
-        make = partial(_sent, decided, source, task, archive, cancelled)
-    return await to_thread.run_sync(make, limiter=task.workplace.threads)
+
+    def told() -> Response:
+        decided = with_decisions(prediction, app.served.evidence.error_rate).for_question(0.0, notes)
+        if archive is None:
+            return _file(decided, source, task)
+        return _sent(decided, source, task, archive, cancelled)
+
+    return await to_thread.run_sync(told, limiter=task.workplace.threads)
 
 
 def _archive_to_send_to() -> DicomArchive:
@@ -92,15 +95,22 @@ def _archive_to_send_to() -> DicomArchive:
 
 
 def _asked(
-    task: ClassifyTask, image: str, gone: Callable[[], bool]
+    task: ClassifyTask, image: str, gone: Callable[[], bool], *, sends: bool
 ) -> tuple[Question, ReportSource, tuple[str, ...]]:
     """The question for the answer, what its report refers to, and what the reader must know of the study."""
+    if sends:
+        # Before anything is computed; it is looked at again before it is sent.
+        _require_not_read_blind(image, task)
     with app_instance().datastore().opened(image, cancelled=gone) as study:
         # First: what cannot be referred to need not be computed.
         source = read_source(study.path, name=image)
         content = content_of(study.path, image)
         question = task.ask(study.path, study=image, content=content, wish=Wish(), gone=gone)
         return question, source, study.notes
+
+
+def _require_not_read_blind(image: str, task: ClassifyTask) -> None:
+    app_instance().worklists.hands.require_not_read_blind(image, task.task.name)
 
 
 def _file(prediction: Prediction, source: ReportSource, task: ClassifyTask) -> Response:
@@ -117,6 +127,7 @@ def _sent(
     gone: Callable[[], bool],
 ) -> Response:
     report = report_of(prediction, source, task.task)
+    _require_not_read_blind(source.study, task)
     with archive.conversation(gone) as client:
         sent = send_report(report, client)
     return JSONResponse(

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from vpt_plugin.errors import CancelledError, StudyNotFoundError, WorklistAwayError
+from vpt_plugin.active.offers import SECOND
+from vpt_plugin.errors import CancelledError, LeaseError, StudyNotFoundError, WorklistAwayError
 from vpt_plugin.store.lease import SKIP_REASONS, check_skip
 from vpt_plugin.store.leases import Lease, LeaseBook
 from vpt_plugin.store.source import StudySource
@@ -150,6 +151,25 @@ class Hands:
         task = self._wishes.task(task).name if task else ""
         with self.turn():
             self.leases.unskip(study, by, task=task)
+
+    def require_not_read_blind(self, study: str, task: str) -> None:
+        """Refuse to put an answer where others look while a second reader has a study for that task.
+
+        They are to see neither the first label nor what a network says.
+
+        Raises:
+            LeaseError: one has it.
+            StudyNotFoundError, ArchiveError: there is no such study, or it is not known.
+            WorklistAwayError: who has which study cannot be read.
+        """
+        with reachable():
+            held = self.leases.held()
+        blind = {each.study: each for each in held.values() if (each.task, each.reading) == (task, SECOND)}
+        if blind and (lease := blind.get(self._require(study))) is not None:
+            raise LeaseError(
+                f"{study}: it is being read a second time, and that reader is not to see the answer;",
+                f"send the report when that is over, at {lease.until[11:16]} UTC or before.",
+            )
 
     def leases_seen_by(self, person: Person, reader: str) -> list[dict[str, Any]]:
         """One's own leases; all of them for a reviewer."""
