@@ -75,8 +75,8 @@ ErrorRateOption = Annotated[
     float,
     typer.Option(
         "--error-rate",
-        help="Say present or absent only where at most this share of studies like its validation studies is then "
-        "wrong, else unsure.",
+        help="Say present or absent only where at most this share of studies like its validation studies is "
+        "then wrong, else unsure.",
     ),
 ]
 
