@@ -20,6 +20,7 @@ from vpt_plugin.ct.volume import Volume
 from vpt_plugin.data.phantom import write_nifti
 from vpt_plugin.errors import CancelledError
 from vpt_plugin.inference import Predictor
+from vpt_plugin.inference.fitness import ANSWERED_ANYWAY
 from vpt_plugin.models.card import Estimate, ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import new_classifier
@@ -181,7 +182,8 @@ def test_a_study_without_lungs_is_refused_and_answered_where_that_is_asked_for(s
     answered = told(wishing(strict, anyway=True))
     assert answered["suitability"]["verdict"] == "unfit"
     unfit = [each["sentence"] for each in answered["suitability"]["checks"] if each["verdict"] == "unfit"]
-    assert answered["warnings"][0] in unfit
+    assert answered["warnings"][0] == ANSWERED_ANYWAY
+    assert answered["warnings"][1] in unfit
     # That one client took it all the same is no answer for the next.
     assert wishing(strict).status_code == 422
     assert told(wishing(strict, anyway=True))["kept"] is True

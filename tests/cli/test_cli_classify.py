@@ -22,6 +22,7 @@ from vpt_plugin.ct.volume import Volume
 from vpt_plugin.data.phantom import PhantomConfig, make_phantom, write_dicom
 from vpt_plugin.errors import CancelledError, ClipShapeError
 from vpt_plugin.inference import Prediction, Predictor
+from vpt_plugin.inference.fitness import ANSWERED_ANYWAY
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import new_classifier
@@ -280,9 +281,12 @@ def test_a_study_without_lungs_is_refused_by_name_and_answered_with_a_warning_wh
     SimpleITK.WriteImage(filled, str(water))
     refused = classify(good, water, *tiny, "--json")
     assert refused.exit_code == 1
-    assert f"{water}: no lungs were found in this study" in " ".join(refused.stderr.split())
+    told = " ".join(refused.stderr.split())
+    assert f"{water}: no lungs were found in this study" in told
+    assert all(way in told for way in ("--unsuitable warn", "params.anyway", "--conf unsuitable warn"))
     assert [each["study"] for each in json.loads(refused.stdout)] == [str(good)]
     asked = classify(water, *tiny, "--json", "--unsuitable", "warn")
     (answer,) = json.loads(asked.stdout)
     assert answer["vptct"]["suitability"]["verdict"] == "unfit"
-    assert answer["vptct"]["warnings"][0].startswith("no lungs were found")
+    assert answer["vptct"]["warnings"][0] == ANSWERED_ANYWAY
+    assert answer["vptct"]["warnings"][1].startswith("no lungs were found")

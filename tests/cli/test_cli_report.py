@@ -16,8 +16,10 @@ from rich.console import Console
 from vpt_plugin.cli.console import _fitted, progress_columns
 from vpt_plugin.cli.report import FORMATS, short_names
 from vpt_plugin.cli.words import command_line, duration, estimate_in_words, model_in_words, progress_in_words
+from vpt_plugin.ct.suitability import Check, Suitability
 from vpt_plugin.inference import ClipProbability, FindingPrediction, Prediction
 from vpt_plugin.inference.conformal import with_decisions
+from vpt_plugin.inference.evidence import HeatMapFacts, MapFacts
 from vpt_plugin.models.card import Estimate, ModelCard
 from vpt_plugin.models.conformal_record import NEARLY, ConformalRecord, ConformalScores
 from vpt_plugin.training.progress import Progress
@@ -64,8 +66,20 @@ def test_the_table_says_finding_probability_decision_and_where_to_look(
     lines = printed("table", {"a.nii.gz": answer(0.1, 0.83), "b": answer(0.2)}, capsys).splitlines()
     rows = [words_of(line) for line in lines if "lung_nodule" in line and "Model" not in line]
     assert rows == [
-        ["a.nii.gz", "lung_nodule", "0.830", "present", "0.400", "-84.0", "-68.0", "to", "-38.0", "1.2"],
-        ["b", "lung_nodule", "0.200", "absent", "0.400", "-84.0", "-", "1.2"],
+        [
+            "a.nii.gz",
+            "lung_nodule",
+            "0.830",
+            "present",
+            "0.400",
+            "-84.0",
+            "-68.0",
+            "to",
+            "-38.0",
+            "n/a",
+            "1.2",
+        ],
+        ["b", "lung_nodule", "0.200", "absent", "0.400", "-84.0", "-", "n/a", "1.2"],
     ]
     assert lines[-1] == "For research only; not a medical device."
 
@@ -80,7 +94,54 @@ def test_the_table_says_whose_warning_it_is_unless_it_is_everybodys(
     lines = printed("table", answers, capsys).splitlines()
     assert [line for line in lines if line.startswith("warning")] == [
         "warning: phantoms only",
-        "warning: thick (a)",
+        "warning: a: thick",
+    ]
+
+
+def test_what_is_said_of_single_studies_stands_together_with_the_study_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answers = {
+        "a": answer(0.5, warnings=("thick", "noisy"), notes=("two series",)),
+        "b": answer(0.5, warnings=("thin", "thick")),
+        "c": answer(0.5),
+    }
+    lines = printed("table", answers, capsys).splitlines()
+    assert [line for line in lines if line.startswith(("warning", "note"))] == [
+        "warning: a: thick", "warning: a: noisy", "note: a: two series",
+        "warning: b: thin", "warning: b: thick",
+    ]  # fmt: skip
+
+
+def test_of_an_unfit_study_people_read_unsure_and_programs_the_thresholds_decision(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answers = {
+        verdict: replace(answer(0.83), suitability=Suitability((Check("lungs", verdict, "lungs"),)))
+        for verdict in ("fits", "doubtful", "unfit")
+    }
+    rows = [words_of(line) for line in printed("table", answers, capsys).splitlines() if "0.830" in line]
+    said = {"fits": "present", "doubtful": "present", "unfit": "unsure"}
+    assert [(row[0], row[3], row[-2]) for row in rows] == [(kind, said[kind], kind) for kind in said]
+    table = csv.DictReader(io.StringIO(printed("csv", answers, capsys)))
+    assert [(row["suits"], row["decision"]) for row in table] == list(said.items())
+    (_, _, unfit) = json.loads(printed("json", answers, capsys))
+    assert unfit["vptct"]["findings"][0]["decision"] == "present"
+
+
+def test_the_table_says_where_heat_maps_are_and_names_the_side_of_their_hottest_place(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    facts = (
+        MapFacts("lung_nodule", "maps/a.nii.gz", -84.0, (-12.04, 40.5, -84.0)),
+        MapFacts("embolus", "maps/b.nii.gz", None, None),
+    )
+    answers = {"a": replace(answer(0.5), heat_map=HeatMapFacts("HiResCAM", facts))}
+    lines = printed("table", answers, capsys).splitlines()
+    assert [line for line in lines if line.startswith("heat map")] == [
+        "heat map: a: lung_nodule in maps/a.nii.gz, hottest 12.0 mm right, 40.5 mm back of the scanner's "
+        "origin, in the slice at -84.0 mm",
+        "heat map: a: embolus in maps/b.nii.gz, 0 everywhere: nothing in the study speaks for it",
     ]
 
 
@@ -103,11 +164,11 @@ def test_long_names_lose_their_middle_where_the_terminal_is_narrow_and_nothing_i
     uids = [f"1.3.6.1.4.1.14519.5.2.1.6279.6001.298806137288633453246975630{end}" for end in (178, 205)]
     answers = {uid: answer(0.5) for uid in uids}
     assert all(uid in printed("table", answers, capsys) for uid in uids)
-    monkeypatch.setattr("vpt_plugin.cli.console._WIDTH_OF_A_PIPE", 100)
+    monkeypatch.setattr("vpt_plugin.cli.console._WIDTH_OF_A_PIPE", 106)
     rows = [line for line in printed("table", answers, capsys).splitlines() if " lung_nodule " in line][:2]
-    # 70 for the other seven columns and 9 blanks leave 21: 9, the dots, 9.
+    # 75 for the other eight columns and 10 blanks leave 21: 9, the dots, 9.
     assert [row.split()[0] for row in rows] == ["1.3.6.1.4...975630178", "1.3.6.1.4...975630205"]
-    assert [len(row) for row in rows] == [100, 100]
+    assert [len(row) for row in rows] == [106, 106]
 
 
 def test_names_that_would_look_the_same_are_folded_instead() -> None:
@@ -153,7 +214,7 @@ def test_csv_has_a_row_per_study_and_finding(capsys: pytest.CaptureFixture[str])
         "clip_disagreement": "0.365000",
         "seconds": "1.250",
         "warnings": "one; two",
-        **dict.fromkeys(("sure", "error_rate", "p_present", "p_absent"), ""),
+        **dict.fromkeys(("sure", "error_rate", "p_present", "p_absent", "suits"), ""),
     }
 
 

@@ -60,7 +60,9 @@ def classify(
     models_dir: ModelsDirOption = None,
     version: Annotated[
         int | None,
-        typer.Option("--version", help="A version of the model; by default the newest.", show_default=False),
+        typer.Option(
+            "--version", help="A version of the model; by default the one that is served.", show_default=False
+        ),
     ] = None,
     series: Annotated[
         str | None,

@@ -19,10 +19,10 @@ from vpt_plugin.cli.words import model_in_words
 if TYPE_CHECKING:
     from vpt_plugin.inference import FindingPrediction, Prediction
 
-_MAX_STUDIES_NAMED = 3
 _TABLE_COLUMNS = (
-    "study", "finding", "probability", "decision", "threshold", "key slice", "evidence", "seconds"
+    "study", "finding", "probability", "decision", "threshold", "key slice", "evidence", "suits", "seconds"
 )  # fmt: skip
+_SUITS = "Suits: fits, doubtful (the answer may be worth less), or unfit (it means nothing: decision unsure)."
 # Where the version keeps what it takes, before the key slice: the decision at the error rate.
 _SURE, _SURE_AT = "sure", 5
 
@@ -76,25 +76,27 @@ class TableReport(Report):
             right=("probability", "threshold", "key slice", "seconds"),
             shorten="study",
         )
-        answers = dict(zip(names, self._answers.values(), strict=True))
-        warnings = _by_sentence({name: answer.warnings for name, answer in answers.items()})
-        notes = _by_sentence({name: answer.notes for name, answer in answers.items()})
-        for kind, sentences in (("warning", warnings), ("note", notes)):
-            for sentence, studies in sentences.items():
-                typer.echo(f"{kind}: {sentence}{self._whose(studies)}")
+        self._print_remarks(names)
         typer.echo(
             "Slices by patient z in mm, plus is towards the head; evidence: clips from the threshold on."
         )
+        typer.echo(_SUITS)
         typer.echo(_what_sure_means(self._answers.values()))
         typer.echo(model_in_words(next(iter(self._answers.values())).card))
         typer.echo("For research only; not a medical device.")
 
-    def _whose(self, studies: Sequence[str]) -> str:
-        if len(studies) == len(self._answers):
-            return ""
-        more = len(studies) - _MAX_STUDIES_NAMED
-        named = ", ".join(studies[:_MAX_STUDIES_NAMED])
-        return f" ({named}{f' and {more} more' if more > 0 else ''})"
+    def _print_remarks(self, names: Sequence[str]) -> None:
+        """First what is said of all studies, then study by study what is said of it."""
+        remarks = [_remarks(answer) for answer in self._answers.values()]
+        everybodys = [each for each in remarks[0] if all(each in others for others in remarks[1:])]
+        for kind, sentence in everybodys:
+            typer.echo(f"{kind}: {sentence}")
+        for name, own, answer in zip(names, remarks, self._answers.values(), strict=True):
+            for kind, sentence in own:
+                if (kind, sentence) not in everybodys:
+                    typer.echo(f"{kind}: {name}: {sentence}")
+            for line in _maps_in_words(answer):
+                typer.echo(f"heat map: {name}: {line}")
 
 
 def _sure(answers: Iterable[Prediction]) -> list[str]:
@@ -118,13 +120,47 @@ def _what_sure_means(answers: Iterable[Prediction]) -> str:
     return "How sure it is, this version cannot tell; see vpt versions check-evidence."
 
 
-def _by_sentence(said: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-    """Of which studies each sentence was said."""
-    studies: dict[str, list[str]] = {}
-    for study, sentences in said.items():
-        for sentence in sentences:
-            studies.setdefault(sentence, []).append(study)
-    return studies
+def _remarks(answer: Prediction) -> list[tuple[str, str]]:
+    """What is said of a study beside the answer: the kind, and the sentence."""
+    return [
+        *(("warning", sentence) for sentence in answer.warnings),
+        *(("note", sentence) for sentence in answer.notes),
+    ]
+
+
+def _maps_in_words(answer: Prediction) -> list[str]:
+    """Where each heat map is, and where in the patient it is hottest."""
+    return [
+        f"{each.name} in {each.part}, {_place_in_words(each.hottest_mm)}"
+        for each in (answer.heat_map.findings if answer.heat_map else ())
+    ]
+
+
+def _place_in_words(position: tuple[float, float, float] | None) -> str:
+    """A patient position (LPS, as DICOM) with the sides named, which viewers count in other directions."""
+    if position is None:
+        return "0 everywhere: nothing in the study speaks for it"
+    x, y, z = position
+    return (
+        f"hottest {abs(x):.1f} mm {'right' if x < 0 else 'left'}, "
+        f"{abs(y):.1f} mm {'front' if y < 0 else 'back'} of the scanner's origin, in the slice at {z:.1f} mm"
+    )
+
+
+def _suits(answer: Prediction) -> str:
+    """Whether the study is one for the model; empty where that was not looked at."""
+    return answer.suitability.verdict if answer.suitability else ""
+
+
+def _decision(answer: Prediction, finding: FindingPrediction) -> str:
+    """What people read: nothing is decided about a study of which an answer means nothing.
+
+    The decision of the JSON stays the threshold's.
+    """
+    # Not imported above, because `vpt --help` comes here and this brings numpy.
+    from vpt_plugin.ct.suitability.verdict import UNFIT
+
+    return "unsure" if _suits(answer) == UNFIT else finding.decision
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
@@ -142,10 +178,11 @@ def _table_rows(study: str, answer: Prediction) -> list[tuple[str, ...]]:
             study if index == 0 else "",
             finding.name,
             f"{finding.probability:.3f}",
-            finding.decision,
+            _decision(answer, finding),
             f"{finding.threshold:.3f}",
             f"{finding.key_slice_mm:.1f}",
             _evidence_in_words(finding) or "-",
+            (_suits(answer) or "n/a") if index == 0 else "",
             f"{answer.seconds['total']:.1f}" if index == 0 else "",
         )
         for index, finding in enumerate(answer.findings)
@@ -190,7 +227,7 @@ class CsvReport(Report):
     COLUMNS = (
         "study", "task", "model", "version", "finding", "probability", "threshold", "decision",
         "key_slice_mm", "evidence_mm", "entropy", "clip_disagreement", "seconds", "warnings",
-        "sure", "error_rate", "p_present", "p_absent",
+        "sure", "error_rate", "p_present", "p_absent", "suits",
     )  # fmt: skip
 
     def __enter__(self) -> Report:
@@ -204,11 +241,12 @@ class CsvReport(Report):
             self._write(
                 (
                     study, card.task, card.model, card.version, finding.name,
-                    f"{finding.probability:.6f}", f"{finding.threshold:.6f}", finding.decision,
+                    f"{finding.probability:.6f}", f"{finding.threshold:.6f}", _decision(prediction, finding),
                     f"{finding.key_slice_mm:.2f}", _evidence_in_words(finding),
                     f"{prediction.entropy:.6f}", f"{prediction.clip_disagreement:.6f}",
                     f"{prediction.seconds['total']:.3f}",
                     "; ".join((*prediction.warnings, *prediction.notes)), *_conformal_cells(finding),
+                    _suits(prediction),
                 )
             )  # fmt: skip
 

@@ -19,6 +19,7 @@ UNSUITABLE: MappingProxyType[str, str] = MappingProxyType(
         WARN: "it is answered, and the answer says so",
     }
 )
+ANSWERED_ANYWAY = "answered because that was asked for, although an answer about this study means nothing"
 SYNTHETIC_WARNING = "this model was trained on synthetic phantoms only: for demonstration, never for patients"
 
 
@@ -55,9 +56,16 @@ def fitness_of(
         raise UnsuitableStudyError(
             study.study,
             f"{'; '.join(unfit)}.",
-            "Give a CT of the chest, or ask that it be answered all the same.",
+            "Give a CT of the chest. To have it answered all the same: --unsuitable warn on the command "
+            "line; of a server, params.anyway for one question or --conf unsuitable warn for all.",
         )
     return suitability
+
+
+def warnings_of(suitability: Suitability) -> tuple[str, ...]:
+    """What speaks against a study, gravest first; before it, of an unfit one, that it was answered anyway."""
+    anyway = [ANSWERED_ANYWAY] if suitability.verdict == UNFIT else []
+    return (*anyway, *suitability.warnings)
 
 
 def further_warnings(study: ReducedStudy, card: ModelCard, *, clip_slices: int) -> tuple[str, ...]:

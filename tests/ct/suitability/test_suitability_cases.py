@@ -108,7 +108,7 @@ def test_a_header_that_names_another_part_settles_it_where_lungs_are_missing(
 def test_a_header_that_is_wrong_about_a_whole_chest_is_told_and_refuses_nothing(tmp_path: Path) -> None:
     found = judged(as_dicom(WHOLE(), tmp_path, body_part="ABDOMEN"))
     assert found.verdict == "fits"
-    assert "the header names 'ABDOMEN', but lungs were found" in [check.sentence for check in found.checks]
+    assert found.notes == ("the header names 'ABDOMEN', but lungs were found",)
 
 
 def test_without_contrast_medium_pe_is_doubtful_whatever_the_header_says_and_nodule_is_not(
