@@ -33,13 +33,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 from numpy.typing import NDArray
+from pointing_methods import COMPARED, Way
 from pointing_players import PLAYERS, QUICK, USUAL_PLAYERS, HeldOut, Player, held_out
 from scipy.ndimage import binary_closing, binary_fill_holes, distance_transform_edt, label
 from side_by_side import SideBySide, Target, parser
 
 from vpt_plugin.ct.volume import Volume
 from vpt_plugin.inference import Predictor
-from vpt_plugin.inference.heat import Method
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.classifier import Classifier, new_classifier
 from vpt_plugin.models.device import keep_freed_memory
@@ -51,11 +51,7 @@ STUDIES, QUICK_STUDIES = 60, 20
 # Below, a network did not learn to find lesions, and where it looks is nobody's concern.
 LEARNED_AUROC = 0.85
 HITS, BY_CHANCE = Target(at_least=50), Target(at_most=15)
-METHODS = tuple(
-    Method(rule, stages)
-    for rule in ("hires_cam", "layer_cam", "grad_cam")
-    for stages in ((1,), (2,), (3,), (1, 2), (1, 2, 3))
-)
+_ALWAYS = ("trained", "random weights")
 _BODY_HU, _LUNG_HU = -300, -500
 _WHO = f"of {', '.join(PLAYERS)}; by default {', '.join(USUAL_PLAYERS)}"
 
@@ -98,12 +94,6 @@ def distance_mm(lesion: NDArray[np.bool_], volume: Volume) -> NDArray[np.float64
     return np.asarray(distance_transform_edt(~lesion, sampling=volume.spacing_mm))
 
 
-def voxel_at(volume: Volume, place_mm: Sequence[float]) -> tuple[int, ...]:
-    """The voxel (slice, row, column) at a patient position (x, y, z)."""
-    along = volume.direction.T @ (np.array(place_mm) - volume.origin_mm)
-    return tuple(int(each) for each in np.rint(along / volume.spacing_mm))
-
-
 def regions(hu: NDArray[np.int16], lesion: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
     """The body, and the lungs with their vessels and the lesion."""
     parts, _ = label(hu > _BODY_HU)
@@ -113,33 +103,32 @@ def regions(hu: NDArray[np.int16], lesion: NDArray[np.bool_]) -> dict[str, NDArr
     return {"body": body, "lungs": (lungs & body) | lesion}
 
 
-def point(study: HeldOut, ways: Mapping[str, tuple[Predictor, Method | None]]) -> Pointed:
+def point(study: HeldOut, ways: Mapping[str, Way]) -> Pointed:
     """Ask every way for its map of a study with a lesion."""
     assert study.lesion is not None
     away = distance_mm(study.lesion, study.volume)
     miss: dict[str, float] = {}
     place: dict[str, tuple[float, ...] | None] = {}
-    for way, (predictor, method) in ways.items():
-        (heat,) = predictor.explain(study.volume, method=method)
-        if heat.hottest_mm is None:
-            miss[way], place[way] = float("inf"), None
+    for name, way in ways.items():
+        voxel = way.hottest(study.volume)
+        if voxel is None:
+            miss[name], place[name] = float("inf"), None
             continue
-        voxel = voxel_at(study.volume, heat.hottest_mm)
-        miss[way] = float(away[voxel])
-        place[way] = tuple((at + 0.5) / size for at, size in zip(voxel, away.shape, strict=True))
+        miss[name] = float(away[voxel])
+        place[name] = tuple((at + 0.5) / size for at, size in zip(voxel, away.shape, strict=True))
     within = away <= TOLERANCE_MM
     inside = regions(study.volume.hu, study.lesion)
     return Pointed(miss, place, {name: float(within[each].mean()) for name, each in inside.items()})
 
 
-def play(studies: Iterable[HeldOut], ways: Mapping[str, tuple[Predictor, Method | None]]) -> Game:
+def play(studies: Iterable[HeldOut], ways: Mapping[str, Way]) -> Game:
     """All studies; the first way is the one whose answers and places count."""
     first = next(iter(ways))
     pointed: list[Pointed] = []
     elsewhere: list[float] = []
     probabilities, truths = [], []
     for study in studies:
-        probabilities.append(ways[first][0].predict(study.volume).findings[0].probability)
+        probabilities.append(ways[first].predictor.predict(study.volume).findings[0].probability)
         truths.append(study.lesion is not None)
         if study.lesion is None:
             continue
@@ -157,20 +146,18 @@ def random_weights(classifier: Classifier) -> Classifier:
     return new_classifier(classifier.spec, classifier.findings, seed=1)
 
 
-def ways_of(
-    player: Player, classifier: Classifier, card: ModelCard, methods: Sequence[Method]
-) -> dict[str, tuple[Predictor, Method | None]]:
+def ways_of(player: Player, classifier: Classifier, card: ModelCard, *, compared: bool) -> dict[str, Way]:
     """The trained network by the method that is used, with random weights, and by other methods."""
     trained, untrained = (
         Predictor(each, player.reading_task, card, backend="torch", precision="float32")
         for each in (classifier, random_weights(classifier))
     )
-    return {"trained": (trained, None), "random weights": (untrained, None)} | {
-        str(method): (trained, method) for method in methods
-    }
+    others = [Way(trained, methods) for methods in COMPARED] if compared else []
+    always = dict(zip(_ALWAYS, (Way(trained), Way(untrained)), strict=True))
+    return always | {str(way): way for way in others}
 
 
-def tell(bench: SideBySide, player: Player, game: Game, methods: Sequence[Method]) -> None:
+def tell(bench: SideBySide, player: Player, game: Game, others: Iterable[str]) -> None:
     """The rows of one player; targets only where it learned."""
     auroc = bootstrap_auroc(game.truths, game.probabilities)
     learned = auroc.value >= LEARNED_AUROC
@@ -184,8 +171,8 @@ def tell(bench: SideBySide, player: Player, game: Game, methods: Sequence[Method
     _share(bench, player, "another study's place", np.array(game.elsewhere) <= TOLERANCE_MM, target)
     for region in ("lungs", "body"):
         bench.figure(player.name, f"chance, a voxel of the {region}", 100 * game.chance(region), "%")
-    for method in methods:
-        _share(bench, player, str(method), game.hits(str(method)))
+    for way in others:
+        _share(bench, player, way, game.hits(way))
 
 
 def _share(
@@ -210,18 +197,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = [QUICK] if arguments.quick else named
     bench = SideBySide("pointing_game", "the hottest place of a heat map, and the lesion")
     keep_freed_memory()
-    methods = METHODS if arguments.methods else ()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
         for player in chosen:
             classifier, card = player.trained(folder, lambda line: print(line, flush=True))
-            ways = ways_of(player, classifier, card, methods)
+            ways = ways_of(player, classifier, card, compared=arguments.methods)
             count = QUICK_STUDIES if arguments.quick else STUDIES
-            tell(bench, player, play(held_out(player, count), ways), methods)
+            others = [each for each in ways if each not in _ALWAYS]
+            tell(bench, player, play(held_out(player, count), ways), others)
             if arguments.picture and player is chosen[0]:
                 from pointing_picture import draw
 
-                draw(arguments.picture, player, ways["trained"][0], held_out(player, count))
+                draw(arguments.picture, player, ways["trained"].predictor, held_out(player, count))
     return bench.finish()
 
 

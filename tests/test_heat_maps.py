@@ -26,7 +26,7 @@ from vpt_plugin.ct.volume import Turn, Volume, as_stored, canonical, turned
 from vpt_plugin.data.phantom import write_mha, write_nifti
 from vpt_plugin.errors import CancelledError, ConfigurationError, TooFewSlicesError, WeightsError
 from vpt_plugin.inference import Predictor
-from vpt_plugin.inference.heat import Explainer, HeatMap, Method
+from vpt_plugin.inference.heat import Explainer, HeatMap
 from vpt_plugin.models.backbone import Backbone
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import MODELS
@@ -175,13 +175,6 @@ def test_findings_are_told_in_the_order_they_are_asked_for_and_unknown_ones_are_
         explain(dark_study(), findings=["spot"])
 
 
-def test_unknown_rules_and_stages_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="choose from grad_cam, hires_cam, layer_cam"):
-        Method("best")
-    with pytest.raises(ConfigurationError, match="counted from the last one, which is 1"):
-        Method("grad_cam", (0,))
-
-
 def test_it_can_be_stopped_and_tells_how_far_it_is() -> None:
     told: list[tuple[int, int]] = []
     explain(dark_study(), progress=lambda done, total: told.append((done, total)))
@@ -278,17 +271,6 @@ def test_the_file_holds_bytes_that_are_read_as_heat_from_0_to_1(tmp_path: Path) 
     assert (stored.dtype, stored.slope, stored.inter) == (np.uint8, pytest.approx(1 / 255), 0)
     assert image.get_fdata().max() == pytest.approx(1)
     assert bright.nifti() == bright.nifti()
-
-
-def test_heat_of_two_stages_is_their_product(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Both stages are the same map here, so that a voxel of half the evidence has a quarter of the heat.
-    monkeypatch.setattr(SumBackbone, "stages", lambda self: (self.map, self.map))
-    volume = lit({(10, 3, 2): 200, (10, 5, 5): 100, (11, 2, 2): 255})
-    (bright,) = explain(volume, findings=["bright"], method=Method("hires_cam", (1, 2)))
-    heat = bright.values.astype(float)
-    assert heat[10, 3, 2] / heat[11, 2, 2] == pytest.approx((200 / 255) ** 2, abs=0.01)
-    assert heat[10, 5, 5] / heat[11, 2, 2] == pytest.approx((100 / 255) ** 2, abs=0.01)
-    assert bright.method == "HiResCAM at the last and 2. from last stage"
 
 
 def test_the_weights_are_in_memory_once() -> None:

@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.visualize import GradCAM
 from torch import Tensor, nn
 
 from vpt_plugin.errors import NotExplainableError
+from vpt_plugin.inference.heat import HIRES_CAM
 from vpt_plugin.inference.heat.grid import cell_positions, step_of
-from vpt_plugin.inference.heat.method import METHODS, Method
-from vpt_plugin.inference.heat.rules import RULES
 from vpt_plugin.inference.heat.watch import FAMILIES, family_of
 from vpt_plugin.models.backbones import stages
 from vpt_plugin.models.catalog import MODELS
@@ -87,22 +85,19 @@ def clip_of(classifier: Classifier, *, block: bool = True) -> Tensor:
     return clip[:, :, middle : middle + 1] if classifier.spec.shape_rule.single_slice else clip
 
 
-def evidence(
-    classifier: Classifier, clip: Tensor, method: Method, finding: int
-) -> tuple[list[Tensor], Tensor]:
+def evidence(classifier: Classifier, clip: Tensor, finding: int) -> tuple[list[Tensor], Tensor]:
     """The evidence per pathway for a finding in a clip, and the clip's logits."""
-    with family_of(classifier).watch(classifier, method.stages[0]) as watched:
+    with family_of(classifier).watch(classifier, HIRES_CAM.stage) as watched:
         logits = classifier(clip)
-        rule = RULES[method.rule]
         gradients = watched.gradients(logits[:, finding].sum())
         pairs = zip(watched.values(), gradients, strict=True)
-        return [rule(*pair) for pair in pairs], logits.detach()
+        return [HIRES_CAM.rule(*pair) for pair in pairs], logits.detach()
 
 
 @pytest.mark.parametrize("name", ADDING_UP)
 def test_what_all_cells_say_adds_up_to_the_logit(network: Callable[[str], Classifier], name: str) -> None:
     classifier = network(name)
-    pathways, logits = evidence(classifier, clip_of(classifier), Method("hires_cam"), 1)
+    pathways, logits = evidence(classifier, clip_of(classifier), 1)
     said = sum(float(each.double().sum()) for each in pathways)
     assert said == pytest.approx(float(logits[0, 1] - classifier.head.bias[1]), rel=1e-3)
 
@@ -169,7 +164,7 @@ def test_mvit_is_asked_for_the_tokens_that_its_class_token_reads_last(
     network: Callable[[str], Classifier],
 ) -> None:
     classifier = network("mvit_b")
-    (cells,), _ = evidence(classifier, clip_of(classifier), METHODS["mvit"], 0)
+    (cells,), _ = evidence(classifier, clip_of(classifier), 0)
     assert cells.shape == (1, 8, 8, 8)
     assert cells.count_nonzero() == cells.numel()
     assert float(cells.abs().min()) < float(cells.abs().max()) / 10
@@ -180,7 +175,7 @@ def test_lrcn_is_asked_slice_by_slice_through_an_encoder_that_knows_no_gradients
     classifier = lively(new_classifier(spec, FINDINGS)).eval().requires_grad_(False)
     clip = clip_of(classifier)[:, :, 6:12].clone()
     clip[:, :, 4:] = 0  # filled up: these slices are not read
-    (cells,), _ = evidence(classifier, clip, METHODS["lrcn"], 0)
+    (cells,), _ = evidence(classifier, clip, 0)
     assert cells.shape == (1, 6, 2, 2)
     assert [bool(each.any()) for each in cells[0]] == [True] * 4 + [False] * 2
     # To first order a small change of the encoder's answer changes the logit as the evidence says.
@@ -189,33 +184,8 @@ def test_lrcn_is_asked_slice_by_slice_through_an_encoder_that_knows_no_gradients
     assert float((more - less)[0, 0]) / 0.1 == pytest.approx(float(cells.sum()), rel=0.01)
 
 
-def test_grad_cam_is_that_of_monai(network: Callable[[str], Classifier]) -> None:
-    classifier = network("tiny")
-    clip = clip_of(classifier)
-    (ours,), _ = evidence(classifier, clip, Method("grad_cam"), 1)
-    taught = new_classifier(spec_of("tiny"), FINDINGS)
-    taught.load_state_dict(classifier.state_dict())
-    theirs = GradCAM(taught.eval(), "backbone.network.blocks.2").compute_map(clip, class_idx=1)
-    assert torch.allclose(ours.relu(), theirs[:, 0].detach(), atol=1e-7)
-    assert theirs.any()
-
-
-def test_two_stages_are_watched_at_once_and_say_what_each_says_alone(
-    network: Callable[[str], Classifier],
-) -> None:
-    classifier = network("tiny")
-    clip = clip_of(classifier)
-    alone = [evidence(classifier, clip, Method("layer_cam", (stage,)), 0)[0][0] for stage in (1, 2)]
-    watch = family_of(classifier).watch
-    with watch(classifier, 1) as last, watch(classifier, 2) as before:
-        score = classifier(clip)[:, 0].sum()
-        together = [RULES["layer_cam"](*each.values(), *each.gradients(score)) for each in (last, before)]
-    for one, other in zip(alone, together, strict=True):
-        assert torch.allclose(one, other, atol=1e-7)
-
-
-def test_every_network_has_a_family_and_every_family_a_method() -> None:
-    assert {spec.family for spec in MODELS.values()} == set(FAMILIES) == set(METHODS)
+def test_every_network_has_a_family() -> None:
+    assert {spec.family for spec in MODELS.values()} == set(FAMILIES)
 
 
 def test_a_network_of_another_kind_is_refused_with_those_that_are_known(
@@ -230,6 +200,8 @@ def test_a_network_of_another_kind_is_refused_with_those_that_are_known(
 def test_stages_that_a_network_does_not_have_are_refused(network: Callable[[str], Classifier]) -> None:
     for name, stages_there in (("tiny", 5), ("mvit_b", 4)):
         classifier = network(name)
-        told = f"{name} has {stages_there} stages to look into, not 99"
-        with pytest.raises(NotExplainableError, match=told):
-            evidence(classifier, clip_of(classifier), Method("hires_cam", (99,)), 0)
+        for stage in (99, 0, -1):
+            told = f"{name} has {stages_there} stages to look into, not {stage}"
+            watching = family_of(classifier).watch(classifier, stage)
+            with pytest.raises(NotExplainableError, match=told), watching:
+                pass

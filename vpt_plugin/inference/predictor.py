@@ -23,14 +23,8 @@ from vpt_plugin.inference.batches import in_batches, require_numbers
 from vpt_plugin.inference.coarse_to_fine import TASK_STRIDE, AnswerClips, EveryClip, choose_look
 from vpt_plugin.inference.conformal import DEFAULT_ERROR_RATE, check_error_rate, with_decisions
 from vpt_plugin.inference.engines import Engine, make_engine
-from vpt_plugin.inference.fitness import (
-    REFUSE,
-    check_unsuitable,
-    fitness_of,
-    further_warnings,
-    warnings_of,
-)
-from vpt_plugin.inference.heat import Explainer, HeatMap, Method
+from vpt_plugin.inference.fitness import REFUSE, check_unsuitable, fitness_of, further_warnings
+from vpt_plugin.inference.heat import HIRES_CAM, Explainer, HeatMap, Method
 from vpt_plugin.inference.prediction import Prediction
 from vpt_plugin.inference.said import said_of_findings
 from vpt_plugin.inference.typicality import KeptReference, LostReference, check_features
@@ -118,7 +112,7 @@ class Predictor:
         self.card = card
         self.spec = classifier.spec
         self._classifier = classifier
-        self._explainers: dict[Method | None, Explainer] = {}
+        self._explainers: dict[Method, Explainer] = {}
         numbers = classifier.spec.clip_numbers(task.clips)
         self._length, self._stride = numbers.length, numbers.stride
         self.spec.check_clip(self._length, self.spec.crop_px, self.spec.crop_px)
@@ -193,7 +187,7 @@ class Predictor:
                 "network": finished - prepared,
                 "total": read_seconds + finished - began,
             },
-            notes=(*reduced.provenance.notes, *suitability.notes, *filter(None, [self._look.note]), *lost),
+            notes=(*reduced.provenance.notes, *filter(None, [self._look.note]), *lost),
             computed={
                 "backend": self.engine.name,
                 "precision": self.engine.precision,
@@ -209,7 +203,7 @@ class Predictor:
         volume: Volume,
         *,
         findings: Sequence[str] | None = None,
-        method: Method | None = None,
+        method: Method = HIRES_CAM,
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> tuple[HeatMap, ...]:
@@ -221,7 +215,7 @@ class Predictor:
         Args:
             volume: as ``read_study`` gives it.
             findings: of which; None takes all of the task's.
-            method: None takes what points best in the network's family.
+            method: how maps are made.
             progress, cancelled: as of ``predict``.
 
         Returns:
@@ -281,7 +275,7 @@ class Predictor:
 
     def _warnings(self, study: ReducedStudy, suitability: Suitability) -> tuple[str, ...]:
         """All that the reader must know, what speaks against the study first."""
-        return (*warnings_of(suitability), *further_warnings(study, self.card, clip_slices=self._length))
+        return (*suitability.warnings, *further_warnings(study, self.card, clip_slices=self._length))
 
     def _answer_clips(
         self,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,10 +21,9 @@ from vpt_plugin.inference.batch_size import BatchSize
 from vpt_plugin.inference.batches import in_batches, require_numbers
 from vpt_plugin.inference.heat.heat_map import HeatMap
 from vpt_plugin.inference.heat.merge import Evidence
-from vpt_plugin.inference.heat.method import METHODS, Method
+from vpt_plugin.inference.heat.method import HIRES_CAM, Method
 from vpt_plugin.inference.heat.render import heat_map
-from vpt_plugin.inference.heat.rules import RULES
-from vpt_plugin.inference.heat.watch import Watched, family_of
+from vpt_plugin.inference.heat.watch import family_of
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.classifier import Classifier
 from vpt_plugin.models.device import full_float32, memory_needed
@@ -38,7 +36,7 @@ _LEAST = 1e-9
 class Explainer:
     """Where a classifier looks, for whole studies.
 
-    Gradients are computed from the head back to the stages that are looked into; what lies before them goes
+    Gradients are computed from the head back to the stage that is looked into; what lies before it goes
     through once and leaves nothing in memory. What engines compute with, oneDNN's fused convolutions or
     OpenVINO, knows no gradients: this is the plain network, in float32.
 
@@ -51,7 +49,7 @@ class Explainer:
         task: says how a study is read.
         card: of the classifier: its temperature and thresholds.
         device: where to compute.
-        method: None takes that of the network's family.
+        method: how maps are to be made.
 
     Raises:
         NotExplainableError: the network is of no family that is known.
@@ -65,10 +63,10 @@ class Explainer:
         card: ModelCard,
         *,
         device: torch.device,
-        method: Method | None = None,
+        method: Method = HIRES_CAM,
     ) -> None:
         self._family = family_of(classifier)
-        self.method = method or METHODS[classifier.spec.family]
+        self.method = method
         self._spec, self._task, self._card, self._device = classifier.spec, task, card, device
         numbers = classifier.spec.clip_numbers(task.clips)
         self._length, self._stride = numbers.length, numbers.stride
@@ -96,6 +94,7 @@ class Explainer:
 
         Raises:
             ConfigurationError: no such finding.
+            NotExplainableError: the network has no such stage.
             CancelledError, WeightsError, DeviceMemoryError: as ``Predictor.predict``.
         """
         asked = self._task.findings if findings is None else tuple(findings)
@@ -120,32 +119,27 @@ class Explainer:
         )
 
     def _new_evidence(self, slices: int) -> Evidence:
-        stages = len(self.method.stages)
         return Evidence(
-            slices, stages,
-            length=self._length, alignment=self._family.alignment, crop_px=self._spec.crop_px,
-        )  # fmt: skip
+            slices, length=self._length, alignment=self._family.alignment, crop_px=self._spec.crop_px
+        )
 
     def _seen(self, placed: Tensor, findings: Sequence[str], starts: Sequence[int]) -> _Seen:
         """What is seen in some clips."""
-        with full_float32(self._device), torch.enable_grad(), ExitStack() as stack:
-            watched = [
-                stack.enter_context(self._family.watch(self._classifier, stage))
-                for stage in self.method.stages
-            ]
+        watching = self._family.watch(self._classifier, self.method.stage)
+        with full_float32(self._device), torch.enable_grad(), watching as watched:
             clips = torch.stack([placed[start : start + self._length] for start in starts]).unsqueeze(1)
             logits = self._classifier(scale_clips(clips, self._task.offset))
             require_numbers(logits, self._card)
             # Clips do not see each other, so that the gradient of their sum is that of each.
             scores = logits[:, self._columns(findings)].sum(dim=0)
-            maps = [[self._maps(stage, score) for stage in watched] for score in scores]
+            maps = [
+                [
+                    self.method.rule(values, gradients).cpu().numpy()
+                    for values, gradients in zip(watched.values(), watched.gradients(score), strict=True)
+                ]
+                for score in scores
+            ]
             return _Seen(self._weights(logits.detach(), findings), maps)
-
-    def _maps(self, stage: Watched, score: Tensor) -> list[NDArray[np.float32]]:
-        """The evidence of a stage for a score, per pathway: (clips, slices, rows, columns)."""
-        rule = RULES[self.method.rule]
-        pairs = zip(stage.values(), stage.gradients(score), strict=True)
-        return [rule(values, gradients).cpu().numpy() for values, gradients in pairs]
 
     def _weights(self, logits: Tensor, findings: Sequence[str]) -> NDArray[np.float64]:
         """How much a clip's evidence counts for each finding: its share of the threshold, at most 1."""
@@ -173,12 +167,12 @@ class _Seen:
 
     Attributes:
         weights: (clips, findings), how much each counts.
-        maps: evidence by finding, stage and pathway: (clips, slices, rows, columns) of cells.
+        maps: evidence by finding and pathway: (clips, slices, rows, columns) of cells.
     """
 
     weights: NDArray[np.float64]
-    maps: list[list[list[NDArray[np.float32]]]]
+    maps: list[list[NDArray[np.float32]]]
 
-    def of_clip(self, clip: int, finding: int) -> list[list[NDArray[np.float32]]]:
-        """The evidence in one clip for one finding, by stage and pathway."""
-        return [[pathway[clip] for pathway in stage] for stage in self.maps[finding]]
+    def of_clip(self, clip: int, finding: int) -> list[NDArray[np.float32]]:
+        """The evidence in one clip for one finding, by pathway."""
+        return [pathway[clip] for pathway in self.maps[finding]]

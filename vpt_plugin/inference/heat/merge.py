@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vpt_plugin.inference.heat.grid import Alignment, cell_positions, first_centre, interpolation, step_of
+from vpt_plugin.inference.heat.grid import Alignment, cell_positions, interpolation, step_of
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,6 @@ class Cells:
         positions = cell_positions(pixels, step_of(self.crop_px, cells), self.alignment)
         return interpolation(positions, cells)
 
-    def centres(self) -> NDArray[np.float64]:
-        """Where the cells look along rows or columns, in pixels."""
-        cells = self.values.shape[1]
-        step = step_of(self.crop_px, cells)
-        return np.asarray(np.arange(cells) * step + first_centre(step, self.alignment))
-
-    def at(self, pixels: NDArray[np.float64]) -> NDArray[np.float32]:
-        """The values at a grid of positions: (slices, positions, positions)."""
-        weights = self.weights(pixels)
-        return np.asarray(weights @ self.values @ weights.T)
-
 
 class Evidence:
     """What speaks for one finding in a study: the evidence of its clips, added up as it comes.
@@ -54,46 +43,40 @@ class Evidence:
 
     Args:
         slices: of the study.
-        stages: how many are looked into.
         length: slices of a clip; a study shorter than a clip was filled up.
         alignment: where a cell looks.
         crop_px: side of the square that the network saw.
     """
 
-    def __init__(self, slices: int, stages: int, *, length: int, alignment: Alignment, crop_px: int) -> None:
+    def __init__(self, slices: int, *, length: int, alignment: Alignment, crop_px: int) -> None:
         self.peak = 0.0
         self._length = length
         self._alignment: Alignment = alignment
         self._crop_px = crop_px
         self._seen = np.zeros(slices, dtype=np.float32)
-        self._totals: list[NDArray[np.float32] | None] = [None] * stages
+        self._total: NDArray[np.float32] | None = None
 
-    def add(self, start: int, maps: Sequence[Sequence[NDArray[np.float32]]], weight: float) -> None:
+    def add(self, start: int, pathways: Sequence[NDArray[np.float32]], weight: float) -> None:
         """Add a clip.
 
         Args:
             start: its first slice.
-            maps: per stage, per pathway: evidence (slices, rows, columns) of cells; what is below 0, where a
-                cell speaks against the finding, is left out.
+            pathways: the evidence of each, (slices, rows, columns) of cells; what is below 0, where a cell
+                speaks against the finding, is left out.
             weight: how much the clip counts, 0 to 1.
         """
         self.peak = max(self.peak, weight)
         end = min(start + self._length, len(self._seen))
         self._seen[start:end] += 1
-        for stage, pathways in enumerate(maps):
-            clip = np.maximum(np.sum([self._per_slice(each) for each in pathways], axis=0), 0)
-            total = self._totals[stage]
-            if total is None:
-                total = self._totals[stage] = np.zeros((len(self._seen), *clip.shape[1:]), np.float32)
-            total[start:end] += weight * clip[: end - start]
+        clip = np.maximum(np.sum([self._per_slice(each) for each in pathways], axis=0), 0)
+        if self._total is None:
+            self._total = np.zeros((len(self._seen), *clip.shape[1:]), np.float32)
+        self._total[start:end] += weight * clip[: end - start]
 
-    def stages(self) -> tuple[Cells, ...]:
+    def cells(self) -> Cells:
         """What was added, merged; the clips that were cover the study."""
-        return tuple(
-            Cells(total / self._seen[:, None, None], self._crop_px, self._alignment)
-            for total in self._totals
-            if total is not None
-        )
+        assert self._total is not None
+        return Cells(self._total / self._seen[:, None, None], self._crop_px, self._alignment)
 
     def _per_slice(self, evidence: NDArray[np.float32]) -> NDArray[np.float32]:
         """The evidence of a pathway's cells, spread over the slices of the clip."""

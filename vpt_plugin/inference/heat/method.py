@@ -1,14 +1,19 @@
-"""Which layers of a network are looked into, and by which rule: a ``Method``, and the one of every family."""
+"""How the maps of a layer and the gradient of a logit become evidence per cell: a ``Method``, and HiResCAM.
+
+HiResCAM (Draelos and Carin, arXiv 2011.08891, made for chest CT) is of the Grad-CAM family: gradient times
+value, cell by cell. At the last map of a network that takes the mean over it and has one linear layer, the
+cells add up to the logit, but for its bias. Others of the family are in ``benchmarks/pointing_methods.py``,
+which compares them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 
-from vpt_plugin.errors import ConfigurationError
-from vpt_plugin.inference.heat.rules import RULES
+from torch import Tensor
 
-_TITLES = MappingProxyType({"grad_cam": "Grad-CAM", "hires_cam": "HiResCAM", "layer_cam": "LayerCAM"})
+Rule = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -16,40 +21,26 @@ class Method:
     """How a heat map is made.
 
     Attributes:
-        rule: one of ``RULES``.
-        stages: which stages are looked into, counted from the last, which is 1. The maps of several are
-            multiplied, each scaled to its highest value: a place is hot where all of them say so.
-
-    Raises:
-        ConfigurationError: there is no such rule or stage.
+        name: of the rule, for people.
+        rule: takes values and gradients (batch, channels, slices, rows, columns) and gives (batch, slices,
+            rows, columns): how much of the logit comes from a cell, negative where it speaks against the
+            finding.
+        stage: which one is looked into, counted from the last, which is 1.
     """
 
-    rule: str
-    stages: tuple[int, ...] = (1,)
-
-    def __post_init__(self) -> None:
-        if self.rule not in RULES:
-            raise ConfigurationError(f"unknown rule {self.rule!r};", f"choose from {', '.join(RULES)}.")
-        if not self.stages or min(self.stages) < 1:
-            raise ConfigurationError(f"stages are counted from the last one, which is 1, not {self.stages}.")
+    name: str
+    rule: Rule
+    stage: int = 1
 
     def __str__(self) -> str:
-        which = " and ".join("last" if each == 1 else f"{each}. from last" for each in self.stages)
-        return f"{_TITLES[self.rule]} at the {which} stage"
+        which = "last" if self.stage == 1 else f"{self.stage}. from last"
+        return f"{self.name} at the {which} stage"
+
+
+def _value_times_gradient(values: Tensor, gradients: Tensor) -> Tensor:
+    return (values * gradients).sum(dim=1)
 
 
 # What adds up to the logit; of MViT and LRCN what comes nearest to it. That a map of it points at lesions was
 # measured with ``tiny`` alone, on phantoms, where no other method hit more often (docs/evidence.md).
-METHODS: MappingProxyType[str, Method] = MappingProxyType(
-    {
-        "resnet": Method("hires_cam"),
-        "slowfast": Method("hires_cam"),
-        # What the attention of its last block reads.
-        "mvit": Method("hires_cam"),
-        "swin": Method("hires_cam"),
-        "penet": Method("hires_cam"),
-        "slice": Method("hires_cam"),
-        "lrcn": Method("hires_cam"),
-        "tiny": Method("hires_cam"),
-    }
-)
+HIRES_CAM = Method("HiResCAM", _value_times_gradient)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +24,7 @@ def heat_map(volume: Volume, finding: str, evidence: Evidence, *, method: str, r
         resize_px: of the network.
     """
     _, rows, columns = volume.hu.shape
-    cells = fused(evidence.stages())
+    cells = evidence.cells()
     seen = SeenPart((rows, columns), volume.spacing_mm[1:], resize_px, cells.crop_px)
     spread = _Spread(cells, seen)
     values = np.zeros(volume.hu.shape, dtype=np.uint8)
@@ -42,18 +40,6 @@ def heat_map(volume: Volume, finding: str, evidence: Evidence, *, method: str, r
         return HeatMap(finding, values, volume, method, None, None)
     place_mm = position_mm(volume, hottest)
     return HeatMap(finding, values, volume, method, float(volume.slice_z_mm[hottest[0]]), place_mm)
-
-
-def fused(stages: Sequence[Cells]) -> Cells:
-    """The evidence of several stages as one: their product on the finest grid, each scaled to at most 1."""
-    finest = max(stages, key=lambda each: each.values.shape[1])
-    if len(stages) == 1:
-        return finest
-    product = np.ones_like(finest.values)
-    for each in stages:
-        values = each.values if each is finest else each.at(finest.centres())
-        product *= values / (values.max() or 1)
-    return Cells(product, finest.crop_px, finest.alignment)
 
 
 def position_mm(volume: Volume, voxel: tuple[int, int, int]) -> tuple[float, float, float]:

@@ -77,8 +77,7 @@ class _WatchedOutput:
         return _replaced(self._output, Tensor.clone)
 
     def _loose(self, tensor: Tensor) -> Tensor:
-        # Where an earlier stage is watched, too, gradients have to get there.
-        self._leaves.append(tensor if tensor.requires_grad else tensor.detach().requires_grad_())
+        self._leaves.append(tensor.detach().requires_grad_())
         return self._leaves[-1]
 
     def values(self) -> Maps:
@@ -116,7 +115,7 @@ def _watch_stage(maps: Callable[[Any], Maps]) -> Callable[[Classifier, int], Abs
 
 def _from_last(parts: Sequence[Any], from_last: int, classifier: Classifier) -> Any:
     """The part so many from the last one."""
-    if from_last > len(parts):
+    if not 1 <= from_last <= len(parts):
         name = classifier.spec.name
         raise NotExplainableError(f"{name} has {len(parts)} stages to look into, not {from_last}.")
     return parts[-from_last]
