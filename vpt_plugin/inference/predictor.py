@@ -23,7 +23,13 @@ from vpt_plugin.inference.batches import in_batches, require_numbers
 from vpt_plugin.inference.coarse_to_fine import TASK_STRIDE, AnswerClips, EveryClip, choose_look
 from vpt_plugin.inference.conformal import DEFAULT_ERROR_RATE, check_error_rate, with_decisions
 from vpt_plugin.inference.engines import Engine, make_engine
-from vpt_plugin.inference.fitness import REFUSE, check_unsuitable, fitness_of, further_warnings
+from vpt_plugin.inference.fitness import (
+    REFUSE,
+    check_unsuitable,
+    fitness_of,
+    further_warnings,
+    warnings_of,
+)
 from vpt_plugin.inference.heat import HIRES_CAM, Explainer, HeatMap, Method
 from vpt_plugin.inference.prediction import Prediction
 from vpt_plugin.inference.said import said_of_findings
@@ -187,7 +193,7 @@ class Predictor:
                 "network": finished - prepared,
                 "total": read_seconds + finished - began,
             },
-            notes=(*reduced.provenance.notes, *filter(None, [self._look.note]), *lost),
+            notes=(*reduced.provenance.notes, *suitability.notes, *filter(None, [self._look.note]), *lost),
             computed={
                 "backend": self.engine.name,
                 "precision": self.engine.precision,
@@ -275,7 +281,7 @@ class Predictor:
 
     def _warnings(self, study: ReducedStudy, suitability: Suitability) -> tuple[str, ...]:
         """All that the reader must know, what speaks against the study first."""
-        return (*suitability.warnings, *further_warnings(study, self.card, clip_slices=self._length))
+        return (*warnings_of(suitability), *further_warnings(study, self.card, clip_slices=self._length))
 
     def _answer_clips(
         self,
