@@ -263,6 +263,14 @@ def test_heat_maps_are_written_beside_the_answers_one_per_study_and_finding(
         highest = SimpleITK.GetArrayViewFromImage(heat).max()
         assert heat[hottest] == pytest.approx(highest)
         assert answer["vptct"]["seconds"]["explain"] > 0
+    written = {path: path.read_bytes() for path in folder.iterdir()}
+    again = classify(studies, *tiny, "--explain", folder)
+    assert (again.exit_code, again.stdout) == (2, "")
+    told = " ".join(again.stderr.split())
+    assert (
+        f"the heat map {folder / 'a_ct.lung_nodule.nii.gz'} is there already; choose another folder" in told
+    )
+    assert {path: path.read_bytes() for path in folder.iterdir()} == written
 
 
 def test_studies_of_the_same_name_do_not_share_a_heat_map(tmp_path: Path) -> None:

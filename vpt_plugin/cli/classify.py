@@ -92,7 +92,7 @@ def classify(
             "--explain",
             metavar="FOLDER",
             help="Write heat maps here: where in the study the network saw what it says, a NIfTI file per "
-            "study and finding. It takes about twice as long as the answer.",
+            "study and finding; none is overwritten. It takes about twice as long as the answer.",
             show_default=False,
         ),
     ] = None,
@@ -136,6 +136,7 @@ def classify(
     reading_task = choose_task(task, task_file)
     paths = expand(studies)
     many = len(paths) >= _MANY_STUDIES
+    heat_maps = None if explain is None else HeatMapFolder(explain, paths, reading_task.findings)
 
     if choose_device(device).type == "cpu":
         # Before the predictor is made, because a backend that compiles fixes its threads then.
@@ -154,7 +155,6 @@ def classify(
     for note in predictor.engine.notes if many else ():
         typer.echo(f"Note: {note}.", err=True)
     report = FORMATS["json" if as_json else "csv" if as_csv else "table"]()
-    heat_maps = None if explain is None else HeatMapFolder(explain, paths)
     failed = _answer(paths, series, predictor, others, report, heat_maps)
     if failed:
         typer.echo(f"{len(failed)} could not be answered: {', '.join(failed)}", err=True)

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from vpt_plugin.cli.report import short_names
+from vpt_plugin.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,13 +26,27 @@ class HeatMapFolder:
     """Where heat maps are written.
 
     Args:
-        folder: need not be there. What was written into it before is replaced.
+        folder: need not be there.
         studies: all that there will be; maps are called after them.
+        findings: of which there will be maps.
+
+    Raises:
+        ConfigurationError: one of the maps is there already, for an answer of another version or day.
     """
 
-    def __init__(self, folder: Path, studies: Sequence[Path]) -> None:
+    def __init__(self, folder: Path, studies: Sequence[Path], findings: Sequence[str]) -> None:
         self.folder = folder
         self._names = dict(zip(studies, _file_names(studies), strict=True))
+        for study in studies:
+            for finding in findings:
+                if self._path(study, finding).exists():
+                    raise ConfigurationError(
+                        f"the heat map {self._path(study, finding)} is there already;",
+                        "choose another folder, or remove it.",
+                    )
+
+    def _path(self, study: Path, finding: str) -> Path:
+        return self.folder / f"{self._names[study]}.{finding}.nii.gz"
 
     def explained(
         self,
@@ -55,7 +70,7 @@ class HeatMapFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         facts = []
         for each in maps:
-            path = self.folder / f"{self._names[study]}.{each.finding}.nii.gz"
+            path = self._path(study, each.finding)
             each.write_nifti(path)
             facts.append(each.facts(str(path)))
         took = perf_counter() - began
