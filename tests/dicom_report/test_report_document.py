@@ -128,6 +128,12 @@ def test_a_threshold_of_many_digits_is_told_as_it_was_chosen(source: ReportSourc
     assert len(str(threshold.NumericValue)) <= 16
 
 
+def test_a_threshold_that_could_not_be_chosen_is_left_out(source: ReportSource) -> None:
+    (finding,) = answer().findings
+    unknown = replace(answer(), findings=(replace(finding, threshold=float("nan")),))
+    assert figures(stored(unknown, source)) == {"Probability": 0.831}
+
+
 def test_the_finding_is_coded_in_snomed_with_radlex_as_its_equal(source: ReportSource) -> None:
     report = stored(answer(), source)
     assert coded(report)["Finding"] == ("SCT", "786838002", "Nodule of lung")

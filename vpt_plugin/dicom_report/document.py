@@ -222,7 +222,8 @@ def _measurements(finding: FindingPrediction) -> list[Measurement]:
     numbers = [(codes.PROBABILITY, _told(finding)), (codes.THRESHOLD, finding.threshold)]
     if finding.conformal is not None:
         numbers.append((codes.ERROR_RATE, finding.conformal.error_rate))
-    return [Measurement(name, value, codes.NO_UNIT) for name, value in numbers]
+    # A card may say that no threshold could be chosen, and DICOM knows no such number.
+    return [Measurement(name, value, codes.NO_UNIT) for name, value in numbers if math.isfinite(value)]
 
 
 def _told(finding: FindingPrediction) -> float:
