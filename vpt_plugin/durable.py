@@ -106,6 +106,21 @@ def publish_file(unfinished: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
+def publish_new_file(unfinished: Path, path: Path) -> None:
+    """Give a finished file a name that nothing has; on the disk when this returns. The old name may stay.
+
+    Args:
+        unfinished: a closed file on the same disk.
+
+    Raises:
+        FileExistsError: the name is taken; what is there stays as it is.
+        OSError: the disk is full, the folder is not writable.
+    """
+    _sync_file(unfinished)
+    _give_new_name(unfinished, path)
+    sync_folder(path.parent)
+
+
 def publish_folder(unfinished: Path, place: Path, *, durable: bool = True) -> None:
     """Give a finished folder its place; a folder with something in it is never replaced.
 

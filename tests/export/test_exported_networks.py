@@ -144,3 +144,47 @@ def test_a_network_that_leaves_out_the_filling_is_refused_with_the_way_out() -> 
     classifier = SimpleNamespace(spec=MODELS["lrcn"])
     with pytest.raises(ConfigurationError, match=r"lrcn cannot be exported.*vpt versions export"):
         network_of(classifier)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("taken", ["network.ts", "network.ts.json"])
+def test_a_file_that_somebody_puts_there_meanwhile_stays(
+    taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported_of: Made
+) -> None:
+    def write(network: object, exported: object, path: Path) -> float:
+        (tmp_path / taken).write_text("mine")
+        path.write_bytes(b"network")
+        return 0.0
+
+    monkeypatch.setattr("vpt_plugin.export.one_file._WRITERS", {"torchscript": write})
+    with pytest.raises(ConfigurationError, match=f"{taken} is there already; choose another name"):
+        write_file(*exported_of("tiny"), "torchscript", tmp_path / "network.ts")
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {taken: "mine"}
+
+
+def test_what_a_killed_export_left_is_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported_of: Made
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    def write(network: object, exported: object, path: Path) -> float:
+        path.write_bytes(b"network")
+        return 0.0
+
+    path = tmp_path / "network.ts"
+    monkeypatch.setattr("vpt_plugin.export.one_file._WRITERS", {"torchscript": write})
+    with monkeypatch.context() as patched:
+        patched.setattr("vpt_plugin.export.one_file.publish_new_file", killed)
+        with pytest.raises(Killed):
+            write_file(*exported_of("tiny"), "torchscript", path)
+    assert [each.name for each in tmp_path.iterdir()] == ["network.ts.json"]
+    write_file(*exported_of("tiny"), "torchscript", path)
+    assert json.loads((tmp_path / "network.ts.json").read_text())["sha256"] == file_sha256(path)
+    # Somebody's own notes are none of ours.
+    path.unlink()
+    (tmp_path / "network.ts.json").write_text('{"mine": 1}')
+    with pytest.raises(ConfigurationError, match=r"network\.ts\.json is there already"):
+        write_file(*exported_of("tiny"), "torchscript", path)
