@@ -197,7 +197,7 @@ def test_names_in_a_zip_lead_nowhere(theirs: ModelStore, ours: ModelStore, tmp_p
 
 
 def test_a_bomb_is_cut_off(ours: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(model_package._MOST_BYTES, "weights.safetensors", 1 << 20)
+    monkeypatch.setattr(model_package, "_MOST_WEIGHTS_BYTES", 1 << 20)
     bomb = zip_of(tmp_path / "x.zip", ("card.json", b"{}"), ("weights.safetensors", bytes(2 << 20)))
     assert bomb.stat().st_size < 10_000
     with pytest.raises(ModelCardError, match=r"its weights\.safetensors is larger than 1 MiB"):

@@ -108,9 +108,10 @@ def _take(source: Path, into: Path) -> ModelCard:
 
 def _take_each(source: Path, into: Path, take: Callable[[str], bool]) -> ModelCard:
     """The card and what it names; ``take`` says whether there is a file of this name."""
-    for name in (CARD, WEIGHTS):
-        if not take(name):
-            raise _no_package(source, f"there is no {name} in it")
+    if not take(CARD):
+        raise _no_package(source, f"there is no {CARD} in it")
+    if not take(WEIGHTS):
+        raise _no_package(source, f"there is no {WEIGHTS} beside the {CARD}")
     card = read_card(into / CARD, called=f"{source}: {CARD}")
     if card.typicality_sha256:
         take(reference_file(card.typicality_sha256))
