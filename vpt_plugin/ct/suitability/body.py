@@ -52,9 +52,10 @@ def outlines(tissue: NDArray[np.uint8]) -> NDArray[np.bool_]:
     # The ends of its rows have the same outline as all of its pixels, and are few.
     first, last = body.argmax(axis=2), columns - 1 - body[:, :, ::-1].argmax(axis=2)
     filled = np.zeros(tissue.shape, dtype=np.uint8)
-    for each, some, low, high in zip(filled, body.any(axis=2), first, last, strict=True):
-        at = np.flatnonzero(some)
-        if len(at):
-            ends = np.stack([np.concatenate([low[at], high[at]]), np.concatenate([at, at])], axis=1)
-            cv2.fillConvexPoly(each, cv2.convexHull(ends.astype(np.int32)), 1)
+    where = np.nonzero(body.any(axis=2))
+    ends = np.stack([first[where], where[1], last[where], where[1]], axis=1).astype(np.int32)
+    starts = np.searchsorted(where[0], np.arange(slices + 1))
+    for each, start, stop in zip(filled, starts, starts[1:], strict=False):
+        if stop > start:
+            cv2.fillConvexPoly(each, cv2.convexHull(ends[start:stop].reshape(-1, 2)), 1)
     return filled.view(np.bool_)

@@ -240,7 +240,11 @@ class _Pieces:
 def _medians(
     labels: NDArray[np.int32], wanted: NDArray[np.bool_], hu: NDArray[np.int16]
 ) -> NDArray[np.float64]:
-    """Median HU of the pieces that are wanted, by one sort for all; 0 of the others."""
+    """Median HU of the pieces that are wanted, by one sort for all; 0 of the others.
+
+    A quarter of the pixels is looked at: what is thick holds 3 x 3 pixels, and so one of those.
+    """
+    labels, hu = labels[:, ::2, ::2], hu[:, ::2, ::2]
     of_wanted = wanted[labels]
     pieces = labels[of_wanted]
     levels = np.sort(pieces.astype(np.int64) << 16 | (hu[of_wanted].astype(np.int64) - MIN_HU))

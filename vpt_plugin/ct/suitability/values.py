@@ -59,7 +59,7 @@ def _tissue(lungs: Lungs, air: Check) -> Check:
     # A quarter of the pixels tells it.
     some = lungs.hu[:, ::2, ::2]
     tissue = some[some > _TISSUE_ABOVE_HU]
-    if tissue.size < _LEAST_PIXELS:
+    if 4 * tissue.size < _LEAST_PIXELS:
         return Check("tissue", UNFIT, "there is next to no tissue in this study", None, "HU")
     found_hu = float(np.percentile(tissue, _TISSUE_PERCENT))
     if _TISSUE_HU[0] <= found_hu <= _TISSUE_HU[1]:
