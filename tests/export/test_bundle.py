@@ -222,6 +222,7 @@ def test_the_metadata_has_the_checksums_of_all_other_files(bundle: Path, exporte
     readme = (bundle / "docs/README.md").read_text()
     assert "its AUROC is 0.900 (95 % interval 0.800 to 1.000)" in readme
     assert "not for clinical use" in readme
+    assert "probability of each finding\n(of a model that is not calibrated)" in readme
 
 
 def test_a_study_that_cannot_be_read_says_so_and_gets_no_answer(bundle: Path, tmp_path: Path) -> None:

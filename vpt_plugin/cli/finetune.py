@@ -96,7 +96,9 @@ def finetune(
     folds: Annotated[
         int | None,
         typer.Option(
-            help="0: one validation side; 2 to 10: each study is validated once.", show_default=False
+            help="0: one validation side; 2 to 10: each study is validated once. Not with a CSV that gives "
+            "sides, as that of vpt phantom.",
+            show_default=False,
         ),
     ] = None,
     threshold: Annotated[

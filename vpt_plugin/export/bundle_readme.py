@@ -25,9 +25,11 @@ In this folder:
       --config_file configs/inference.json --dataset_dir STUDIES --output_dir ANSWERS
 
 `STUDIES` is a folder of chest CTs in Hounsfield units, as NIfTI files. With ITK (`pip install itk`) MONAI
-also reads NRRD and MHA files, and folders of DICOM files, one series each. Every study gets a file
-`ANSWERS/<study>.json` with the calibrated probability of each finding, the decision at its threshold, and
-what was said of every clip.
+also reads NRRD and MHA files, and folders of DICOM files, one series each. Every study gets an answer with
+the name of its file or folder, `ANSWERS/ct.nii.gz.json` of `ct.nii.gz`: the probability of each finding
+{calibrated}, the decision at its threshold, and what was said of every
+clip. It computes in float32, as `vpt classify --precision float32` does. `vpt classify` alone may compute in
+bfloat16, which may move a probability by up to 0.01.
 
 It answers for every volume that it is given. VPTCT also looks whether a study is a chest CT such as the
 network was trained on, and says how sure an answer is; that is not in here.
@@ -66,6 +68,7 @@ def readme(exported: Exported) -> str:
         trained_on=card.trained_on,
         pretraining=card.pretraining,
         quality=_quality(exported),
+        calibrated="(calibrated)" if card.calibrated else "(of a model that is not calibrated)",
         packages=" ".join(("monai", *PACKAGES)),
         paper=exported.spec.paper,
     )

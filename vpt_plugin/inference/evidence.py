@@ -14,7 +14,8 @@ class MapFacts:
         name: the finding.
         part: the part of the server's multipart answer that is the map's file; "" where there is no file.
         key_slice_mm: patient z of the slice where it glows most; None where nothing speaks for the finding.
-        hottest_mm: patient position (x, y, z) of its hottest voxel; None likewise.
+        hottest_mm: patient position (x, y, z) of its hottest voxel in LPS, as DICOM: x to the patient's left,
+            y to the back, z to the head (viewers of NIfTI show x and y with the other sign). None likewise.
     """
 
     name: str

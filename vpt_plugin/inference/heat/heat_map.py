@@ -34,8 +34,9 @@ class HeatMap:
             of a study is 1 where a clip reaches the threshold, else the highest clip's share of it.
         volume: the study, in whose geometry the values are.
         method: how it was made, in words.
-        key_slice_mm, hottest_mm: patient z of the hottest voxel's slice, and its patient position (x, y, z);
-            None where the map is 0 everywhere: nothing speaks for the finding, or next to nothing.
+        key_slice_mm, hottest_mm: patient z of the hottest voxel's slice, and its patient position (x, y, z)
+            in LPS, as DICOM; None where the map is 0 everywhere: nothing speaks for the finding, or next to
+            nothing.
     """
 
     finding: str
