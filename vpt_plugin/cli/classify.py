@@ -32,7 +32,7 @@ from vpt_plugin.errors import StudyError, VptError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from vpt_plugin.cli.other_versions import Others
+    from vpt_plugin.cli.other_versions import Ask
     from vpt_plugin.ct.reduced import ReducedStudy
     from vpt_plugin.ct.volume import Volume
     from vpt_plugin.inference import Prediction, Predictor
@@ -127,7 +127,7 @@ def classify(
     """
     if as_json and as_csv:
         raise typer.BadParameter("use either --json or --csv, not both.")
-    from vpt_plugin.cli.other_versions import others_of
+    from vpt_plugin.cli.other_versions import ask_others
     from vpt_plugin.cli.studies import expand
     from vpt_plugin.inference import Predictor
     from vpt_plugin.models.device import choose_device, heed_cpu_quota, keep_freed_memory
@@ -150,7 +150,7 @@ def classify(
     )  # fmt: skip
     classifier, card = store.load(reading_task, model, version)
     predictor = make(classifier, card=card, reference=store.reference(card))
-    others = others_of(store, reading_task, card, versions, make)
+    others = ask_others(store, reading_task, card, versions, make)
     # With a few studies it does not matter how long they take.
     for note in predictor.engine.notes if many else ():
         typer.echo(f"Note: {note}.", err=True)
@@ -165,7 +165,7 @@ def _answer(
     studies: Sequence[Path],
     series_uid: str | None,
     predictor: Predictor,
-    others: Others,
+    others: Ask,
     report: Report,
     heat_maps: HeatMapFolder | None,
 ) -> list[str]:
@@ -216,7 +216,7 @@ class _Shown:
         self,
         series_uid: str | None,
         predictor: Predictor,
-        others: Others,
+        others: Ask,
         progress: Progress,
         heat_maps: HeatMapFolder | None,
     ) -> None:
@@ -256,7 +256,7 @@ class _Shown:
                 cancelled=stopped,
                 read_seconds=study.seconds,
             )
-            prediction = self._others.asked(prediction, study.reduced, cancelled=stopped)
+            prediction = self._others(prediction, study.reduced, cancelled=stopped)
             if self._heat_maps is None or study.volume is None:
                 return prediction
             return self._heat_maps.explained(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -63,8 +62,6 @@ class HeatMapFolder:
             VptError: as ``Predictor.explain``.
             OSError: a map cannot be written.
         """
-        from vpt_plugin.inference.evidence import HeatMapFacts
-
         began = perf_counter()
         maps = predictor.explain(volume, cancelled=cancelled)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -73,9 +70,7 @@ class HeatMapFolder:
             path = self._path(study, each.finding)
             each.write_nifti(path)
             facts.append(each.facts(str(path)))
-        took = perf_counter() - began
-        seconds = {**prediction.seconds, "explain": took, "total": prediction.seconds["total"] + took}
-        return replace(prediction, heat_map=HeatMapFacts(maps[0].method, tuple(facts)), seconds=seconds)
+        return prediction.explained(maps[0].method, facts, perf_counter() - began)
 
 
 def _file_names(studies: Sequence[Path]) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vpt_plugin.ct.suitability.verdict import Suitability
-from vpt_plugin.inference.evidence import AnswerFile, HeatMapFacts
+from vpt_plugin.inference.evidence import AnswerFile, HeatMapFacts, MapFacts
 from vpt_plugin.models.card import Estimate, ModelCard
 
 if TYPE_CHECKING:
@@ -164,6 +164,21 @@ class Prediction:
         """
         spent = {**dict.fromkeys(self.seconds, 0.0), "total": seconds} if self.kept else self.seconds
         return replace(self, warnings=(*warnings, *self.warnings), seconds=spent)
+
+    def explained(
+        self, method: str, maps: Sequence[MapFacts], seconds: float, *, files: Sequence[AnswerFile] = ()
+    ) -> Prediction:
+        """The answer with its heat maps.
+
+        Args:
+            method: by which they came about.
+            maps: what is said of each.
+            seconds: that they took, to be had as files too.
+            files: that go along with the answer.
+        """
+        spent = {**self.seconds, "explain": seconds, "total": self.seconds["total"] + seconds}
+        facts = HeatMapFacts(method, tuple(maps))
+        return replace(self, heat_map=facts, files=tuple(files), seconds=spent)
 
     def to_json(self) -> dict[str, Any]:
         """The answer as the JSON of the contract; an undefined figure is null.

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from vpt_plugin.ct.reduced import ReducedStudy
 from vpt_plugin.errors import ConfigurationError, ModelCardError, NotTrainedError
-from vpt_plugin.inference import Predictor
-from vpt_plugin.inference.versions import OtherVersion
+from vpt_plugin.inference import Prediction, Predictor
+from vpt_plugin.inference.versions import OtherVersion, ask_versions
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import get_model
 from vpt_plugin.models.classifier import Classifier
@@ -34,8 +35,36 @@ class OtherVersions:
         notes: what a reader should know of those that are not among them, one sentence each.
     """
 
-    cards: tuple[ModelCard, ...]
-    notes: tuple[str, ...]
+    cards: tuple[ModelCard, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def asked(
+        self,
+        prediction: Prediction,
+        study: ReducedStudy,
+        *,
+        store: ModelStore,
+        task: ReadingTask,
+        make: Callable[[Classifier, ModelCard], Predictor],
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Prediction:
+        """The answer with what they say of the study; as it is where nobody asked for them.
+
+        Args:
+            prediction: of the version that answers.
+            study: that it is of.
+            store, task, make: as of ``to_be_asked``.
+            cancelled: asked before every batch.
+
+        Raises:
+            ConfigurationError, TooFewSlicesError, CancelledError: as of ``ask_versions``.
+        """
+        if not self.cards and not self.notes:
+            return prediction
+        # A version may have been published since they were chosen, and answers now.
+        cards = [card for card in self.cards if card.version != prediction.card.version]
+        others = to_be_asked(store, task, cards, make)
+        return ask_versions(prediction, others, study, notes=self.notes, cancelled=cancelled)
 
 
 def other_versions(store: ModelStore, task: ReadingTask, card: ModelCard, most: int) -> OtherVersions:

@@ -117,7 +117,7 @@ class ClassifyTask(InferTask):
     def _others(self, card: ModelCard, number: int) -> OtherVersions:
         """The other versions that are asked, too."""
         if not number:
-            return OtherVersions((), ())
+            return OtherVersions()
         return other_versions(self.workplace.predictors.store, self.task, card, number)
 
     def predictor(self) -> Predictor:

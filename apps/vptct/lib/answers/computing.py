@@ -12,9 +12,8 @@ from vpt_plugin.ct.reduced import ReducedStudy, read_reduced, reduce_volume
 from vpt_plugin.ct.volume import Volume
 from vpt_plugin.inference import Prediction, Predictor
 from vpt_plugin.inference.fitness import WARN
-from vpt_plugin.inference.versions import ask_versions
 from vpt_plugin.tasks import ReadingTask
-from vpt_plugin.training.other_versions import OtherVersions, to_be_asked
+from vpt_plugin.training.other_versions import OtherVersions
 
 from ..device_queue import FairQueue
 from ..predictors import Predictors
@@ -93,7 +92,10 @@ class Computing:
                 prediction = self._with_others(asked, predictor.task, prediction, read.reduced, cancelled)
                 if read.volume is None:
                     return prediction
-                return _explained(asked, predictor, prediction, read.volume, cancelled)
+                began = perf_counter()
+                maps = predictor.explain(read.volume, findings=asked.wish.explain, cancelled=cancelled)
+            # Packing the files takes no device: the next study has its turn meanwhile.
+            return with_heat_maps(prediction, maps, asked.study, began=began)
 
     def _plain(self, asked: Asked, predictor: Predictor, read: _Read, cancelled: Gone | None) -> Prediction:
         """The probabilities: those that were kept, where more is asked of the same study now."""
@@ -119,12 +121,10 @@ class Computing:
         cancelled: Gone | None,
     ) -> Prediction:
         """The same with what other versions say."""
-        if not asked.wish.versions:
-            return prediction
-        # A version may have been published since the question was put, and answers now.
-        cards = tuple(card for card in asked.others.cards if card.version != prediction.card.version)
-        others = to_be_asked(self.predictors.store, task, cards, partial(self.predictors.made, task))
-        return ask_versions(prediction, others, study, notes=asked.others.notes, cancelled=cancelled)
+        make = partial(self.predictors.made, task)
+        return asked.others.asked(
+            prediction, study, store=self.predictors.store, task=task, make=make, cancelled=cancelled
+        )
 
 
 def _read(asked: Asked, pixels: int) -> _Read:
@@ -142,15 +142,3 @@ def _read_again(kept: Prediction, read_seconds: float) -> Prediction:
     """What was computed for an earlier question, whose study only had to be read again."""
     spent = {**dict.fromkeys(kept.seconds, 0.0), "read": read_seconds, "total": read_seconds}
     return replace(kept, kept=False, seconds=spent)
-
-
-def _explained(
-    asked: Asked, predictor: Predictor, prediction: Prediction, volume: Volume, cancelled: Gone | None
-) -> Prediction:
-    """The same with the heat maps."""
-    began = perf_counter()
-    maps = predictor.explain(volume, findings=asked.wish.explain, cancelled=cancelled)
-    explained = with_heat_maps(prediction, maps, asked.study)
-    spent = perf_counter() - began
-    seconds = {**prediction.seconds, "explain": spent, "total": prediction.seconds["total"] + spent}
-    return replace(explained, seconds=seconds)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fastapi.responses import JSONResponse, Response
 from requests_toolbelt import MultipartEncoder
 
 from vpt_plugin.inference import Prediction
-from vpt_plugin.inference.evidence import AnswerFile, HeatMapFacts
+from vpt_plugin.inference.evidence import AnswerFile
 
 from ..errors import BadRequestError
 from ..names import safe_name
@@ -23,21 +24,24 @@ PARAMS, FIRST = "params", "file"
 _GZIP = "application/gzip"
 
 
-def with_heat_maps(prediction: Prediction, maps: Sequence[HeatMap], study: str) -> Prediction:
-    """The answer with its heat maps, each as a file.
+def with_heat_maps(
+    prediction: Prediction, maps: Sequence[HeatMap], study: str, *, began: float
+) -> Prediction:
+    """The answer with its heat maps, each as a file, which takes a while to pack.
 
     Args:
         prediction: without any.
         maps: of the findings in question; MONAI Label's clients take the first, which is the part ``file``.
         study: what it is called; the files are called after it.
+        began: when they were begun, by ``perf_counter``.
     """
     parts = [FIRST, *(f"{FIRST}_{each.finding}" for each in maps[1:])]
     placed = list(zip(maps, parts, strict=True))
-    facts = tuple(each.facts(part) for each, part in placed)
-    files = tuple(
+    facts = [each.facts(part) for each, part in placed]
+    files = [
         AnswerFile(part, f"{safe_name(study)}.{each.finding}.nii.gz", each.nifti()) for each, part in placed
-    )
-    return replace(prediction, heat_map=HeatMapFacts(maps[0].method, facts), files=files)
+    ]
+    return prediction.explained(maps[0].method, facts, perf_counter() - began, files=files)
 
 
 def response_of(prediction: Prediction, output: str | None) -> Response:
