@@ -84,6 +84,12 @@ def test_of_fewer_versions_than_were_asked_for_all_answer_and_it_is_said(tmp_pat
     assert found.notes == ("3 other versions asked for; one can answer",)
 
 
+def test_of_a_single_version_it_is_said_that_there_is_no_other(tmp_path: Path) -> None:
+    store = store_of(tmp_path, 0.5)
+    found = other_versions(store, NODULE, store.card("nodule", "tiny"), 3)
+    assert (found.cards, found.notes) == ((), ("there is no other version of nodule_tiny",))
+
+
 def test_versions_that_cannot_answer_or_say_nothing_are_left_out_with_the_reason(tmp_path: Path) -> None:
     store = store_of(tmp_path, 0.5)
     store.publish(saying(0.6), replace(CARD, reading={"offset": 0.5}))

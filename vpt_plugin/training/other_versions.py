@@ -95,7 +95,9 @@ def other_versions(store: ModelStore, task: ReadingTask, card: ModelCard, most: 
             notes.append(f"version {version} was not asked: {error.message.rstrip('.')}")
         else:
             chosen.append(other)
-    if len(chosen) < most:
+    if not chosen and not notes:
+        notes.append(f"there is no other version of {card.task}_{card.model}")
+    elif len(chosen) < most:
         there = f"{number_in_words(len(chosen))} can answer"
         notes.append(f"{count_in_words(most, 'other version')} asked for; {there}")
     return OtherVersions(tuple(chosen), tuple(notes))
