@@ -30,13 +30,20 @@ from vpt_plugin.training.model_store import ModelStore
 from vpt_plugin.training.progress import Progress
 from vpt_plugin.training.sources import ManifestSource
 
-# By name: the demo's; with slices of 5 mm, which are quick to make and to read, and nodules that seven show.
+# By name: the demo's; with slices of 5 mm, which are quick to make and to read, and nodules that seven show;
+# with clots that block the large arteries they lie in, in finer slices with less noise, and only as much of
+# the chest as has such arteries: in a whole one, where a clip lies explains its label before a clot is seen.
 KINDS: Mapping[str, PhantomConfig] = MappingProxyType(
     {
         "usual": PhantomConfig(),
         "large": PhantomConfig(pixels=112, slice_spacings_mm=(5.0,), nodule_diameters_mm=(36.0, 56.0)),
+        "blocked": PhantomConfig(
+            pixels=160, slice_spacings_mm=(3.0,), noise_hu=(4.0, 10.0), embolus_counts=(1, 3),
+            clot_lengths_mm=(40.0, 80.0), clot_fills=(0.95, 1.0), clot_from_radius_mm=4.5,
+            extent=(0.46, 0.78),
+        ),
     }
-)
+)  # fmt: skip
 SMALL_CLIPS: Mapping[str, Any] = MappingProxyType({"clip_slices": 8, "resize_px": 104, "crop_px": 96})
 # Of other patients than those of the trainings.
 _LEARN_SEED, _HELD_OUT_SEED = 11, 77
@@ -52,6 +59,7 @@ class Player:
         learn: studies to train on and to choose the epoch on.
         sizes: of clips and slices, where they are not the published ones.
         settings: of the training.
+        alias: its name, where another player has the same task and network.
     """
 
     task: str
@@ -60,11 +68,12 @@ class Player:
     learn: tuple[int, int] = (170, 34)
     sizes: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    alias: str = ""
 
     @property
     def name(self) -> str:
         """For people, and on the command line: ``nodule_tiny``."""
-        return f"{self.task}_{self.model}"
+        return self.alias or f"{self.task}_{self.model}"
 
     @property
     def reading_task(self) -> ReadingTask:
@@ -73,7 +82,7 @@ class Player:
 
     def trained(self, folder: Path, told: Callable[[str], None]) -> tuple[Classifier, ModelCard]:
         """Its classifier and card from the store in a folder; trained now where there is none."""
-        store = ModelStore(folder / "models")
+        store = ModelStore(folder / (f"models-{self.alias}" if self.alias else "models"))
         if not store.versions(self.task, self.model):
             self._train(store, folder, told)
         return classifier_of(store, self.task, self.model)
@@ -149,6 +158,10 @@ PLAYERS: Mapping[str, Player] = MappingProxyType(
             Player("nodule", "tiny", settings={"epochs": 10, "steps_per_epoch": 80}),
             Player("pe", "tiny", settings={"epochs": 10, "steps_per_epoch": 80}),
             Player(
+                "pe", "tiny", "blocked", learn=(200, 40), sizes={"resize_px": 160, "crop_px": 128},
+                settings={"epochs": 8, "steps_per_epoch": 60}, alias="pe_tiny_blocked",
+            ),
+            Player(
                 "nodule", "resnet18_2d", "large", sizes={**SMALL_CLIPS, "clip_slices": 1},
                 settings={
                     **_FROM_NOTHING, "batch": 16, "steps_per_epoch": 40, "learning_rate": 1e-3,
@@ -168,5 +181,5 @@ PLAYERS: Mapping[str, Player] = MappingProxyType(
     }
 )  # fmt: skip
 # Who learns within minutes on a processor; the others are asked for by name.
-USUAL_PLAYERS = ("nodule_tiny", "pe_tiny", "nodule_resnet18_2d")
+USUAL_PLAYERS = ("nodule_tiny", "pe_tiny", "pe_tiny_blocked", "nodule_resnet18_2d")
 QUICK = Player("nodule", "tiny", learn=(100, 20), settings={"epochs": 6, "steps_per_epoch": 70})
