@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,9 @@ def test_a_report_is_written_to_a_file(vpt: Callable[..., Result], study: Path, 
     assert (report.Modality, report.PatientID) == ("SR", "p01")
     assert f"report.dcm: report {report.SOPInstanceUID}" in result.stdout
     assert "not a medical device" in result.stdout
+    assert re.match(r"lung_nodule 0\.\d{3}, (present|absent); the study: ", result.stdout)
+    # Whatever is fastest here: the same answer on every computer is the same report.
+    assert b"in float32 precision" in (tmp_path / "report.dcm").read_bytes()
 
 
 def test_a_file_that_is_there_is_never_replaced(vpt: Callable[..., Result], study: Path) -> None:
@@ -58,13 +62,16 @@ def test_a_file_that_is_there_is_never_replaced(vpt: Callable[..., Result], stud
 
 
 def test_a_report_on_a_study_of_an_archive_goes_back_to_it_once(
-    vpt: Callable[..., Result], study: Path, new_orthanc: Callable[..., OrthancProcess]
+    vpt: Callable[..., Result], study: Path, new_orthanc: Callable[..., OrthancProcess], tmp_path: Path
 ) -> None:
     orthanc = new_orthanc()
     orthanc.send(study)
     try:
         asked = (SERIES, "--studies", orthanc.url, "--send", orthanc.url)
-        results = [vpt(*asked), vpt(*asked)]
+        files = [tmp_path / name for name in ("first.dcm", "second.dcm")]
+        results = [vpt(*asked, "-o", file) for file in files]
+        # Made at another time, the second is a copy of what the archive has.
+        assert pydicom.dcmread(files[0]) == pydicom.dcmread(files[1])
         assert [each.exit_code for each in results] == [0, 0], results[0].output
         assert "(stored and read back)" in results[0].stdout
         assert "(lay there before, nothing was sent)" in results[1].stdout

@@ -72,7 +72,8 @@ def held(report: Dataset, orthanc: OrthancProcess) -> list[Dataset]:
 
 
 def test_a_report_comes_back_as_it_was_sent(report: Dataset, orthanc: OrthancProcess) -> None:
-    assert sent(report, orthanc) == Sent(report.SOPInstanceUID, already_there=False)
+    done = sent(report, orthanc)
+    assert (done.uid, done.already_there) == (report.SOPInstanceUID, False)
     (stored,) = held(report, orthanc)
     assert stored == pydicom.dcmread(BytesIO(file_bytes(report)))
     assert str(stored.PatientName) == "Müller^Ägidius"
@@ -91,7 +92,10 @@ def test_sent_twice_it_is_there_once(report: Dataset, orthanc: OrthancProcess) -
     first = sent(report, orthanc)
     later = pydicom.dcmread(BytesIO(file_bytes(report)))
     later.ContentDate = datetime(2030, 1, 1).strftime("%Y%m%d")
-    assert [first.already_there, sent(later, orthanc).already_there] == [False, True]
+    second = sent(later, orthanc)
+    assert [first.already_there, second.already_there] == [False, True]
+    # Who asks again gets the archive's, whatever day it is.
+    assert second.report == first.report
     (stored,) = held(report, orthanc)
     assert stored.ContentDate == report.ContentDate
 
@@ -100,7 +104,8 @@ def test_after_a_restart_of_the_archive_it_is_known(report: Dataset, orthanc: Or
     sent(report, orthanc)
     orthanc.stop()
     orthanc.start()
-    assert sent(report, orthanc) == Sent(report.SOPInstanceUID, already_there=True)
+    done = sent(report, orthanc)
+    assert (done.uid, done.already_there) == (report.SOPInstanceUID, True)
     assert len(held(report, orthanc)) == 1
 
 
@@ -216,7 +221,8 @@ def test_a_refused_second_try_is_no_failure_where_the_first_was_stored(
     refusal: tuple[int, bytes], report: Dataset
 ) -> None:
     with strict_archive(refusal=refusal) as (archive, held_there):
-        assert send_report(report, archive) == Sent(report.SOPInstanceUID, already_there=False)
+        done = send_report(report, archive)
+        assert (done.uid, done.already_there) == (report.SOPInstanceUID, False)
         assert held_there == {report.SOPInstanceUID: file_bytes(report)}
 
 

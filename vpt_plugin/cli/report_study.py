@@ -29,7 +29,7 @@ from vpt_plugin.errors import ConfigurationError
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from vpt_plugin.inference import Predictor
+    from vpt_plugin.inference import Prediction, Predictor
     from vpt_plugin.store.archive import ArchiveAddress
     from vpt_plugin.store.source import OpenedStudy
 
@@ -39,7 +39,8 @@ def report(
         str,
         typer.Argument(
             metavar="STUDY",
-            help="A DICOM folder, .zip, .tar.gz or file; with --studies, the id of a study there.",
+            help="A DICOM folder, .zip, .tar.gz or file; with --studies, the id of a study there, which in "
+            "an archive is a SeriesInstanceUID.",
             show_default=False,
         ),
     ],
@@ -83,8 +84,8 @@ def report(
     ] = None,
     error_rate: ErrorRateOption = 0.1,
     device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    backend: BackendOption = "auto",
+    precision: PrecisionOption = "float32",
+    backend: BackendOption = "torch",
     unsuitable: UnsuitableOption = "refuse",
 ) -> None:
     """Answer for one DICOM study and write the answer as a structured report.
@@ -92,14 +93,15 @@ def report(
     The report is DICOM (Comprehensive SR, template TID 1500): the finding coded, its probability, the
     decision, the slices that speak for it, which version of which model said so, and that it is not for
     clinical use. The same answer of the same version is the same instance: sent twice, it is in the archive
-    once.
+    once. So that it is the same everywhere, it is computed in float32 by torch unless asked otherwise: other
+    ways move the probability's third digit, and that would be another report.
 
     An archive's login comes from the same environment variables as the server's, see docs/archive.md.
 
     \b
     Examples:
       vpt report ct_folder/ --task nodule --model tiny -o report.dcm
-      vpt report 1.3.6.1.4 --studies http://localhost:8042/dicom-web --task pe \\
+      vpt report SERIES_UID --studies http://localhost:8042/dicom-web --task pe \\
           --send http://localhost:8042/dicom-web
     """
     if output is None and send is None:
@@ -122,12 +124,14 @@ def report(
         reference=store.reference(card), error_rate=error_rate,
     )  # fmt: skip
     with _opened(study, studies) as opened:
-        made = _report(study, opened, series, predictor)
+        prediction, made = _report(study, opened, series, predictor)
+    typer.echo(_in_words(prediction))
+    if address is not None:
+        # What the archive has already is of an earlier day; the file is to be a copy of that.
+        made = _send(made, address)
     if output is not None:
         print_or_write(file_bytes(made), output)
         typer.echo(f"{output}: report {made.SOPInstanceUID}")
-    if address is not None:
-        _send(made, address)
     typer.echo("For research only; not a medical device.")
 
 
@@ -146,7 +150,9 @@ def _opened(study: str, studies: str | None) -> Iterator[OpenedStudy]:
         yield opened
 
 
-def _report(study: str, opened: OpenedStudy, series: str | None, predictor: Predictor) -> Dataset:
+def _report(
+    study: str, opened: OpenedStudy, series: str | None, predictor: Predictor
+) -> tuple[Prediction, Dataset]:
     from vpt_plugin.ct.reduced import read_reduced
     from vpt_plugin.dicom_report import read_source, report_of
 
@@ -155,11 +161,27 @@ def _report(study: str, opened: OpenedStudy, series: str | None, predictor: Pred
     reduced = read_reduced(
         opened.path, pixels=predictor.spec.resize_px, name=study, series_uid=source.series_uid
     )
-    prediction = predictor.predict(reduced)
-    return report_of(prediction.for_question(0.0, opened.notes), source, predictor.task)
+    prediction = predictor.predict(reduced).for_question(0.0, opened.notes)
+    return prediction, report_of(prediction, source, predictor.task)
 
 
-def _send(made: Dataset, address: ArchiveAddress) -> None:
+def _in_words(prediction: Prediction) -> str:
+    """What the report says, for whoever is about to have it in an archive."""
+    said = [
+        f"{each.name} {each.probability:.3f}, {each.decision}"
+        + (
+            f" ({each.conformal.decision} at an error rate of {each.conformal.error_rate:g})"
+            if each.conformal
+            else ""
+        )
+        for each in prediction.findings
+    ]
+    suits = f"the study: {prediction.suitability.verdict}" if prediction.suitability else ""
+    return "; ".join(filter(None, [*said, suits]))
+
+
+def _send(made: Dataset, address: ArchiveAddress) -> Dataset:
+    """The report as the archive has it now."""
     from vpt_plugin.dicom_report import send_report
     from vpt_plugin.store.archive import Credentials
     from vpt_plugin.store.archive.client import ArchiveClient
@@ -168,3 +190,4 @@ def _send(made: Dataset, address: ArchiveAddress) -> None:
         sent = send_report(made, archive)
     done = "lay there before, nothing was sent" if sent.already_there else "stored and read back"
     typer.echo(f"{address.host}: report {sent.uid} ({done})")
+    return sent.report

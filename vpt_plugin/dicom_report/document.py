@@ -174,7 +174,7 @@ def _group(
         ),
         # Whoever reads nothing but the finding takes it for found.
         finding_type=code if state == "present" else None,
-        algorithm_id=_algorithm(prediction.card, finding.name),
+        algorithm_id=_algorithm(prediction, finding.name),
         measurements=_measurements(finding),
         qualitative_evaluations=[
             QualitativeEvaluation(code, codes.STATES[state]),
@@ -197,10 +197,11 @@ def _state(finding: FindingPrediction) -> str:
     return "unsure"
 
 
-def _algorithm(card: ModelCard, finding: str) -> AlgorithmIdentification:
+def _algorithm(prediction: Prediction, finding: str) -> AlgorithmIdentification:
+    card, computed = prediction.card, prediction.computed
     auroc = card.validation_auroc.get(finding)
     parameters = [
-        f"Computed by VPTCT {__version__}",
+        f"Computed by VPTCT {__version__} in {computed.get('precision', 'unknown')} precision",
         f"Weights SHA-256 {card.weights_sha256 or 'not known'}",
         f"Pretraining {card.pretraining}, finetuned on {card.trained_on} "
         f"{'synthetic phantoms, no patients' if card.synthetic else 'studies'}",

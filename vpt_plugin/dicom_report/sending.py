@@ -24,10 +24,12 @@ class Sent:
     Attributes:
         uid: its SOPInstanceUID.
         already_there: it lay there before and nothing was sent.
+        report: the one in the archive; of an earlier day where it lay there before.
     """
 
     uid: str
     already_there: bool
+    report: Dataset
 
 
 def send_report(report: Dataset, archive: ArchiveClient) -> Sent:
@@ -46,26 +48,26 @@ def send_report(report: Dataset, archive: ArchiveClient) -> Sent:
         CancelledError: whoever began the conversation said so.
     """
     uid = str(report.SOPInstanceUID)
-    if _lies_there(report, archive):
-        return Sent(uid, already_there=True)
+    if (held := _held(report, archive)) is not None:
+        return Sent(uid, already_there=True, report=held)
     try:
         archive.store(file_bytes(report), str(report.StudyInstanceUID))
     except ArchiveError:
         # An archive that refuses what it has says so, too, where another one sent it meanwhile, or where the
         # answer to the first try was lost and the second found the report stored.
-        if not _lies_there(report, archive):
+        if (held := _held(report, archive)) is None:
             raise
-        return Sent(uid, already_there=False)
-    if not _lies_there(report, archive):
+        return Sent(uid, already_there=False, report=held)
+    if (held := _held(report, archive)) is None:
         raise ArchiveError(
             f"the DICOM archive {archive.address.host} took the report {uid} and does not hand it out.",
             "Its own log may have the cause; then send the report again, it stays one.",
         )
-    return Sent(uid, already_there=False)
+    return Sent(uid, already_there=False, report=held)
 
 
-def _lies_there(report: Dataset, archive: ArchiveClient) -> bool:
-    """Whether the archive holds the report, with the same content.
+def _held(report: Dataset, archive: ArchiveClient) -> Dataset | None:
+    """The report as the archive holds it, with the same content; None where it does not.
 
     Raises:
         ArchiveError: there is something else under its UID.
@@ -74,7 +76,7 @@ def _lies_there(report: Dataset, archive: ArchiveClient) -> bool:
         str(report.StudyInstanceUID), str(report.SeriesInstanceUID), str(report.SOPInstanceUID)
     )
     if data is None:
-        return False
+        return None
     held = pydicom.dcmread(BytesIO(data))
     if "ContentSequence" not in held or content_text(held) != content_text(report):
         raise ArchiveError(
@@ -82,4 +84,4 @@ def _lies_there(report: Dataset, archive: ArchiveClient) -> bool:
             f"UID, {report.SOPInstanceUID}.",
             "Somebody changed it there: remove it from the archive, then send the report again.",
         )
-    return True
+    return held
