@@ -29,6 +29,7 @@ OFFERED = {
     ("POST", "/versions/{model}/promote"): "reviewer",
     ("POST", "/versions/{model}/rollback"): "reviewer",
     ("POST", "/infer/{model}"): "user",
+    ("POST", "/report/{model}"): "user",
     ("POST", "/batch/infer/{model}"): "reviewer",
     ("GET", "/batch/infer"): "user",
     ("PUT", "/session/"): "user",
