@@ -29,6 +29,7 @@ from vpt_plugin.errors import (
 )
 from vpt_plugin.inference import Predictor
 from vpt_plugin.inference.batch_size import MAX_CLIPS_PER_BATCH, clips_that_fit
+from vpt_plugin.inference.fitness import ANSWERED_ANYWAY
 from vpt_plugin.models.card import ModelCard
 from vpt_plugin.models.catalog import MODELS, ShapeRule
 from vpt_plugin.tasks import ClipRule, HUWindow, ReadingTask
@@ -257,6 +258,7 @@ def test_a_model_of_phantoms_says_so_and_what_the_reader_noted_and_doubted_is_pa
     noted = volume([0] * 10, provenance=provenance)
     answer = predictor(card=replace(CARD, synthetic=True)).predict(noted)
     assert answer.warnings == (
+        ANSWERED_ANYWAY,
         NO_LUNGS,
         "this model was trained on synthetic phantoms only: for demonstration, never for patients",
         "left may be right",
@@ -268,6 +270,7 @@ def test_a_model_of_phantoms_says_so_and_what_the_reader_noted_and_doubted_is_pa
 def test_a_study_outside_the_ranges_of_the_training_is_warned_about() -> None:
     card = replace(CARD, ranges={"slice_spacing_mm": (0.6, 1.5)})
     assert predictor(card=card).predict(volume([0] * 10)).warnings == (
+        ANSWERED_ANYWAY,
         NO_LUNGS,
         "slice spacing 2.5 mm is outside what this model was trained on (0.6 to 1.5 mm)",
     )
@@ -277,7 +280,7 @@ def test_a_figure_of_the_patient_outside_the_training_is_told_and_makes_no_study
     card = replace(CARD, ranges={"slice_spacing_mm": (2.0, 3.0), "p95_hu": (50.0, 100.0)})
     answer = predictor(card=card).predict(volume([0] * 10))
     told = "attenuation of the brightest 5 % (bone, contrast) 0 HU is outside what this model was trained on"
-    assert answer.warnings == (NO_LUNGS, f"{told} (50 to 100 HU)")
+    assert answer.warnings == (ANSWERED_ANYWAY, NO_LUNGS, f"{told} (50 to 100 HU)")
     assert answer.suitability is not None
     assert [check.name for check in answer.suitability.graver] == ["lungs"]
 
@@ -288,7 +291,7 @@ def test_a_study_for_which_an_answer_would_mean_nothing_gets_none_unless_it_is_a
     with pytest.raises(UnsuitableStudyError, match=f"made-up: {NO_LUNGS}. Give a CT of the chest"):
         refusing.predict(volume([0] * 10))
     assert network.shapes == []
-    assert refusing.predict(volume([0] * 10), unsuitable="warn").warnings == (NO_LUNGS,)
+    assert refusing.predict(volume([0] * 10), unsuitable="warn").warnings == (ANSWERED_ANYWAY, NO_LUNGS)
     with pytest.raises(UnsuitableStudyError):
         predictor().predict(volume([0] * 10), unsuitable="refuse")
     with pytest.raises(ConfigurationError, match="'maybe'; choose from refuse, warn"):
@@ -297,7 +300,11 @@ def test_a_study_for_which_an_answer_would_mean_nothing_gets_none_unless_it_is_a
 
 def test_clips_of_another_length_than_in_training_are_warned_about() -> None:
     warnings = predictor(card=replace(CARD, clip_slices=32)).predict(volume([0] * 10)).warnings
-    assert warnings == (NO_LUNGS, "clips of 4 slices are not what this model was trained on (32 slices)")
+    assert warnings == (
+        ANSWERED_ANYWAY,
+        NO_LUNGS,
+        "clips of 4 slices are not what this model was trained on (32 slices)",
+    )
 
 
 def test_seconds_add_up() -> None:
