@@ -222,6 +222,13 @@ def test_that_it_is_not_for_clinical_use_comes_first_then_the_warnings(source: R
     assert (report.PreliminaryFlag, report.VerificationFlag) == ("PRELIMINARY", "UNVERIFIED")
 
 
+def test_of_a_study_that_is_none_for_the_model_nothing_is_said_to_be_present(source: ReportSource) -> None:
+    unfit = Suitability((Check("lungs", "unfit", "no lungs were found"),))
+    report = stored(replace(answer(0.83), suitability=unfit), source)
+    assert coded(report)["Nodule of lung"] == ("SCT", "373068000", "Undetermined")
+    assert "Finding" not in coded(report)
+
+
 def test_the_same_answer_is_the_same_instance_whenever_it_is_told(source: ReportSource) -> None:
     first = report_of(answer(0.8312), source, NODULE, created=NOON)
     # Another computer differs in the fifth digit, and later.

@@ -33,6 +33,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dicom_codes
 
 from vpt_plugin import __version__
+from vpt_plugin.ct.suitability import UNFIT, Suitability
 from vpt_plugin.dicom_report import codes
 from vpt_plugin.dicom_report.source import COPIED, ReportSource, SourceSlice
 from vpt_plugin.dicom_report.uids import content_text, uid_of_facts
@@ -166,7 +167,7 @@ def _insert_remarks(items: list[ContentItem], prediction: Prediction) -> None:
 def _group(
     finding: FindingPrediction, prediction: Prediction, source: ReportSource, task: ReadingTask
 ) -> MeasurementsAndQualitativeEvaluations:
-    state, code = _state(finding), codes.finding_code(finding.name, task)
+    state, code = _state(finding, prediction.suitability), codes.finding_code(finding.name, task)
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
             uid=uid_of_facts("finding", *_of_version(prediction.card, source), finding.name),
@@ -190,8 +191,13 @@ def _group(
     return group
 
 
-def _state(finding: FindingPrediction) -> str:
-    """What is said of the finding to those who know no codes of ours: what all of its decisions say."""
+def _state(finding: FindingPrediction, suitability: Suitability | None) -> str:
+    """What is said of the finding to those who know no codes of ours: what all of its decisions say.
+
+    Of a study about which an answer means nothing nobody is told that it has, or has not, what was asked.
+    """
+    if suitability is not None and suitability.verdict == UNFIT:
+        return "unsure"
     if finding.conformal is None or finding.conformal.decision == finding.decision:
         return finding.decision
     return "unsure"

@@ -171,8 +171,7 @@ class Classification:
     def start(self, *, explain: bool = False) -> None:
         """Classify the volume on screen, now or when it is its turn. Nothing happens where that cannot be.
 
-        Args:
-            explain: the answer is to tell where in the volume it comes from, too, which takes longer.
+        With ``explain`` the answer tells where in the volume it comes from, too, which takes longer.
         """
         order = self._order()
         if order is not None and not self.can_start and self.state == IDLE:
@@ -268,9 +267,8 @@ class Classification:
     def _again(self, order: Order) -> None:
         """What the reader asked for goes on: they logged in again, or want it all the same."""
         known = any(run.order.is_for(order.volume_id, order.model.name) for run in self._runs)
-        # Not of a server that was left meanwhile.
-        is_there = order.volume.GetScene() is not None and order.client is self._server.client
-        if is_there and not known:
+        left = order.client is not self._server.client
+        if order.volume.GetScene() is not None and not (known or left):
             self._add(order)
 
     def _on_study(self) -> None:
