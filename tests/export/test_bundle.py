@@ -61,6 +61,8 @@ def answer_of_bundle(bundle: Path, studies: Path, into: Path) -> dict[str, Any]:
         logging_file=False,
         bundle_root=str(bundle), dataset_dir=str(studies), output_dir=str(into),
     )  # fmt: skip
+    # Whoever runs a bundle within a program of their own may train there, too.
+    assert torch.is_grad_enabled()
     return {path.name.removesuffix(".json"): json.loads(path.read_text()) for path in into.iterdir()}
 
 

@@ -63,6 +63,5 @@ def inference_config() -> dict[str, Any]:
             "postprocessing": "@postprocessing",
             "amp": False,
         },
-        "initialize": ["$torch.set_grad_enabled(False)"],
         "run": ["$@evaluator.run()"],
     }
