@@ -32,6 +32,16 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 os.environ["VPTCT_BACKEND"] = "torch"
 
 
+# Files of one long test each. xdist hands out those of many tests first and the others in this order: begun
+# last, one of these would leave the other processes with nothing to do.
+_BEGUN_EARLY = ("test_runner_killed.py", "test_train_end_to_end.py", "test_whole_day.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files that have few tests before others that have few."""
+    items.sort(key=lambda item: item.path.name not in _BEGUN_EARLY)
+
+
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Collect garbage in the main thread where nothing else does: see ``standin.start``."""
     if not gc.isenabled():
