@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -160,6 +160,27 @@ def progress_bars(*, time_left: bool = True) -> Iterator[Progress]:
         redirect_stdout=sys.stdout.isatty(),
     ) as progress:
         yield progress
+
+
+@contextmanager
+def counted(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar that counts, and notes beside it on stderr, each as it comes.
+
+    Args:
+        what: is counted.
+
+    Yields:
+        Takes how many are done, how many there are, and a note or "".
+    """
+    with progress_bars() as bars:
+        bar = bars.add_task(what, total=None)
+
+        def show(done: int, total: int, note: str) -> None:
+            bars.update(bar, completed=done, total=total)
+            if note:
+                print(plain(note), file=sys.stderr)
+
+        yield show
 
 
 def progress_columns(*, time_left: bool) -> list[ProgressColumn]:

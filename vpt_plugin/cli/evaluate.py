@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vpt_plugin.cli.console import plain, print_table, progress_bars
+from vpt_plugin.cli.console import counted, plain, print_table
 from vpt_plugin.cli.options import (
     DeviceOption,
     LabelsDirOption,
@@ -62,14 +61,7 @@ def evaluate(
     from vpt_plugin.training.sources import open_source
 
     reading_task = choose_task(task, task_file)
-    with progress_bars() as bars:
-        bar = bars.add_task("test set", total=None)
-
-        def show(done: int, total: int, note: str) -> None:
-            bars.update(bar, completed=done, total=total)
-            if note:
-                print(plain(note), file=sys.stderr)
-
+    with counted("test set") as show:
         found = run(
             open_source(source, labels_dir=labels_dir),
             reading_task,

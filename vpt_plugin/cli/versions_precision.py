@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vpt_plugin.cli.console import plain, print_table, progress_bars
+from vpt_plugin.cli.console import counted, print_table
 from vpt_plugin.cli.options import DeviceOption, LabelsDirOption, ModelsDirOption, TaskFileOption, choose_task
 from vpt_plugin.cli.version_names import NameArgument, folder_of
 
@@ -68,14 +67,7 @@ def check_precision(
     from vpt_plugin.training.version_check import check_version
 
     folder = folder_of(name, models_dir)
-    with progress_bars() as bars:
-        bar = bars.add_task("studies", total=None)
-
-        def show(done: int, total: int, note: str) -> None:
-            bars.update(bar, completed=done, total=total)
-            if note:
-                print(plain(note), file=sys.stderr)
-
+    with counted("studies") as show:
         checked = check_version(
             ModelStore(models_dir),
             choose_task(folder.task, task_file),
